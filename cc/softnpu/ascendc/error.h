@@ -1,0 +1,70 @@
+// cc/softnpu/ascendc/error.h: the one error type of SoftNPU.
+//
+// Every refusal and every fault is an Error: a sentence that names the object, the value and the
+// limit, and the code that CANN or the chip would give. Errors never cross the C ABI as exceptions:
+// the ABI functions return `code` and keep the sentence for aclGetRecentErrMsg.
+//
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <stdexcept>
+#include <string>
+
+namespace softnpu {
+
+// ACL and aclnn codes, as CANN documents them.
+enum Code : int32_t {
+  kOk = 0,
+  kInvalidParam = 100000,
+  kUninitialized = 100001,
+  kRepeatInitialize = 100002,
+  kRtParamInvalid = 107000,
+  kRtInvalidDevice = 107001,
+  kRtContextNull = 107002,
+  kRtStreamContext = 107003,
+  kRtEventTimestamp = 107007,
+  kRtFeatureNotSupport = 207000,
+  kRtMemoryAllocation = 207001,
+  kRtInternal = 507000,
+  kAicoreException = 507015,
+  kVectorCoreException = 507035,
+  kFileNotFound = 100005,
+  kAclnnNullptr = 161001,
+  kAclnnInvalid = 161002,
+  kAclnnTiling = 561002,
+  kAclnnNotImplemented = 561103,
+};
+
+class Error : public std::runtime_error {
+ public:
+  Error(int32_t code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  int32_t code() const { return code_; }
+
+ private:
+  int32_t code_;
+};
+
+// printf-style formatting into a std::string.
+[[gnu::format(printf, 1, 2)]] std::string Format(const char* format, ...);
+
+// Remembers the sentence for aclGetRecentErrMsg of this thread and returns `code`.
+int32_t Report(int32_t code, const std::string& message) noexcept;
+// The last sentence reported by any thread of the process, empty if none.
+const char* RecentMessage() noexcept;
+int32_t LastCode(bool clear) noexcept;
+
+// Runs `body`, turns an Error into its code.
+template <typename Body>
+int32_t Guard(const char* function, Body&& body) noexcept {
+  try {
+    body();
+    return kOk;
+  } catch (const Error& error) {
+    return Report(error.code(), std::string(function) + ": " + error.what());
+  } catch (const std::exception& error) {
+    return Report(kRtInternal, std::string(function) + ": " + error.what());
+  }
+}
+
+}  // namespace softnpu

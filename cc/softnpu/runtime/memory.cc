@@ -1,0 +1,244 @@
+// cc/softnpu/runtime/memory.cc: allocator, alias mapping and fault reporter of device memory.
+#include "cc/softnpu/runtime/memory.h"
+
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+#include "cc/softnpu/ascendc/error.h"
+#include "cc/softnpu/runtime/options.h"
+
+namespace softnpu {
+namespace {
+
+constexpr size_t kAlignment = 512;
+constexpr size_t kGuardBytes = 32;
+constexpr size_t kPage = 4096;
+constexpr size_t kRememberedFrees = 256;
+// Fresh memory is filled with this byte: NaN in every floating-point type.
+constexpr int kPoison = 0xFF;
+// Poisoning touches pages; larger allocations (KV caches) are zero pages until they are written.
+constexpr size_t kPoisonLimit = size_t{64} << 20;
+
+constexpr int kMaxDevices = 8;
+std::array<std::atomic<DeviceMemory*>, kMaxDevices> g_memories;
+
+size_t RoundUp(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
+
+}  // namespace
+
+DeviceMemory::DeviceMemory(int device, size_t capacity)
+    : device_(device), capacity_(capacity), span_(RoundUp(capacity, kPage)) {
+  fd_ = static_cast<int>(syscall(SYS_memfd_create, "softnpu-hbm", 1U /* MFD_CLOEXEC */));
+  if (fd_ < 0 || ftruncate(fd_, static_cast<off_t>(span_)) != 0) {
+    throw Error(kRtMemoryAllocation,
+                Format("device %d: the host cannot provide %zu bytes of device "
+                       "memory (%s)",
+                       device, span_, strerror(errno)));
+  }
+  const int visible = GetOptions().host_visible ? PROT_READ | PROT_WRITE : PROT_NONE;
+  void* base = mmap(nullptr, span_, visible, MAP_SHARED | MAP_NORESERVE, fd_, 0);
+  void* alias = mmap(nullptr, span_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd_, 0);
+  if (base == MAP_FAILED || alias == MAP_FAILED) {
+    throw Error(kRtMemoryAllocation, Format("device %d: no address space for %zu bytes of device "
+                                            "memory (%s)",
+                                            device, span_, strerror(errno)));
+  }
+  base_ = reinterpret_cast<uintptr_t>(base);
+  alias_ = static_cast<std::byte*>(alias);
+  free_[base_] = span_;
+  g_memories[static_cast<size_t>(device)].store(this);
+}
+
+DeviceMemory::~DeviceMemory() {
+  g_memories[static_cast<size_t>(device_)].store(nullptr);
+  munmap(reinterpret_cast<void*>(base_), span_);
+  munmap(alias_, span_);
+  close(fd_);
+}
+
+void* DeviceMemory::Allocate(size_t bytes) {
+  const size_t need = RoundUp(std::max<size_t>(bytes, 1) + kGuardBytes, kAlignment);
+  Allocation allocation;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    const auto slot = std::find_if(free_.begin(), free_.end(),
+                                   [need](const auto& range) { return range.second >= need; });
+    if (slot == free_.end()) {
+      throw Error(kRtMemoryAllocation,
+                  Format("device %d is out of memory: %zu bytes asked for, %zu of %zu in use",
+                         device_, bytes, used_, capacity_));
+    }
+    const auto [start, length] = *slot;
+    free_.erase(slot);
+    if (length > need) free_[start + need] = length - need;
+    used_ += need;
+    allocation = {start, bytes, ++serial_, true};
+    live_[start] = allocation;
+  }
+  if (GetOptions().strict && bytes <= kPoisonLimit) {
+    std::memset(Alias(reinterpret_cast<void*>(allocation.base)), kPoison, bytes);
+  }
+  return reinterpret_cast<void*>(allocation.base);
+}
+
+void DeviceMemory::Free(void* address) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  const auto it = live_.find(reinterpret_cast<uintptr_t>(address));
+  if (it == live_.end()) {
+    throw Error(kRtParamInvalid,
+                Format("%p is not the start of a live allocation of device %d", address, device_));
+  }
+  Allocation gone = it->second;
+  gone.live = false;
+  if (freed_.size() >= kRememberedFrees) freed_.erase(freed_.begin());
+  freed_.push_back(gone);
+  live_.erase(it);
+
+  uintptr_t start = gone.base;
+  size_t length = RoundUp(std::max<size_t>(gone.bytes, 1) + kGuardBytes, kAlignment);
+  used_ -= length;
+  // Whole pages go back to the host; the next owner finds zero pages, then poison.
+  const uintptr_t first = RoundUp(start, kPage);
+  const uintptr_t last = (start + length) / kPage * kPage;
+  if (last > first) {
+    fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(first - base_),
+              static_cast<off_t>(last - first));
+  }
+  auto next = free_.lower_bound(start);
+  if (next != free_.end() && next->first == start + length) {
+    length += next->second;
+    next = free_.erase(next);
+  }
+  if (next != free_.begin()) {
+    const auto before = std::prev(next);
+    if (before->first + before->second == start) {
+      start = before->first;
+      length += before->second;
+      free_.erase(before);
+    }
+  }
+  free_[start] = length;
+}
+
+bool DeviceMemory::Contains(const void* address) const {
+  const auto value = reinterpret_cast<uintptr_t>(address);
+  return value >= base_ && value < base_ + span_;
+}
+
+const Allocation* DeviceMemory::FindLocked(uintptr_t address) const {
+  auto it = live_.upper_bound(address);
+  if (it == live_.begin()) return nullptr;
+  --it;
+  return address < it->second.base + std::max<size_t>(it->second.bytes, 1) ? &it->second : nullptr;
+}
+
+Allocation DeviceMemory::Check(const void* address, size_t bytes) const {
+  const auto value = reinterpret_cast<uintptr_t>(address);
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    const Allocation* found = FindLocked(value);
+    if (found != nullptr && value + bytes <= found->base + found->bytes) return *found;
+  }
+  throw Error(kAicoreException, Format("device memory access out of bounds: %zu bytes at %p, %s",
+                                       bytes, address, Describe(address).c_str()));
+}
+
+std::string DeviceMemory::Describe(const void* address) const {
+  const auto value = reinterpret_cast<uintptr_t>(address);
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (const Allocation* found = FindLocked(value)) {
+    return Format("offset %zu of allocation #%llu (%zu bytes, device %d)", value - found->base,
+                  static_cast<unsigned long long>(found->serial), found->bytes, device_);
+  }
+  for (auto it = freed_.rbegin(); it != freed_.rend(); ++it) {
+    if (value >= it->base && value < it->base + it->bytes) {
+      return Format("offset %zu of the freed allocation #%llu (%zu bytes, device %d)",
+                    value - it->base, static_cast<unsigned long long>(it->serial), it->bytes,
+                    device_);
+    }
+  }
+  auto next = live_.upper_bound(value);
+  if (next != live_.begin()) {
+    const Allocation& before = std::prev(next)->second;
+    return Format("%zu bytes past the end of allocation #%llu (%zu bytes, device %d)",
+                  value - before.base - before.bytes,
+                  static_cast<unsigned long long>(before.serial), before.bytes, device_);
+  }
+  return Format("inside no allocation of device %d", device_);
+}
+
+size_t DeviceMemory::used() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return used_;
+}
+
+DeviceMemory* FindMemory(const void* address) {
+  for (const auto& slot : g_memories) {
+    DeviceMemory* memory = slot.load(std::memory_order_relaxed);
+    if (memory != nullptr && memory->Contains(address)) return memory;
+  }
+  return nullptr;
+}
+
+std::byte* HostPointer(const void* address, size_t bytes) {
+  DeviceMemory* memory = FindMemory(address);
+  if (memory == nullptr) return static_cast<std::byte*>(const_cast<void*>(address));
+  if (bytes > 0) memory->Check(address, bytes);
+  return memory->Alias(address);
+}
+
+namespace {
+
+struct sigaction g_previous_segv;
+struct sigaction g_previous_bus;
+
+void OnFault(int signal_number, siginfo_t* info, void* context) {
+  const DeviceMemory* memory = FindMemory(info->si_addr);
+  if (memory != nullptr) {
+    // The process is lost: formatting (which allocates) is a risk worth a readable last word.
+    const std::string text = Format(
+        "SoftNPU: host code dereferenced device memory at %p: %s. A device pointer is not host "
+        "memory; copy it with aclrtMemcpy or tensor.cpu(). (SOFTNPU_HOST_VISIBLE=1 permits it.)\n",
+        info->si_addr, memory->Describe(info->si_addr).c_str());
+    const ssize_t ignored = write(STDERR_FILENO, text.data(), text.size());
+    (void)ignored;
+  }
+  const struct sigaction& previous = signal_number == SIGSEGV ? g_previous_segv : g_previous_bus;
+  if ((previous.sa_flags & SA_SIGINFO) != 0 && previous.sa_sigaction != nullptr) {
+    previous.sa_sigaction(signal_number, info, context);
+    return;
+  }
+  if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
+    previous.sa_handler(signal_number);
+    return;
+  }
+  signal(signal_number, SIG_DFL);
+  raise(signal_number);
+}
+
+}  // namespace
+
+void InstallFaultReporter() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    struct sigaction action = {};
+    action.sa_sigaction = OnFault;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGSEGV, &action, &g_previous_segv);
+    sigaction(SIGBUS, &action, &g_previous_bus);
+  });
+}
+
+}  // namespace softnpu

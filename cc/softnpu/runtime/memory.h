@@ -1,0 +1,85 @@
+// cc/softnpu/runtime/memory.h: device memory that the host cannot touch.
+//
+// A device's memory is one memfd. The addresses that are handed out lie in a range without access
+// rights; SoftNPU itself works through an alias mapping of the same pages at a fixed distance. A
+// host dereference of a device address therefore faults, and the fault handler names the
+// allocation. SOFTNPU_HOST_VISIBLE=1 also maps the pages at the device address, for libraries that
+// need it.
+//
+// Invariants: every live allocation is followed by a guard gap of at least 32 bytes that belongs to
+// nobody; address ranges of different devices are disjoint.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace softnpu {
+
+struct Allocation {
+  uintptr_t base = 0;
+  size_t bytes = 0;
+  uint64_t serial = 0;
+  bool live = true;
+};
+
+class DeviceMemory {
+ public:
+  // Reserves address space for `capacity` bytes of device `device`; pages are taken lazily.
+  DeviceMemory(int device, size_t capacity);
+  ~DeviceMemory();
+  DeviceMemory(const DeviceMemory&) = delete;
+  DeviceMemory& operator=(const DeviceMemory&) = delete;
+
+  // Returns a 512-byte aligned device address. Throws Error 207001 when the memory is exhausted.
+  void* Allocate(size_t bytes);
+  // Throws Error 107000 for an address that is not the base of a live allocation.
+  void Free(void* address);
+
+  bool Contains(const void* address) const;
+  // The allocation that holds [address, address + bytes), or the reason why there is none.
+  // Throws Error 507015 naming address, range and nearest allocation.
+  Allocation Check(const void* address, size_t bytes) const;
+  // What is known about an address: "offset 12 of allocation #3 (64 bytes)", or a freed one.
+  std::string Describe(const void* address) const;
+
+  // Host-side pointer to the same bytes.
+  std::byte* Alias(const void* address) const {
+    return alias_ + (reinterpret_cast<uintptr_t>(address) - base_);
+  }
+
+  size_t capacity() const { return capacity_; }
+  size_t used() const;
+  int device() const { return device_; }
+
+ private:
+  const Allocation* FindLocked(uintptr_t address) const;
+
+  int device_;
+  int fd_ = -1;
+  size_t capacity_;
+  size_t span_;
+  uintptr_t base_ = 0;
+  std::byte* alias_ = nullptr;
+  mutable std::mutex mutex_;
+  std::map<uintptr_t, Allocation> live_;
+  std::map<uintptr_t, size_t> free_;  // start -> length, coalesced
+  std::vector<Allocation> freed_;     // the most recent ones, for messages only
+  size_t used_ = 0;
+  uint64_t serial_ = 0;
+};
+
+// The device memory that holds `address`, null when it is a host address.
+DeviceMemory* FindMemory(const void* address);
+
+// Host pointer for an address that is either device memory (checked, translated) or host memory.
+std::byte* HostPointer(const void* address, size_t bytes);
+
+// Installs the SIGSEGV/SIGBUS handler that reports host accesses to device memory, once.
+void InstallFaultReporter();
+
+}  // namespace softnpu

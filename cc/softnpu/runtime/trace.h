@@ -1,0 +1,27 @@
+// cc/softnpu/runtime/trace.h: what happened, in files that outlive the process.
+//
+// Two files per process in SOFTNPU_STATE_DIR, both written through shared mappings, so that they
+// are complete even after SIGKILL: <pid>.events (one fixed-size record per stream task, wall time)
+// and <pid>.counts (one counter per name). python/softnpu/trace.py reads both.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace softnpu {
+
+enum class EventKind : uint32_t { kKernel = 0, kOperator = 1, kCopy = 2, kEvent = 3, kHost = 4 };
+
+int64_t NowNanoseconds();
+
+// Adds a slice to the event file. Thread safe, no locks after the file is open.
+void TraceSlice(EventKind kind, int device, uint32_t stream, std::string_view name,
+                int64_t start_ns, int64_t end_ns);
+
+// Adds one to a counter. `name` is cut to 55 bytes.
+void Count(EventKind kind, std::string_view name);
+
+// Starts new files in a forked child instead of writing into the parent's.
+void ForgetTraceAfterFork();
+
+}  // namespace softnpu

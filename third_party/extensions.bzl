@@ -1,0 +1,38 @@
+"""The module extension that declares every fetched repository (see MODULE.bazel)."""
+
+load("//third_party/debian:repositories.bzl", "debian_repositories")
+load("//third_party/python:environment.bzl", "pyenv")
+load("//third_party/python:sources.bzl", "source_repositories")
+load("//third_party/python:wheels.bzl", "wheels")
+load("//third_party/zig:repositories.bzl", "zig_repositories")
+load("//tools/lint:sources.bzl", "sources")
+load(":buildifier.bzl", "buildifier")
+load(":fetch.bzl", "read_lock", "read_lock_twins")
+
+def _pinned_impl(mctx):
+    lock = Label("//third_party/python:lock.json")
+    packages = read_lock(mctx, lock)
+    zig_repositories(packages)
+    source_repositories(packages, read_lock_twins(mctx, lock))
+    debian_repositories(read_lock(mctx, Label("//third_party/debian:lock.json")))
+    wheels(name = "wheels", lock = lock)
+    pyenv(
+        name = "pyenv",
+        # triton (1 GB, a requirement of xgrammar that only a GPU uses) and the compiler, which is fetched by itself.
+        exclude = ["triton", "ziglang"],
+        lock = lock,
+        wheels = "@wheels//:names.txt",
+    )
+    buildifier(name = "buildifier")
+    sources(
+        name = "sources",
+        directories = [".ci", "cc", "python", "tests", "third_party", "tools"],
+        files = ["BUILD.bazel", "MODULE.bazel", "version.bzl", "pyproject.toml", ".clang-format"],
+        root = Label("//:MODULE.bazel"),
+    )
+    return mctx.extension_metadata(reproducible = True)
+
+pinned = module_extension(
+    implementation = _pinned_impl,
+    doc = "Repositories whose content the lock files pin.",
+)

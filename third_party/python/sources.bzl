@@ -1,0 +1,118 @@
+"""C and C++ files that wheels carry: nanobind, torch's stable C ABI, torch_npu's headers of CANN."""
+
+load("//third_party:fetch.bzl", "fetch_python_packages")
+
+def _wheel_files_impl(rctx):
+    # A wheel with a twin: the first choice may be missing on the user's index.
+    found = None
+    for i, package in enumerate(rctx.attr.packages):
+        found = fetch_python_packages(rctx, [json.decode(package)], "_wheels", may_fail = i + 1 < len(rctx.attr.packages))
+        if found:
+            break
+    rctx.symlink(found[0], "_wheel.zip")
+    rctx.extract("_wheel.zip", output = "_all")
+    for path in rctx.attr.keep:
+        parent = path.rpartition("/")[0]
+        rctx.execute(["mkdir", "-p", parent])
+        result = rctx.execute(["mv", "_all/" + path, path])
+        if result.return_code != 0:
+            fail("the wheel has no {}: {}".format(path, result.stderr))
+    for leftover in ["_all", "_wheel.zip", "_wheels"]:
+        rctx.delete(leftover)
+    rctx.file("BUILD.bazel", 'package(default_visibility = ["//visibility:public"])\n' + rctx.attr.build)
+
+_wheel_files = repository_rule(
+    implementation = _wheel_files_impl,
+    attrs = {
+        "build": attr.string(mandatory = True),
+        "keep": attr.string_list(mandatory = True, doc = "files and directories that are wanted, with a slash in their names"),
+        "packages": attr.string_list(mandatory = True, doc = "entries of lock.json: the first that can be fetched is taken"),
+    },
+    doc = "Some files of a wheel.",
+)
+
+# Linked mode: the library is compiled into each module. (Its shared back end, "split mode", refuses libc++.)
+_NANOBIND = """
+[
+    cc_library(
+        name = abi,
+        srcs = ["nanobind/src/nb_combined.cpp"],
+        hdrs = glob(["nanobind/include/**/*.h"]),
+        copts = ["-fno-strict-aliasing", "-fvisibility=hidden", "-w"],
+        defines = ["NB_COMPACT_ASSERTIONS"],
+        implementation_deps = [":internal"],
+        includes = ["nanobind/include"],
+        deps = ["@@{main}//third_party/python:headers_" + abi],
+    )
+    for abi in ["cp311", "abi3"]
+]
+
+cc_library(
+    name = "internal",
+    hdrs = glob(["nanobind/ext/robin_map/include/**/*.h", "nanobind/src/*.h"]),
+    includes = ["nanobind/ext/robin_map/include"],
+    textual_hdrs = glob(["nanobind/src/*.cpp"], exclude = ["nanobind/src/nb_combined.cpp"]),
+)
+"""
+
+_TORCH = """
+cc_library(
+    name = "stable_abi",
+    hdrs = glob([
+        "torch/include/torch/csrc/stable/**/*.h",
+        "torch/include/torch/csrc/inductor/aoti_torch/**/*.h",
+        "torch/include/torch/csrc/shim_exception_state.h",
+        "torch/include/torch/headeronly/**/*.h",
+    ]),
+    includes = ["torch/include"],
+)
+
+exports_files(["torch/lib/libtorch_cpu.so", "torch/lib/libc10.so"])
+
+filegroup(name = "libraries", srcs = ["torch/lib/libtorch_cpu.so", "torch/lib/libc10.so"])
+"""
+
+_TORCH_NPU = """
+# #include "acl/acl.h", "acl/acl_op_compiler.h", "ge/...", "graph/..."
+cc_library(
+    name = "cann_headers",
+    hdrs = glob(["torch_npu/include/{}/**/*.h".format(d) for d in ["acl", "aml", "ge", "graph", "op_proto", "profiling"]]),
+    includes = ["torch_npu/include"],
+)
+
+# #include "third_party/acl/inc/acl/acl.h", "third_party/hccl/inc/hccl/hccl.h"
+cc_library(
+    name = "third_party_headers",
+    hdrs = glob(["torch_npu/include/third_party/**/*.h"]),
+    includes = ["torch_npu/include", "torch_npu/include/third_party/acl/inc", "torch_npu/include/third_party/hccl/inc"],
+)
+
+filegroup(name = "header_files", srcs = glob(["torch_npu/include/**"]))
+filegroup(name = "libraries", srcs = glob(["torch_npu/lib/libtorch_npu.so"]))
+"""
+
+def source_repositories(packages, twins):
+    """The repositories @nanobind, @torch and @torch_npu.
+
+    Args:
+        packages: entries of lock.json by name
+        twins: its lists of replacements by name
+    """
+    _wheel_files(
+        name = "nanobind",
+        build = _NANOBIND.format(main = Label("//:all").workspace_name),
+        keep = ["nanobind/include", "nanobind/src", "nanobind/ext"],
+        packages = [json.encode(packages["nanobind"])],
+    )
+    _wheel_files(
+        name = "torch",
+        build = _TORCH,
+        keep = ["torch/include", "torch/lib/libtorch_cpu.so", "torch/lib/libc10.so"],
+        packages = [json.encode(packages["torch"])] + [json.encode(twin) for twin in twins["torch"] if twin["name"] == "torch"],
+    )
+    _wheel_files(
+        name = "torch_npu",
+        build = _TORCH_NPU,
+        keep = ["torch_npu/include", "torch_npu/lib/libtorch_npu.so"],
+        packages = [json.encode(packages["torch_npu"])],
+    )

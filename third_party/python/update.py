@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+"""Writes lock.json from requirements.in:  python3 third_party/python/update.py
+
+pip resolves the whole set once, for this interpreter (3.11, Linux x86_64), and reports file names
+and checksums; nothing is installed. lock.json then is the only thing that the build reads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+HERE = Path(__file__).resolve().parent
+# vLLM says what it requires only when its set-up script runs, which main() tells what to build.
+SDIST = "vllm"
+# torch has a build without CUDA (local version +cpu) on some indexes only. Its twin, the plain
+# build, needs more packages.
+TWIN = "torch"
+
+
+def resolve(*arguments: str) -> list[dict]:
+    with tempfile.TemporaryDirectory() as work:
+        report = Path(work, "report.json")
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--dry-run",
+            "--ignore-installed",
+            "--quiet",
+            "--report",
+            str(report),
+        ]
+        subprocess.run([*command, *arguments], check=True, cwd=work)
+        return json.loads(report.read_text())["install"]
+
+
+def entry(item: dict) -> dict:
+    info = item["download_info"]
+    return {
+        "name": item["metadata"]["name"],
+        "version": item["metadata"]["version"],
+        "file": unquote(urlsplit(info["url"]).path.rsplit("/", 1)[-1]),
+        "sha256": info["archive_info"]["hashes"]["sha256"],
+    }
+
+
+def table(packages: list[dict]) -> str:
+    """A JSON list with one package per line, so that a change of one is a change of one line."""
+    lines = [
+        json.dumps(package)
+        for package in sorted(packages, key=lambda package: package["name"].lower())
+    ]
+    return "[\n    " + ",\n    ".join(lines) + "\n  ]"
+
+
+def main() -> None:
+    if sys.version_info[:2] != (3, 11):
+        sys.exit("the lock is for Python 3.11: run this with python3.11")
+    requirements = HERE / "requirements.in"
+    pins = dict(line.split("==") for line in requirements.read_text().split() if "==" in line)
+    os.environ |= {"VLLM_TARGET_DEVICE": "empty", "VLLM_VERSION_OVERRIDE": pins[SDIST]}
+    packages = [
+        entry(item) for item in resolve("--no-binary", SDIST, "--requirement", str(requirements))
+    ]
+    [cpu_build] = (package for package in packages if package["name"] == TWIN)
+    if "+" not in cpu_build["version"]:
+        sys.exit(f"no index offers {TWIN} without CUDA: name one in PIP_EXTRA_INDEX_URL")
+    pinned = {package["name"] for package in packages} - {TWIN}
+    needs = map(entry, resolve(f"{TWIN}==={pins[TWIN]}", f"triton=={pins['triton']}"))
+    twin = [package for package in needs if package["name"] not in pinned]
+
+    text = f'{{\n  "packages": {table(packages)},\n  "twins": {{"{TWIN}": {table(twin)}}}\n}}\n'
+    (HERE / "lock.json").write_text(text)
+    print(f"lock.json: {len(packages)} packages, {len(twin)} for {TWIN} with CUDA")
+
+
+if __name__ == "__main__":
+    main()

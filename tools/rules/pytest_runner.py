@@ -1,0 +1,67 @@
+"""Runs pytest the way Bazel wants a test to behave: report, shards, filter, files, time limit."""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+NOTHING_COLLECTED = 5
+# What libraries would otherwise look up in a home directory or on the network.
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+}
+
+
+class Shard:
+    """Keeps every n-th test case."""
+
+    def __init__(self, index: int, total: int) -> None:
+        self.index, self.total = index, total
+
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        others = [item for i, item in enumerate(items) if i % self.total != self.index]
+        items[:] = items[self.index :: self.total]
+        config.hook.pytest_deselected(items=others)
+
+
+def main() -> int:
+    environment = os.environ
+    temporary = environment.get("TEST_TMPDIR") or tempfile.mkdtemp()
+    for name, value in QUIET.items():
+        environment.setdefault(name, value)
+    environment["HOME"] = environment["XDG_CACHE_HOME"] = temporary
+
+    arguments = [
+        *("-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", os.getcwd()),
+        *("--import-mode=importlib", "--basetemp", str(Path(temporary, "pytest"))),
+        *("-o", "junit_family=xunit1", "-ra"),
+    ]
+    if report := environment.get("XML_OUTPUT_FILE"):
+        arguments.append(f"--junitxml={report}")
+    if limit := environment.get("TEST_TIMEOUT"):
+        # Ends before Bazel does, so that the log shows where the test stands.
+        arguments += [f"--timeout={max(1, int(limit) * 9 // 10)}", "--timeout-method=thread"]
+    if expression := environment.get("TESTBRIDGE_TEST_ONLY"):
+        arguments += ["-k", expression]
+    if environment.get("TESTBRIDGE_TEST_RUNNER_FAIL_FAST") == "1":
+        arguments.append("-x")
+
+    plugins: list[object] = []
+    total = int(environment.get("TEST_TOTAL_SHARDS") or 1)
+    if total > 1:
+        plugins.append(Shard(int(environment["TEST_SHARD_INDEX"]), total))
+    if status := environment.get("TEST_SHARD_STATUS_FILE"):
+        Path(status).touch()
+
+    code = pytest.main(arguments + sys.argv[1:], plugins)
+    return 0 if code == NOTHING_COLLECTED and (total > 1 or expression) else int(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
