@@ -1,4 +1,4 @@
-"""Debian packages of which a build uses some files: the sanitizers' runtime and Python's headers."""
+"""Debian packages of which a build uses some files: the sanitizers' runtime, Python's headers, GoogleTest."""
 
 load("//third_party:fetch.bzl", "fetch_debs")
 
@@ -50,6 +50,32 @@ cc_library(
 )
 """
 
+_GOOGLETEST = """
+package(default_visibility = ["//visibility:public"])
+[
+    cc_library(
+        name = name,
+        testonly = True,
+        srcs = glob([root + "src/*.cc"], exclude = [root + "src/*-all.cc", root + "src/*_main.cc"]),
+        hdrs = glob([root + "include/**/*.h", root + "src/*.h"]),
+        copts = ["-w"],
+        includes = [root, root + "include"],
+        deps = deps,
+    )
+    for name, root, deps in [
+        ("gtest", "usr/src/googletest/googletest/", []),
+        ("gmock", "usr/src/googletest/googlemock/", [":gtest"]),
+    ]
+]
+cc_library(
+    name = "gtest_main",
+    testonly = True,
+    srcs = ["usr/src/googletest/googlemock/src/gmock_main.cc"],
+    copts = ["-w"],
+    deps = [":gmock"],
+)
+"""
+
 # With the limited API, Python.h no longer brings stdio.h along, on which nanobind's headers rely.
 _LIMITED_PYTHON_H = """\
 #include <stdio.h>
@@ -57,11 +83,12 @@ _LIMITED_PYTHON_H = """\
 """
 
 def debian_repositories(lock):
-    """The repositories @clang_rt, @python_headers_311 and @python_headers_abi3."""
+    """The repositories @clang_rt, @googletest, @python_headers_311 and @python_headers_abi3."""
 
     def packages(name):
         return [json.encode(lock[name])]
 
+    _deb(name = "googletest", build = _GOOGLETEST, packages = packages("googletest"))
     _deb(name = "clang_rt", build = _CLANG_RT, packages = packages("libclang-rt-19-dev"))
     _deb(
         name = "python_headers_311",
