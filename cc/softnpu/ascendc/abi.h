@@ -18,19 +18,20 @@ extern "C" {
 
 struct SoftnpuCoreApi;  // function table of the core, see instruction.h
 
-// One kernel of a twin. `invoke` decodes a launch argument block (each parameter in an 8-byte slot,
-// in declaration order) and calls the kernel for the block that is current on this thread.
+// One kernel of a twin. `invoke` decodes a launch argument block and calls the kernel for the block
+// that is current on this thread. The argument block consists of 8-byte slots: parameters in
+// declaration order, a scalar or pointer in one slot, a struct by value in as many as it fills.
 typedef struct SoftnpuKernelEntry {
   const char* name;
   const char* file;
   uint32_t line;
-  uint32_t param_count;
+  uint32_t param_count;  // 8-byte slots
   void (*invoke)(const uint64_t* slots);
 } SoftnpuKernelEntry;
 
 typedef struct SoftnpuTwin {
   uint32_t abi_version;
-  uint32_t npu_arch;
+  uint32_t npu_arch;  // the architecture that the twin was compiled for; 0: any
   uint32_t entry_count;
   const SoftnpuKernelEntry* entries;
   void (*bind)(const struct SoftnpuCoreApi* api);

@@ -2,12 +2,21 @@
 //
 // Contract: Launch runs every block to completion on the calling thread, in block order, and throws
 // KernelError at the first fault; global memory keeps what was written before the fault. The
-// results do not depend on `strict`; strict only adds checks.
+// results of a kernel without faults do not depend on `strict`.
+//
+// Always checked: limits of buffers and allocations, parameters of instructions, queues, and what
+// the chip does not have. Strict adds what a chip gets wrong in silence: bytes read before they were
+// written, alignment, flags without a partner, tensors used by the wrong side of a queue, operands
+// that overlap, outputs left unwritten.
+//
+// A kernel may not hold objects whose destructors matter when it faults: the simulator leaves it
+// with longjmp, since no C++ exception may cross into a twin.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "cc/softnpu/ascendc/abi.h"
 #include "cc/softnpu/ascendc/error.h"
@@ -69,10 +78,22 @@ class KernelError : public Error {
   Where where_;
 };
 
+// Bytes that a launch has to write completely.
+struct Output {
+  uintptr_t address = 0;
+  size_t bytes = 0;
+  std::string name;
+};
+
 // Throws KernelError for a fault, Error for a bad launch (blocks 0 or > 65535, wrong argument
 // bytes).
 void Launch(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKernelEntry& entry,
             const void* args, size_t arg_bytes, uint32_t blocks, bool strict);
+
+// The same, strict; a byte of `outputs` that no block has written is a fault, too.
+void LaunchForOutputs(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKernelEntry& entry,
+                      const void* args, size_t arg_bytes, uint32_t blocks,
+                      const std::vector<Output>& outputs);
 
 // The function table that SoftnpuTwin::bind takes.
 const SoftnpuCoreApi* CoreApi();

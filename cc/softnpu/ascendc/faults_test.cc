@@ -1,0 +1,735 @@
+// cc/softnpu/ascendc/faults_test.cc: each kind of fault, with its line, and a mended twin that passes.
+//
+// A kernel is a template over whether it commits its fault. The faulty line carries the comment
+// FAULT with the name of the kernel: the test reads this file and compares.
+#include <fstream>
+#include <functional>
+
+#include "cc/softnpu/ascendc/testing.h"
+#include "cc/softnpu/ascendc/twin.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace {
+
+using namespace AscendC;
+using softnpu::Error;
+using softnpu::Format;
+using softnpu::ascendc::ChipSpec;
+using softnpu::ascendc::KernelError;
+using softnpu::ascendc::Launch;
+using softnpu::ascendc::LaunchForOutputs;
+using softnpu::ascendc::Output;
+using softnpu::ascendc::testing::HostMemory;
+using softnpu::ascendc::testing::Slots;
+using ::testing::HasSubstr;
+
+constexpr uint32_t kElements = 256;
+
+struct Tensors {
+  GlobalTensor<float> x, y;
+  Tensors(GM_ADDR x_address, GM_ADDR y_address) {
+    x.SetGlobalBuffer(reinterpret_cast<float*>(x_address), kElements);
+    y.SetGlobalBuffer(reinterpret_cast<float*>(y_address), kElements);
+  }
+};
+
+// The kernel that all others vary: y = x + x through both queues.
+template <bool fault>
+void Sound(GM_ADDR x, GM_ADDR y) {
+  Tensors gm(x, y);
+  TPipe pipe;
+  TQue<TPosition::VECIN, 2> in;
+  TQue<TPosition::VECOUT, 2> out;
+  pipe.InitBuffer(in, 2, kElements * 4);
+  pipe.InitBuffer(out, 2, kElements * 4);
+  LocalTensor<float> a = in.AllocTensor<float>();
+  DataCopy(a, gm.x, kElements);
+  in.EnQue(a);
+  a = in.DeQue<float>();
+  LocalTensor<float> b = out.AllocTensor<float>();
+  Add(b, a, a, kElements);
+  in.FreeTensor(a);
+  out.EnQue(b);
+  b = out.DeQue<float>();
+  DataCopy(gm.y, b, kElements);
+  out.FreeTensor(b);
+}
+
+template <bool fault>
+void UbCapacity(GM_ADDR, GM_ADDR) {
+  TPipe pipe;
+  TBuf<> whole, more;
+  pipe.InitBuffer(whole, 196608 - 32);
+  pipe.InitBuffer(more, fault ? 33 : 32);  // FAULT UbCapacity
+}
+
+template <bool fault>
+void UbMisaligned(GM_ADDR x, GM_ADDR y) {
+  Tensors gm(x, y);
+  TPipe pipe;
+  TBuf<> buffer;
+  pipe.InitBuffer(buffer, 1024);
+  LocalTensor<float> a = buffer.Get<float>();
+  DataCopy(a[fault ? 4 : 8], gm.x, 8);  // FAULT UbMisaligned
+}
+
+template <bool fault>
+void VectorMisaligned(GM_ADDR, GM_ADDR) {
+  TPipe pipe;
+  TBuf<> buffer;
+  pipe.InitBuffer(buffer, 1024);
+  LocalTensor<float> a = buffer.Get<float>();
+  Duplicate(a, 1.0f, 128);
+  Adds(a, a[fault ? 1 : 0], 1.0f, 64);  // FAULT VectorMisaligned
+}
+
+template <bool fault>
+void GmMisaligned(GM_ADDR x, GM_ADDR y) {
+  Tensors gm(fault ? x + 2 : x, y);
+  TPipe pipe;
+  TBuf<> buffer;
+  pipe.InitBuffer(buffer, 1024);
+  DataCopy(buffer.Get<float>(), gm.x, 8);  // FAULT GmMisaligned
+}
+
+template <bool fault>
+void PastTheTensor(GM_ADDR x, GM_ADDR) {
+  GlobalTensor<float> part;
+  part.SetGlobalBuffer(reinterpret_cast<float*>(x), 16);
+  TPipe pipe;
+  TBuf<> buffer;
+  pipe.InitBuffer(buffer, 1024);
+  DataCopy(buffer.Get<float>(), part[8], fault ? 16 : 8);  // FAULT PastTheTensor
+}
+
+template <bool fault>
+void PastTheAllocation(GM_ADDR x, GM_ADDR) {
+  GlobalTensor<float> open;
+  open.SetGlobalBuffer(reinterpret_cast<float*>(x));
+  TPipe pipe;
+  TBuf<> buffer;
+  pipe.InitBuffer(buffer, 2048);
+  DataCopy(buffer.Get<float>(), open[fault ? 8 : 0], kElements);  // FAULT PastTheAllocation
+}
+
+template <bool fault>
+void PastTheAllocationByStride(GM_ADDR x, GM_ADDR) {
+  GlobalTensor<float> open;
+  open.SetGlobalBuffer(reinterpret_cast<float*>(x));
+  TPipe pipe;
+  TBuf<> buffer;
+  pipe.InitBuffer(buffer, 2048);
+  const DataCopyExtParams rows(4, 12, fault ? 400 : 300, 0, 0);
+  DataCopyPad(buffer.Get<float>(), open, rows, {});  // FAULT PastTheAllocationByStride
+}
+
+template <bool fault>
+void NotAllocated(GM_ADDR x, GM_ADDR) {
+  GlobalTensor<float> gm;
+  gm.SetGlobalBuffer(reinterpret_cast<float*>(fault ? x - 4096 : x), 64);
+  TPipe pipe;
+  TBuf<> buffer;
+  pipe.InitBuffer(buffer, 1024);
+  DataCopy(buffer.Get<float>(), gm, 64);  // FAULT NotAllocated
+}
+
+template <bool fault>
+void PastTheBuffer(GM_ADDR, GM_ADDR) {
+  TPipe pipe;
+  TBuf<> first, second;
+  pipe.InitBuffer(first, 256);
+  pipe.InitBuffer(second, 256);
+  Duplicate(first.Get<float>(), 1.0f, fault ? 65 : 64);  // FAULT PastTheBuffer
+}
+
+template <bool fault>
+void PastTheUb(GM_ADDR, GM_ADDR) {
+  LocalTensor<float> placed(TPosition::VECCALC, 196608 - 64, 32);
+  Duplicate(placed, 1.0f, fault ? 24 : 16);  // FAULT PastTheUb
+}
+
+template <bool fault>
+void UninitialisedUb(GM_ADDR x, GM_ADDR y) {
+  Tensors gm(x, y);
+  TPipe pipe;
+  TBuf<> buffer;
+  pipe.InitBuffer(buffer, 1024);
+  LocalTensor<float> a = buffer.Get<float>();
+  DataCopy(a, gm.x, 64);
+  Adds(a, a, 1.0f, fault ? 65 : 64);  // FAULT UninitialisedUb
+}
+
+template <bool fault>
+void UninitialisedGm(GM_ADDR x, GM_ADDR y) {
+  Tensors gm(x, y);
+  TPipe pipe;
+  TBuf<> buffer;
+  pipe.InitBuffer(buffer, 1024);
+  DataCopy(buffer.Get<float>(), fault ? gm.y : gm.x, 64);  // FAULT UninitialisedGm
+}
+
+template <bool fault>
+void PaddingIsNoValue(GM_ADDR x, GM_ADDR y) {
+  Tensors gm(x, y);
+  TPipe pipe;
+  TBuf<> buffer;
+  pipe.InitBuffer(buffer, 1024);
+  LocalTensor<float> a = buffer.Get<float>();
+  // Five elements and two of padding; the eighth of the block is nobody's.
+  DataCopyPad(a, gm.x, {1, 20, 0, 0, 0}, {true, 0, static_cast<uint8_t>(fault ? 2 : 3), 0.0f});
+  Adds(a, a, 1.0f, 8);  // FAULT PaddingIsNoValue
+}
+
+template <bool fault>
+void UnspecifiedPadding(GM_ADDR x, GM_ADDR y) {
+  Tensors gm(x, y);
+  TPipe pipe;
+  TBuf<> buffer;
+  pipe.InitBuffer(buffer, 1024);
+  LocalTensor<float> a = buffer.Get<float>();
+  DataCopyPad(a, gm.x, {1, 20, 0, 0, 0}, {!fault, 1, 2, 0.0f});
+  Adds(a, a, 1.0f, 8);  // FAULT UnspecifiedPadding
+}
+
+template <bool fault>
+void UseBeforeDeQue(GM_ADDR x, GM_ADDR y) {
+  Tensors gm(x, y);
+  TPipe pipe;
+  TQue<TPosition::VECIN, 1> in;
+  pipe.InitBuffer(in, 1, 1024);
+  LocalTensor<float> a = in.AllocTensor<float>();
+  DataCopy(a, gm.x, 64);
+  if (!fault) {
+    in.EnQue(a);
+    a = in.DeQue<float>();
+  }
+  Adds(a, a, 1.0f, 64);  // FAULT UseBeforeDeQue
+  in.FreeTensor(a);
+}
+
+template <bool fault>
+void UseWhileQueued(GM_ADDR x, GM_ADDR y) {
+  Tensors gm(x, y);
+  TPipe pipe;
+  TQue<TPosition::VECOUT, 1> out;
+  pipe.InitBuffer(out, 1, 1024);
+  LocalTensor<float> a = out.AllocTensor<float>();
+  Duplicate(a, 1.0f, 64);
+  out.EnQue(a);
+  if (fault) DataCopy(gm.y, a, 64);  // FAULT UseWhileQueued
+  a = out.DeQue<float>();
+  DataCopy(gm.y, a, 64);
+  out.FreeTensor(a);
+}
+
+template <bool fault>
+void WriteAfterDeQue(GM_ADDR x, GM_ADDR y) {
+  Tensors gm(x, y);
+  TPipe pipe;
+  TQue<TPosition::VECIN, 1> in;
+  pipe.InitBuffer(in, 1, 1024);
+  LocalTensor<float> a = in.AllocTensor<float>();
+  DataCopy(a, gm.x, 64);
+  in.EnQue(a);
+  a = in.DeQue<float>();
+  if (fault) DataCopy(a, gm.x[64], 64);  // FAULT WriteAfterDeQue
+  in.FreeTensor(a);
+}
+
+template <bool fault>
+void UseAfterFree(GM_ADDR x, GM_ADDR y) {
+  Tensors gm(x, y);
+  TPipe pipe;
+  TQue<TPosition::VECOUT, 1> out;
+  pipe.InitBuffer(out, 1, 1024);
+  LocalTensor<float> a = out.AllocTensor<float>();
+  Duplicate(a, 1.0f, 64);
+  out.EnQue(a);
+  a = out.DeQue<float>();
+  if (!fault) DataCopy(gm.y, a, 64);
+  out.FreeTensor(a);
+  if (fault) DataCopy(gm.y, a, 64);  // FAULT UseAfterFree
+}
+
+template <bool fault>
+void StaleTensor(GM_ADDR, GM_ADDR) {
+  TPipe pipe;
+  TQue<TPosition::VECOUT, 1> out;
+  pipe.InitBuffer(out, 1, 1024);
+  LocalTensor<float> old = out.AllocTensor<float>();
+  LocalTensor<float> copy = old;
+  out.FreeTensor(old);
+  LocalTensor<float> now = out.AllocTensor<float>();
+  Duplicate(fault ? copy : now, 1.0f, 64);  // FAULT StaleTensor
+  out.FreeTensor(now);
+}
+
+template <bool fault>
+void EnQueWithoutAlloc(GM_ADDR, GM_ADDR) {
+  TPipe pipe;
+  TQue<TPosition::VECOUT, 1> out;
+  pipe.InitBuffer(out, 1, 1024);
+  LocalTensor<float> a = out.AllocTensor<float>();
+  if (fault) out.FreeTensor(a);
+  out.EnQue(a);  // FAULT EnQueWithoutAlloc
+  a = out.DeQue<float>();
+  out.FreeTensor(a);
+}
+
+template <bool fault>
+void DeQueEmpty(GM_ADDR, GM_ADDR) {
+  TPipe pipe;
+  TQue<TPosition::VECOUT, 1> out;
+  pipe.InitBuffer(out, 1, 1024);
+  LocalTensor<float> a = out.AllocTensor<float>();
+  if (!fault) out.EnQue(a);
+  a = out.DeQue<float>();  // FAULT DeQueEmpty
+  out.FreeTensor(a);
+}
+
+template <bool fault>
+void FreeTwice(GM_ADDR, GM_ADDR) {
+  TPipe pipe;
+  TQue<TPosition::VECOUT, 1> out;
+  pipe.InitBuffer(out, 1, 1024);
+  LocalTensor<float> a = out.AllocTensor<float>();
+  out.FreeTensor(a);
+  if (fault) out.FreeTensor(a);  // FAULT FreeTwice
+}
+
+template <bool fault>
+void AllocTooOften(GM_ADDR, GM_ADDR) {
+  TPipe pipe;
+  TQue<TPosition::VECIN, 2> in;
+  pipe.InitBuffer(in, 2, 1024);
+  for (int i = 0; i < (fault ? 3 : 2); ++i) {
+    in.AllocTensor<float>();  // FAULT AllocTooOften
+  }
+}
+
+template <bool fault>
+void QueueTooDeep(GM_ADDR, GM_ADDR) {
+  TPipe pipe;
+  TQue<TPosition::VECOUT, 1> out;
+  pipe.InitBuffer(out, 2, 1024);
+  for (int i = 0; i < (fault ? 2 : 1); ++i) {
+    LocalTensor<float> a = out.AllocTensor<float>();
+    out.EnQue(a);  // FAULT QueueTooDeep
+  }
+  LocalTensor<float> a = out.DeQue<float>();
+  out.FreeTensor(a);
+}
+
+template <bool fault>
+void NoInitBuffer(GM_ADDR, GM_ADDR) {
+  TPipe pipe;
+  TQue<TPosition::VECOUT, 1> out;
+  if (!fault) pipe.InitBuffer(out, 1, 1024);
+  out.AllocTensor<float>();  // FAULT NoInitBuffer
+}
+
+template <bool fault>
+void QueuedAtTheEnd(GM_ADDR, GM_ADDR) {
+  TPipe pipe;
+  TQue<TPosition::VECOUT, 1> out;
+  pipe.InitBuffer(out, 1, 1024);
+  LocalTensor<float> a = out.AllocTensor<float>();
+  out.EnQue(a);  // FAULT QueuedAtTheEnd
+  if (!fault) out.DeQue<float>();
+}
+
+template <bool fault>
+void WaitWithoutSet(GM_ADDR, GM_ADDR) {
+  if (!fault) SetFlag<HardEvent::MTE2_S>(EVENT_ID0);
+  WaitFlag<HardEvent::MTE2_S>(EVENT_ID0);  // FAULT WaitWithoutSet
+}
+
+template <bool fault>
+void SetTwice(GM_ADDR, GM_ADDR) {
+  SetFlag<HardEvent::V_S>(EVENT_ID3);
+  if (!fault) WaitFlag<HardEvent::V_S>(EVENT_ID3);
+  SetFlag<HardEvent::V_S>(EVENT_ID3);  // FAULT SetTwice
+  WaitFlag<HardEvent::V_S>(EVENT_ID3);
+}
+
+template <bool fault>
+void FlagLeftSet(GM_ADDR, GM_ADDR) {
+  SetFlag<HardEvent::S_MTE3>(EVENT_ID1);  // FAULT FlagLeftSet
+  if (!fault) WaitFlag<HardEvent::S_MTE3>(EVENT_ID1);
+}
+
+template <bool fault>
+void FlagOfAQueue(GM_ADDR, GM_ADDR) {
+  TPipe pipe;
+  TQue<TPosition::VECOUT, 1> out;
+  pipe.InitBuffer(out, 1, 1024);
+  LocalTensor<float> a = out.AllocTensor<float>();
+  out.EnQue(a);
+  const TEventID id = fault ? EVENT_ID0 : pipe.FetchEventID(HardEvent::V_MTE3);
+  SetFlag<HardEvent::V_MTE3>(id);  // FAULT FlagOfAQueue
+  WaitFlag<HardEvent::V_MTE3>(id);
+  out.DeQue<float>();
+}
+
+template <bool fault>
+void EventOfAnotherCore(GM_ADDR, GM_ADDR) {
+  if constexpr (fault) {
+    SetFlag<HardEvent::M_FIX>(EVENT_ID0);  // FAULT EventOfAnotherCore
+  }
+}
+
+template <bool fault>
+void EventIdRange(GM_ADDR, GM_ADDR) {
+  const int32_t id = fault ? 8 : 7;
+  SetFlag<HardEvent::MTE2_V>(id);  // FAULT EventIdRange
+  WaitFlag<HardEvent::MTE2_V>(id);
+}
+
+template <bool fault>
+void BarrierOfTheScalarUnit(GM_ADDR, GM_ADDR) {
+  PipeBarrier<fault ? PIPE_S : PIPE_V>();  // FAULT BarrierOfTheScalarUnit
+}
+
+template <bool fault>
+void MaskTooLarge(GM_ADDR, GM_ADDR) {
+  TPipe pipe;
+  TBuf<> buffer;
+  pipe.InitBuffer(buffer, 1024);
+  LocalTensor<float> a = buffer.Get<float>();
+  Duplicate(a, 1.0f, uint64_t{fault ? 65 : 64}, 1, 1, 8);  // FAULT MaskTooLarge
+}
+
+template <bool fault>
+void CountNotWholeBlocks(GM_ADDR x, GM_ADDR y) {
+  Tensors gm(x, y);
+  TPipe pipe;
+  TBuf<> buffer;
+  pipe.InitBuffer(buffer, 1024);
+  DataCopy(buffer.Get<float>(), gm.x, fault ? 12 : 16);  // FAULT CountNotWholeBlocks
+}
+
+template <bool fault>
+void PartialOverlap(GM_ADDR, GM_ADDR) {
+  TPipe pipe;
+  TBuf<> buffer;
+  pipe.InitBuffer(buffer, 1024);
+  LocalTensor<float> a = buffer.Get<float>();
+  Duplicate(a, 1.0f, 128);
+  Adds(a[fault ? 8 : 0], a, 1.0f, 64);  // FAULT PartialOverlap
+}
+
+template <bool fault>
+void GatherOutside(GM_ADDR, GM_ADDR) {
+  TPipe pipe;
+  TBuf<> source, index, target;
+  pipe.InitBuffer(source, 256);
+  pipe.InitBuffer(index, 256);
+  pipe.InitBuffer(target, 256);
+  Duplicate(source.Get<float>(), 1.0f, 64);
+  LocalTensor<int32_t> offsets = index.Get<int32_t>();
+  Duplicate(offsets, fault ? 256 : 252, 64);
+  const LocalTensor<uint32_t> bytes = offsets.ReinterpretCast<uint32_t>();
+  Gather(target.Get<float>(), source.Get<float>(), bytes, 0, 64);  // FAULT GatherOutside
+}
+
+template <bool fault>
+void NoSuchCast(GM_ADDR, GM_ADDR) {
+  TPipe pipe;
+  TBuf<> buffer;
+  pipe.InitBuffer(buffer, 1024);
+  LocalTensor<int32_t> a = buffer.Get<int32_t>();
+  Duplicate(a, 1, 64);
+  if constexpr (fault) {
+    Cast(a[64].ReinterpretCast<bfloat16_t>(), a, RoundMode::CAST_RINT, 64);  // FAULT NoSuchCast
+  } else {
+    Cast(a[64].ReinterpretCast<float>(), a, RoundMode::CAST_RINT, 64);
+  }
+}
+
+template <bool fault>
+void NoSuchAddition(GM_ADDR, GM_ADDR) {
+  TPipe pipe;
+  TBuf<> buffer;
+  pipe.InitBuffer(buffer, 1024);
+  if constexpr (fault) {
+    LocalTensor<bfloat16_t> a = buffer.Get<bfloat16_t>();
+    Add(a, a, a, 64);  // FAULT NoSuchAddition
+  }
+}
+
+template <bool fault>
+void TwoPipes(GM_ADDR, GM_ADDR) {
+  TPipe first;
+  if (!fault) first.Destroy();
+  TPipe second;  // FAULT TwoPipes
+}
+
+// y[0, 256) without the last eight elements.
+template <bool fault>
+void OutputWithAHole(GM_ADDR x, GM_ADDR y) {
+  Tensors gm(x, y);
+  TPipe pipe;
+  TBuf<> buffer;
+  pipe.InitBuffer(buffer, 1024);
+  LocalTensor<float> a = buffer.Get<float>();
+  Duplicate(a, 1.0f, kElements);
+  DataCopy(gm.y, a, fault ? kElements - 8 : kElements);
+}
+
+// A case: the kernel in both variants, where its fault is, and what the message has to say.
+struct Case {
+  const char* name;
+  SoftnpuKernelEntry faulty;
+  SoftnpuKernelEntry mended;
+  const char* pipe;
+  const char* instruction;
+  std::vector<const char*> parts;
+};
+
+void PrintTo(const Case& test, std::ostream* out) { *out << test.name; }
+
+#define CASE(name, pipe, instruction, ...)                                            \
+  Case {                                                                              \
+    #name, softnpu::twin::MakeEntry<&name<true>>(#name, __FILE__, __LINE__),          \
+        softnpu::twin::MakeEntry<&name<false>>(#name, __FILE__, __LINE__), pipe,      \
+        instruction, {                                                                \
+      __VA_ARGS__                                                                     \
+    }                                                                                 \
+  }
+
+const std::vector<Case>& Cases() {
+  static const std::vector<Case> cases = {
+      CASE(UbCapacity, "S", "InitBuffer", "64 bytes", "196608", "32 are left"),
+      CASE(UbMisaligned, "MTE2", "DataCopy", "the destination", "byte 16", "multiple of 32"),
+      CASE(VectorMisaligned, "V", "Adds", "src0", "byte 4", "multiple of 32"),
+      CASE(GmMisaligned, "MTE2", "DataCopy", "the source", "multiple of the element's 4"),
+      CASE(PastTheTensor, "MTE2", "DataCopy", "outside the 64 bytes", "GM 'x'", "[32, 96)"),
+      CASE(PastTheAllocation, "MTE2", "DataCopy", "beyond the end", "1024", "[32, 1056)"),
+      CASE(PastTheAllocationByStride, "MTE2", "DataCopyPad", "beyond the end", "[1236, 1248)"),
+      CASE(NotAllocated, "MTE2", "DataCopy", "nothing is allocated"),
+      CASE(PastTheBuffer, "V", "Duplicate", "outside the tensor's 256 bytes", "TBuf<VECCALC> #0",
+           "[0, 260)"),
+      CASE(PastTheUb, "V", "Duplicate", "beyond the UB's 196608 bytes"),
+      CASE(UninitialisedUb, "V", "Adds", "hold no value", "byte 256 of the 260", "[256, 260)"),
+      CASE(UninitialisedGm, "MTE2", "DataCopy", "never written", "GM 'y'", "[0, 256)"),
+      CASE(PaddingIsNoValue, "V", "Adds", "padding of a DataCopyPad", "[28, 32)"),
+      CASE(UnspecifiedPadding, "V", "Adds", "padding of a DataCopyPad", "[0, 4)"),
+      CASE(UseBeforeDeQue, "V", "Adds", "pipe V reads a tensor of pipe MTE2", "TQue<VECIN> #0"),
+      CASE(UseWhileQueued, "MTE3", "DataCopy", "between its EnQue at", "TQue<VECOUT> #0"),
+      CASE(WriteAfterDeQue, "MTE2", "DataCopy", "pipe MTE2 writes", "DeQue has given to pipe V"),
+      CASE(UseAfterFree, "MTE3", "DataCopy", "after its FreeTensor"),
+      CASE(StaleTensor, "V", "Duplicate", "a tensor that was freed"),
+      CASE(EnQueWithoutAlloc, "S", "EnQue", "AllocTensor has not given"),
+      CASE(DeQueEmpty, "S", "DeQue", "TQue<VECOUT> #0 is empty"),
+      CASE(FreeTwice, "S", "FreeTensor", "free already"),
+      CASE(AllocTooOften, "S", "AllocTensor", "all 2 buffers of TQue<VECIN> #0 are in use"),
+      CASE(QueueTooDeep, "S", "EnQue", "holds 1 tensors already, its depth is 1"),
+      CASE(NoInitBuffer, "S", "AllocTensor", "InitBuffer was not called"),
+      CASE(QueuedAtTheEnd, "S", "EnQue", "had no DeQue when the kernel ended"),
+      CASE(WaitWithoutSet, "S", "WaitFlag", "(MTE2_S, id 0) is not set"),
+      CASE(SetTwice, "S", "SetFlag", "(V_S, id 3) is set already"),
+      CASE(FlagLeftSet, "S", "SetFlag", "(S_MTE3, id 1) is still set"),
+      CASE(FlagOfAQueue, "S", "SetFlag", "(V_MTE3, id 0) is set already, by a queue"),
+      CASE(EventOfAnotherCore, "S", "SetFlag", "a vector core has no event M_FIX"),
+      CASE(EventIdRange, "S", "SetFlag", "event id 8", "0 and 7"),
+      CASE(BarrierOfTheScalarUnit, "S", "PipeBarrier", "PIPE_S"),
+      CASE(MaskTooLarge, "V", "Duplicate", "mask 65", "4 bytes is 64"),
+      CASE(CountNotWholeBlocks, "MTE2", "DataCopy", "12 elements are 48 bytes", "first 32"),
+      CASE(PartialOverlap, "V", "Adds", "dst overlaps src0"),
+      CASE(GatherOutside, "V", "Gather", "outside the tensor's 256 bytes", "TBuf<VECCALC> #0"),
+      CASE(NoSuchCast, "V", "Cast", "no Cast from int32_t to bfloat16_t"),
+      CASE(NoSuchAddition, "V", "Add", "Add does not take bfloat16_t"),
+      CASE(TwoPipes, "S", "TPipe", "a second TPipe"),
+  };
+  return cases;
+}
+
+std::string SourceLine(int number) {
+  std::ifstream file(__FILE__);
+  std::string line;
+  for (int i = 0; i < number && std::getline(file, line); ++i) {
+  }
+  return line;
+}
+
+class Device {
+ public:
+  Device() {
+    softnpu::twin::Bind(softnpu::ascendc::CoreApi());
+    x_ = memory_.Put(std::vector<float>(kElements, 1.5f), "x");
+    y_ = memory_.Allocate(kElements * 4, "y");
+  }
+  void Run(const SoftnpuKernelEntry& entry, bool strict = true) {
+    const Slots slots(x_, y_);
+    Launch(chip, memory_, entry, slots.data(), slots.bytes(), 1, strict);
+  }
+  void RunForOutput(const SoftnpuKernelEntry& entry) {
+    const Slots slots(x_, y_);
+    LaunchForOutputs(chip, memory_, entry, slots.data(), slots.bytes(), 1,
+                     {Output{y_, kElements * 4, "y"}});
+  }
+  std::vector<float> y() const { return memory_.Get<float>(y_); }
+
+  ChipSpec chip{.soc_name = "Ascend910B3"};
+
+ private:
+  HostMemory memory_;
+  uintptr_t x_ = 0;
+  uintptr_t y_ = 0;
+};
+
+class Faults : public ::testing::TestWithParam<Case> {};
+
+TEST_P(Faults, FaultyKernelStopsAtItsLine) {
+  const Case& test = GetParam();
+  try {
+    Device().Run(test.faulty);
+    FAIL() << test.name << " ran without a fault";
+  } catch (const KernelError& error) {
+    const KernelError::Where& where = error.where();
+    EXPECT_EQ(error.code(), softnpu::kVectorCoreException);
+    EXPECT_EQ(where.kernel, test.name);
+    EXPECT_EQ(where.block, 0);
+    EXPECT_EQ(where.core, 0);
+    EXPECT_EQ(where.pipe, test.pipe) << error.what();
+    EXPECT_EQ(where.instruction, test.instruction) << error.what();
+    for (const char* const part : test.parts) EXPECT_THAT(error.what(), HasSubstr(part));
+    EXPECT_EQ(where.file, __FILE__);
+    EXPECT_THAT(SourceLine(where.line), HasSubstr(std::string("// FAULT ") + test.name))
+        << error.what();
+  }
+}
+
+TEST_P(Faults, MendedKernelPasses) { EXPECT_NO_THROW(Device().Run(GetParam().mended)); }
+
+INSTANTIATE_TEST_SUITE_P(All, Faults, ::testing::ValuesIn(Cases()),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+
+
+TEST(Simulator, SoundKernelComputes) {
+  Device device;
+  device.RunForOutput(softnpu::twin::MakeEntry<&Sound<false>>("Sound", __FILE__, __LINE__));
+  EXPECT_EQ(device.y(), std::vector<float>(kElements, 3.0f));
+}
+
+TEST(Simulator, ResultsDoNotDependOnStrict) {
+  Device device;
+  device.Run(softnpu::twin::MakeEntry<&Sound<false>>("Sound", __FILE__, __LINE__), false);
+  EXPECT_EQ(device.y(), std::vector<float>(kElements, 3.0f));
+}
+
+TEST(Simulator, LaxModeStillGuardsTheHost) {
+  Device device;
+  const auto lax = [&]<auto kernel>() {
+    device.Run(softnpu::twin::MakeEntry<kernel>("lax", __FILE__, __LINE__), false);
+  };
+  EXPECT_NO_THROW(lax.operator()<&UninitialisedUb<true>>());
+  EXPECT_NO_THROW(lax.operator()<&FlagLeftSet<true>>());
+  EXPECT_THROW(lax.operator()<&PastTheUb<true>>(), KernelError);
+  EXPECT_THROW(lax.operator()<&PastTheAllocation<true>>(), KernelError);
+}
+
+TEST(Simulator, OutputLeftUnwrittenIsAFault) {
+  Device device;
+  device.RunForOutput(
+      softnpu::twin::MakeEntry<&OutputWithAHole<false>>("Whole", __FILE__, __LINE__));
+  try {
+    device.RunForOutput(
+        softnpu::twin::MakeEntry<&OutputWithAHole<true>>("Hole", "hole.cpp", 17));
+    FAIL() << "the hole went unnoticed";
+  } catch (const KernelError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("not all written"));
+    EXPECT_THAT(error.what(), HasSubstr("bytes [992, 1024) of output y, hole.cpp:17"));
+  }
+}
+
+TEST(Simulator, FaultNamesBlockAndCore) {
+  Device device;
+  struct Kernel {
+    static void Run(GM_ADDR, GM_ADDR) {
+      if (GetBlockIdx() == 5) WaitFlag<HardEvent::MTE2_V>(EVENT_ID0);
+    }
+  };
+  softnpu::twin::Bind(softnpu::ascendc::CoreApi());
+  HostMemory memory;
+  ChipSpec chip;
+  chip.vector_cores = 4;
+  const Slots slots(uint64_t{0}, uint64_t{0});
+  const auto entry = softnpu::twin::MakeEntry<&Kernel::Run>("waits", __FILE__, __LINE__);
+  EXPECT_NO_THROW(Launch(chip, memory, entry, slots.data(), slots.bytes(), 5, true));
+  try {
+    Launch(chip, memory, entry, slots.data(), slots.bytes(), 6, true);
+    FAIL();
+  } catch (const KernelError& error) {
+    EXPECT_EQ(error.where().block, 5);
+    EXPECT_EQ(error.where().core, 1);
+  }
+}
+
+TEST(Simulator, BadLaunchIsRefused) {
+  Device device;
+  HostMemory memory;
+  const auto entry = softnpu::twin::MakeEntry<&Sound<false>>("Sound", __FILE__, __LINE__);
+  const uint64_t slots[2] = {};
+  const auto launch = [&](size_t bytes, uint32_t blocks) {
+    Launch(ChipSpec{}, memory, entry, slots, bytes, blocks, true);
+  };
+  EXPECT_THROW(launch(16, 0), Error);
+  EXPECT_THROW(launch(16, 65536), Error);
+  EXPECT_THROW(launch(8, 1), Error);
+}
+
+template <bool pad>
+void CopyHalf(GM_ADDR x, GM_ADDR) {
+  GlobalTensor<half> gm;
+  gm.SetGlobalBuffer(reinterpret_cast<half*>(x), 16);
+  TPipe pipe;
+  TBuf<> buffer;
+  pipe.InitBuffer(buffer, 1024);
+  LocalTensor<half> a = buffer.Get<half>();
+  if constexpr (pad) {
+    DataCopyPad(a, gm, {1, 32, 0, 0, 0}, {});
+  } else {
+    DataCopy(a, gm, 16);
+    Adds(a[1], a[1], half(1.0f), 8);  // the vector unit of 310P takes any element's address
+  }
+}
+
+void CopyBfloat(GM_ADDR x, GM_ADDR) {
+  GlobalTensor<bfloat16_t> gm;
+  gm.SetGlobalBuffer(reinterpret_cast<bfloat16_t*>(x), 16);
+  TPipe pipe;
+  TBuf<> buffer;
+  pipe.InitBuffer(buffer, 1024);
+  DataCopy(buffer.Get<bfloat16_t>(), gm, 16);
+}
+
+TEST(Ascend310P, RefusesWhatItDoesNotHave) {
+  Device device;
+  device.chip = {.soc_name = "Ascend310P3",
+                 .npu_arch = 2002,
+                 .vector_cores = 8,
+                 .ub_bytes = 262144,
+                 .l1_bytes = 1048576,
+                 .bfloat16 = false,
+                 .data_copy_pad = false};
+  EXPECT_NO_THROW(
+      device.Run(softnpu::twin::MakeEntry<&CopyHalf<false>>("plain", __FILE__, __LINE__)));
+  const auto message = [&](const SoftnpuKernelEntry& entry) -> std::string {
+    try {
+      device.Run(entry);
+    } catch (const KernelError& error) {
+      EXPECT_EQ(error.code(), softnpu::kAicoreException);
+      return error.what();
+    }
+    return "no fault";
+  };
+  EXPECT_THAT(message(softnpu::twin::MakeEntry<&CopyHalf<true>>("pad", __FILE__, __LINE__)),
+              HasSubstr("Ascend310P3 has no DataCopyPad (NPU architecture 2002)"));
+  EXPECT_THAT(message(softnpu::twin::MakeEntry<&CopyBfloat>("bf16", __FILE__, __LINE__)),
+              HasSubstr("Ascend310P3 has no bfloat16_t"));
+}
+
+}  // namespace

@@ -1,0 +1,192 @@
+// cc/softnpu/ascendc/include/ascendc/pipe.h: TPipe, TQue, TQueBind and TBuf.
+//
+// The objects hold handles; buffers, queues and events live in the core, which is where the rules of
+// the queues are checked.
+#pragma once
+
+#include "ascendc/tensor.h"
+
+namespace AscendC {
+
+class TPipe;
+
+template <TPosition source, TPosition destination, int32_t depth, auto mask = 0>
+class TQueBind {
+ public:
+  template <typename T>
+  LocalTensor<T> AllocTensor(Where where = Where::Here()) {
+    SoftnpuInstruction instruction = Begin(SOFTNPU_OP_ALLOC, where);
+    softnpu::core::Execute(instruction);
+    return LocalTensor<T>(instruction.operand[0]);
+  }
+  template <typename T>
+  void AllocTensor(LocalTensor<T>& tensor, Where where = Where::Here()) {
+    tensor = AllocTensor<T>(where);
+  }
+  template <typename T>
+  bool EnQue(const LocalTensor<T>& tensor, Where where = Where::Here()) {
+    SoftnpuInstruction instruction = Begin(SOFTNPU_OP_ENQUEUE, where);
+    instruction.operand_count = 1;
+    instruction.operand[0] = tensor.raw_;
+    softnpu::core::Execute(instruction);
+    return true;
+  }
+  template <typename T>
+  LocalTensor<T> DeQue(Where where = Where::Here()) {
+    SoftnpuInstruction instruction = Begin(SOFTNPU_OP_DEQUEUE, where);
+    softnpu::core::Execute(instruction);
+    return LocalTensor<T>(instruction.operand[0]);
+  }
+  template <typename T>
+  void DeQue(LocalTensor<T>& tensor, Where where = Where::Here()) {
+    tensor = DeQue<T>(where);
+  }
+  template <typename T>
+  void FreeTensor(LocalTensor<T>& tensor, Where where = Where::Here()) {
+    SoftnpuInstruction instruction = Begin(SOFTNPU_OP_FREE, where);
+    instruction.operand_count = 1;
+    instruction.operand[0] = tensor.raw_;
+    softnpu::core::Execute(instruction);
+  }
+  int32_t GetTensorCountInQue(Where where = Where::Here()) {
+    SoftnpuInstruction instruction = Begin(SOFTNPU_OP_QUEUE_SIZE, where);
+    return static_cast<int32_t>(softnpu::core::Execute(instruction));
+  }
+  bool HasTensorInQue(Where where = Where::Here()) { return GetTensorCountInQue(where) > 0; }
+  bool VacantInQue(Where where = Where::Here()) { return GetTensorCountInQue(where) < depth; }
+  bool HasIdleBuffer(Where where = Where::Here()) {
+    SoftnpuInstruction instruction = Begin(SOFTNPU_OP_QUEUE_IDLE, where);
+    return softnpu::core::Execute(instruction) > 0;
+  }
+
+ private:
+  friend class TPipe;
+
+  SoftnpuInstruction Begin(SoftnpuOpcode opcode, const Where& where) const {
+    SoftnpuInstruction instruction = softnpu::core::Begin(opcode, where);
+    instruction.params[0] = queue_;
+    return instruction;
+  }
+
+  static constexpr TPosition kSource = source;
+  static constexpr TPosition kDestination = destination;
+  static constexpr int32_t kDepth = depth;
+
+  int64_t queue_ = 0;  // 0: InitBuffer was not called
+};
+
+namespace softnpu_internal {
+constexpr TPosition QueueSource(TPosition position) {
+  return position == TPosition::VECIN ? TPosition::GM : position;
+}
+constexpr TPosition QueueDestination(TPosition position) {
+  return position == TPosition::VECOUT ? TPosition::GM : position;
+}
+}  // namespace softnpu_internal
+
+template <TPosition position, int32_t depth, auto mask = 0>
+class TQue : public TQueBind<softnpu_internal::QueueSource(position),
+                             softnpu_internal::QueueDestination(position), depth, mask> {};
+
+template <TPosition position = TPosition::LCM>
+class TBuf {
+ public:
+  template <typename T>
+  LocalTensor<T> Get() const {
+    return LocalTensor<T>(whole_);
+  }
+  template <typename T>
+  LocalTensor<T> Get(uint32_t size) const {
+    return GetWithOffset<T>(size, 0);
+  }
+  template <typename T>
+  LocalTensor<T> GetWithOffset(uint32_t size, uint32_t byte_offset) const {
+    LocalTensor<T> tensor(whole_);
+    tensor.raw_.address += byte_offset;
+    const uint64_t end = tensor.raw_.address + static_cast<uint64_t>(size) * sizeof(T);
+    // Beyond the buffer the buffer stays the limit: the access is the fault, not this call.
+    if (end < tensor.raw_.end) tensor.raw_.end = end;
+    return tensor;
+  }
+
+ private:
+  friend class TPipe;
+  SoftnpuTensor whole_{};
+};
+
+class TPipe {
+ public:
+  explicit TPipe(Where where = Where::Here()) {
+    SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_PIPE_CREATE, where);
+    softnpu::core::Execute(instruction);
+    Current() = this;
+  }
+  ~TPipe() { Destroy(); }
+  TPipe(const TPipe&) = delete;
+  TPipe& operator=(const TPipe&) = delete;
+
+  template <TPosition source, TPosition destination, int32_t depth, auto mask>
+  bool InitBuffer(TQueBind<source, destination, depth, mask>& queue, uint8_t number,
+                  uint32_t length, Where where = Where::Here()) {
+    SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_INIT_QUEUE, where);
+    instruction.params[0] = static_cast<int64_t>(source);
+    instruction.params[1] = static_cast<int64_t>(destination);
+    instruction.params[2] = depth;
+    instruction.params[3] = number;
+    instruction.params[4] = length;
+    queue.queue_ = static_cast<int64_t>(softnpu::core::Execute(instruction));
+    return true;
+  }
+  template <TPosition position>
+  bool InitBuffer(TBuf<position>& buffer, uint32_t length, Where where = Where::Here()) {
+    SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_INIT_BUFFER, where);
+    instruction.params[0] = static_cast<int64_t>(position);
+    instruction.params[1] = length;
+    softnpu::core::Execute(instruction);
+    buffer.whole_ = instruction.operand[0];
+    return true;
+  }
+
+  // Reserves an event id until ReleaseEventID.
+  template <HardEvent event>
+  TEventID AllocEventID(Where where = Where::Here()) {
+    return Event(SOFTNPU_OP_EVENT_ALLOC, event, 0, where);
+  }
+  template <HardEvent event>
+  void ReleaseEventID(TEventID id, Where where = Where::Here()) {
+    Event(SOFTNPU_OP_EVENT_RELEASE, event, id, where);
+  }
+  // A free event id that stays free: good for a SetFlag with its WaitFlag right behind it.
+  TEventID FetchEventID(HardEvent event, Where where = Where::Here()) {
+    return Event(SOFTNPU_OP_EVENT_FETCH, event, 0, where);
+  }
+  template <HardEvent event>
+  TEventID FetchEventID(Where where = Where::Here()) {
+    return Event(SOFTNPU_OP_EVENT_FETCH, event, 0, where);
+  }
+
+  void Destroy() {
+    if (Current() != this) return;
+    Current() = nullptr;
+    SoftnpuInstruction instruction =
+        softnpu::core::Begin(SOFTNPU_OP_PIPE_DESTROY, Where::Here());
+    softnpu::core::Execute(instruction);
+  }
+
+  static TPipe*& Current() {
+    static thread_local TPipe* current = nullptr;
+    return current;
+  }
+
+ private:
+  static TEventID Event(SoftnpuOpcode opcode, HardEvent event, TEventID id, const Where& where) {
+    SoftnpuInstruction instruction = softnpu::core::Begin(opcode, where);
+    instruction.params[0] = static_cast<int64_t>(event);
+    instruction.params[1] = id;
+    return static_cast<TEventID>(softnpu::core::Execute(instruction));
+  }
+};
+
+inline TPipe* GetTPipePtr() { return TPipe::Current(); }
+
+}  // namespace AscendC

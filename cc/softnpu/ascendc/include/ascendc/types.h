@@ -1,0 +1,224 @@
+// cc/softnpu/ascendc/include/ascendc/types.h: language extensions, scalar types and enumerations.
+//
+// The numbers of the enumerations are part of AscendC's interface.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cc/softnpu/ascendc/instruction.h"
+#include "cc/softnpu/ascendc/numeric.h"
+
+#define __aicore__
+#define __global__
+#define __gm__
+#define __ubuf__
+#define __cbuf__
+#define GM_ADDR uint8_t*
+#define ASCEND_IS_AIV constexpr(true)
+#define ASCEND_IS_AIC constexpr(false)
+#define KERNEL_TASK_TYPE_DEFAULT(type)
+#define KERNEL_TASK_TYPE(key, type)
+#define SOFTNPU_TWIN 1
+
+// IEEE binary16. Arithmetic goes through float and rounds once per operation.
+struct half {
+  uint16_t bits;
+
+  half() = default;
+  half(float value) : bits(softnpu::numeric::FloatToHalf(value)) {}
+  operator float() const { return softnpu::numeric::HalfToFloat(bits); }
+};
+
+// The upper half of a binary32.
+struct bfloat16_t {
+  uint16_t bits;
+
+  bfloat16_t() = default;
+  explicit bfloat16_t(float value) : bits(softnpu::numeric::FloatToBfloat16(value)) {}
+  explicit operator float() const { return softnpu::numeric::Bfloat16ToFloat(bits); }
+};
+
+static_assert(sizeof(half) == 2 && sizeof(bfloat16_t) == 2, "16-bit types");
+
+enum pipe_t : uint8_t {
+  PIPE_S = SOFTNPU_PIPE_S,
+  PIPE_V = SOFTNPU_PIPE_V,
+  PIPE_M = SOFTNPU_PIPE_M,
+  PIPE_MTE1 = SOFTNPU_PIPE_MTE1,
+  PIPE_MTE2 = SOFTNPU_PIPE_MTE2,
+  PIPE_MTE3 = SOFTNPU_PIPE_MTE3,
+  PIPE_ALL = SOFTNPU_PIPE_ALL,
+  PIPE_FIX = SOFTNPU_PIPE_FIX,
+};
+
+using event_t = int32_t;
+constexpr event_t EVENT_ID0 = 0;
+constexpr event_t EVENT_ID1 = 1;
+constexpr event_t EVENT_ID2 = 2;
+constexpr event_t EVENT_ID3 = 3;
+constexpr event_t EVENT_ID4 = 4;
+constexpr event_t EVENT_ID5 = 5;
+constexpr event_t EVENT_ID6 = 6;
+constexpr event_t EVENT_ID7 = 7;
+
+namespace AscendC {
+
+using TEventID = int32_t;
+
+constexpr uint32_t ONE_BLK_SIZE = 32;
+constexpr uint32_t DEFAULT_BLK_NUM = 8;
+constexpr uint8_t DEFAULT_REPEAT_STRIDE = 8;
+constexpr uint8_t DEFAULT_BLK_STRIDE = 1;
+constexpr int32_t MAX_REPEAT_TIMES = 255;
+constexpr uint32_t ONE_REPEAT_BYTE_SIZE = 256;
+
+enum class TPosition : uint8_t {
+  GM,
+  A1,
+  A2,
+  B1,
+  B2,
+  C1,
+  C2,
+  CO1,
+  CO2,
+  VECIN,
+  VECOUT,
+  VECCALC,
+  LCM = VECCALC,
+  SPM,
+  SHM = SPM,
+  TSCM,
+  C2PIPE2GM,
+  C2PIPE2LOCAL,
+  MAX,
+};
+using QuePosition = TPosition;
+
+enum class HardEvent : uint8_t {
+  MTE2_MTE1,
+  MTE1_MTE2,
+  MTE1_M,
+  M_MTE1,
+  MTE2_V,
+  V_MTE2,
+  MTE3_V,
+  V_MTE3,
+  M_V,
+  V_M,
+  V_V,
+  MTE3_MTE1,
+  MTE1_MTE3,
+  MTE1_V,
+  MTE2_M,
+  M_MTE2,
+  V_MTE1,
+  M_FIX,
+  FIX_M,
+  MTE3_MTE2,
+  MTE2_MTE3,
+  S_V,
+  V_S,
+  S_MTE2,
+  MTE2_S,
+  S_MTE3,
+  MTE3_S,
+  MTE2_FIX,
+  FIX_MTE2,
+  FIX_S,
+  M_S,
+  FIX_MTE3,
+  MTE1_FIX,
+  FIX_MTE1,
+  FIX_FIX,
+  MAX,
+};
+
+enum class RoundMode : uint8_t {
+  CAST_NONE = 0,
+  CAST_RINT,
+  CAST_FLOOR,
+  CAST_CEIL,
+  CAST_ROUND,
+  CAST_TRUNC,
+  CAST_ODD,
+  UNKNOWN = 0xFF,
+};
+
+// The place of a call in a kernel's source. As the default argument of an API function, Here() gives
+// the line of the kernel's author.
+struct Where {
+  const char* file;
+  uint32_t line;
+
+  static constexpr Where Here(const char* file = __builtin_FILE(),
+                              uint32_t line = static_cast<uint32_t>(__builtin_LINE())) {
+    return Where{file, line};
+  }
+};
+
+}  // namespace AscendC
+
+namespace softnpu::core {
+
+// Set by SoftnpuTwin::bind. One per shared library: twins hide their symbols.
+inline const SoftnpuCoreApi* g_api = nullptr;
+
+template <typename T>
+constexpr uint8_t kTypeOf = 0xFF;
+template <>
+inline constexpr uint8_t kTypeOf<float> = SOFTNPU_FLOAT;
+template <>
+inline constexpr uint8_t kTypeOf<half> = SOFTNPU_FLOAT16;
+template <>
+inline constexpr uint8_t kTypeOf<bfloat16_t> = SOFTNPU_BFLOAT16;
+template <>
+inline constexpr uint8_t kTypeOf<int8_t> = SOFTNPU_INT8;
+template <>
+inline constexpr uint8_t kTypeOf<uint8_t> = SOFTNPU_UINT8;
+template <>
+inline constexpr uint8_t kTypeOf<int16_t> = SOFTNPU_INT16;
+template <>
+inline constexpr uint8_t kTypeOf<uint16_t> = SOFTNPU_UINT16;
+template <>
+inline constexpr uint8_t kTypeOf<int32_t> = SOFTNPU_INT32;
+template <>
+inline constexpr uint8_t kTypeOf<uint32_t> = SOFTNPU_UINT32;
+template <>
+inline constexpr uint8_t kTypeOf<int64_t> = SOFTNPU_INT64;
+template <>
+inline constexpr uint8_t kTypeOf<uint64_t> = SOFTNPU_UINT64;
+template <>
+inline constexpr uint8_t kTypeOf<double> = SOFTNPU_DOUBLE;
+template <>
+inline constexpr uint8_t kTypeOf<bool> = SOFTNPU_BOOL;
+
+inline SoftnpuInstruction Begin(SoftnpuOpcode opcode, const AscendC::Where& where) {
+  SoftnpuInstruction instruction{};
+  instruction.opcode = opcode;
+  instruction.file = where.file;
+  instruction.line = where.line;
+  return instruction;
+}
+
+inline uint64_t Execute(SoftnpuInstruction& instruction) {
+  g_api->execute(&instruction);
+  return instruction.result;
+}
+
+template <typename T>
+uint64_t Bits(const T& value) {
+  uint64_t bits = 0;
+  __builtin_memcpy(&bits, &value, sizeof(T));
+  return bits;
+}
+
+template <typename T>
+T FromBits(uint64_t bits) {
+  T value;
+  __builtin_memcpy(static_cast<void*>(&value), &bits, sizeof(T));
+  return value;
+}
+
+}  // namespace softnpu::core

@@ -1,0 +1,106 @@
+// cc/softnpu/ascendc/testing.h: memory and launches for tests of kernels, without a runtime.
+//
+// HostMemory hands out device addresses that the host cannot dereference, poisons new memory and
+// tracks which of its bytes were written, so strict launches find reads of what nobody wrote.
+#pragma once
+
+#include <cstring>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cc/softnpu/ascendc/simulator.h"
+
+namespace softnpu::ascendc::testing {
+
+class HostMemory : public GlobalMemory {
+ public:
+  // A new allocation; its bytes hold no value.
+  uintptr_t Allocate(size_t bytes, std::string name) {
+    auto block = std::make_unique<Block>();
+    block->bytes.assign(bytes, std::byte{0xA5});
+    block->initialised.assign(bytes, 0);
+    block->name = std::move(name);
+    const uintptr_t address = next_;
+    next_ += (bytes + 4095) / 4096 * 4096 + 4096;
+    blocks_[address] = std::move(block);
+    return address;
+  }
+  template <typename T>
+  uintptr_t Put(const std::vector<T>& values, std::string name) {
+    const uintptr_t address = Allocate(values.size() * sizeof(T), std::move(name));
+    Write(address, values.data(), values.size() * sizeof(T));
+    return address;
+  }
+  void Write(uintptr_t address, const void* data, size_t bytes) {
+    if (bytes == 0) return;
+    Block& block = *blocks_.at(address);
+    std::memcpy(block.bytes.data(), data, bytes);
+    std::memset(block.initialised.data(), 1, bytes);
+  }
+  template <typename T>
+  std::vector<T> Get(uintptr_t address) const {
+    const Block& block = *blocks_.at(address);
+    std::vector<T> values(block.bytes.size() / sizeof(T));
+    if (!values.empty()) {
+      std::memcpy(static_cast<void*>(values.data()), block.bytes.data(),
+                  values.size() * sizeof(T));
+    }
+    return values;
+  }
+
+  bool Find(uintptr_t address, GlobalRegion* region, std::string* nearest) override {
+    auto after = blocks_.upper_bound(address);
+    if (after == blocks_.begin()) {
+      *nearest = "no allocation lies below it";
+      return false;
+    }
+    --after;
+    Block& block = *after->second;
+    if (address - after->first >= block.bytes.size()) {
+      *nearest = Format("'%s' ends %zu bytes before it", block.name.c_str(),
+                        address - after->first - block.bytes.size());
+      return false;
+    }
+    region->base = after->first;
+    region->bytes = block.bytes.size();
+    region->host = block.bytes.data();
+    region->initialised = block.initialised.data();
+    region->name = "'" + block.name + "'";
+    return true;
+  }
+
+ private:
+  struct Block {
+    std::vector<std::byte> bytes;
+    std::vector<uint8_t> initialised;
+    std::string name;
+  };
+  // Above the user half of an x86-64 or AArch64 address space's usual mappings, below 48 bits.
+  uintptr_t next_ = 0x100000000000;
+  std::map<uintptr_t, std::unique_ptr<Block>> blocks_;
+};
+
+// Launch arguments in slots, as a host program packs them.
+class Slots {
+ public:
+  template <typename... Args>
+  explicit Slots(const Args&... args) {
+    (Append(args), ...);
+  }
+  const void* data() const { return slots_.data(); }
+  size_t bytes() const { return slots_.size() * sizeof(uint64_t); }
+
+ private:
+  template <typename T>
+  void Append(const T& value) {
+    const size_t first = slots_.size();
+    slots_.resize(first + (sizeof(T) + 7) / 8);
+    std::memcpy(slots_.data() + first, &value, sizeof(T));
+  }
+  std::vector<uint64_t> slots_;
+};
+
+}  // namespace softnpu::ascendc::testing
