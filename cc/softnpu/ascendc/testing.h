@@ -4,9 +4,12 @@
 // tracks which of its bytes were written, so strict launches find reads of what nobody wrote.
 #pragma once
 
+#include <dlfcn.h>
+
 #include <cstring>
 #include <map>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -101,6 +104,30 @@ class Slots {
     std::memcpy(slots_.data() + first, &value, sizeof(T));
   }
   std::vector<uint64_t> slots_;
+};
+
+// A twin from a file, bound to this process's simulator.
+class Twin {
+ public:
+  explicit Twin(const std::string& path) {
+    // Never closed: entries and their strings stay valid.
+    void* const library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (library == nullptr) throw std::runtime_error(dlerror());
+    const auto get = reinterpret_cast<SoftnpuTwinFunction>(dlsym(library, SOFTNPU_TWIN_SYMBOL));
+    if (get == nullptr) throw std::runtime_error(path + " exports no " SOFTNPU_TWIN_SYMBOL);
+    twin_ = get();
+    if (twin_->abi_version != SOFTNPU_TWIN_ABI) throw std::runtime_error(path + ": another ABI");
+    twin_->bind(CoreApi());
+  }
+  const SoftnpuKernelEntry& operator[](const std::string& name) const {
+    for (uint32_t i = 0; i < twin_->entry_count; ++i) {
+      if (name == twin_->entries[i].name) return twin_->entries[i];
+    }
+    throw std::runtime_error("the twin has no kernel " + name);
+  }
+
+ private:
+  const SoftnpuTwin* twin_ = nullptr;
 };
 
 }  // namespace softnpu::ascendc::testing

@@ -1,0 +1,175 @@
+// cc/kernels/cache/reshape_and_cache.cpp: scatters keys and values of tokens into a paged KV cache.
+//
+// Row t of key and value goes to slot_mapping[t] of the caches: block slot / block_size, place
+// slot % block_size. A slot that is negative or not below num_blocks * block_size is padding: its
+// token is skipped and nothing is written. Slots must be unique; of equal ones, any may win.
+//
+// Rows are moved, not computed with: the kernel knows bytes, not types. It needs DataCopyPad.
+#include "kernel_operator.h"
+
+#include "cc/kernels/cache/reshape_and_cache_tiling.h"
+
+namespace {
+
+using namespace AscendC;
+
+constexpr int64_t kBlockBytes = 32;
+constexpr int64_t kMaxRows = 4095;           // blockCount of one copy
+constexpr int64_t kMaxGap = 0xFFFFFFFFll;    // bytes between the rows of one copy
+
+__aicore__ inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
+
+class ReshapeAndCache {
+ public:
+  __aicore__ inline ReshapeAndCache(TPipe* pipe, GM_ADDR slot_mapping,
+                                    const ReshapeAndCacheTiling& tiling)
+      : tiling_(tiling), pipe_(pipe) {
+    slots_gm_.SetGlobalBuffer((__gm__ int32_t*)slot_mapping,
+                              tiling.tokens * (tiling.slot_bytes / 4));
+    pipe->InitBuffer(slot_buffer_, (uint32_t)(tiling.slot_batch * tiling.slot_bytes));
+    pipe->InitBuffer(rows_, 2, (uint32_t)tiling.buffer_bytes);
+    slots_ = slot_buffer_.Get<int32_t>();
+  }
+
+  __aicore__ inline void Run(GM_ADDR key, GM_ADDR value, GM_ADDR key_cache, GM_ADDR value_cache) {
+    // The first `tokens % cores` cores take one token more than the others.
+    const int64_t cores = GetBlockNum();
+    const int64_t core = GetBlockIdx();
+    const int64_t share = tiling_.tokens / cores;
+    const int64_t rest = tiling_.tokens % cores;
+    const int64_t begin = core * share + Min(core, rest);
+    const int64_t end = begin + share + (core < rest ? 1 : 0);
+    for (int64_t first = begin; first < end; first += tiling_.slot_batch) {
+      const int64_t count = Min(tiling_.slot_batch, end - first);
+      LoadSlots(first, count, first != begin);
+      if (tiling_.key.row_bytes > 0) Scatter(key, key_cache, tiling_.key, first, count);
+      if (tiling_.value.row_bytes > 0) Scatter(value, value_cache, tiling_.value, first, count);
+    }
+  }
+
+ private:
+  __aicore__ inline void LoadSlots(int64_t first, int64_t count, bool again) {
+    if (again) {
+      // The scalar unit has read the former batch before the copy overwrites it.
+      const TEventID read = pipe_->FetchEventID(HardEvent::S_MTE2);
+      SetFlag<HardEvent::S_MTE2>(read);
+      WaitFlag<HardEvent::S_MTE2>(read);
+    }
+    const int64_t words = tiling_.slot_bytes / 4;
+    const DataCopyExtParams shape(1, (uint32_t)(count * tiling_.slot_bytes), 0, 0, 0);
+    const DataCopyPadExtParams<int32_t> pad(false, 0, 0, 0);
+    DataCopyPad(slots_, slots_gm_[first * words], shape, pad);
+    const TEventID loaded = pipe_->FetchEventID(HardEvent::MTE2_S);
+    SetFlag<HardEvent::MTE2_S>(loaded);
+    WaitFlag<HardEvent::MTE2_S>(loaded);
+  }
+
+  // The slot of token `i` of the batch, -1 for padding.
+  __aicore__ inline int64_t Slot(int64_t i) {
+    const int64_t slot = tiling_.slot_bytes == 8
+                             ? slots_.ReinterpretCast<int64_t>().GetValue((uint32_t)i)
+                             : (int64_t)slots_.GetValue((uint32_t)i);
+    return slot < tiling_.num_blocks * tiling_.block_size && slot >= 0 ? slot : -1;
+  }
+
+  __aicore__ inline void Scatter(GM_ADDR rows, GM_ADDR cache, const ReshapeAndCacheSide& side,
+                                 int64_t first, int64_t count) {
+    GlobalTensor<uint8_t> from;
+    from.SetGlobalBuffer(rows, (tiling_.tokens - 1) * side.token_stride + side.row_bytes);
+    GlobalTensor<uint8_t> to;
+    to.SetGlobalBuffer(cache, (tiling_.num_blocks - 1) * side.block_stride +
+                                  tiling_.block_size * side.row_bytes);
+    const int64_t pitch = (side.row_bytes + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
+    if (pitch > tiling_.buffer_bytes) {
+      for (int64_t i = 0; i < count; ++i) {
+        const int64_t slot = Slot(i);
+        if (slot >= 0) CopyInPieces(from, to, side, first + i, slot);
+      }
+      return;
+    }
+    int64_t batch = Min(tiling_.buffer_bytes / pitch, kMaxRows);
+    if (side.token_stride < side.row_bytes || side.token_stride - side.row_bytes > kMaxGap) {
+      batch = 1;
+    }
+    for (int64_t i = 0; i < count; i += batch) {
+      CopyRows(from, to, side, pitch, first, i, Min(batch, count - i));
+    }
+  }
+
+  // Tokens [i, i + count) of the batch: one load, and one store per run of neighbouring slots.
+  __aicore__ inline void CopyRows(const GlobalTensor<uint8_t>& from,
+                                  const GlobalTensor<uint8_t>& to, const ReshapeAndCacheSide& side,
+                                  int64_t pitch, int64_t first, int64_t i, int64_t count) {
+    // Padding at both ends is not loaded; a batch may be nothing else.
+    while (count > 0 && Slot(i) < 0) {
+      ++i;
+      --count;
+    }
+    while (count > 0 && Slot(i + count - 1) < 0) --count;
+    if (count == 0) return;
+    LocalTensor<uint8_t> rows = rows_.AllocTensor<uint8_t>();
+    const int64_t gap = count == 1 ? 0 : side.token_stride - side.row_bytes;
+    const DataCopyExtParams load((uint16_t)count, (uint32_t)side.row_bytes, (uint32_t)gap, 0, 0);
+    const DataCopyPadExtParams<uint8_t> pad(false, 0, 0, 0);
+    DataCopyPad(rows, from[(first + i) * side.token_stride], load, pad);
+    rows_.EnQue(rows);
+    rows = rows_.DeQue<uint8_t>();
+    for (int64_t row = 0; row < count;) {
+      const int64_t slot = Slot(i + row);
+      if (slot < 0) {
+        ++row;
+        continue;
+      }
+      const int64_t block = slot / tiling_.block_size;
+      const int64_t place = slot % tiling_.block_size;
+      const int64_t longest = Min(count - row, tiling_.block_size - place);
+      int64_t run = 1;
+      while (run < longest && Slot(i + row + run) == slot + run) ++run;
+      const DataCopyExtParams store((uint16_t)run, (uint32_t)side.row_bytes, 0, 0, 0);
+      DataCopyPad(to[block * side.block_stride + place * side.row_bytes],
+                  rows[(uint32_t)(row * pitch)], store);
+      row += run;
+    }
+    rows_.FreeTensor(rows);
+  }
+
+  // A row that is larger than a buffer.
+  __aicore__ inline void CopyInPieces(const GlobalTensor<uint8_t>& from,
+                                      const GlobalTensor<uint8_t>& to,
+                                      const ReshapeAndCacheSide& side, int64_t token,
+                                      int64_t slot) {
+    const int64_t source = token * side.token_stride;
+    const int64_t destination = slot / tiling_.block_size * side.block_stride +
+                                slot % tiling_.block_size * side.row_bytes;
+    for (int64_t at = 0; at < side.row_bytes; at += tiling_.buffer_bytes) {
+      const int64_t bytes = Min(tiling_.buffer_bytes, side.row_bytes - at);
+      const DataCopyExtParams shape(1, (uint32_t)bytes, 0, 0, 0);
+      const DataCopyPadExtParams<uint8_t> pad(false, 0, 0, 0);
+      LocalTensor<uint8_t> piece = rows_.AllocTensor<uint8_t>();
+      DataCopyPad(piece, from[source + at], shape, pad);
+      rows_.EnQue(piece);
+      piece = rows_.DeQue<uint8_t>();
+      DataCopyPad(to[destination + at], piece, shape);
+      rows_.FreeTensor(piece);
+    }
+  }
+
+  const ReshapeAndCacheTiling& tiling_;
+  TPipe* pipe_;
+  TBuf<TPosition::VECCALC> slot_buffer_;
+  TQueBind<TPosition::VECIN, TPosition::VECOUT, 2> rows_;
+  GlobalTensor<int32_t> slots_gm_;
+  LocalTensor<int32_t> slots_;
+};
+
+}  // namespace
+
+extern "C" __global__ __aicore__ void reshape_and_cache(GM_ADDR key, GM_ADDR value,
+                                                        GM_ADDR key_cache, GM_ADDR value_cache,
+                                                        GM_ADDR slot_mapping,
+                                                        ReshapeAndCacheTiling tiling) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  TPipe pipe;
+  ReshapeAndCache kernel(&pipe, slot_mapping, tiling);
+  kernel.Run(key, value, key_cache, value_cache);
+}

@@ -1,0 +1,288 @@
+// cc/kernels/cache/reshape_and_cache_test.cc: the kernel against a byte-for-byte reference.
+//
+// Runs the twin as it is shipped, with the tiling of the host operator, in strict mode.
+#include <algorithm>
+#include <numeric>
+#include <random>
+
+#include "cc/ops/cache/reshape_and_cache_plan.h"
+#include "cc/softnpu/ascendc/pairwise.h"
+#include "cc/softnpu/ascendc/testing.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace {
+
+using softnpu::ascendc::ChipSpec;
+using softnpu::ascendc::KernelError;
+using softnpu::ascendc::testing::HostMemory;
+using softnpu::ascendc::testing::Pairwise;
+using softnpu::ascendc::testing::Slots;
+using softnpu::ascendc::testing::Twin;
+using vllm_cann::ops::DataType;
+using vllm_cann::ops::DeviceInfo;
+using vllm_cann::ops::ElementBytes;
+using vllm_cann::ops::PlanReshapeAndCache;
+using vllm_cann::ops::ReshapeAndCacheArgs;
+using vllm_cann::ops::ReshapeAndCachePlan;
+
+const Twin& CacheTwin() {
+  static const Twin twin("cc/kernels/cache/cache.twin.so");
+  return twin;
+}
+
+struct Case {
+  int64_t tokens = 7;
+  int64_t heads = 2;
+  int64_t key_size = 128;
+  int64_t value_size = 128;  // 0: keys only
+  int64_t num_blocks = 8;
+  int64_t block_size = 16;
+  DataType type = DataType::kFloat16;
+  DataType slot_type = DataType::kInt64;
+  int64_t token_gap = 0;  // elements between the rows of tokens
+  int64_t block_gap = 0;  // elements between cache blocks
+  int64_t ub_bytes = 196608;
+  int64_t vector_cores = 40;
+  std::vector<int64_t> slots;
+};
+
+struct Side {
+  std::vector<uint8_t> rows, before;
+  uintptr_t rows_address = 0, cache_address = 0;
+  int64_t row_bytes = 0, token_stride = 0, block_stride = 0;
+};
+
+Side MakeSide(HostMemory& memory, const Case& test, int64_t size, const std::string& name,
+              std::mt19937& random) {
+  Side side;
+  const int64_t bytes = ElementBytes(test.type);
+  side.row_bytes = test.heads * size * bytes;
+  side.token_stride = side.row_bytes + test.token_gap * bytes;
+  side.block_stride = test.block_size * side.row_bytes + test.block_gap * bytes;
+  const auto fill = [&](int64_t count) {
+    std::vector<uint8_t> out(static_cast<size_t>(std::max<int64_t>(count, 0)));
+    for (uint8_t& byte : out) byte = static_cast<uint8_t>(random());
+    return out;
+  };
+  // Exactly as many bytes as the last row needs: one more is out of bounds.
+  side.rows = fill((test.tokens - 1) * side.token_stride + side.row_bytes);
+  side.before = fill((test.num_blocks - 1) * side.block_stride + test.block_size * side.row_bytes);
+  side.rows_address = memory.Put(side.rows, name);
+  side.cache_address = memory.Put(side.before, name + "_cache");
+  return side;
+}
+
+void Describe(const Case& test, const Side& side, int64_t size, vllm_cann::ops::Tensor& rows,
+              vllm_cann::ops::Tensor& cache) {
+  const int64_t bytes = ElementBytes(test.type);
+  rows = {side.rows_address, test.type, 3, {test.tokens, test.heads, size},
+          {side.token_stride / bytes, size, 1}};
+  cache = {side.cache_address,
+           test.type,
+           4,
+           {test.num_blocks, test.block_size, test.heads, size},
+           {side.block_stride / bytes, test.heads * size, size, 1}};
+}
+
+void CheckSide(const Case& test, const Side& side, const HostMemory& memory) {
+  std::vector<uint8_t> want = side.before;
+  for (int64_t t = 0; t < test.tokens; ++t) {
+    const int64_t slot = test.slots[static_cast<size_t>(t)];
+    if (slot < 0 || slot >= test.num_blocks * test.block_size) continue;
+    const int64_t to =
+        slot / test.block_size * side.block_stride + slot % test.block_size * side.row_bytes;
+    std::copy_n(side.rows.begin() + t * side.token_stride, side.row_bytes, want.begin() + to);
+  }
+  EXPECT_TRUE(memory.Get<uint8_t>(side.cache_address) == want);
+}
+
+void Check(const Case& test, bool strict = true) {
+  std::mt19937 random(1);
+  HostMemory memory;
+  const Side key = MakeSide(memory, test, test.key_size, "key", random);
+  Side value;
+  ReshapeAndCacheArgs args;
+  Describe(test, key, test.key_size, args.key, args.key_cache);
+  if (test.value_size > 0) {
+    value = MakeSide(memory, test, test.value_size, "value", random);
+    Describe(test, value, test.value_size, args.value, args.value_cache);
+  }
+  uintptr_t slots = 0;
+  if (test.slot_type == DataType::kInt32) {
+    slots = memory.Put(std::vector<int32_t>(test.slots.begin(), test.slots.end()), "slot_mapping");
+  } else {
+    slots = memory.Put(test.slots, "slot_mapping");
+  }
+  args.slot_mapping = {slots, test.slot_type, 1, {test.tokens}, {1}};
+  const DeviceInfo device = {"Ascend910B3", 2201, test.vector_cores, test.ub_bytes};
+  const ReshapeAndCachePlan plan = PlanReshapeAndCache(args, device);
+  if (test.tokens == 0) {
+    EXPECT_EQ(plan.cores, 0u);
+    return;
+  }
+  ASSERT_LE(plan.cores, test.vector_cores);
+  const Slots packed(args.key.address, args.value.address, args.key_cache.address,
+                     args.value_cache.address, slots, plan.tiling);
+  ChipSpec chip{.soc_name = device.soc_name, .ub_bytes = test.ub_bytes};
+  softnpu::ascendc::Launch(chip, memory, CacheTwin()["reshape_and_cache"], packed.data(),
+                           packed.bytes(), plan.cores, strict);
+  CheckSide(test, key, memory);
+  if (test.value_size > 0) CheckSide(test, value, memory);
+}
+
+std::vector<int64_t> SlotPattern(size_t pattern, int64_t tokens, int64_t slots) {
+  std::mt19937 random(static_cast<uint32_t>(pattern) + 5);
+  std::vector<int64_t> all(static_cast<size_t>(slots));
+  std::iota(all.begin(), all.end(), 0);
+  if (pattern != 0) std::shuffle(all.begin(), all.end(), random);
+  all.resize(static_cast<size_t>(tokens), -1);  // more tokens than slots: the rest is padding
+  const auto set = [&](int64_t t, int64_t slot) {
+    if (t >= 0 && t < tokens) all[static_cast<size_t>(t)] = slot;
+  };
+  switch (pattern) {
+    case 2:  // padding first
+      set(0, -1);
+      break;
+    case 3:  // padding in the middle and last
+      set(tokens / 2, -1);
+      set(tokens - 1, -7);
+      break;
+    case 4:  // nothing but padding
+      std::fill(all.begin(), all.end(), -1);
+      break;
+    case 5: {  // the last slot of the last block
+      std::replace(all.begin(), all.end(), slots - 1, int64_t{-1});
+      set(tokens / 3, slots - 1);
+      break;
+    }
+    case 6:  // just outside, and far outside
+      set(0, slots);
+      set(tokens - 1, int64_t{1} << 30);
+      break;
+    default:  // 0: neighbours in order; 1: shuffled
+      break;
+  }
+  return all;
+}
+
+TEST(ReshapeAndCache, EveryPairOfTheMatrix) {
+  const std::vector<int64_t> tokens = {0, 1, 7, 128, 1000};
+  const std::vector<int64_t> blocks = {4, 9, 64};
+  const std::vector<int64_t> block_sizes = {16, 32, 128};
+  const std::vector<int64_t> heads = {1, 2, 4, 8};
+  const std::vector<std::pair<int64_t, int64_t>> sizes = {
+      {64, 64}, {128, 128}, {192, 128}, {512, 64}, {576, 0}, {80, 7}};
+  const std::vector<DataType> types = {DataType::kFloat16, DataType::kBfloat16, DataType::kInt8,
+                                       DataType::kFloat};
+  const std::vector<DataType> slot_types = {DataType::kInt32, DataType::kInt64};
+  const std::vector<int64_t> gaps = {0, 64, 33};
+  const std::vector<int64_t> ub_bytes = {196608, 8192 + 4096 + 1024};
+  const std::vector<int64_t> cores = {40, 1, 3};
+  constexpr size_t kPatterns = 7;
+  const auto cases = Pairwise<11>({tokens.size(), blocks.size(), block_sizes.size(), heads.size(),
+                                   sizes.size(), types.size(), slot_types.size(), gaps.size(),
+                                   ub_bytes.size(), cores.size(), kPatterns});
+  for (const auto& c : cases) {
+    Case test;
+    test.tokens = tokens[c[0]];
+    test.num_blocks = blocks[c[1]];
+    test.block_size = block_sizes[c[2]];
+    test.heads = heads[c[3]];
+    test.key_size = sizes[c[4]].first;
+    test.value_size = sizes[c[4]].second;
+    test.type = types[c[5]];
+    test.slot_type = slot_types[c[6]];
+    test.token_gap = gaps[c[7]];
+    test.block_gap = gaps[c[7]];
+    test.ub_bytes = ub_bytes[c[8]];
+    test.vector_cores = cores[c[9]];
+    test.slots = SlotPattern(c[10], test.tokens, test.num_blocks * test.block_size);
+    SCOPED_TRACE("tokens " + std::to_string(test.tokens) + " heads " + std::to_string(test.heads) +
+                 " sizes " + std::to_string(test.key_size) + "/" + std::to_string(test.value_size) +
+                 " type " + Name(test.type) + " gap " + std::to_string(test.token_gap) + " ub " +
+                 std::to_string(test.ub_bytes) + " pattern " + std::to_string(c[10]));
+    try {
+      Check(test);
+    } catch (const std::exception& error) {
+      ADD_FAILURE() << error.what();
+    }
+    if (HasFailure()) return;
+  }
+  EXPECT_GE(cases.size(), 42u);
+}
+
+TEST(ReshapeAndCache, GoldenSlots) {
+  Case test;
+  test.tokens = 3;
+  test.slots = {0, -1, 3};
+  Check(test);
+  test.slots = {-1, -1, -1};
+  Check(test);
+}
+
+TEST(ReshapeAndCache, LargestCase) {
+  Case test;
+  test.tokens = 8192;
+  test.heads = 8;
+  test.num_blocks = 64;
+  test.block_size = 128;
+  test.slots = SlotPattern(1, test.tokens, 64 * 128);
+  Check(test);
+}
+
+TEST(ReshapeAndCache, RowLargerThanTheUb) {
+  Case test;
+  test.tokens = 3;
+  test.heads = 128;
+  test.key_size = 1025;  // 262400 bytes of fp16, not a multiple of 32... of any piece
+  test.value_size = 512;
+  test.num_blocks = 2;
+  test.slots = {17, -1, 4};
+  Check(test);
+}
+
+TEST(ReshapeAndCache, ResultDoesNotDependOnStrict) {
+  Case test;
+  test.tokens = 128;
+  test.slots = SlotPattern(3, 128, 128);
+  Check(test, false);
+}
+
+TEST(ReshapeAndCache, MoreTokensThanABatchOfSlots) {
+  Case test;
+  test.tokens = 1300;  // on one core: three batches of at most 512 slots
+  test.vector_cores = 1;
+  test.heads = 1;
+  test.key_size = 8;
+  test.value_size = 8;
+  test.num_blocks = 100;
+  test.slots = SlotPattern(1, test.tokens, 1600);
+  Check(test);
+}
+
+TEST(ReshapeAndCache, RefusedOn310P) {
+  // The host refuses by name; and were it to launch, the simulator of that chip would.
+  Case test;
+  test.slots = SlotPattern(0, 7, 128);
+  ReshapeAndCacheArgs args;
+  Side side;
+  side.rows_address = side.cache_address = 4096;
+  side.token_stride = side.row_bytes = 512;
+  side.block_stride = 16 * 512;
+  Describe(test, side, 128, args.key, args.key_cache);
+  args.slot_mapping = {4096, DataType::kInt64, 1, {7}, {1}};
+  EXPECT_THAT(
+      [&] { PlanReshapeAndCache(args, {"Ascend310P3", 2002, 8, 262144}); },
+      ::testing::ThrowsMessage<std::invalid_argument>(
+          ::testing::HasSubstr("Ascend310P3 has no DataCopyPad")));
+}
+
+TEST(Twin, NamesTheKernelsLine) {
+  const SoftnpuKernelEntry& entry = CacheTwin()["reshape_and_cache"];
+  EXPECT_STREQ(entry.file, "cc/kernels/cache/reshape_and_cache.cpp");
+  EXPECT_GT(entry.line, 100u);
+  EXPECT_EQ(entry.param_count, 5u + sizeof(ReshapeAndCacheTiling) / 8);
+}
+
+}  // namespace

@@ -1,0 +1,26 @@
+// cc/ops/cache/reshape_and_cache_plan.h: argument checks and tiling of reshape_and_cache, without a device.
+#pragma once
+
+#include "cc/kernels/cache/reshape_and_cache_tiling.h"
+#include "cc/ops/tensor.h"
+
+namespace vllm_cann::ops {
+
+// T tokens, H heads, N cache blocks of B slots.
+struct ReshapeAndCacheArgs {
+  Tensor key;           // [>= T, H, Dk]; heads of a token contiguous, any stride between tokens
+  Tensor value;         // [>= T, H, Dv], the same; absent for caches without values
+  Tensor key_cache;     // [N, B, H, Dk]; blocks contiguous, any stride between blocks
+  Tensor value_cache;   // [N, B, H, Dv], the same; absent together with `value`
+  Tensor slot_mapping;  // [T], int32 or int64, contiguous
+};
+
+struct ReshapeAndCachePlan {
+  uint32_t cores = 0;  // 0: nothing to launch
+  ReshapeAndCacheTiling tiling{};
+};
+
+// Throws std::invalid_argument with a sentence.
+ReshapeAndCachePlan PlanReshapeAndCache(const ReshapeAndCacheArgs& args, const DeviceInfo& device);
+
+}  // namespace vllm_cann::ops
