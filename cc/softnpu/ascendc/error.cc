@@ -32,7 +32,8 @@ std::string Format(const char* format, ...) {
 int32_t Report(int32_t code, const std::string& message) noexcept {
   t_last_code = code;
   std::lock_guard<std::mutex> lock(g_mutex);
-  g_recent = "SoftNPU: " + message;
+  // A sentence that crossed the stream or another library comes back with its prefix.
+  g_recent = message.rfind("SoftNPU: ", 0) == 0 ? message : "SoftNPU: " + message;
   return code;
 }
 

@@ -19,6 +19,7 @@ enum Code : int32_t {
   kInvalidParam = 100000,
   kUninitialized = 100001,
   kRepeatInitialize = 100002,
+  kApiNotSupported = 200001,
   kRtParamInvalid = 107000,
   kRtInvalidDevice = 107001,
   kRtContextNull = 107002,

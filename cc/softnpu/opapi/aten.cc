@@ -1,0 +1,75 @@
+// cc/softnpu/opapi/aten.cc: views as torch tensors.
+#include "cc/softnpu/opapi/aten.h"
+
+namespace softnpu {
+namespace {
+
+constexpr int32_t kCpu = 0;
+
+int32_t ToShim(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat:
+      return aoti_torch_dtype_float32();
+    case DType::kHalf:
+      return aoti_torch_dtype_float16();
+    case DType::kBfloat16:
+      return aoti_torch_dtype_bfloat16();
+    case DType::kDouble:
+      return aoti_torch_dtype_float64();
+    case DType::kInt8:
+      return aoti_torch_dtype_int8();
+    case DType::kUint8:
+      return aoti_torch_dtype_uint8();
+    case DType::kInt16:
+      return aoti_torch_dtype_int16();
+    case DType::kInt32:
+      return aoti_torch_dtype_int32();
+    case DType::kInt64:
+      return aoti_torch_dtype_int64();
+    case DType::kBool:
+      return aoti_torch_dtype_bool();
+  }
+  throw Error(kAclnnInvalid, "no torch dtype");
+}
+
+void Check(AOTITorchError error) {
+  if (error != 0) throw Error(kAclnnTiling, AtenError());
+}
+
+}  // namespace
+
+std::string AtenError() { return torch_exception_get_what_without_backtrace(); }
+
+AtenTensor ToAten(void* host, const std::vector<int64_t>& shape,
+                  const std::vector<int64_t>& strides, DType dtype) {
+  AtenTensorHandle handle = nullptr;
+  Check(aoti_torch_create_tensor_from_blob(host, static_cast<int64_t>(shape.size()), shape.data(),
+                                           strides.data(), 0, ToShim(dtype), kCpu, 0, &handle));
+  return AtenTensor(handle);
+}
+
+AtenTensor ToAten(const View& view) {
+  return ToAten(view.Host(), view.Shape(), {view.strides.begin(), view.strides.begin() + view.rank},
+                view.dtype);
+}
+
+std::vector<AtenTensor> ToAten(const std::vector<View>& views) {
+  std::vector<AtenTensor> out;
+  for (const View& view : views) out.push_back(ToAten(view));
+  return out;
+}
+
+std::vector<int64_t> ShapeOf(const AtenTensor& tensor) {
+  int64_t rank = 0;
+  int64_t* sizes = nullptr;
+  Check(aoti_torch_get_dim(tensor.get(), &rank));
+  Check(aoti_torch_get_sizes(tensor.get(), &sizes));
+  return {sizes, sizes + rank};
+}
+
+void CopyFromAten(const View& out, const AtenTensor& result) {
+  if (out.Count() == 0) return;
+  Aten("aten::copy_", "", ToAten(out), result, false);
+}
+
+}  // namespace softnpu

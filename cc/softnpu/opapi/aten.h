@@ -1,0 +1,49 @@
+// cc/softnpu/opapi/aten.h: calls ATen's CPU kernels through torch's stable C ABI.
+//
+// The library runs inside a process that has loaded torch and finds ATen there. Operators whose
+// schema has a `Scalar` cannot be called this way; those are written on elementwise.h.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cc/softnpu/opapi/tensor.h"
+#include "torch/csrc/stable/stableivalue_conversions.h"
+#include "torch/csrc/stable/tensor_struct.h"
+
+namespace softnpu {
+
+using AtenTensor = torch::stable::Tensor;
+using OptionalTensors = std::vector<std::optional<AtenTensor>>;
+
+// A torch CPU tensor over the memory of a view. Throws Error when that memory is gone.
+AtenTensor ToAten(const View& view);
+std::vector<AtenTensor> ToAten(const std::vector<View>& views);
+// A torch CPU tensor over host memory; strides count elements.
+AtenTensor ToAten(void* host, const std::vector<int64_t>& shape,
+                  const std::vector<int64_t>& strides, DType dtype);
+std::vector<int64_t> ShapeOf(const AtenTensor& tensor);
+// Copies a dense or strided torch tensor, which has as many elements, into a view (converting).
+void CopyFromAten(const View& out, const AtenTensor& result);
+// ATen's last error sentence of this thread.
+std::string AtenError();
+
+// Calls aten::<name>.<overload>, which returns `Results` tensors. Throws Error with ATen's sentence.
+template <size_t Results = 1, typename... Args>
+std::vector<AtenTensor> Aten(const char* name, const char* overload, const Args&... args) {
+  std::array<StableIValue, std::max(sizeof...(Args), Results)> stack{
+      torch::stable::detail::from(args)...};
+  if (torch_call_dispatcher(name, overload, stack.data(), TORCH_ABI_VERSION) != 0) {
+    throw Error(kAclnnTiling, std::string(name) + " on the host: " + AtenError());
+  }
+  std::vector<AtenTensor> out;
+  for (size_t i = 0; i < Results; ++i) {
+    out.push_back(torch::stable::detail::to<AtenTensor>(stack[i]));
+  }
+  return out;
+}
+
+}  // namespace softnpu

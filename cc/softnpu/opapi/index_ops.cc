@@ -1,0 +1,393 @@
+// cc/softnpu/opapi/index_ops.cc: gathers, scatters, concatenation, and data-dependent shapes.
+//
+// Indices outside their range are undefined on the device; here they stop the operator by name.
+#include <cmath>
+
+#include "cc/softnpu/opapi/aten.h"
+#include "cc/softnpu/opapi/elementwise.h"
+#include "cc/softnpu/opapi/operator.h"
+
+namespace softnpu {
+namespace {
+
+void CheckIndexType(const View& index, const char* name) {
+  if (index.dtype != DType::kInt64 && index.dtype != DType::kInt32) {
+    throw Error(kAclnnInvalid, std::string("'") + name + "' is " + index.Text() +
+                                   ", it must be int32 or int64");
+  }
+}
+
+AtenTensor ToIndex(const View& index) {
+  return Aten("aten::to", "dtype", ToAten(index), torch::headeronly::ScalarType::Long, false, false,
+              std::nullopt)[0];
+}
+
+int Positive(const View& view, int64_t dim) {
+  const int64_t rank = std::max(view.rank, 1);
+  if (dim < -rank || dim >= rank) {
+    throw Error(kAclnnInvalid,
+                Format("dimension %lld of %s", static_cast<long long>(dim), view.Text().c_str()));
+  }
+  return static_cast<int>(dim < 0 ? dim + rank : dim);
+}
+
+// Tensors that stand for a full slice in an index list have no elements.
+OptionalTensors ToIndices(const std::vector<View>& indices) {
+  OptionalTensors out;
+  for (const View& index : indices) {
+    if (index.Count() == 0 && index.rank == 1) {
+      out.emplace_back(std::nullopt);
+    } else if (index.dtype == DType::kInt32) {
+      out.emplace_back(ToIndex(index));
+    } else {
+      out.emplace_back(ToAten(index));
+    }
+  }
+  return out;
+}
+
+// The device has the new shape only after the work is done: torch_npu waits and asks the handle.
+void SetShape(Tensor* out, const std::vector<int64_t>& shape) {
+  out->view = Reshaped(out->view, shape);
+}
+
+}  // namespace
+
+ACLNN(Index, (const Tensor*, self), (const TensorList*, indices), (Tensor*, out)) {
+  const View in = plan.Get(self, "self");
+  const std::vector<View> where = plan.Get(indices, "indices");
+  const View result = plan.Get(out, "out");
+  if (result.Count() == 0) {
+    plan.run = [] {};
+    return;
+  }
+  plan.run = [=] {
+    CopyFromAten(result, Aten("aten::index", "Tensor", ToAten(in), ToIndices(where))[0]);
+  };
+}
+
+ACLNN(IndexPutImpl, (Tensor*, self), (const TensorList*, indices), (const Tensor*, values),
+      (bool, accumulate), (bool, unsafe)) {
+  const View target = plan.Get(self, "self");
+  const std::vector<View> where = plan.Get(indices, "indices");
+  const View source = plan.Get(values, "values");
+  if (source.dtype != target.dtype) {
+    throw Error(kAclnnInvalid, "'values' is " + source.Text() + ", 'self' is " + target.Text());
+  }
+  plan.run = [=] {
+    if (source.Count() == 0) return;
+    Aten("aten::_index_put_impl_", "", ToAten(target), ToIndices(where), ToAten(source), accumulate,
+         false);
+  };
+}
+
+namespace {
+
+// out[i, ...] = table[index[i], ...] along `dim`, row by row: O(bytes moved).
+void PlanRows(Plan& plan, const View& table, int dim, const View& index, const char* index_name,
+              const View& out) {
+  CheckIndexType(index, index_name);
+  if (table.dtype != out.dtype) {
+    throw Error(kAclnnInvalid, "'out' is " + out.Text() + ", the source is " + table.Text());
+  }
+  plan.run = [=, name = std::string(index_name)] {
+    const AtenTensor positions = Aten("aten::reshape", "", ToIndex(index),
+                                      std::vector<int64_t>{-1})[0];
+    const auto* at = static_cast<const int64_t*>(positions.data_ptr());
+    const int64_t limit = table.Dim(dim);
+    View from = table;
+    from.dims[static_cast<size_t>(dim)] = 1;
+    // Index dimensions of `out` are walked one by one; what is left is one slice.
+    std::vector<int64_t> shape = index.Shape();
+    const int64_t count = index.Count();
+    View slice = out;
+    slice.rank = table.rank;
+    std::array<int64_t, kMaxRank> strides = {};
+    for (int i = 0; i < table.rank; ++i) {
+      const int source = i < dim ? i : i - 1 + index.rank;
+      const auto d = static_cast<size_t>(i);
+      slice.dims[d] = i == dim ? 1 : out.Dim(source);
+      slice.strides[d] = i == dim ? 1 : out.Stride(source);
+    }
+    for (int i = 0; i < index.rank; ++i) {
+      strides[static_cast<size_t>(i)] = out.Stride(dim + i);
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      if (at[i] < 0 || at[i] >= limit) {
+        throw Error(kAicoreException,
+                    Format("'%s' holds %lld at position %lld, the limit is %lld (undefined on the "
+                           "device)",
+                           name.c_str(), static_cast<long long>(at[i]), static_cast<long long>(i),
+                           static_cast<long long>(limit)));
+      }
+      from.offset = table.offset + at[i] * table.Stride(dim);
+      int64_t rest = i;
+      slice.offset = out.offset;
+      for (int d = index.rank - 1; d >= 0; --d) {
+        slice.offset += rest % index.Dim(d) * strides[static_cast<size_t>(d)];
+        rest /= index.Dim(d);
+      }
+      CopyElements(slice, from);
+    }
+  };
+}
+
+}  // namespace
+
+ACLNN(IndexSelect, (const Tensor*, self), (int64_t, dim), (const Tensor*, index), (Tensor*, out)) {
+  const View table = plan.Get(self, "self");
+  View where = plan.Get(index, "index");
+  if (where.rank > 1) throw Error(kAclnnInvalid, "'index' is " + where.Text() + ", not 1-D");
+  if (where.rank == 0) where = Reshaped(where, {1});
+  PlanRows(plan, table, Positive(table, dim), where, "index", plan.Get(out, "out"));
+}
+
+ACLNN(Embedding, (const Tensor*, weight), (const Tensor*, indices), (Tensor*, out)) {
+  const View table = plan.Get(weight, "weight");
+  if (table.rank != 2) throw Error(kAclnnInvalid, "'weight' is " + table.Text() + ", not 2-D");
+  PlanRows(plan, table, 0, plan.Get(indices, "indices"), "indices", plan.Get(out, "out"));
+}
+
+ACLNN(Gather, (const Tensor*, self), (int64_t, dim), (const Tensor*, index), (Tensor*, out)) {
+  const View in = plan.Get(self, "self");
+  const View where = plan.Get(index, "index");
+  const View result = plan.Get(out, "out");
+  CheckIndexType(where, "index");
+  Positive(in, dim);
+  plan.run = [=] {
+    Aten("aten::gather", "out", ToAten(in), dim, ToIndex(where), false, ToAten(result));
+  };
+}
+
+namespace {
+
+// reduction: 0 assigns, 1 adds, 2 multiplies (which no schema without Scalar has).
+void PlanScatter(Plan& plan, const View& in, int64_t dim, const View& index, const View& source,
+                 int64_t reduction, const View& out) {
+  CheckIndexType(index, "index");
+  Positive(in, dim);
+  if (reduction != 0 && reduction != 1) {
+    throw Error(kAclnnNotImplemented,
+                Format("reduction %lld: SoftNPU has 0 (assign) and 1 (add)",
+                       static_cast<long long>(reduction)));
+  }
+  plan.run = [=] {
+    Aten(reduction == 0 ? "aten::scatter" : "aten::scatter_add",
+         reduction == 0 ? "src_out" : "out", ToAten(in), dim, ToIndex(index), ToAten(source),
+         ToAten(out));
+  };
+}
+
+void PlanScatterValue(Plan& plan, const View& in, int64_t dim, const View& index,
+                      const Scalar& value, int64_t reduction, const View& out) {
+  CheckIndexType(index, "index");
+  Positive(in, dim);
+  if (reduction != 0) {
+    throw Error(kAclnnNotImplemented, Format("reduction %lld of a value: SoftNPU has 0 (assign)",
+                                             static_cast<long long>(reduction)));
+  }
+  plan.run = [=] {
+    // The source is one element of host memory, seen everywhere through strides of 0.
+    alignas(8) std::byte element[8];
+    const double real = value.real;
+    const int64_t integer = value.integer;
+    if (IsFloating(out.dtype)) {
+      StoreElements(out.dtype, element, 1, 1, &real);
+    } else {
+      StoreElements(out.dtype, element, 1, 1, &integer);
+    }
+    const AtenTensor source = ToAten(element, index.Shape(),
+                                     std::vector<int64_t>(static_cast<size_t>(index.rank), 0),
+                                     out.dtype);
+    Aten("aten::scatter", "src_out", ToAten(in), dim, ToIndex(index), source, ToAten(out));
+  };
+}
+
+}  // namespace
+
+ACLNN(Scatter, (const Tensor*, self), (int64_t, dim), (const Tensor*, index), (const Tensor*, src),
+      (int64_t, reduction), (Tensor*, out)) {
+  PlanScatter(plan, plan.Get(self, "self"), dim, plan.Get(index, "index"), plan.Get(src, "src"),
+              reduction, plan.Get(out, "out"));
+}
+ACLNN(InplaceScatter, (Tensor*, self), (int64_t, dim), (const Tensor*, index),
+      (const Tensor*, src), (int64_t, reduction)) {
+  const View view = plan.Get(self, "self");
+  PlanScatter(plan, view, dim, plan.Get(index, "index"), plan.Get(src, "src"), reduction, view);
+}
+ACLNN(ScatterValue, (const Tensor*, self), (int64_t, dim), (const Tensor*, index),
+      (const Scalar*, value), (int64_t, reduction), (Tensor*, out)) {
+  PlanScatterValue(plan, plan.Get(self, "self"), dim, plan.Get(index, "index"),
+                   plan.Required(value, "value"), reduction, plan.Get(out, "out"));
+}
+ACLNN(InplaceScatterValue, (Tensor*, self), (int64_t, dim), (const Tensor*, index),
+      (const Scalar*, value), (int64_t, reduction)) {
+  const View view = plan.Get(self, "self");
+  PlanScatterValue(plan, view, dim, plan.Get(index, "index"), plan.Required(value, "value"),
+                   reduction, view);
+}
+ACLNN(ScatterAdd, (const Tensor*, self), (int64_t, dim), (const Tensor*, index),
+      (const Tensor*, src), (Tensor*, out)) {
+  PlanScatter(plan, plan.Get(self, "self"), dim, plan.Get(index, "index"), plan.Get(src, "src"), 1,
+              plan.Get(out, "out"));
+}
+
+ACLNN(Cat, (const TensorList*, tensors), (int64_t, dim), (Tensor*, out)) {
+  const std::vector<View> parts = plan.Get(tensors, "tensors");
+  const View result = plan.Get(out, "out");
+  const int axis = Positive(result, dim);
+  int64_t total = 0;
+  std::vector<View> kept;
+  for (const View& part : parts) {
+    if (part.rank == 1 && part.Count() == 0) continue;  // an empty list element fits everywhere
+    if (part.rank != result.rank) {
+      throw Error(kAclnnInvalid, "a part is " + part.Text() + ", the result " + result.Text());
+    }
+    for (int d = 0; d < result.rank; ++d) {
+      if (d != axis && part.Dim(d) != result.Dim(d)) {
+        throw Error(kAclnnInvalid, "a part is " + part.Text() + ", the result " + result.Text());
+      }
+    }
+    total += part.Dim(axis);
+    kept.push_back(part);
+  }
+  if (total != result.Dim(axis)) {
+    throw Error(kAclnnInvalid, Format("the parts have %lld elements in dimension %d, the result is "
+                                      "%s",
+                                      static_cast<long long>(total), axis, result.Text().c_str()));
+  }
+  plan.run = [=] {
+    View target = result;
+    for (const View& part : kept) {
+      target.dims[static_cast<size_t>(axis)] = part.Dim(axis);
+      CopyElements(target, part);
+      target.offset += part.Dim(axis) * result.Stride(axis);
+    }
+  };
+}
+
+ACLNN(Stack, (const TensorList*, tensors), (int64_t, dim), (Tensor*, out)) {
+  const std::vector<View> parts = plan.Get(tensors, "tensors");
+  const View result = plan.Get(out, "out");
+  plan.run = [=] { Aten("aten::stack", "out", ToAten(parts), dim, ToAten(result)); };
+}
+
+ACLNN(Repeat, (const Tensor*, self), (const IntArray*, repeats), (Tensor*, out)) {
+  const View in = plan.Get(self, "self");
+  const View result = plan.Get(out, "out");
+  const std::vector<int64_t> times = plan.Required(repeats, "repeats").values;
+  plan.run = [=] { CopyFromAten(result, Aten("aten::repeat", "", ToAten(in), times)[0]); };
+}
+
+namespace {
+
+void PlanRepeatInterleave(Plan& plan, const View& in, const View& repeats,
+                          std::optional<int64_t> dim, int64_t size, const View& out) {
+  CheckIndexType(repeats, "repeats");
+  plan.run = [=] {
+    const AtenTensor result =
+        Aten("aten::repeat_interleave", "self_Tensor", ToAten(in), ToIndex(repeats), dim,
+             std::optional<int64_t>(size))[0];
+    if (ShapeOf(result) != out.Shape()) {
+      throw Error(kAicoreException, "'repeats' does not add up to the size of 'out', " +
+                                        out.Text());
+    }
+    CopyFromAten(out, result);
+  };
+}
+
+void PlanRepeatInterleaveInt(Plan& plan, const View& in, int64_t repeats,
+                             std::optional<int64_t> dim, int64_t size, const View& out) {
+  plan.run = [=] {
+    CopyFromAten(out, Aten("aten::repeat_interleave", "self_int", ToAten(in), repeats, dim,
+                           std::optional<int64_t>(size))[0]);
+  };
+}
+
+}  // namespace
+
+ACLNN(RepeatInterleave, (const Tensor*, self), (const Tensor*, repeats), (int64_t, size),
+      (Tensor*, out)) {
+  PlanRepeatInterleave(plan, plan.Get(self, "self"), plan.Get(repeats, "repeats"), std::nullopt,
+                       size, plan.Get(out, "out"));
+}
+ACLNN(RepeatInterleaveWithDim, (const Tensor*, self), (const Tensor*, repeats), (int64_t, dim),
+      (int64_t, size), (Tensor*, out)) {
+  PlanRepeatInterleave(plan, plan.Get(self, "self"), plan.Get(repeats, "repeats"), dim, size,
+                       plan.Get(out, "out"));
+}
+ACLNN(RepeatInterleaveInt, (const Tensor*, self), (int64_t, repeats), (int64_t, size),
+      (Tensor*, out)) {
+  PlanRepeatInterleaveInt(plan, plan.Get(self, "self"), repeats, std::nullopt, size,
+                          plan.Get(out, "out"));
+}
+ACLNN(RepeatInterleaveIntWithDim, (const Tensor*, self), (int64_t, repeats), (int64_t, dim),
+      (int64_t, size), (Tensor*, out)) {
+  PlanRepeatInterleaveInt(plan, plan.Get(self, "self"), repeats, dim, size, plan.Get(out, "out"));
+}
+
+// Positions of the non-zero elements: [count, rank], or for V2 [rank, count].
+ACLNN(Nonzero, (const Tensor*, self), (Tensor*, out)) {
+  const View in = plan.Get(self, "self");
+  const View result = plan.Get(out, "out");
+  plan.run = [=] {
+    const AtenTensor found = Aten("aten::nonzero", "", ToAten(in))[0];
+    const std::vector<int64_t> shape = ShapeOf(found);
+    CopyFromAten(Reshaped(result, shape), found);
+    SetShape(out, shape);
+  };
+}
+ACLNN(NonzeroV2, (const Tensor*, self), (Tensor*, out)) {
+  const View in = plan.Get(self, "self");
+  const View result = plan.Get(out, "out");
+  plan.run = [=] {
+    const AtenTensor found = Aten("aten::t", "", Aten("aten::nonzero", "", ToAten(in))[0])[0];
+    const std::vector<int64_t> shape = ShapeOf(found);
+    CopyFromAten(Reshaped(result, shape), found);
+    SetShape(out, shape);
+  };
+}
+ACLNN(MaskedSelect, (const Tensor*, self), (const Tensor*, mask), (Tensor*, out)) {
+  const View in = plan.Get(self, "self");
+  const View chosen = plan.Get(mask, "mask");
+  const View result = plan.Get(out, "out");
+  plan.run = [=] {
+    const AtenTensor found = Aten("aten::masked_select", "", ToAten(in), ToAten(chosen))[0];
+    const std::vector<int64_t> shape = ShapeOf(found);
+    CopyFromAten(Reshaped(result, shape), found);
+    SetShape(out, shape);
+  };
+}
+
+namespace {
+
+void PlanTriangle(Plan& plan, const char* op, const View& in, int64_t diagonal, const View& out) {
+  if (in.rank < 2) throw Error(kAclnnInvalid, "'self' is " + in.Text() + ", not a matrix");
+  plan.run = [=] { CopyFromAten(out, Aten(op, "", ToAten(in), diagonal)[0]); };
+}
+
+}  // namespace
+
+ACLNN(Triu, (const Tensor*, self), (int64_t, diagonal), (Tensor*, out)) {
+  PlanTriangle(plan, "aten::triu", plan.Get(self, "self"), diagonal, plan.Get(out, "out"));
+}
+ACLNN(InplaceTriu, (Tensor*, self), (int64_t, diagonal)) {
+  const View view = plan.Get(self, "self");
+  PlanTriangle(plan, "aten::triu", view, diagonal, view);
+}
+ACLNN(Tril, (const Tensor*, self), (int64_t, diagonal), (Tensor*, out)) {
+  PlanTriangle(plan, "aten::tril", plan.Get(self, "self"), diagonal, plan.Get(out, "out"));
+}
+ACLNN(InplaceTril, (Tensor*, self), (int64_t, diagonal)) {
+  const View view = plan.Get(self, "self");
+  PlanTriangle(plan, "aten::tril", view, diagonal, view);
+}
+
+ACLNN(Flip, (const Tensor*, self), (const IntArray*, dims), (Tensor*, out)) {
+  const View in = plan.Get(self, "self");
+  const View result = plan.Get(out, "out");
+  const std::vector<int64_t> axes = plan.Required(dims, "dims").values;
+  plan.run = [=] { CopyFromAten(result, Aten("aten::flip", "", ToAten(in), axes)[0]); };
+}
+
+}  // namespace softnpu

@@ -1,0 +1,81 @@
+// cc/softnpu/opapi/operator.cc: the two phases of every operator.
+#include "cc/softnpu/opapi/operator.h"
+
+#include "cc/softnpu/runtime/internal.h"
+
+namespace softnpu {
+
+void Plan::Missing(const char* argument) const {
+  throw Error(kAclnnNullptr, std::string("the argument '") + argument + "' is null");
+}
+
+View Plan::Get(const Tensor* tensor, const char* argument) const {
+  const Tensor& given = Required(tensor, argument);
+  // ND and the formats that describe the same dense bytes: NCHW, NHWC, NCL, NCDHW.
+  const int32_t format = given.format;
+  if (format != kFormatNd && format != 0 && format != 1 && format != 47 && format != 30) {
+    throw Error(kAclnnInvalid, Format("'%s' has the private format %d; SoftNPU has no operator for "
+                                      "other formats than ND",
+                                      argument, format));
+  }
+  Size(given.view.dtype);
+  if (given.view.dtype == DType::kBfloat16 && softnpu_has_bfloat16() == 0) {
+    throw Error(kAclnnInvalid, Format("'%s' is bfloat16, which %s does not have", argument,
+                                      softnpu_soc_name()));
+  }
+  given.view.Host();  // every element lies in one live allocation
+  return given.view;
+}
+
+std::vector<View> Plan::Get(const TensorList* list, const char* argument) const {
+  std::vector<View> views;
+  for (const Tensor* tensor : Required(list, argument).tensors) {
+    views.push_back(Get(tensor, argument));
+  }
+  return views;
+}
+
+namespace {
+
+// The task reports through the C interface: the error text and code are this library's own.
+int32_t Run(void* context) {
+  auto* executor = static_cast<Executor*>(context);
+  try {
+    executor->plan.run();
+    return kOk;
+  } catch (const Error& error) {
+    return softnpu_report(error.code(),
+                          (std::string(executor->plan.name) + ": " + error.what()).c_str());
+  } catch (const std::exception& error) {
+    return softnpu_report(kAicoreException,
+                          (std::string(executor->plan.name) + ": " + error.what()).c_str());
+  }
+}
+
+void Drop(void* context) { delete static_cast<Executor*>(context); }
+
+}  // namespace
+
+int32_t Prepare(const char* name, uint64_t* workspace, Executor** executor,
+                const std::function<void(Plan&)>& prepare) {
+  try {
+    auto made = std::make_unique<Executor>(Executor{Plan{name, nullptr}});
+    prepare(made->plan);
+    *workspace = 0;
+    *executor = made.release();
+    return kOk;
+  } catch (const Error& error) {
+    return softnpu_report(error.code(), (std::string(name) + ": " + error.what()).c_str());
+  } catch (const std::exception& error) {
+    return softnpu_report(kAclnnTiling, (std::string(name) + ": " + error.what()).c_str());
+  }
+}
+
+int32_t Execute(Executor* executor, void* stream) {
+  if (executor == nullptr) {
+    return softnpu_report(kAclnnNullptr, "an operator was run without an executor");
+  }
+  return softnpu_enqueue(stream, executor->plan.name, Run, Drop, executor);
+}
+
+}  // namespace softnpu

@@ -1,0 +1,594 @@
+// cc/softnpu/opapi/pointwise_ops.cc: operators that work element by element.
+#include <cmath>
+#include <limits>
+#include <optional>
+
+#include "cc/softnpu/opapi/elementwise.h"
+#include "cc/softnpu/opapi/operator.h"
+
+namespace softnpu {
+namespace {
+
+// A tensor or a scalar on the right of a binary operator.
+struct Operand {
+  std::optional<View> view;
+  Scalar scalar;
+
+  DType dtype() const { return view ? view->dtype : scalar.dtype; }
+};
+
+Operand ToOperand(const Plan& plan, const Tensor* tensor, const char* name) {
+  return {plan.Get(tensor, name), {}};
+}
+Operand ToOperand(const Plan& plan, const Scalar* scalar, const char* name) {
+  return {std::nullopt, plan.Required(scalar, name)};
+}
+
+// Division and remainder of integers by zero trap on the host and are undefined on the device.
+int64_t Divisor(int64_t value) {
+  if (value == 0) throw Error(kAclnnInvalid, "an integer is divided by zero");
+  return value;
+}
+
+struct AddOp {
+  template <typename C>
+  C operator()(C a, C b) const {
+    return a + b;
+  }
+};
+struct SubOp {
+  template <typename C>
+  C operator()(C a, C b) const {
+    return a - b;
+  }
+};
+struct RsubOp {
+  template <typename C>
+  C operator()(C a, C b) const {
+    return b - a;
+  }
+};
+struct MulOp {
+  template <typename C>
+  C operator()(C a, C b) const {
+    return a * b;
+  }
+};
+struct DivOp {
+  template <typename C>
+  C operator()(C a, C b) const {
+    if constexpr (std::is_integral_v<C>) {
+      return a / Divisor(b);
+    } else {
+      return a / b;
+    }
+  }
+};
+struct FloorDivOp {
+  template <typename C>
+  C operator()(C a, C b) const {
+    if constexpr (std::is_integral_v<C>) {
+      const C quotient = a / Divisor(b);
+      return quotient - ((a % b != 0 && (a < 0) != (b < 0)) ? 1 : 0);
+    } else {
+      // The floor of the exact quotient, not of the rounded one.
+      if (b == 0) return a / b;
+      const C rest = std::fmod(a, b);
+      C quotient = (a - rest) / b;
+      if (rest != 0 && (b < 0) != (rest < 0)) quotient -= 1;
+      if (quotient == 0) return std::copysign(C{0}, a / b);
+      const C floored = std::floor(quotient);
+      return quotient - floored > C{0.5} ? floored + 1 : floored;
+    }
+  }
+};
+struct TruncDivOp {
+  template <typename C>
+  C operator()(C a, C b) const {
+    if constexpr (std::is_integral_v<C>) {
+      return a / Divisor(b);
+    } else {
+      return std::trunc(a / b);
+    }
+  }
+};
+struct RemainderOp {  // the result has the sign of the divisor
+  template <typename C>
+  C operator()(C a, C b) const {
+    if constexpr (std::is_integral_v<C>) {
+      const C rest = a % Divisor(b);
+      return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
+    } else {
+      const C rest = std::fmod(a, b);
+      return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
+    }
+  }
+};
+struct PowOp {
+  template <typename C>
+  C operator()(C a, C b) const {
+    if constexpr (std::is_integral_v<C>) {
+      if (b < 0) return a == 1 ? 1 : a == -1 ? (b % 2 == 0 ? 1 : -1) : 0;
+      uint64_t out = 1;
+      for (uint64_t base = static_cast<uint64_t>(a), n = static_cast<uint64_t>(b); n != 0; n >>= 1) {
+        if ((n & 1) != 0) out *= base;
+        base *= base;
+      }
+      return static_cast<C>(out);
+    } else {
+      return static_cast<C>(std::pow(static_cast<double>(a), static_cast<double>(b)));
+    }
+  }
+};
+struct MaximumOp {  // NaN wins
+  template <typename C>
+  C operator()(C a, C b) const {
+    return a != a ? a : (b != b ? b : (a > b ? a : b));
+  }
+};
+struct MinimumOp {
+  template <typename C>
+  C operator()(C a, C b) const {
+    return a != a ? a : (b != b ? b : (a < b ? a : b));
+  }
+};
+struct EqOp {
+  template <typename C>
+  C operator()(C a, C b) const {
+    return a == b ? 1 : 0;
+  }
+};
+struct NeOp {
+  template <typename C>
+  C operator()(C a, C b) const {
+    return a != b ? 1 : 0;
+  }
+};
+struct LtOp {
+  template <typename C>
+  C operator()(C a, C b) const {
+    return a < b ? 1 : 0;
+  }
+};
+struct LeOp {
+  template <typename C>
+  C operator()(C a, C b) const {
+    return a <= b ? 1 : 0;
+  }
+};
+struct GtOp {
+  template <typename C>
+  C operator()(C a, C b) const {
+    return a > b ? 1 : 0;
+  }
+};
+struct GeOp {
+  template <typename C>
+  C operator()(C a, C b) const {
+    return a >= b ? 1 : 0;
+  }
+};
+struct LogicalAndOp {
+  template <typename C>
+  C operator()(C a, C b) const {
+    return a != 0 && b != 0 ? 1 : 0;
+  }
+};
+struct LogicalOrOp {
+  template <typename C>
+  C operator()(C a, C b) const {
+    return a != 0 || b != 0 ? 1 : 0;
+  }
+};
+struct LogicalXorOp {
+  template <typename C>
+  C operator()(C a, C b) const {
+    return (a != 0) != (b != 0) ? 1 : 0;
+  }
+};
+struct BitwiseAndOp {
+  template <typename C>
+  C operator()(C a, C b) const {
+    if constexpr (std::is_integral_v<C>) {
+      return a & b;
+    } else {
+      throw Error(kAclnnInvalid, "a bitwise operator takes integers and bool only");
+    }
+  }
+};
+struct BitwiseOrOp {
+  template <typename C>
+  C operator()(C a, C b) const {
+    if constexpr (std::is_integral_v<C>) {
+      return a | b;
+    } else {
+      throw Error(kAclnnInvalid, "a bitwise operator takes integers and bool only");
+    }
+  }
+};
+struct BitwiseXorOp {
+  template <typename C>
+  C operator()(C a, C b) const {
+    if constexpr (std::is_integral_v<C>) {
+      return a ^ b;
+    } else {
+      throw Error(kAclnnInvalid, "a bitwise operator takes integers and bool only");
+    }
+  }
+};
+
+// out = op(self, alpha * other). `computed_in` adds dtypes to those that choose the compute type.
+template <typename Op>
+void Binary(Plan& plan, const View& self, const Operand& other, const View& out,
+            const Scalar* alpha = nullptr, DType computed_in = DType::kBool) {
+  Expanded(self, out, "'self'");
+  if (other.view) Expanded(*other.view, out, "'other'");
+  // A floating scalar does not widen a floating tensor, but makes integers floating.
+  const DType right = other.view ? other.view->dtype
+                      : other.scalar.floating() ? DType::kHalf : DType::kBool;
+  Compute compute = ComputeFor({self.dtype, right, computed_in});
+  if (alpha != nullptr && alpha->floating() && compute == Compute::kInteger) {
+    compute = Compute::kFloat;
+  }
+  const Scalar factor = alpha != nullptr ? *alpha : Scalar{DType::kInt64, 1.0, 1};
+  plan.run = [self, other, out, compute, factor] {
+    Dispatch(compute, [&](auto zero) {
+      using C = decltype(zero);
+      const C scale = std::is_integral_v<C> ? static_cast<C>(factor.integer)
+                                            : static_cast<C>(factor.real);
+      if (other.view) {
+        if (scale == C{1}) {
+          Map<C, 2>(out, {self, *other.view}, [](C a, C b) { return Op{}(a, b); });
+        } else {
+          Map<C, 2>(out, {self, *other.view}, [scale](C a, C b) { return Op{}(a, C(scale * b)); });
+        }
+        return;
+      }
+      const C value = scale * (std::is_integral_v<C> ? static_cast<C>(other.scalar.integer)
+                                                     : static_cast<C>(other.scalar.real));
+      Map<C, 1>(out, {self}, [value](C a) { return Op{}(a, value); });
+    });
+  };
+}
+
+template <typename Function>
+void Unary(Plan& plan, const View& self, const View& out, Function function) {
+  Expanded(self, out, "'self'");
+  // The functions are computed in double, so that the only rounding is the last one.
+  const Compute compute = ComputeFor({self.dtype, out.dtype});
+  plan.run = [self, out, compute, function] {
+    Dispatch(compute, [&](auto zero) {
+      using C = decltype(zero);
+      Map<C, 1>(out, {self}, [function](C a) { return static_cast<C>(function(a)); });
+    });
+  };
+}
+
+}  // namespace
+
+// aclnn<NAME>(self, other, out) and aclnnInplace<NAME>(self, other).
+#define SOFTNPU_BINARY(NAME, OTHER, OP, COMPUTED_IN)                                     \
+  ACLNN(NAME, (const Tensor*, self), (const OTHER*, other), (Tensor*, out)) {            \
+    Binary<OP>(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"),            \
+               plan.Get(out, "out"), nullptr, COMPUTED_IN);                              \
+  }                                                                                      \
+  ACLNN(Inplace##NAME, (const Tensor*, self), (const OTHER*, other)) {                   \
+    const View view = plan.Get(self, "self");                                            \
+    Binary<OP>(plan, view, ToOperand(plan, other, "other"), view, nullptr, COMPUTED_IN); \
+  }
+
+// The same with alpha, the factor of `other`.
+#define SOFTNPU_BINARY_ALPHA(NAME, OTHER, OP)                                                  \
+  ACLNN(NAME, (const Tensor*, self), (const OTHER*, other), (const Scalar*, alpha),            \
+        (Tensor*, out)) {                                                                      \
+    Binary<OP>(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"),                  \
+               plan.Get(out, "out"), &plan.Required(alpha, "alpha"));                          \
+  }                                                                                            \
+  ACLNN(Inplace##NAME, (const Tensor*, self), (const OTHER*, other), (const Scalar*, alpha)) { \
+    const View view = plan.Get(self, "self");                                                  \
+    Binary<OP>(plan, view, ToOperand(plan, other, "other"), view,                              \
+               &plan.Required(alpha, "alpha"));                                                \
+  }
+
+SOFTNPU_BINARY_ALPHA(Add, Tensor, AddOp)
+SOFTNPU_BINARY_ALPHA(Adds, Scalar, AddOp)
+SOFTNPU_BINARY_ALPHA(Sub, Tensor, SubOp)
+SOFTNPU_BINARY_ALPHA(Subs, Scalar, SubOp)
+SOFTNPU_BINARY(Mul, Tensor, MulOp, DType::kBool)
+SOFTNPU_BINARY(Muls, Scalar, MulOp, DType::kBool)
+SOFTNPU_BINARY(Div, Tensor, DivOp, DType::kHalf)  // true division, of integers too
+SOFTNPU_BINARY(Divs, Scalar, DivOp, DType::kHalf)
+SOFTNPU_BINARY(FloorDivide, Tensor, FloorDivOp, DType::kBool)
+SOFTNPU_BINARY(FloorDivides, Scalar, FloorDivOp, DType::kBool)
+SOFTNPU_BINARY(RemainderTensorTensor, Tensor, RemainderOp, DType::kBool)
+SOFTNPU_BINARY(RemainderTensorScalar, Scalar, RemainderOp, DType::kBool)
+SOFTNPU_BINARY(PowTensorTensor, Tensor, PowOp, DType::kBool)
+SOFTNPU_BINARY(PowTensorScalar, Scalar, PowOp, DType::kBool)
+SOFTNPU_BINARY(Maximum, Tensor, MaximumOp, DType::kBool)
+SOFTNPU_BINARY(Minimum, Tensor, MinimumOp, DType::kBool)
+SOFTNPU_BINARY(ClampMin, Scalar, MaximumOp, DType::kBool)
+SOFTNPU_BINARY(ClampMax, Scalar, MinimumOp, DType::kBool)
+SOFTNPU_BINARY(ClampMinTensor, Tensor, MaximumOp, DType::kBool)
+SOFTNPU_BINARY(ClampMaxTensor, Tensor, MinimumOp, DType::kBool)
+SOFTNPU_BINARY(EqTensor, Tensor, EqOp, DType::kBool)
+SOFTNPU_BINARY(EqScalar, Scalar, EqOp, DType::kBool)
+SOFTNPU_BINARY(NeTensor, Tensor, NeOp, DType::kBool)
+SOFTNPU_BINARY(NeScalar, Scalar, NeOp, DType::kBool)
+SOFTNPU_BINARY(LtTensor, Tensor, LtOp, DType::kBool)
+SOFTNPU_BINARY(LtScalar, Scalar, LtOp, DType::kBool)
+SOFTNPU_BINARY(LeTensor, Tensor, LeOp, DType::kBool)
+SOFTNPU_BINARY(LeScalar, Scalar, LeOp, DType::kBool)
+SOFTNPU_BINARY(GtTensor, Tensor, GtOp, DType::kBool)
+SOFTNPU_BINARY(GtScalar, Scalar, GtOp, DType::kBool)
+SOFTNPU_BINARY(GeTensor, Tensor, GeOp, DType::kBool)
+SOFTNPU_BINARY(GeScalar, Scalar, GeOp, DType::kBool)
+SOFTNPU_BINARY(LogicalAnd, Tensor, LogicalAndOp, DType::kBool)
+SOFTNPU_BINARY(LogicalOr, Tensor, LogicalOrOp, DType::kBool)
+SOFTNPU_BINARY(LogicalXor, Tensor, LogicalXorOp, DType::kBool)
+SOFTNPU_BINARY(BitwiseAndTensor, Tensor, BitwiseAndOp, DType::kBool)
+SOFTNPU_BINARY(BitwiseAndScalar, Scalar, BitwiseAndOp, DType::kBool)
+SOFTNPU_BINARY(BitwiseOrTensor, Tensor, BitwiseOrOp, DType::kBool)
+SOFTNPU_BINARY(BitwiseOrScalar, Scalar, BitwiseOrOp, DType::kBool)
+SOFTNPU_BINARY(BitwiseXorTensor, Tensor, BitwiseXorOp, DType::kBool)
+SOFTNPU_BINARY(BitwiseXorScalar, Scalar, BitwiseXorOp, DType::kBool)
+
+ACLNN(Rsubs, (const Tensor*, self), (const Scalar*, other), (const Scalar*, alpha),
+      (Tensor*, out)) {
+  // other - alpha * self
+  const View view = plan.Get(self, "self");
+  const View result = plan.Get(out, "out");
+  const Scalar left = plan.Required(other, "other");
+  const Scalar factor = plan.Required(alpha, "alpha");
+  const DType scalar = left.floating() || factor.floating() ? DType::kHalf : DType::kBool;
+  const Compute compute = ComputeFor({view.dtype, scalar});
+  Expanded(view, result, "'self'");
+  plan.run = [view, result, left, factor, compute] {
+    Dispatch(compute, [&](auto zero) {
+      using C = decltype(zero);
+      const bool whole = std::is_integral_v<C>;
+      const C from = whole ? static_cast<C>(left.integer) : static_cast<C>(left.real);
+      const C scale = whole ? static_cast<C>(factor.integer) : static_cast<C>(factor.real);
+      Map<C, 1>(result, {view}, [from, scale](C a) { return C(from - scale * a); });
+    });
+  };
+}
+
+ACLNN(PowScalarTensor, (const Scalar*, self), (const Tensor*, exponent), (Tensor*, out)) {
+  const View view = plan.Get(exponent, "exponent");
+  const View result = plan.Get(out, "out");
+  const Scalar base = plan.Required(self, "self");
+  const Compute compute = ComputeFor({view.dtype, base.floating() ? DType::kHalf : DType::kBool});
+  Expanded(view, result, "'exponent'");
+  plan.run = [view, result, base, compute] {
+    Dispatch(compute, [&](auto zero) {
+      using C = decltype(zero);
+      const C a = std::is_integral_v<C> ? static_cast<C>(base.integer) : static_cast<C>(base.real);
+      Map<C, 1>(result, {view}, [a](C b) { return PowOp{}(a, b); });
+    });
+  };
+}
+
+namespace {
+
+// 0 true division, 1 towards zero, 2 floor.
+void Divide(Plan& plan, const View& self, const Operand& other, int32_t mode, const View& out) {
+  switch (mode) {
+    case 0:
+      return Binary<DivOp>(plan, self, other, out, nullptr, DType::kHalf);
+    case 1:
+      return Binary<TruncDivOp>(plan, self, other, out);
+    case 2:
+      return Binary<FloorDivOp>(plan, self, other, out);
+    default:
+      throw Error(kAclnnInvalid, Format("the rounding mode %d is none of 0, 1, 2", mode));
+  }
+}
+
+}  // namespace
+
+ACLNN(DivMod, (const Tensor*, self), (const Tensor*, other), (int32_t, mode), (Tensor*, out)) {
+  Divide(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"), mode,
+         plan.Get(out, "out"));
+}
+ACLNN(DivMods, (const Tensor*, self), (const Scalar*, other), (int32_t, mode), (Tensor*, out)) {
+  Divide(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"), mode,
+         plan.Get(out, "out"));
+}
+
+// aclnn<NAME>(self, out) and aclnnInplace<NAME>(self).
+#define SOFTNPU_UNARY(NAME, ...)                                                               \
+  ACLNN(NAME, (const Tensor*, self), (Tensor*, out)) {                                         \
+    Unary(plan, plan.Get(self, "self"), plan.Get(out, "out"), __VA_ARGS__);                    \
+  }                                                                                            \
+  ACLNN(Inplace##NAME, (const Tensor*, self)) {                                                \
+    const View view = plan.Get(self, "self");                                                  \
+    Unary(plan, view, view, __VA_ARGS__);                                                      \
+  }
+
+SOFTNPU_UNARY(Neg, [](auto a) { return -a; })
+SOFTNPU_UNARY(Abs, [](auto a) { return a < 0 ? -a : (a == 0 ? decltype(a){0} : a); })
+SOFTNPU_UNARY(Square, [](auto a) { return a * a; })
+SOFTNPU_UNARY(Sign, [](auto a) { return decltype(a)((a > 0) - (a < 0)); })
+SOFTNPU_UNARY(Relu, [](auto a) { return a != a ? a : (a > 0 ? a : decltype(a){0}); })
+SOFTNPU_UNARY(LogicalNot, [](auto a) { return decltype(a)(a == 0 ? 1 : 0); })
+SOFTNPU_UNARY(Floor, [](auto a) { return std::floor(static_cast<double>(a)); })
+SOFTNPU_UNARY(Ceil, [](auto a) { return std::ceil(static_cast<double>(a)); })
+SOFTNPU_UNARY(Trunc, [](auto a) { return std::trunc(static_cast<double>(a)); })
+SOFTNPU_UNARY(Round, [](auto a) { return std::nearbyint(static_cast<double>(a)); })
+SOFTNPU_UNARY(Exp, [](auto a) { return std::exp(static_cast<double>(a)); })
+SOFTNPU_UNARY(Log, [](auto a) { return std::log(static_cast<double>(a)); })
+SOFTNPU_UNARY(Log2, [](auto a) { return std::log2(static_cast<double>(a)); })
+SOFTNPU_UNARY(Log1p, [](auto a) { return std::log1p(static_cast<double>(a)); })
+SOFTNPU_UNARY(Expm1, [](auto a) { return std::expm1(static_cast<double>(a)); })
+SOFTNPU_UNARY(Sqrt, [](auto a) { return std::sqrt(static_cast<double>(a)); })
+SOFTNPU_UNARY(Rsqrt, [](auto a) { return 1.0 / std::sqrt(static_cast<double>(a)); })
+SOFTNPU_UNARY(Reciprocal, [](auto a) { return 1.0 / static_cast<double>(a); })
+SOFTNPU_UNARY(Sin, [](auto a) { return std::sin(static_cast<double>(a)); })
+SOFTNPU_UNARY(Cos, [](auto a) { return std::cos(static_cast<double>(a)); })
+SOFTNPU_UNARY(Tanh, [](auto a) { return std::tanh(static_cast<double>(a)); })
+SOFTNPU_UNARY(Erf, [](auto a) { return std::erf(static_cast<double>(a)); })
+SOFTNPU_UNARY(Sigmoid, [](auto a) { return 1.0 / (1.0 + std::exp(-static_cast<double>(a))); })
+
+ACLNN(Silu, (const Tensor*, self), (Tensor*, out)) {
+  Unary(plan, plan.Get(self, "self"), plan.Get(out, "out"), [](auto a) {
+    const auto x = static_cast<double>(a);
+    return x / (1.0 + std::exp(-x));
+  });
+}
+ACLNN(Gelu, (const Tensor*, self), (Tensor*, out)) {
+  Unary(plan, plan.Get(self, "self"), plan.Get(out, "out"), [](auto a) {
+    const auto x = static_cast<double>(a);
+    return 0.5 * x * (1.0 + std::erf(x * 0.70710678118654752440));
+  });
+}
+ACLNN(IsFinite, (const Tensor*, self), (Tensor*, out)) {
+  Unary(plan, plan.Get(self, "self"), plan.Get(out, "out"),
+        [](auto a) { return decltype(a)(std::isfinite(static_cast<double>(a)) ? 1 : 0); });
+}
+ACLNN(IsInf, (const Tensor*, self), (Tensor*, out)) {
+  Unary(plan, plan.Get(self, "self"), plan.Get(out, "out"),
+        [](auto a) { return decltype(a)(std::isinf(static_cast<double>(a)) ? 1 : 0); });
+}
+ACLNN(BitwiseNot, (const Tensor*, self), (Tensor*, out)) {
+  const View view = plan.Get(self, "self");
+  if (IsFloating(view.dtype)) {
+    throw Error(kAclnnInvalid, "'self' is " + view.Text() + ", integers and bool have bits");
+  }
+  const bool logical = view.dtype == DType::kBool;
+  Unary(plan, view, plan.Get(out, "out"), [logical](auto a) {
+    if (logical) return decltype(a)(a == 0 ? 1 : 0);
+    return decltype(a)(~static_cast<int64_t>(a));
+  });
+}
+
+ACLNN(Clamp, (const Tensor*, self), (const Scalar*, low), (const Scalar*, high), (Tensor*, out)) {
+  const View view = plan.Get(self, "self");
+  const View result = plan.Get(out, "out");
+  const double inf = std::numeric_limits<double>::infinity();
+  const double least = low != nullptr ? low->real : -inf;
+  const double most = high != nullptr ? high->real : inf;
+  Unary(plan, view, result, [least, most](auto a) {
+    using C = decltype(a);
+    if (static_cast<double>(a) < least) return static_cast<C>(least);
+    return static_cast<double>(a) > most ? static_cast<C>(most) : a;
+  });
+}
+
+ACLNN(NanToNum, (const Tensor*, self), (float, nan), (float, positive), (float, negative),
+      (Tensor*, out)) {
+  Unary(plan, plan.Get(self, "self"), plan.Get(out, "out"), [=](auto a) {
+    using C = decltype(a);
+    const auto x = static_cast<double>(a);
+    if (x != x) return static_cast<C>(nan);
+    if (std::isinf(x)) return static_cast<C>(x > 0 ? positive : negative);
+    return a;
+  });
+}
+
+// Copies and fills.
+
+ACLNN(InplaceCopy, (Tensor*, self), (const Tensor*, source)) {
+  const View to = plan.Get(self, "self");
+  const View from = plan.Get(source, "source");
+  Expanded(from, to, "'source'");
+  plan.run = [to, from] { CopyElements(to, from); };
+}
+
+ACLNN(Cast, (const Tensor*, self), (int32_t, dtype), (Tensor*, out)) {
+  const View from = plan.Get(self, "self");
+  const View to = plan.Get(out, "out");
+  if (static_cast<int32_t>(to.dtype) != dtype) {
+    throw Error(kAclnnInvalid, Format("'out' is %s, the dtype asked for is %s", Name(to.dtype),
+                                      Name(static_cast<DType>(dtype))));
+  }
+  Expanded(from, to, "'self'");
+  plan.run = [to, from] { CopyElements(to, from); };
+}
+
+namespace {
+
+void Fill(const View& view, const Scalar& value) {
+  Dispatch(ComputeFor({view.dtype}), [&](auto zero) {
+    using C = decltype(zero);
+    const C element =
+        std::is_integral_v<C> ? static_cast<C>(value.integer) : static_cast<C>(value.real);
+    Map<C, 0>(view, {}, [element] { return element; });
+  });
+}
+
+void PlanFill(Plan& plan, const Tensor* self, const Scalar& value) {
+  const View view = plan.Get(self, "self");
+  plan.run = [view, value] { Fill(view, value); };
+}
+
+// out = mask ? a : b
+void PlanWhere(Plan& plan, const View& mask, const Operand& a, const View& b, const View& out) {
+  if (mask.dtype != DType::kBool && mask.dtype != DType::kUint8) {
+    throw Error(kAclnnInvalid, "the mask is " + mask.Text() + ", it must be bool or uint8");
+  }
+  Expanded(mask, out, "the mask");
+  Expanded(b, out, "'other'");
+  if (a.view) Expanded(*a.view, out, "'self'");
+  const Compute compute = ComputeFor({out.dtype});
+  plan.run = [=] {
+    Dispatch(compute, [&](auto zero) {
+      using C = decltype(zero);
+      if (a.view) {
+        Map<C, 3>(out, {mask, *a.view, b}, [](C m, C x, C y) { return m != 0 ? x : y; });
+        return;
+      }
+      const C x =
+          std::is_integral_v<C> ? static_cast<C>(a.scalar.integer) : static_cast<C>(a.scalar.real);
+      Map<C, 2>(out, {mask, b}, [x](C m, C y) { return m != 0 ? x : y; });
+    });
+  };
+}
+
+}  // namespace
+
+ACLNN(InplaceFillScalar, (Tensor*, self), (const Scalar*, value)) {
+  PlanFill(plan, self, plan.Required(value, "value"));
+}
+ACLNN(InplaceZero, (Tensor*, self)) { PlanFill(plan, self, {DType::kInt64, 0, 0}); }
+ACLNN(InplaceOne, (Tensor*, self)) { PlanFill(plan, self, {DType::kInt64, 1, 1}); }
+ACLNN(InplaceFillTensor, (Tensor*, self), (const Tensor*, value)) {
+  const View to = plan.Get(self, "self");
+  const View from = plan.Get(value, "value");
+  if (from.Count() != 1) {
+    throw Error(kAclnnInvalid, "'value' is " + from.Text() + ", it must have one element");
+  }
+  plan.run = [to, from] { CopyElements(to, from); };
+}
+ACLNN(InplaceMaskedFillScalar, (Tensor*, self), (const Tensor*, mask), (const Scalar*, value)) {
+  const View view = plan.Get(self, "self");
+  PlanWhere(plan, plan.Get(mask, "mask"), ToOperand(plan, value, "value"), view, view);
+}
+ACLNN(InplaceMaskedFillTensor, (Tensor*, self), (const Tensor*, mask), (const Tensor*, value)) {
+  const View view = plan.Get(self, "self");
+  PlanWhere(plan, plan.Get(mask, "mask"), ToOperand(plan, value, "value"), view, view);
+}
+ACLNN(SWhere, (const Tensor*, condition), (const Tensor*, self), (const Tensor*, other),
+      (Tensor*, out)) {
+  PlanWhere(plan, plan.Get(condition, "condition"), ToOperand(plan, self, "self"),
+            plan.Get(other, "other"), plan.Get(out, "out"));
+}
+
+ACLNN(Arange, (const Scalar*, start), (const Scalar*, end), (const Scalar*, step), (Tensor*, out)) {
+  const Scalar first = plan.Required(start, "start");
+  const Scalar stride = plan.Required(step, "step");
+  plan.Required(end, "end");
+  const View view = plan.Get(out, "out");
+  if (stride.real == 0) throw Error(kAclnnInvalid, "'step' is 0");
+  const bool whole = !first.floating() && !stride.floating() && !IsFloating(view.dtype);
+  plan.run = [view, first, stride, whole] {
+    int64_t i = 0;
+    if (whole) {
+      Map<int64_t, 0>(view, {}, [&] { return first.integer + stride.integer * i++; });
+    } else {
+      Map<double, 0>(view, {},
+                     [&] { return first.real + stride.real * static_cast<double>(i++); });
+    }
+  };
+}
+
+}  // namespace softnpu

@@ -1,0 +1,162 @@
+// cc/softnpu/runtime/operator_compiler.cc: the interfaces beside ACL proper that torch_npu links
+// against: the operator compiler, the virtual memory functions, the driver and the profiler.
+//
+// SoftNPU has none of them. What describes work succeeds, what would do work fails by name: an
+// operator that "succeeded" here would leave its outputs unwritten.
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "cc/softnpu/ascendc/error.h"
+#include "cc/softnpu/runtime/acl_abi.h"
+#include "cc/softnpu/runtime/trace.h"
+
+namespace softnpu {
+namespace {
+
+struct TensorDesc {
+  int32_t dtype;
+  int32_t format;
+  std::vector<int64_t> dims;
+};
+
+struct DataBuffer {
+  void* data;
+  size_t bytes;
+};
+
+struct Attributes {};
+
+const TensorDesc& Desc(const void* desc) { return *static_cast<const TensorDesc*>(desc); }
+
+std::string Describe(const void* desc) {
+  if (desc == nullptr) return "none";
+  std::string out = Format("dtype %d [", Desc(desc).dtype);
+  for (const int64_t dim : Desc(desc).dims) {
+    out += Format(out.back() == '[' ? "%lld" : ", %lld", static_cast<long long>(dim));
+  }
+  return out + "]";
+}
+
+int32_t Refuse(const char* function) {
+  return Report(kApiNotSupported, std::string(function) + " is not available in SoftNPU");
+}
+
+}  // namespace
+}  // namespace softnpu
+
+extern "C" {
+
+void* aclCreateDataBuffer(void* data, size_t bytes) { return new softnpu::DataBuffer{data, bytes}; }
+int32_t aclDestroyDataBuffer(const void* buffer) {
+  delete static_cast<const softnpu::DataBuffer*>(buffer);
+  return softnpu::kOk;
+}
+
+void* aclCreateTensorDesc(int32_t dtype, int32_t rank, const int64_t* dims, int32_t format) {
+  return new softnpu::TensorDesc{dtype, format, std::vector<int64_t>(dims, dims + rank)};
+}
+void aclDestroyTensorDesc(const void* desc) { delete &softnpu::Desc(desc); }
+int32_t aclGetTensorDescType(const void* desc) { return softnpu::Desc(desc).dtype; }
+int32_t aclGetTensorDescFormat(const void* desc) { return softnpu::Desc(desc).format; }
+size_t aclGetTensorDescNumDims(const void* desc) { return softnpu::Desc(desc).dims.size(); }
+int32_t aclGetTensorDescDimV2(const void* desc, size_t index, int64_t* dim) {
+  return softnpu::Guard("aclGetTensorDescDimV2", [&] {
+    const std::vector<int64_t>& dims = softnpu::Desc(desc).dims;
+    if (index >= dims.size()) {
+      throw softnpu::Error(softnpu::kInvalidParam, softnpu::Format("dimension %zu of a shape of %zu",
+                                                                   index, dims.size()));
+    }
+    *dim = dims[index];
+  });
+}
+void aclSetTensorDescName(void*, const char*) {}
+int32_t aclSetTensorFormat(void*, int32_t) { return softnpu::kOk; }
+int32_t aclSetTensorPlaceMent(void*, int32_t) { return softnpu::kOk; }
+int32_t aclSetTensorShape(void*, int32_t, const int64_t*) { return softnpu::kOk; }
+
+void* aclopCreateAttr() { return new softnpu::Attributes; }
+void aclopDestroyAttr(const void* attr) { delete static_cast<const softnpu::Attributes*>(attr); }
+int32_t aclopSetAttrBool(void*, const char*, uint8_t) { return softnpu::kOk; }
+int32_t aclopSetAttrDataType(void*, const char*, int32_t) { return softnpu::kOk; }
+int32_t aclopSetAttrFloat(void*, const char*, float) { return softnpu::kOk; }
+int32_t aclopSetAttrInt(void*, const char*, int64_t) { return softnpu::kOk; }
+int32_t aclopSetAttrListBool(void*, const char*, int32_t, const uint8_t*) { return softnpu::kOk; }
+int32_t aclopSetAttrListFloat(void*, const char*, int32_t, const float*) { return softnpu::kOk; }
+int32_t aclopSetAttrListInt(void*, const char*, int32_t, const int64_t*) { return softnpu::kOk; }
+int32_t aclopSetAttrListListInt(void*, const char*, int32_t, const int32_t*,
+                                const int64_t* const[]) {
+  return softnpu::kOk;
+}
+int32_t aclopSetAttrString(void*, const char*, const char*) { return softnpu::kOk; }
+
+int32_t aclopCompileAndExecute(const char* op, int32_t input_count, const void* const input_descs[],
+                               const void* const[], int32_t, const void* const[], void* const[],
+                               const void*, int32_t, int32_t, const char*, void*) {
+  std::string inputs;
+  for (int32_t i = 0; i < input_count; ++i) {
+    inputs += (i == 0 ? "" : ", ") + softnpu::Describe(input_descs[i]);
+  }
+  return softnpu::Report(softnpu::kAclnnNotImplemented,
+                         softnpu::Format("the operator %s (%s) needs CANN's operator compiler, which "
+                                         "SoftNPU does not have; it has no aclnn operator for it",
+                                         op, inputs.c_str()));
+}
+
+int32_t aclrtBinaryLoadFromData(const void*, size_t, const void*, void**) {
+  return softnpu::Refuse("aclrtBinaryLoadFromData");
+}
+int32_t aclrtGetFunctionAddr(void*, void**, void**) {
+  return softnpu::Refuse("aclrtGetFunctionAddr");
+}
+int32_t aclrtProcessReport(int32_t) { return softnpu::Refuse("aclrtProcessReport"); }
+int32_t aclrtReserveMemAddress(void**, size_t, size_t, void*, uint64_t) {
+  return softnpu::Refuse("aclrtReserveMemAddress");
+}
+int32_t aclrtReleaseMemAddress(void*) { return softnpu::Refuse("aclrtReleaseMemAddress"); }
+int32_t aclrtMallocPhysical(void**, size_t, const void*, uint64_t) {
+  return softnpu::Refuse("aclrtMallocPhysical");
+}
+int32_t aclrtFreePhysical(void*) { return softnpu::Refuse("aclrtFreePhysical"); }
+int32_t aclrtMapMem(void*, size_t, size_t, void*, uint64_t) {
+  return softnpu::Refuse("aclrtMapMem");
+}
+int32_t aclrtUnmapMem(void*) { return softnpu::Refuse("aclrtUnmapMem"); }
+int32_t aclrtMemExportToShareableHandle(void*, int32_t, uint64_t, uint64_t*) {
+  return softnpu::Refuse("aclrtMemExportToShareableHandle");
+}
+int32_t aclrtMemImportFromShareableHandle(uint64_t, int32_t, void**) {
+  return softnpu::Refuse("aclrtMemImportFromShareableHandle");
+}
+int32_t aclrtMemSetPidToShareableHandle(uint64_t, int32_t*, size_t) {
+  return softnpu::Refuse("aclrtMemSetPidToShareableHandle");
+}
+
+// Driver and profiler: their headers are in no wheel, so the parameters are unknown here and
+// unread. (The C calling convention lets a function ignore its arguments.)
+SOFTNPU_EXPORT int32_t rtDevBinaryRegister() { return softnpu::Refuse("rtDevBinaryRegister"); }
+SOFTNPU_EXPORT int32_t rtFunctionRegister() { return softnpu::Refuse("rtFunctionRegister"); }
+SOFTNPU_EXPORT int32_t rtGetC2cCtrlAddr() { return softnpu::Refuse("rtGetC2cCtrlAddr"); }
+SOFTNPU_EXPORT int32_t rtKernelLaunch() { return softnpu::Refuse("rtKernelLaunch"); }
+
+// torch_npu announces itself to the profiler at load time; no profiler ever calls back.
+SOFTNPU_EXPORT int32_t MsprofRegisterCallback() { return softnpu::kOk; }
+SOFTNPU_EXPORT uint64_t MsprofSysCycleTime() {
+  return static_cast<uint64_t>(softnpu::NowNanoseconds());
+}
+SOFTNPU_EXPORT uint64_t MsprofGetHashId() { return 0; }
+SOFTNPU_EXPORT int32_t MsprofReportApi() { return softnpu::Refuse("MsprofReportApi"); }
+SOFTNPU_EXPORT int32_t MsprofReportCompactInfo() {
+  return softnpu::Refuse("MsprofReportCompactInfo");
+}
+SOFTNPU_EXPORT int32_t MsprofReportAdditionalInfo() {
+  return softnpu::Refuse("MsprofReportAdditionalInfo");
+}
+
+// CANN's own log file; SoftNPU writes none.
+SOFTNPU_EXPORT void aclAppLog(int32_t, const char*, const char*, uint32_t, const char*, ...) {}
+
+// HCCL's settings are given at start even by programs that never communicate.
+SOFTNPU_EXPORT int32_t HcclSetConfig(int32_t, uint64_t) { return softnpu::kOk; }
+
+}  // extern "C"

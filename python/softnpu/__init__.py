@@ -1,0 +1,1 @@
+"""SoftNPU: a CANN made of software. See ``softnpu run --help``."""

@@ -1,0 +1,7 @@
+"""``python -m softnpu``."""
+
+import sys
+
+from softnpu.cli import main
+
+sys.exit(main())

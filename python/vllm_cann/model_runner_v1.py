@@ -1,0 +1,42 @@
+"""Everything that is specific to vLLM's V1 model runner. Attention, operators and metadata do not import it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from vllm.v1.kv_cache_interface import AttentionSpec, KVCacheConfig
+from vllm.v1.worker.gpu_model_runner import GPUModelRunner
+from vllm.v1.worker.utils import bind_kv_cache
+
+from vllm_cann.attention import CannAttentionBackend
+
+
+class CannModelRunner(GPUModelRunner):
+    """V1 runner whose caches have the layout that the kernels and the fused attention take."""
+
+    def initialize_kv_cache_tensors(
+        self,
+        kv_cache_config: KVCacheConfig,
+        kernel_block_sizes: list[int],
+        kv_cache_allocation_context: AbstractContextManager | None = None,
+    ) -> dict[str, torch.Tensor]:
+        """Allocates one cache [2, blocks, block size, KV heads, head size] for each layer: dense keys, then dense values.
+
+        Raises:
+            ValueError: a layer's cache is not that of plain attention
+        """
+        specs = {name: group.kv_cache_spec for group in kv_cache_config.kv_cache_groups for name in group.layer_names}
+        caches: dict[str, torch.Tensor] = {}
+        with kv_cache_allocation_context or nullcontext():
+            for tensor in kv_cache_config.kv_cache_tensors:
+                for name in tensor.layers:
+                    spec = specs[name]
+                    if not isinstance(spec, AttentionSpec):
+                        raise ValueError(f"the layer {name} needs a cache of the kind {type(spec).__name__}; vllm_cann has attention caches only")
+                    shape = CannAttentionBackend.cache_shape(kv_cache_config.num_blocks_of(tensor), spec.block_size, spec.num_kv_heads, spec.head_size)
+                    caches[name] = torch.zeros(shape, dtype=spec.dtype, device=self.device)
+        for name, target in self.shared_kv_cache_layers.items():
+            caches[name] = caches[target]
+        bind_kv_cache(caches, self.compilation_config.static_forward_context, self.kv_caches)
+        return caches

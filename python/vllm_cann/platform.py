@@ -1,0 +1,148 @@
+"""The platform that vLLM sees."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from vllm.logger import init_logger
+from vllm.platforms.interface import Platform, PlatformEnum
+
+if TYPE_CHECKING:
+    from vllm.config import VllmConfig
+    from vllm.v1.attention.backends.registry import AttentionBackendEnum
+    from vllm.v1.attention.selector import AttentionSelectorConfig
+
+logger = init_logger("vllm.plugins.cann.platform")
+
+# Blocks of the paged cache: the only size that the fused attention takes for every query length.
+BLOCK_SIZE = 128
+
+
+class CannPlatform(Platform):
+    """Huawei Ascend NPUs through torch_npu."""
+
+    _enum = PlatformEnum.OOT
+    # vLLM makes torch device strings of it.
+    device_name = "npu"
+    device_type = "npu"
+    dispatch_key = "PrivateUse1"
+    ray_device_key = "NPU"
+    device_control_env_var = "ASCEND_RT_VISIBLE_DEVICES"
+    ray_noset_device_env_vars = ["RAY_EXPERIMENTAL_NOSET_ASCEND_RT_VISIBLE_DEVICES"]
+    dist_backend = "hccl"
+    simple_compile_backend = "eager"
+    supported_quantization: list[str] = []
+
+    @property
+    def supported_dtypes(self) -> list[torch.dtype]:
+        return [torch.bfloat16, torch.float16, torch.float32]
+
+    @classmethod
+    def import_kernels(cls) -> None:
+        """vLLM's own C extensions are not there, ours are loaded by the worker."""
+
+    @classmethod
+    def import_ir_kernels(cls) -> None:
+        """None: our layers override vLLM's, see ops/layers.py."""
+
+    @classmethod
+    def register_triton_kernel_overrides(cls) -> None:
+        from vllm.triton_utils.dispatcher import register_kernels
+
+        from vllm_cann.ops.slot_mapping import compute_slot_mapping
+
+        register_kernels({"vllm.v1.worker.block_table.ComputeSlotMappingKernel.kernel": compute_slot_mapping})
+
+    @classmethod
+    def get_attn_backend_cls(
+        cls,
+        selected_backend: AttentionBackendEnum | None,
+        attn_selector_config: AttentionSelectorConfig,
+        num_heads: int | None = None,
+    ) -> str:
+        if attn_selector_config.use_mla or attn_selector_config.use_sparse:
+            raise ValueError("vllm_cann has no attention backend for MLA or sparse attention.")
+        if selected_backend is not None and selected_backend.name != "CUSTOM":
+            raise ValueError(f"vllm_cann has one attention backend, CUSTOM; {selected_backend.name} was asked for.")
+        return "vllm_cann.attention.CannAttentionBackend"
+
+    @classmethod
+    def apply_config_platform_defaults(cls, vllm_config: VllmConfig) -> None:
+        from vllm.config.compilation import CompilationMode, CUDAGraphMode
+
+        compilation = vllm_config.compilation_config
+        model = vllm_config.model_config
+        if model is not None and not model.enforce_eager:
+            logger.info("vllm_cann runs models eagerly: graphs and torch.compile are switched off.")
+            model.enforce_eager = True
+        compilation.mode = CompilationMode.NONE
+        compilation.cudagraph_mode = CUDAGraphMode.NONE
+
+    @classmethod
+    def check_and_update_config(cls, vllm_config: VllmConfig) -> None:
+        from vllm_cann import config
+
+        config.parse(vllm_config.additional_config or {})
+        name = cls.get_device_name()
+        if name.startswith("Ascend310P"):
+            raise ValueError(
+                f"vllm_cann does not serve models on {name}: its instruction set has no unaligned copies (DataCopyPad), which the cache kernel needs; use an Atlas A2 or A3."
+            )
+        parallel = vllm_config.parallel_config
+        if parallel.world_size > 1:
+            raise ValueError(f"vllm_cann serves on one device, {parallel.world_size} were asked for (tensor or pipeline parallelism).")
+        if vllm_config.model_config is not None:
+            cls.check_if_supports_dtype(vllm_config.model_config.dtype)
+        if parallel.worker_cls == "auto":
+            parallel.worker_cls = "vllm_cann.worker.CannWorker"
+        if vllm_config.compilation_config.compile_sizes is None:
+            vllm_config.compilation_config.compile_sizes = []
+        cache = vllm_config.cache_config
+        if cache is not None and cache.user_specified_block_size and cache.block_size != BLOCK_SIZE:
+            raise ValueError(f"--block-size {cache.block_size}: the attention of Ascend NPUs takes {BLOCK_SIZE} here.")
+
+    @classmethod
+    def check_if_supports_dtype(cls, dtype: torch.dtype) -> None:
+        if dtype == torch.bfloat16 and not torch.npu.is_bf16_supported():
+            raise ValueError(f"{cls.get_device_name()} has no bfloat16; use --dtype float16.")
+        if dtype not in (torch.bfloat16, torch.float16, torch.float32):
+            raise ValueError(f"vllm_cann serves bfloat16, float16 and float32, not {dtype}.")
+
+    @classmethod
+    def set_device(cls, device: torch.device) -> None:
+        torch.npu.set_device(device)
+
+    @classmethod
+    def get_device_name(cls, device_id: int = 0) -> str:
+        return torch.npu.get_device_name(device_id)
+
+    @classmethod
+    def get_device_uuid(cls, device_id: int = 0) -> str:
+        return f"npu-{device_id}"
+
+    @classmethod
+    def get_device_total_memory(cls, device_id: int = 0) -> int:
+        return torch.npu.get_device_properties(device_id).total_memory
+
+    @classmethod
+    def get_current_memory_usage(cls, device: torch.types.Device | None = None) -> float:
+        torch.npu.reset_peak_memory_stats(device)
+        return torch.npu.max_memory_allocated(device)
+
+    @classmethod
+    def manual_seed_all(cls, seed: int) -> None:
+        torch.npu.manual_seed_all(seed)
+
+    @classmethod
+    def inference_mode(cls) -> Any:
+        return torch.inference_mode()
+
+    @classmethod
+    def num_compute_units(cls, device_id: int = 0) -> int:
+        return torch.npu.get_device_properties(device_id).vector_core_num
+
+    @classmethod
+    def opaque_attention_op(cls) -> bool:
+        # Attention reads the forward context: Dynamo must not look inside, or it would keep the branch of the profiling run.
+        return True

@@ -1,0 +1,54 @@
+"""The worker: owns a device and a model runner."""
+
+from __future__ import annotations
+
+import gc
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from vllm.logger import init_logger
+from vllm.platforms import current_platform
+from vllm.utils.mem_utils import MemorySnapshot
+from vllm.utils.torch_utils import set_random_seed
+from vllm.v1.worker.gpu_model_runner import GPUModelRunner
+from vllm.v1.worker.gpu_worker import Worker, init_worker_distributed_environment
+from vllm.v1.worker.utils import request_memory
+from vllm.v1.worker.worker_base import CompilationTimes
+
+from vllm_cann import ops, replacements
+
+logger = init_logger("vllm.plugins.cann.worker")
+
+
+class CannWorker(Worker):
+    """One process with one NPU."""
+
+    def init_device(self) -> None:
+        replacements.apply()
+        self.device = torch.device(f"npu:{self.local_rank}")
+        torch.accelerator.set_device_index(self.device)
+        current_platform.check_if_supports_dtype(self.model_config.dtype)
+        ops.load(self.device)
+        init_worker_distributed_environment(self.vllm_config, self.rank, self.distributed_init_method, self.local_rank, current_platform.dist_backend)
+        set_random_seed(self.model_config.seed)
+        gc.collect()
+        torch.accelerator.empty_cache()
+        self.init_snapshot = MemorySnapshot(device=self.device)
+        self.requested_memory = request_memory(self.init_snapshot, self.cache_config)
+        self._init_workspace_and_model_runner()
+
+    def _make_model_runner(self) -> GPUModelRunner:
+        if self.use_v2_model_runner:
+            raise ValueError("vllm_cann has no V2 model runner yet; unset VLLM_USE_V2_MODEL_RUNNER.")
+        from vllm_cann.model_runner_v1 import CannModelRunner
+
+        return CannModelRunner(self.vllm_config, self.device)
+
+    def _maybe_get_memory_pool_context(self, tag: str) -> AbstractContextManager[None]:
+        # No sleep mode, so no memory pool of its own.
+        return nullcontext()
+
+    def compile_or_warm_up_model(self) -> CompilationTimes:
+        # vLLM's version warms up kernels that only exist for CUDA. Nothing is compiled here.
+        set_random_seed(self.model_config.seed)
+        return CompilationTimes(language_model=0.0, encoder=0.0)
