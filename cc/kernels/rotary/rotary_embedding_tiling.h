@@ -1,0 +1,28 @@
+// cc/kernels/rotary/rotary_embedding_tiling.h: what the host tells the rotary embedding kernels.
+//
+// Passed by value. All fields have eight bytes, so that every compiler lays the struct out the same.
+#pragma once
+
+#include <stdint.h>
+
+// Query or key: [tokens, heads, head_size], heads of a token contiguous. Strides in elements.
+struct RotarySide {
+  int64_t heads;  // 0: this side is absent
+  int64_t token_stride;
+};
+
+struct RotaryEmbeddingTiling {
+  int64_t tokens;
+  int64_t max_position;    // rows of cos_sin_cache
+  int64_t position_bytes;  // of an element of positions: 4 or 8
+  int64_t head_size;
+  int64_t rotary_dim;
+  int64_t is_neox;          // 0: pairs of neighbours (GPT-J)
+  int64_t half_pitch;       // elements of rotary_dim / 2, rounded up to whole 32-byte blocks
+  int64_t row_pitch;        // elements of rotary_dim, the same
+  int64_t position_batch;   // positions that a core loads at once
+  int64_t tokens_per_tile;  // tokens that share a pass through the UB
+  int64_t rows_per_tile;    // heads of all of them
+  RotarySide query;
+  RotarySide key;
+};
