@@ -1,0 +1,41 @@
+"""Operators of vllm_cann on device addresses; see the docstrings of the module."""
+
+def set_kernel_directory(directory: str) -> None: ...
+def reshape_and_cache(
+    key: int,
+    value: int,
+    key_cache: int,
+    value_cache: int,
+    slot_mapping: int,
+    num_tokens: int,
+    num_heads: int,
+    key_head_size: int,
+    value_head_size: int,
+    num_blocks: int,
+    block_size: int,
+    key_token_stride: int,
+    value_token_stride: int,
+    key_block_stride: int,
+    value_block_stride: int,
+    dtype: int,
+    slot_dtype: int,
+    stream: int,
+) -> None: ...
+def rotary_embedding(
+    positions: int,
+    query: int,
+    key: int,
+    cos_sin_cache: int,
+    num_tokens: int,
+    num_query_heads: int,
+    num_key_heads: int,
+    head_size: int,
+    rotary_dim: int,
+    max_position: int,
+    query_token_stride: int,
+    key_token_stride: int,
+    dtype: int,
+    position_dtype: int,
+    is_neox: bool,
+    stream: int,
+) -> None: ...

@@ -1,0 +1,170 @@
+// cc/ops/launch.cc: the ACL functions that operators need, resolved at first use, and their caches.
+#include "cc/ops/launch.h"
+
+#include <dlfcn.h>
+
+#include <cctype>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "acl/acl.h"
+
+namespace vllm_cann::ops {
+namespace {
+
+struct Acl {
+  decltype(&::aclrtGetDevice) get_device = nullptr;
+  decltype(&::aclrtGetDeviceInfo) get_device_info = nullptr;
+  decltype(&::aclrtGetSocName) get_soc_name = nullptr;
+  decltype(&::aclrtBinaryLoadFromFile) load_binary = nullptr;
+  decltype(&::aclrtBinaryGetFunction) get_function = nullptr;
+  decltype(&::aclrtLaunchKernelWithHostArgs) launch = nullptr;
+  decltype(&::aclGetRecentErrMsg) recent_message = nullptr;
+};
+
+template <typename Function>
+void Resolve(void* library, const char* name, Function& function) {
+  function = reinterpret_cast<Function>(dlsym(library, name));
+  if (function == nullptr) {
+    throw std::runtime_error(std::string("libascendcl.so has no ") + name +
+                             ", with which kernels are launched: this CANN is too old");
+  }
+}
+
+const Acl& GetAcl() {
+  // A failure is not remembered: CANN may be loaded later.
+  static const Acl acl = [] {
+    void* library = dlopen("libascendcl.so", RTLD_NOW | RTLD_NOLOAD);
+    if (library == nullptr) library = dlopen("libascendcl.so", RTLD_NOW | RTLD_GLOBAL);
+    if (library == nullptr) {
+      throw std::runtime_error(
+          std::string("CANN is missing (") + dlerror() +
+          "): source its set_env.sh, or run the program with `softnpu run`");
+    }
+    Acl out;
+    Resolve(library, "aclrtGetDevice", out.get_device);
+    Resolve(library, "aclrtGetDeviceInfo", out.get_device_info);
+    Resolve(library, "aclrtGetSocName", out.get_soc_name);
+    Resolve(library, "aclrtBinaryLoadFromFile", out.load_binary);
+    Resolve(library, "aclrtBinaryGetFunction", out.get_function);
+    Resolve(library, "aclrtLaunchKernelWithHostArgs", out.launch);
+    Resolve(library, "aclGetRecentErrMsg", out.recent_message);
+    return out;
+  }();
+  return acl;
+}
+
+void Check(aclError code, const std::string& call) {
+  if (code == ACL_SUCCESS) return;
+  const char* const message = GetAcl().recent_message();
+  throw std::runtime_error(call + " failed with " + std::to_string(code) +
+                           (message == nullptr || *message == '\0'
+                                ? std::string()
+                                : std::string(": ") + message));
+}
+
+struct Function {
+  int32_t device;
+  const char* family;
+  const char* kernel;
+  aclrtFuncHandle handle;
+};
+
+std::mutex g_mutex;
+std::string g_directory;
+std::map<int32_t, std::unique_ptr<DeviceInfo>> g_devices;
+std::map<std::pair<int32_t, std::string>, aclrtBinHandle> g_binaries;
+std::vector<Function> g_functions;  // few: searched from the front by address
+
+// The attribute's number is the same in all versions of the headers, its name is not.
+constexpr auto kUbBytes = static_cast<aclrtDevAttr>(204);
+constexpr auto kNpuArch = static_cast<aclrtDevAttr>(601);
+
+aclrtFuncHandle FindFunction(const CurrentDevice& device, const char* family, const char* kernel) {
+  for (const Function& function : g_functions) {
+    if (function.kernel == kernel && function.family == family && function.device == device.id) {
+      return function.handle;
+    }
+  }
+  if (g_directory.empty()) {
+    throw std::runtime_error("the directory of the kernels is not set: call set_kernel_directory");
+  }
+  const Acl& acl = GetAcl();
+  aclrtBinHandle& binary = g_binaries[{device.id, family}];
+  if (binary == nullptr) {
+    std::string soc = device.info->soc_name;
+    for (char& c : soc) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    const std::string path = g_directory + "/" + family + "." + soc + ".o";
+    aclrtBinHandle loaded = nullptr;
+    Check(acl.load_binary(path.c_str(), nullptr, &loaded),
+          "aclrtBinaryLoadFromFile('" + path + "')");
+    binary = loaded;
+  }
+  aclrtFuncHandle handle = nullptr;
+  Check(acl.get_function(binary, kernel, &handle),
+        std::string("aclrtBinaryGetFunction('") + kernel + "')");
+  g_functions.push_back({device.id, family, kernel, handle});
+  return handle;
+}
+
+}  // namespace
+
+void SetKernelDirectory(const std::string& directory) {
+  if (directory.empty() || directory[0] != '/') {
+    Refuse("set_kernel_directory: '" + directory + "' is not an absolute path");
+  }
+  std::lock_guard<std::mutex> lock(g_mutex);
+  if (directory == g_directory) return;
+  g_directory = directory;
+  g_binaries.clear();
+  g_functions.clear();
+}
+
+CurrentDevice GetCurrentDevice() {
+  const Acl& acl = GetAcl();
+  CurrentDevice current;
+  Check(acl.get_device(&current.id), "aclrtGetDevice");
+  std::lock_guard<std::mutex> lock(g_mutex);
+  std::unique_ptr<DeviceInfo>& known = g_devices[current.id];
+  if (known == nullptr) {
+    auto info = std::make_unique<DeviceInfo>();
+    const char* const soc = acl.get_soc_name();
+    if (soc == nullptr) throw std::runtime_error("aclrtGetSocName knows no name for the device");
+    info->soc_name = soc;
+    const auto ask = [&](aclrtDevAttr attribute, int64_t& value) {
+      Check(acl.get_device_info(static_cast<uint32_t>(current.id), attribute, &value),
+            "aclrtGetDeviceInfo(" + std::to_string(attribute) + ")");
+    };
+    ask(ACL_DEV_ATTR_VECTOR_CORE_NUM, info->vector_cores);
+    ask(kUbBytes, info->ub_bytes);
+    ask(kNpuArch, info->npu_arch);
+    if (info->vector_cores < 1 || info->ub_bytes < 1) {
+      throw std::runtime_error(info->soc_name + " reports " + std::to_string(info->vector_cores) +
+                               " vector cores with " + std::to_string(info->ub_bytes) +
+                               " bytes of UB");
+    }
+    known = std::move(info);
+  }
+  current.info = known.get();
+  return current;
+}
+
+void LaunchKernel(const CurrentDevice& device, const char* family, const char* kernel,
+                  uint32_t cores, void* stream, const void* arguments, size_t argument_bytes) {
+  aclrtFuncHandle function;
+  {
+    std::lock_guard<std::mutex> lock(g_mutex);
+    function = FindFunction(device, family, kernel);
+  }
+  // ACL copies the arguments; its parameter is not const.
+  const aclError code = GetAcl().launch(function, cores, stream, nullptr,
+                                        const_cast<void*>(arguments), argument_bytes, nullptr, 0);
+  if (code != ACL_SUCCESS) {
+    Check(code, std::string("the launch of ") + kernel + " on " + std::to_string(cores) +
+                    " cores (aclrtLaunchKernelWithHostArgs)");
+  }
+}
+
+}  // namespace vllm_cann::ops

@@ -1,0 +1,78 @@
+// cc/ops/rotary/rotary_embedding_plan_test.cc: every refusal is a sentence with object, value, limit.
+#include "cc/ops/rotary/rotary_embedding_plan.h"
+
+#include <functional>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace vllm_cann::ops {
+namespace {
+
+using ::testing::HasSubstr;
+
+const DeviceInfo kDevice = {"Ascend910B3", 2201, 40, 196608};
+
+RotaryEmbeddingArgs Good() {
+  RotaryEmbeddingArgs args;
+  args.positions = {4096, DataType::kInt64, 1, {5}, {1}};
+  args.query = {8192, DataType::kFloat16, 3, {5, 8, 128}, {1024, 128, 1}};
+  args.key = {16384, DataType::kFloat16, 3, {5, 2, 128}, {256, 128, 1}};
+  args.cos_sin_cache = {65536, DataType::kFloat16, 2, {100, 64}, {64, 1}};
+  return args;
+}
+
+TEST(PlanRotaryEmbedding, ChoosesTheKernelOfTheType) {
+  EXPECT_STREQ(PlanRotaryEmbedding(Good(), kDevice).kernel, "rotary_embedding_half");
+  EXPECT_EQ(PlanRotaryEmbedding(Good(), kDevice).cores, 5u);
+}
+
+TEST(PlanRotaryEmbedding, RefusesByName) {
+  const std::vector<std::pair<std::function<void(RotaryEmbeddingArgs&)>, const char*>> cases = {
+      {[](auto& a) { a.cos_sin_cache.shape[1] = 63; }, "rotary dimension 63; it has to be even"},
+      {[](auto& a) { a.cos_sin_cache.shape[1] = a.cos_sin_cache.strides[0] = 130; },
+       "rotary dimension 130, more than the head size 128 of query"},
+      {[](auto& a) { a.cos_sin_cache.strides[0] = 65; }, "cos_sin_cache has strides [65, 1]"},
+      {[](auto& a) { a.cos_sin_cache.type = DataType::kInt8; }, "cos_sin_cache is int8"},
+      {[](auto& a) { a.query.type = DataType::kBfloat16; },
+       "query is bfloat16, but cos_sin_cache is float16"},
+      {[](auto& a) { a.query.dims = 2; }, "query has 2 dimensions, not [tokens, heads, size]"},
+      {[](auto& a) { a.key.shape[0] = 4; }, "key has 4 tokens, positions has 5"},
+      {[](auto& a) { a.key.shape[2] = a.key.strides[1] = 64; }, "key has head size 64, query has"},
+      {[](auto& a) { a.query.strides[0] = 1000; }, "query has the token stride 1000, less than"},
+      {[](auto& a) { a.query.strides[2] = 2; }, "query has strides [1024, 128, 2]; the heads"},
+      {[](auto& a) { a.positions.type = DataType::kFloat; }, "positions is float32, not int32"},
+      {[](auto& a) { a.positions.dims = 2; }, "positions has 2 dimensions, not one"},
+      {[](auto& a) { a.query.address = 0; }, "query has no memory"},
+      {[](auto& a) { a.cos_sin_cache.shape[0] = 0; }, "cos_sin_cache has no rows"},
+      {[](auto& a) {
+         a.cos_sin_cache.shape[1] = a.cos_sin_cache.strides[0] = 4096;
+         a.query.shape[2] = a.query.strides[1] = 4096;
+         a.query.strides[0] = 8 * 4096;
+         a.key.dims = 0;
+       },
+       "rotary dimension 4096; the limit is 4080"},
+  };
+  for (const auto& [spoil, sentence] : cases) {
+    RotaryEmbeddingArgs args = Good();
+    spoil(args);
+    EXPECT_THAT([&] { PlanRotaryEmbedding(args, kDevice); },
+                ::testing::ThrowsMessage<std::invalid_argument>(HasSubstr(sentence)));
+  }
+}
+
+TEST(PlanRotaryEmbedding, TooLittleUb) {
+  EXPECT_THAT([] { PlanRotaryEmbedding(Good(), {"Tiny", 2201, 1, 8192 + 1024}); },
+              ::testing::ThrowsMessage<std::invalid_argument>(HasSubstr("Tiny offers 1024")));
+}
+
+TEST(PlanRotaryEmbedding, NoTokensLaunchNothing) {
+  RotaryEmbeddingArgs args = Good();
+  args.positions = {0, DataType::kInt64, 1, {0}, {1}};
+  args.query.shape[0] = args.key.shape[0] = 0;
+  args.query.address = args.key.address = 0;
+  EXPECT_EQ(PlanRotaryEmbedding(args, kDevice).cores, 0u);
+}
+
+}  // namespace
+}  // namespace vllm_cann::ops
