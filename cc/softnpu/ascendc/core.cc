@@ -273,6 +273,13 @@ void Core::AdmitGlobal(Access& access) {
   if (access.region < 0) {
     GlobalRegion region;
     std::string nearest;
+    if (access.base < tensor.begin || access.base >= tensor.end) {
+      FailIn(Format("%s outside the %llu bytes that SetGlobalBuffer gave the tensor", verb,
+                    static_cast<unsigned long long>(tensor.end - tensor.begin)),
+             Format("the GM tensor at 0x%llx", static_cast<unsigned long long>(tensor.begin)),
+             static_cast<int64_t>(access.base - tensor.begin),
+             static_cast<int64_t>(last - tensor.begin));
+    }
     if (!launch_->memory->Find(access.base, &region, &nearest)) {
       FailIn(Format("%s GM at 0x%llx, where nothing is allocated%s%s", verb,
                     static_cast<unsigned long long>(access.base), nearest.empty() ? "" : ": ",
@@ -425,6 +432,8 @@ void Core::FailIn(const std::string& fault, const std::string& buffer, int64_t b
     where.pipe = PipeName(pipe_);
     where.instruction = OpcodeName(current_->opcode);
     where.file = current_->file == nullptr ? "" : current_->file;
+    // A compiler that searches "." for included files says so.
+    if (where.file.rfind("./", 0) == 0) where.file.erase(0, 2);
     where.line = static_cast<int>(current_->line);
   }
   throw KernelError(

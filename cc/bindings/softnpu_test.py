@@ -1,0 +1,173 @@
+# cc/bindings/softnpu_test.py: the operators through the ACL C API of SoftNPU, from host memory and back.
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import _ops
+
+FLOAT16, INT32, INT64 = 1, 3, 9
+DTYPES = {np.dtype(np.float16): FLOAT16, np.dtype(np.int32): INT32, np.dtype(np.int64): INT64}
+
+
+class Device:
+    """Device 0 and one stream of it."""
+
+    def __init__(self) -> None:
+        self.acl = ctypes.CDLL(os.environ["ASCENDCL"], mode=ctypes.RTLD_GLOBAL)
+        self.acl.aclGetRecentErrMsg.restype = ctypes.c_char_p
+        self.check(self.acl.aclInit(None))
+        self.check(self.acl.aclrtSetDevice(0))
+        stream = ctypes.c_void_p()
+        self.check(self.acl.aclrtCreateStream(ctypes.byref(stream)))
+        self.stream = stream.value
+
+    def check(self, code: int) -> None:
+        assert code == 0, (code, self.acl.aclGetRecentErrMsg())
+
+    def put(self, array: np.ndarray) -> int:
+        address = ctypes.c_void_p()
+        size = ctypes.c_size_t(max(array.nbytes, 1))
+        self.check(self.acl.aclrtMalloc(ctypes.byref(address), size, 0))
+        self.copy(address.value, array.ctypes.data, array.nbytes, 1)
+        return address.value
+
+    def get(self, address: int, like: np.ndarray) -> np.ndarray:
+        out = np.empty_like(like)
+        self.copy(out.ctypes.data, address, out.nbytes, 2)
+        return out
+
+    def copy(self, to: int, source: int, size: int, kind: int) -> None:
+        pointers = ctypes.c_void_p(to), ctypes.c_size_t(size), ctypes.c_void_p(source)
+        self.check(self.acl.aclrtMemcpy(*pointers, ctypes.c_size_t(size), kind))
+
+    def synchronize(self) -> int:
+        return self.acl.aclrtSynchronizeStream(ctypes.c_void_p(self.stream))
+
+
+@pytest.fixture(scope="session")
+def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
+    kernels = tmp_path_factory.mktemp("kernels")
+    for twin in os.environ["TWINS"].split():
+        (kernels / Path(twin).name).symlink_to(Path(twin).resolve())
+    _ops.set_kernel_directory(str(kernels))
+    yield Device()
+
+
+def launch_cache(device: Device, key, value, key_cache, value_cache, slots) -> None:
+    tokens, heads, key_size = key.shape
+    blocks, block_size = key_cache.shape[:2]
+    arrays = [key, value, key_cache, value_cache, slots]
+    addresses = [device.put(array) for array in arrays]
+    _ops.reshape_and_cache(
+        *addresses,
+        *(tokens, heads, key_size, value.shape[2], blocks, block_size),
+        *(key.strides[0] // 2, value.strides[0] // 2),
+        *(key_cache.strides[0] // 2, value_cache.strides[0] // 2),
+        *(FLOAT16, DTYPES[slots.dtype], device.stream),
+    )
+    assert device.synchronize() == 0, device.acl.aclGetRecentErrMsg()
+    for address, cache, rows in [(addresses[2], key_cache, key), (addresses[3], value_cache, value)]:
+        want = cache.copy().reshape(blocks * block_size, heads, -1)
+        valid = (slots >= 0) & (slots < blocks * block_size)
+        want[slots[valid]] = rows[valid]
+        np.testing.assert_array_equal(device.get(address, cache).reshape(want.shape), want)
+
+
+@pytest.mark.parametrize("slot_type", [np.int32, np.int64])
+def test_reshape_and_cache(device: Device, slot_type: type) -> None:
+    random = np.random.default_rng(1)
+    key = random.normal(size=(100, 2, 192)).astype(np.float16)
+    value = random.normal(size=(100, 2, 128)).astype(np.float16)
+    key_cache = random.normal(size=(16, 16, 2, 192)).astype(np.float16)
+    value_cache = random.normal(size=(16, 16, 2, 128)).astype(np.float16)
+    slots = random.permutation(256)[:100].astype(slot_type)
+    slots[[0, 50, 99]] = -1, 256, -5
+    launch_cache(device, key, value, key_cache, value_cache, slots)
+
+
+@pytest.mark.parametrize("is_neox", [True, False])
+def test_rotary_embedding(device: Device, is_neox: bool) -> None:
+    random = np.random.default_rng(2)
+    tokens, heads, kv_heads, size, rotary = 33, 8, 2, 128, 96
+    query = random.normal(size=(tokens, heads, size)).astype(np.float16)
+    key = random.normal(size=(tokens, kv_heads, size)).astype(np.float16)
+    cache = random.uniform(-1, 1, size=(64, rotary)).astype(np.float16)
+    positions = random.integers(0, 64, size=tokens)
+    addresses = [device.put(array) for array in [positions, query, key, cache]]
+    _ops.rotary_embedding(
+        *addresses,
+        *(tokens, heads, kv_heads, size, rotary, 64, heads * size, kv_heads * size),
+        *(FLOAT16, INT64, is_neox, device.stream),
+    )
+    assert device.synchronize() == 0, device.acl.aclGetRecentErrMsg()
+    cos, sin = np.split(cache[positions].astype(np.float64)[:, None, :], 2, axis=-1)
+    for address, before in [(addresses[1], query), (addresses[2], key)]:
+        x = before[..., :rotary].astype(np.float64)
+        x1, x2 = (x[..., : rotary // 2], x[..., rotary // 2 :]) if is_neox else (x[..., ::2], x[..., 1::2])
+        y1, y2 = x1 * cos - x2 * sin, x2 * cos + x1 * sin
+        want = np.concatenate([y1, y2], -1) if is_neox else np.stack([y1, y2], -1).reshape(x.shape)
+        got = device.get(address, before)
+        np.testing.assert_array_equal(got[..., rotary:], before[..., rotary:])
+        # Half of a last place at 8 and below, and the rounding of float.
+        np.testing.assert_allclose(got[..., :rotary].astype(np.float64), want, rtol=2**-11, atol=2**-19)
+
+
+def test_no_tokens_launch_nothing(device: Device) -> None:
+    _ops.rotary_embedding(0, 0, 0, 0, 0, 8, 1, 64, 64, 64, 512, 64, FLOAT16, INT64, True, device.stream)
+    assert device.synchronize() == 0
+
+
+def test_argument_errors_are_sentences(device: Device) -> None:
+    with pytest.raises(ValueError, match="cos_sin_cache has rotary dimension 63; it has to be even"):
+        _ops.rotary_embedding(1, 1, 1, 1, 1, 8, 1, 64, 63, 64, 512, 64, FLOAT16, INT64, True, 0)
+
+
+def test_fault_of_a_kernel_names_its_line(device: Device) -> None:
+    """A position beyond cos_sin_cache is the caller's mistake; SoftNPU finds it, a chip would not."""
+    query = np.zeros((1, 1, 64), np.float16)
+    cache = np.zeros((4, 64), np.float16)
+    addresses = [device.put(array) for array in [np.array([4]), query, query, cache]]
+    shape = (1, 1, 1, 64, 64, 4, 64, 64)
+    _ops.rotary_embedding(*addresses, *shape, FLOAT16, INT64, True, device.stream)
+    assert device.synchronize() == 507035
+    message = device.acl.aclGetRecentErrMsg().decode()
+    assert "outside the 512 bytes that SetGlobalBuffer gave the tensor" in message
+    assert "rotary_embedding_half" in message
+    assert "cc/kernels/rotary/rotary_embedding.cpp:" in message
+
+
+def test_missing_binary_names_its_path(tmp_path: Path) -> None:
+    """In a process of its own: functions that were found stay found."""
+    import subprocess
+    import sys
+
+    program = (
+        "import ctypes, os, sys; import _ops\n"
+        "acl = ctypes.CDLL(os.environ['ASCENDCL'], mode=ctypes.RTLD_GLOBAL)\n"
+        "acl.aclInit(None); acl.aclrtSetDevice(0)\n"
+        "try:\n"
+        "    _ops.rotary_embedding(1, 1, 1, 1, 1, 1, 0, 64, 64, 4, 64, 64, 1, 9, True, 0)\n"
+        "except RuntimeError as error: print(error)\n"
+        "_ops.set_kernel_directory(sys.argv[1])\n"
+        "try:\n"
+        "    _ops.rotary_embedding(1, 1, 1, 1, 1, 1, 0, 64, 64, 4, 64, 64, 1, 9, True, 0)\n"
+        "except RuntimeError as error: print(error)\n"
+    )
+    path = os.pathsep.join(sys.path)
+    run = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, second = run.stdout.splitlines()
+    assert first == "the directory of the kernels is not set: call set_kernel_directory"
+    assert second.startswith(f"aclrtBinaryLoadFromFile('{tmp_path}/rotary.ascend910b3.o') failed")
+    assert "rotary.twin.so" in second
