@@ -63,7 +63,7 @@ def make_facts(rng: random.Random, count: int, held_out: bool) -> tuple[tuple[st
             return facts
 
 
-def questions(seed: int, count: int, least: int = 2, most: int = 16) -> list[Question]:
+def questions(seed: int, count: int, least: int = 2, most: int = 40) -> list[Question]:
     """Held-out questions over `least` to `most` facts."""
     rng = random.Random(seed)
     out = []

@@ -56,6 +56,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def run_environment(options: list[str]) -> dict[str, str]:
+    """The environment of `softnpu run OPTIONS`, beyond what this process has.
+
+    Raises:
+        ValueError: an option is out of its range
+    """
+    parser = argparse.ArgumentParser()
+    _add_settings(parser)
+    return launcher.environment(_settings(parser.parse_args(options)), os.environ)
+
+
 def _print_info() -> None:
     print(f"softnpu {_version('softnpu')}, reports CANN 9.0.0")
     print(f"libraries: {launcher.LIBRARIES}")

@@ -6,6 +6,7 @@ import gc
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+import torch_npu
 from vllm.logger import init_logger
 from vllm.platforms import current_platform
 from vllm.utils.mem_utils import MemorySnapshot
@@ -29,6 +30,16 @@ class CannWorker(Worker):
         torch.accelerator.set_device_index(self.device)
         current_platform.check_if_supports_dtype(self.model_config.dtype)
         ops.load(self.device)
+        logger.info(
+            "vllm_cann serves on %s: %s, %.1f GiB; vLLM platform %s (dispatch key %s), torch_npu %s, CANN %s",
+            self.device,
+            current_platform.get_device_name(self.local_rank),
+            current_platform.get_device_total_memory(self.local_rank) / 2**30,
+            current_platform.device_type,
+            current_platform.dispatch_key,
+            torch_npu.__version__,
+            torch_npu.npu.utils.get_cann_version(),
+        )
         init_worker_distributed_environment(self.vllm_config, self.rank, self.distributed_init_method, self.local_rank, current_platform.dist_backend)
         set_random_seed(self.model_config.seed)
         gc.collect()

@@ -1,6 +1,6 @@
 """Tests written for pytest."""
 
-def pytest_test(name, srcs, deps = [], data = [], args = [], env = {}, imports = [], **kwargs):
+def pytest_test(name, srcs, deps = [], data = [], args = [], env = {}, imports = [], softnpu = None, **kwargs):
     """A test target that runs pytest on the test files among its sources.
 
     Test cases appear one by one in test.xml; `--test_filter=EXPRESSION` is pytest's -k; `shard_count` spreads the cases.
@@ -13,6 +13,7 @@ def pytest_test(name, srcs, deps = [], data = [], args = [], env = {}, imports =
         data: files and targets that the test uses
         args: more arguments for pytest
         env: environment of the test; $(location) of data is expanded
+        softnpu: options of `softnpu run`: the whole test runs on SoftNPU; SOFTNPU_STATE_DIR is set
         imports: directories, relative to the package, to import from
         **kwargs: the other attributes of py_test: size, timeout, tags, shard_count, flaky, ...
     """
@@ -24,6 +25,9 @@ def pytest_test(name, srcs, deps = [], data = [], args = [], env = {}, imports =
     ]
     if not tests:
         fail("{}: no file in srcs is named test_*.py or *_test.py".format(name))
+    if softnpu:
+        env = env | {"PYTEST_SOFTNPU": softnpu}
+        deps = deps + [Label("//python:softnpu_installed")]
     native.py_test(
         name = name,
         srcs = srcs + [runner],

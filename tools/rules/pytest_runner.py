@@ -30,8 +30,20 @@ class Shard:
         config.hook.pytest_deselected(items=others)
 
 
+def enter_softnpu(options: str) -> None:
+    """Starts this program again with the environment of `softnpu run`: the dynamic loader reads it once."""
+    from softnpu.cli import run_environment
+
+    state = Path(os.environ.get("TEST_TMPDIR") or tempfile.mkdtemp(), "softnpu")
+    state.mkdir(parents=True, exist_ok=True)
+    os.environ.update(run_environment(options.split()), SOFTNPU_STATE_DIR=str(state))
+    os.execv(sys.executable, [sys.executable, *sys.argv])
+
+
 def main() -> int:
     environment = os.environ
+    if options := environment.pop("PYTEST_SOFTNPU", None):
+        enter_softnpu(options)
     temporary = environment.get("TEST_TMPDIR") or tempfile.mkdtemp()
     for name, value in QUIET.items():
         environment.setdefault(name, value)

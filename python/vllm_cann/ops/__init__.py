@@ -19,7 +19,7 @@ logger = init_logger("vllm.plugins.cann.ops")
 
 # dtype codes are those of ACL.
 _DTYPES = {torch.float32: 0, torch.float16: 1, torch.int8: 2, torch.bfloat16: 27}
-_INDEX_BITS = {torch.int32: 32, torch.int64: 64}
+_INDEX_DTYPES = {torch.int32: 3, torch.int64: 9}
 
 
 def kernel_directory() -> Path:
@@ -29,29 +29,161 @@ def kernel_directory() -> Path:
 
 @functools.cache
 def load(device: torch.device) -> None:
-    """Loads the kernel binaries for a device.
+    """Makes the kernels of this wheel usable on a device.
 
     Raises:
-        RuntimeError: CANN cannot load them (this wheel has none for the chip, for instance)
+        RuntimeError: CANN cannot load them; this wheel has none for the chip, for instance
     """
     torch.npu.set_device(device)
     _ops.set_kernel_directory(str(kernel_directory()))
+    # A launch over no tokens would load nothing, so one cache slot is written and one head is turned.
+    for dtype in (torch.float16,):
+        row = torch.zeros(1, 1, 32, dtype=dtype, device=device)
+        cache = torch.zeros(1, 16, 1, 32, dtype=dtype, device=device)
+        index = torch.zeros(1, dtype=torch.int64, device=device)
+        try:
+            reshape_and_cache(row, row, cache, cache, index)
+            rotary_embedding(index, row, None, 32, row[0], True)
+        except RuntimeError as error:
+            name = torch.npu.get_device_name(device)
+            raise RuntimeError(
+                f"vllm_cann's kernels cannot be loaded on {name}: this wheel has no device binaries for it; install one that was "
+                f"built with CANN for {name}, or run on SoftNPU (softnpu run -- ...). CANN said: {error}"
+            ) from None
 
 
-def _dtype(tensor: torch.Tensor, name: str) -> int:
-    code = _DTYPES.get(tensor.dtype)
+def _code(table: dict[torch.dtype, int], tensor: torch.Tensor, name: str) -> int:
+    code = table.get(tensor.dtype)
     if code is None:
-        raise ValueError(f"{name} is {tensor.dtype}; the kernels take float32, float16, bfloat16 and int8")
+        wanted = ", ".join(str(dtype).removeprefix("torch.") for dtype in table)
+        raise ValueError(f"{name} is {tensor.dtype}; it must be one of {wanted}")
     return code
 
 
-def _index_bits(tensor: torch.Tensor, name: str) -> int:
-    bits = _INDEX_BITS.get(tensor.dtype)
-    if bits is None:
-        raise ValueError(f"{name} is {tensor.dtype}, it must be int32 or int64")
-    return bits
+def _check_heads(tensor: torch.Tensor, name: str) -> None:
+    # Rows are dense; the step from token to token, or from block to block, is free.
+    size = tensor.shape[-1]
+    if tensor.stride(-1) != 1 or (tensor.dim() > 2 and tensor.shape[-2] > 1 and tensor.stride(-2) != size):
+        raise ValueError(f"{name} has the strides {tuple(tensor.stride())}; its heads must be contiguous")
 
 
 def _stream() -> int:
-    # Reading the handle also hands everything that is queued on the host to the device, so that our launch comes after it.
+    # Reading the handle hands everything that is queued on the host to the device first, so that our launch comes after it.
     return torch_npu.npu.current_stream().npu_stream
+
+
+def reshape_and_cache(key: torch.Tensor, value: torch.Tensor, key_cache: torch.Tensor, value_cache: torch.Tensor, slot_mapping: torch.Tensor) -> None:
+    """Writes keys and values into the paged cache, in place.
+
+    Args:
+        key: [tokens, heads, key head size]; float32, float16, bfloat16 or int8; any step between tokens
+        value: [tokens, heads, value head size], same dtype
+        key_cache: [blocks, block size, heads, key head size], same dtype; any step between blocks
+        value_cache: [blocks, block size, heads, value head size]
+        slot_mapping: int32 or int64, at least [tokens]; block * block size + offset, negative: the token is skipped
+
+    Raises:
+        ValueError: shapes, dtypes or strides that do not fit
+        RuntimeError: the launch failed
+    """
+    tokens, heads, key_size = key.shape
+    blocks, block_size = key_cache.shape[:2]
+    if value.shape[:2] != key.shape[:2] or key_cache.shape[2:] != key.shape[1:] or value_cache.shape != (blocks, block_size, heads, value.shape[2]):
+        raise ValueError(
+            f"key {tuple(key.shape)} and value {tuple(value.shape)} do not fit the caches {tuple(key_cache.shape)} and {tuple(value_cache.shape)}"
+        )
+    if not key.dtype == value.dtype == key_cache.dtype == value_cache.dtype:
+        raise ValueError(f"key is {key.dtype}, value {value.dtype}, the caches are {key_cache.dtype} and {value_cache.dtype}")
+    if slot_mapping.shape[0] < tokens:
+        raise ValueError(f"slot_mapping has {slot_mapping.shape[0]} entries for {tokens} tokens")
+    for tensor, name in ((key, "key"), (value, "value"), (key_cache, "key_cache"), (value_cache, "value_cache")):
+        _check_heads(tensor, name)
+    _ops.reshape_and_cache(
+        key.data_ptr(),
+        value.data_ptr(),
+        key_cache.data_ptr(),
+        value_cache.data_ptr(),
+        slot_mapping.data_ptr(),
+        tokens,
+        heads,
+        key_size,
+        value.shape[2],
+        blocks,
+        block_size,
+        key.stride(0),
+        value.stride(0),
+        key_cache.stride(0),
+        value_cache.stride(0),
+        _code(_DTYPES, key, "key"),
+        _code(_INDEX_DTYPES, slot_mapping, "slot_mapping"),
+        _stream(),
+    )
+
+
+def rotary_embedding(
+    positions: torch.Tensor,
+    query: torch.Tensor,
+    key: torch.Tensor | None,
+    head_size: int,
+    cos_sin_cache: torch.Tensor,
+    is_neox: bool,
+) -> None:
+    """Turns the first rotary_dim elements of every head by its token's angle, in place. float32 arithmetic, one rounding.
+
+    Args:
+        positions: int32 or int64 [tokens]
+        query: [tokens, heads * head size] or [tokens, heads, head size]; float32, float16 or bfloat16; any step between tokens
+        key: the same with its own number of heads, or None
+        head_size: elements of a head
+        cos_sin_cache: [positions, rotary_dim], cosines then sines, contiguous, query's dtype
+        is_neox: element i is paired with i + rotary_dim / 2; otherwise neighbours are paired
+
+    Raises:
+        ValueError: shapes, dtypes or strides that do not fit
+        RuntimeError: the launch failed
+    """
+    tokens = positions.numel()
+    given = [(query, "query")] + ([(key, "key")] if key is not None else [])
+    heads = []
+    for tensor, name in given:
+        if tensor.shape[0] != tokens or tensor.dtype != cos_sin_cache.dtype:
+            raise ValueError(f"{name} is {tensor.dtype} {tuple(tensor.shape)} for {tokens} positions and a {cos_sin_cache.dtype} table")
+        _check_heads(tensor, name)
+        width = tensor.shape[1] if tensor.dim() == 2 else tensor.shape[1] * tensor.shape[2]
+        if width % head_size:
+            raise ValueError(f"{name} has {width} elements per token, which are no heads of {head_size}")
+        heads.append(width // head_size)
+    if not cos_sin_cache.is_contiguous() or not positions.is_contiguous():
+        raise ValueError("positions and cos_sin_cache must be contiguous")
+    _ops.rotary_embedding(
+        positions.data_ptr(),
+        query.data_ptr(),
+        key.data_ptr() if key is not None else 0,
+        cos_sin_cache.data_ptr(),
+        tokens,
+        heads[0],
+        heads[1] if key is not None else 0,
+        head_size,
+        cos_sin_cache.shape[1],
+        cos_sin_cache.shape[0],
+        query.stride(0),
+        key.stride(0) if key is not None else 0,
+        _code(_DTYPES, query, "query"),
+        _code(_INDEX_DTYPES, positions, "positions"),
+        is_neox,
+        _stream(),
+    )
+
+
+# What Dynamo must see: called from models' own code, so it has a schema that declares the mutation, and a fake.
+_library = torch.library.Library("vllm_cann", "FRAGMENT")
+_library.define(
+    "rotary_embedding(Tensor positions, Tensor(a!) query, Tensor(b!)? key, int head_size, Tensor cos_sin_cache, bool is_neox) -> ()"
+)
+_library.define(
+    "reshape_and_cache(Tensor key, Tensor value, Tensor(a!) key_cache, Tensor(b!) value_cache, Tensor slot_mapping) -> ()"
+)
+_library.impl("rotary_embedding", rotary_embedding, "PrivateUse1")
+_library.impl("reshape_and_cache", reshape_and_cache, "PrivateUse1")
+torch.library.register_fake("vllm_cann::rotary_embedding", lambda *_: None, lib=_library)
+torch.library.register_fake("vllm_cann::reshape_and_cache", lambda *_: None, lib=_library)

@@ -1,0 +1,163 @@
+"""Runs `vllm serve` on SoftNPU as a process of its own, for the demo and for the serving tests."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import httpx
+from softnpu import trace
+
+# Families of our kernels: an entry's name may go on with a dtype.
+KERNELS = ("reshape_and_cache", "rotary_embedding")
+
+
+class ServerError(RuntimeError):
+    """The server did not start in time, or died. The message ends with its last log lines."""
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """`softnpu run [options] -- vllm serve MODEL [options]`, stopped with everything it started when the context ends.
+
+    Attributes:
+        url: base URL of the HTTP server
+        state: directory with the counters and events of its processes
+        log: file with what it printed
+    """
+
+    def __init__(
+        self,
+        model: Path,
+        directory: Path,
+        serve_options: Sequence[str] = (),
+        softnpu_options: Sequence[str] = (),
+        environment: dict[str, str] | None = None,
+        timeout: float = 120.0,
+        progress: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.state = directory / "state"
+        self.log = directory / "server.log"
+        self.startup_seconds = 0.0
+        self._timeout = timeout
+        self._progress = progress
+        self._process: subprocess.Popen | None = None
+        self._environment = {**os.environ, "SOFTNPU_STATE_DIR": str(self.state), "VLLM_NO_USAGE_STATS": "1", **(environment or {})}
+        serve = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(model)]
+        self.command = [
+            *(sys.executable, "-m", "softnpu", "run", *softnpu_options, "--", *serve),
+            *("--host", "127.0.0.1", "--port", str(self.port), *serve_options),
+        ]
+
+    def __enter__(self) -> Server:
+        self.state.mkdir(parents=True, exist_ok=True)
+        begun = time.monotonic()
+        with self.log.open("wb") as log:
+            # A session of its own, so that one signal reaches every process of it.
+            self._process = subprocess.Popen(self.command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        try:
+            self._wait(begun)
+        except BaseException:
+            self.stop()
+            raise
+        self.startup_seconds = time.monotonic() - begun
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _wait(self, begun: float) -> None:
+        reported = begun
+        while True:
+            if self._process is not None and self._process.poll() is not None:
+                raise ServerError(f"the server ended with status {self._process.returncode} before it was ready:\n{self.tail()}")
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{self.url}/health", timeout=2).status_code == 200:
+                    return
+            now = time.monotonic()
+            if now - begun > self._timeout:
+                raise ServerError(f"the server was not ready after {self._timeout:.0f} s:\n{self.tail()}")
+            if now - reported >= 5:
+                reported = now
+                self._progress(f"  {now - begun:3.0f} s: {self._last_info()}")
+            time.sleep(0.1)
+
+    def _last_info(self) -> str:
+        lines = re.findall(r"(?:INFO|WARNING) \S+ \S+ \[[^\]]*\] (.*)", self.log.read_text(errors="replace"))
+        return lines[-1][:100] if lines else "starting"
+
+    def tail(self, lines: int = 30) -> str:
+        """The last lines that the server printed."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def check(self) -> None:
+        """Raises ServerError when the server has ended."""
+        if self._process is None or self._process.poll() is not None:
+            raise ServerError(f"the server has ended:\n{self.tail()}")
+
+    def stop(self) -> int | None:
+        """Ends all processes of the server: politely, then by force. Returns the exit status of the command."""
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        for number, patience in ((signal.SIGINT, 15.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(patience)
+            if process.poll() is not None and not self._group_lives(process.pid):
+                break
+        return process.returncode
+
+    @staticmethod
+    def _group_lives(group: int) -> bool:
+        deadline = time.monotonic() + 3
+        while time.monotonic() < deadline:
+            try:
+                os.killpg(group, 0)
+            except ProcessLookupError:
+                return False
+            time.sleep(0.05)
+        return True
+
+    def launches(self) -> Counter[str]:
+        """How often the engine launched each family of kernels so far. Counted by SoftNPU's runtime in the engine's process."""
+        counts = self._counts("kernel")
+        return Counter({family: sum(n for name, n in counts.items() if name.startswith(family)) for family in KERNELS})
+
+    def operators(self) -> Counter[str]:
+        """How often the engine ran each aclnn operator so far, counted in the same way."""
+        return self._counts("operator")
+
+    def _counts(self, wanted: str) -> Counter[str]:
+        out: Counter[str] = Counter()
+        for counter in trace.counts(self.state).values():
+            for (kind, name), value in counter.items():
+                if kind == wanted:
+                    out[name] += value
+        return out
+
+    def metrics(self) -> dict[str, float]:
+        """vLLM's own metrics, summed over labels."""
+        out: dict[str, float] = {}
+        for line in httpx.get(f"{self.url}/metrics", timeout=10).text.splitlines():
+            if match := re.match(r"(vllm:\w+)(?:\{.*\})? ([-+.\deE]+)$", line):
+                out[match[1]] = out.get(match[1], 0.0) + float(match[2])
+        return out

@@ -1,0 +1,51 @@
+"""vLLM layers that run on our kernels or on torch_npu's fused operators."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+import torch_npu
+from vllm.model_executor.layers.activation import SiluAndMul
+from vllm.model_executor.layers.layernorm import RMSNorm
+from vllm.model_executor.layers.rotary_embedding.base import RotaryEmbedding
+
+import vllm_cann.ops  # noqa: F401  (registers torch.ops.vllm_cann)
+
+
+class CannRMSNorm(RMSNorm):
+    """RMSNorm by npu_rms_norm and npu_add_rms_norm."""
+
+    def forward_oot(self, x: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        if self.variance_size_override is not None or not self.has_weight:
+            return self.forward_native(x, residual)
+        if residual is None:
+            return torch_npu.npu_rms_norm(x.contiguous(), self.weight, self.variance_epsilon)[0]
+        normed, _, total = torch_npu.npu_add_rms_norm(x.contiguous(), residual.contiguous(), self.weight, self.variance_epsilon)
+        return normed, total
+
+
+class CannSiluAndMul(SiluAndMul):
+    """SwiGLU by npu_swiglu."""
+
+    def forward_oot(self, x: torch.Tensor) -> torch.Tensor:
+        return torch_npu.npu_swiglu(x)
+
+
+class CannRotaryEmbedding(RotaryEmbedding):
+    """Rotary embedding by our kernel, in place."""
+
+    def forward_oot(self, positions: torch.Tensor, query: torch.Tensor, key: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor | None]:
+        torch.ops.vllm_cann.rotary_embedding(positions, query, key, self.head_size, self._match_cos_sin_cache_dtype(query), self.is_neox_style)
+        return query, key
+
+
+@functools.cache
+def register() -> None:
+    """Puts the layers in place of vLLM's, once per process."""
+    from vllm.model_executor.custom_op import op_registry_oot
+
+    for layer in (CannRMSNorm, CannSiluAndMul, CannRotaryEmbedding):
+        base = layer.__mro__[1]
+        if base.__name__ not in op_registry_oot:
+            base.register_oot(_decorated_op_cls=layer, name=base.__name__)
