@@ -221,6 +221,16 @@ TEST(ReshapeAndCache, GoldenSlots) {
   Check(test);
 }
 
+TEST(ReshapeAndCache, RunOfSlotsEndsWithItsBlock) {
+  Case test;  // neighbouring slots on one core, with a hole between the blocks of the cache
+  test.tokens = 40;
+  test.vector_cores = 1;
+  test.block_gap = 64;
+  test.slots.resize(40);
+  std::iota(test.slots.begin(), test.slots.end(), 5);
+  Check(test);
+}
+
 TEST(ReshapeAndCache, LargestCase) {
   Case test;
   test.tokens = 8192;

@@ -268,6 +268,28 @@ TEST(RotaryEmbedding, AnyCosAndSin) {  // magnitudes above 1, cancellation
   }
 }
 
+// (1 + 3 ulp) * 1.5 lies in the middle of two halves, of which the even one is nearer to zero.
+TEST(RotaryEmbedding, TiesGoToEven) {
+  for (const bool is_neox : {true, false}) {
+    HostMemory memory;
+    RotaryEmbeddingArgs args;
+    std::vector<uint16_t> cache(64, 0x3e00);  // cos 1.5
+    std::fill(cache.begin() + 32, cache.end(), 0);
+    const uintptr_t cache_address = memory.Put(cache, "cos_sin_cache");
+    const uintptr_t query = memory.Put(std::vector<uint16_t>(64, 0x3c03), "query");
+    const uintptr_t positions = memory.Put(std::vector<int64_t>{0}, "positions");
+    args.is_neox = is_neox;
+    args.positions = {positions, DataType::kInt64, 1, {1}, {1}};
+    args.query = {query, DataType::kFloat16, 3, {1, 1, 64}, {64, 64, 1}};
+    args.cos_sin_cache = {cache_address, DataType::kFloat16, 2, {1, 64}, {64, 1}};
+    const auto plan = PlanRotaryEmbedding(args, {"Ascend910B3", 2201, 40, 196608});
+    const Slots slots(positions, query, uintptr_t{0}, cache_address, plan.tiling);
+    softnpu::ascendc::Launch(ChipSpec{}, memory, RotaryTwin()[plan.kernel], slots.data(),
+                             slots.bytes(), plan.cores, true);
+    EXPECT_EQ(memory.Get<uint16_t>(query), std::vector<uint16_t>(64, 0x3e04));
+  }
+}
+
 TEST(RotaryEmbedding, LargestPositions) {
   Case test;
   test.rotary_dim = 32;
