@@ -10,6 +10,9 @@
 // A tile is some tokens with all their heads, or some heads of one token. Its rows lie in the UB at a
 // pitch of whole blocks; what lies between the end of a row and the pitch is loaded as zero, so that
 // instructions may run over it. Cos and sin of a token serve all its heads by a repeat stride of 0.
+//
+// 310P has no DataCopyPad: there, halves of rows are whole blocks, copied by DataCopy, and positions
+// are read from GM by the scalar unit. Its Cast from float to half knows to nearest even as CAST_NONE.
 #include "kernel_operator.h"
 
 #include "cc/kernels/rotary/rotary_embedding_tiling.h"
@@ -96,6 +99,8 @@ class RotaryEmbedding {
 
  private:
   __aicore__ inline void LoadPositions(int64_t first, int64_t count, bool again) {
+    first_ = first;
+    if (!tiling_.has_copy_pad) return;
     if (again) {
       // The scalar unit has read the former batch before the copy overwrites it.
       const TEventID read = pipe_->FetchEventID(HardEvent::S_MTE2);
@@ -112,6 +117,11 @@ class RotaryEmbedding {
   }
 
   __aicore__ inline int64_t Position(int64_t i) {
+    if (!tiling_.has_copy_pad) {
+      return tiling_.position_bytes == 8
+                 ? positions_gm_.ReinterpretCast<int64_t>().GetValue(first_ + i)
+                 : (int64_t)positions_gm_.GetValue(first_ + i);
+    }
     return tiling_.position_bytes == 8 ? position_buffer_.Get<int64_t>().GetValue((uint32_t)i)
                                        : (int64_t)position_buffer_.Get<int32_t>().GetValue(
                                              (uint32_t)i);
@@ -130,9 +140,13 @@ class RotaryEmbedding {
     const LocalTensor<Storage> target = loaded.template ReinterpretCast<Storage>();
     const DataCopyExtParams shape(2, (uint32_t)(half_ * sizeof(T)), 0, 0, 0);
     for (int64_t token = 0; token < tokens; ++token) {
-      DataCopyPad(target[(uint32_t)(token * 2 * pitch)],
-                  cache_gm_[Position(i + token) * tiling_.rotary_dim], shape,
-                  ZeroPadding(half_, pitch));
+      const GlobalTensor<Storage> row = cache_gm_[Position(i + token) * tiling_.rotary_dim];
+      const LocalTensor<Storage> place = target[(uint32_t)(token * 2 * pitch)];
+      if (tiling_.has_copy_pad) {
+        DataCopyPad(place, row, shape, ZeroPadding(half_, pitch));
+      } else {
+        DataCopy(place, row, (uint32_t)tiling_.rotary_dim);
+      }
     }
     cos_sin_in_.EnQue(loaded);
     loaded = cos_sin_in_.template DeQue<T>();
@@ -245,7 +259,15 @@ class RotaryEmbedding {
         const GlobalTensor<Storage> outside = gm[copy * side.token_stride + part * length];
         const LocalTensor<Storage> inside =
             tile[(uint32_t)((part * tokens * heads + copy * heads) * pitch)];
-        if constexpr (load) {
+        if (!tiling_.has_copy_pad) {
+          const uint16_t blocks = (uint16_t)(length * (int64_t)sizeof(T) / ONE_BLK_SIZE);
+          const uint16_t skip = (uint16_t)(gap / ONE_BLK_SIZE);
+          if constexpr (load) {
+            DataCopy(inside, outside, DataCopyParams((uint16_t)rows, blocks, skip, 0));
+          } else {
+            DataCopy(outside, inside, DataCopyParams((uint16_t)rows, blocks, 0, skip));
+          }
+        } else if constexpr (load) {
           const DataCopyExtParams shape((uint16_t)rows, (uint32_t)(length * sizeof(T)), gap, 0, 0);
           DataCopyPad(inside, outside, shape, ZeroPadding(length, pitch));
         } else {
@@ -283,6 +305,13 @@ class RotaryEmbedding {
     }
   }
 
+  // To the nearest T, ties to even: the only rounding of the kernel.
+  __aicore__ inline void Narrow(const LocalTensor<T>& out, const LocalTensor<float>& y,
+                                int64_t elements) {
+    const RoundMode mode = tiling_.has_copy_pad ? RoundMode::CAST_RINT : RoundMode::CAST_NONE;
+    Cast(out, y, mode, (uint32_t)elements);
+  }
+
   __aicore__ inline void RotateHalves(const LocalTensor<T>& out, const LocalTensor<T>& in,
                                       int64_t tokens, int64_t heads) {
     const int64_t pitch = tiling_.half_pitch;
@@ -311,7 +340,7 @@ class RotaryEmbedding {
     Add(y2, y2, product[(uint32_t)part], (int32_t)part);
     PipeBarrier<PIPE_V>();
     if constexpr (!kIsFloat) {
-      Cast(out, y1, RoundMode::CAST_RINT, (uint32_t)(2 * part));
+      Narrow(out, y1, 2 * part);
       PipeBarrier<PIPE_V>();
     }
   }
@@ -338,7 +367,7 @@ class RotaryEmbedding {
     Add(y, y, partner, (int32_t)elements);
     PipeBarrier<PIPE_V>();
     if constexpr (!kIsFloat) {
-      Cast(out, y, RoundMode::CAST_RINT, (uint32_t)elements);
+      Narrow(out, y, elements);
       PipeBarrier<PIPE_V>();
     }
   }
@@ -346,7 +375,8 @@ class RotaryEmbedding {
   const RotaryEmbeddingTiling& tiling_;
   TPipe* pipe_;
   int64_t half_;
-  int64_t tile_ = 0;  // elements
+  int64_t tile_ = 0;   // elements
+  int64_t first_ = 0;  // token of the first position of the batch
   GlobalTensor<int32_t> positions_gm_;
   GlobalTensor<Storage> cache_gm_;
   TBuf<TPosition::VECCALC> position_buffer_;

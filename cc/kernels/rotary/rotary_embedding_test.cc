@@ -87,6 +87,7 @@ struct Case {
   int64_t vector_cores = 40;
   bool frequencies = true;  // the cache of a model; false: any values
   bool strict = true;
+  bool is_310p = false;
 };
 
 struct Side {
@@ -194,7 +195,8 @@ Result Check(const Case& test) {
     keys.push_back(MakeSide(memory, test, test.kv_heads, "key", random));
     args.key = describe(keys[0]);
   }
-  const DeviceInfo device = {"Ascend910B3", 2201, test.vector_cores, test.ub_bytes};
+  const DeviceInfo device = {test.is_310p ? "Ascend310P3" : "Ascend910B3",
+                             test.is_310p ? 2002 : 2201, test.vector_cores, test.ub_bytes};
   const RotaryEmbeddingPlan plan = PlanRotaryEmbedding(args, device);
   if (test.tokens == 0) {
     EXPECT_EQ(plan.cores, 0u);
@@ -203,7 +205,12 @@ Result Check(const Case& test) {
   EXPECT_LE(plan.cores, test.vector_cores);
   const Slots packed(positions_address, args.query.address, args.key.address, cache_address,
                      plan.tiling);
-  const ChipSpec chip{.soc_name = device.soc_name, .ub_bytes = test.ub_bytes};
+  const ChipSpec chip{.soc_name = device.soc_name,
+                      .npu_arch = device.npu_arch,
+                      .vector_cores = device.vector_cores,
+                      .ub_bytes = test.ub_bytes,
+                      .bfloat16 = !test.is_310p,
+                      .data_copy_pad = !test.is_310p};
   softnpu::ascendc::Launch(chip, memory, RotaryTwin()[plan.kernel], packed.data(), packed.bytes(),
                            plan.cores, test.strict);
   CheckSide(test, query, positions, cache, memory);
@@ -371,14 +378,46 @@ TEST(RotaryEmbedding, PositionOutOfRangeIsAFault) {
   }
 }
 
+TEST(RotaryEmbedding, RunsOn310PInWholeBlocks) {
+  for (const auto& [head_size, rotary_dim] :
+       std::vector<std::pair<int64_t, int64_t>>{{64, 64}, {128, 128}, {80, 32}, {128, 96}}) {
+    for (const DataType position_type : {DataType::kInt32, DataType::kInt64}) {
+      for (const int64_t tokens : {1, 7, 300}) {
+        Case test;
+        test.is_310p = true;
+        test.vector_cores = 8;
+        test.ub_bytes = 262144;
+        test.tokens = tokens;
+        test.heads = 5;
+        test.head_size = head_size;
+        test.rotary_dim = rotary_dim;
+        test.position_type = position_type;
+        test.token_gap = tokens == 7 ? 3 : 0;
+        Check(test);
+      }
+    }
+  }
+}
+
 TEST(RotaryEmbedding, RefusedOn310P) {
-  RotaryEmbeddingArgs args;
-  args.positions = {4096, DataType::kInt64, 1, {1}, {1}};
-  args.query = {4096, DataType::kFloat16, 3, {1, 1, 64}, {64, 64, 1}};
-  args.cos_sin_cache = {4096, DataType::kFloat16, 2, {8, 64}, {64, 1}};
-  EXPECT_THAT([&] { PlanRotaryEmbedding(args, {"Ascend310P3", 2002, 8, 262144}); },
-              ::testing::ThrowsMessage<std::invalid_argument>(
-                  ::testing::HasSubstr("Ascend310P3 has no DataCopyPad")));
+  const auto message = [](DataType type, int64_t rotary_dim, bool is_neox) -> std::string {
+    RotaryEmbeddingArgs args;
+    args.positions = {4096, DataType::kInt64, 1, {1}, {1}};
+    args.query = {4096, type, 3, {1, 1, 128}, {128, 128, 1}};
+    args.cos_sin_cache = {4096, type, 2, {8, rotary_dim}, {rotary_dim, 1}};
+    args.is_neox = is_neox;
+    try {
+      PlanRotaryEmbedding(args, {"Ascend310P3", 2002, 8, 262144});
+    } catch (const std::invalid_argument& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  using ::testing::HasSubstr;
+  EXPECT_EQ(message(DataType::kFloat16, 64, true), "accepted");
+  EXPECT_THAT(message(DataType::kBfloat16, 64, true), HasSubstr("Ascend310P3 has no bfloat16"));
+  EXPECT_THAT(message(DataType::kFloat16, 64, false), HasSubstr("NeoX style only"));
+  EXPECT_THAT(message(DataType::kFloat16, 72, true), HasSubstr("72 is not a multiple of 32"));
 }
 
 }  // namespace

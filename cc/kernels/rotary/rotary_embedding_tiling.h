@@ -18,6 +18,7 @@ struct RotaryEmbeddingTiling {
   int64_t head_size;
   int64_t rotary_dim;
   int64_t is_neox;          // 0: pairs of neighbours (GPT-J)
+  int64_t has_copy_pad;     // 0: the chip copies whole 32-byte blocks only, and all rows are such
   int64_t half_pitch;       // elements of rotary_dim / 2, rounded up to whole 32-byte blocks
   int64_t row_pitch;        // elements of rotary_dim, the same
   int64_t position_batch;   // positions that a core loads at once

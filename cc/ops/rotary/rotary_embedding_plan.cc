@@ -44,6 +44,22 @@ RotarySide PlanSide(const Tensor& rows, const char* name, const Tensor& cache, i
   return {heads, rows.strides[0]};
 }
 
+// Without DataCopyPad only whole 32-byte blocks are copied, in GM as in the UB.
+void Require310P(const RotaryEmbeddingArgs& args, const DeviceInfo& device) {
+  const std::string soc = "rotary_embedding: " + device.soc_name;
+  const int64_t unit = 2 * kBlockBytes / ElementBytes(args.cos_sin_cache.type);
+  const int64_t rotary_dim = args.cos_sin_cache.shape[1];
+  const int64_t head_size = args.query.shape[2];
+  if (args.cos_sin_cache.type == DataType::kBfloat16) Refuse(soc + " has no bfloat16");
+  if (!args.is_neox) Refuse(soc + " runs NeoX style only, not pairs of neighbours (GPT-J)");
+  if (rotary_dim % unit != 0 || head_size % (unit / 2) != 0) {
+    Refuse(soc + " has no DataCopyPad, so its halves and heads have to be whole blocks of " +
+           Text(kBlockBytes) + " bytes: rotary dimension " + Text(rotary_dim) +
+           " is not a multiple of " + Text(unit) + ", or head size " + Text(head_size) +
+           " is not one of " + Text(unit / 2));
+  }
+}
+
 // What the kernel's buffers take; its constructor is the other side of this sum.
 int64_t UbBytes(const RotaryEmbeddingTiling& tiling, int64_t bytes) {
   const bool wide = bytes < 4;  // values are widened to float
@@ -116,10 +132,8 @@ RotaryEmbeddingPlan PlanRotaryEmbedding(const RotaryEmbeddingArgs& args, const D
   Require(tiling.max_position > 0, "cos_sin_cache", "has no rows");
   Require(cache.address != 0, "cos_sin_cache", "has no memory");
   Require(positions.address != 0, "positions", "has no memory");
-  if (device.npu_arch == kArch310P) {
-    Refuse("rotary_embedding: " + device.soc_name +
-           " has no DataCopyPad, which the kernel needs; it runs on Atlas A2 and A3");
-  }
+  tiling.has_copy_pad = device.npu_arch != kArch310P;
+  if (!tiling.has_copy_pad) Require310P(args, device);
 
   tiling.half_pitch = RoundUp(rotary_dim / 2, kBlockBytes / bytes);
   tiling.row_pitch = RoundUp(rotary_dim, kBlockBytes / bytes);
