@@ -434,6 +434,46 @@ void GatherOutside(GM_ADDR, GM_ADDR) {
 }
 
 template <bool fault>
+void GatherOfNoValue(GM_ADDR, GM_ADDR) {
+  TPipe pipe;
+  TBuf<> source, index, target;
+  pipe.InitBuffer(source, 256);
+  pipe.InitBuffer(index, 256);
+  pipe.InitBuffer(target, 256);
+  Duplicate(source.Get<float>(), 1.0f, 8);
+  Duplicate(source.Get<float>()[16], 1.0f, 8);  // elements 8 to 15 hold nothing
+  LocalTensor<int32_t> offsets = index.Get<int32_t>();
+  Duplicate(offsets, 64, 16);
+  Duplicate(offsets, fault ? 32 : 0, 8);
+  const LocalTensor<uint32_t> bytes = offsets.ReinterpretCast<uint32_t>();
+  Gather(target.Get<float>(), source.Get<float>(), bytes, 0, 16);  // FAULT GatherOfNoValue
+}
+
+template <bool fault>
+void HoleBetweenRows(GM_ADDR x, GM_ADDR y) {
+  Tensors gm(x, y);
+  TPipe pipe;
+  TBuf<> buffer;
+  pipe.InitBuffer(buffer, 1024);
+  LocalTensor<float> a = buffer.Get<float>();
+  DataCopy(a, gm.x, DataCopyParams(2, 1, 0, fault ? 1 : 0));
+  Adds(a, a, 1.0f, 16);  // FAULT HoleBetweenRows
+}
+
+template <bool fault>
+void ReusedBuffer(GM_ADDR, GM_ADDR) {
+  TPipe pipe;
+  TQue<TPosition::VECCALC, 1> queue;
+  pipe.InitBuffer(queue, 1, 1024);
+  for (int i = 0; i < 2; ++i) {
+    LocalTensor<float> a = queue.AllocTensor<float>();
+    if (i == 0 || !fault) Duplicate(a, 1.0f, 64);
+    Adds(a, a, 1.0f, 64);  // FAULT ReusedBuffer
+    queue.FreeTensor(a);
+  }
+}
+
+template <bool fault>
 void NoSuchCast(GM_ADDR, GM_ADDR) {
   TPipe pipe;
   TBuf<> buffer;
@@ -463,6 +503,23 @@ void TwoPipes(GM_ADDR, GM_ADDR) {
   TPipe first;
   if (!fault) first.Destroy();
   TPipe second;  // FAULT TwoPipes
+}
+
+// Rows of five elements out of x and into y, through rows of whole blocks; more often than there are
+// event ids.
+void CopyRows(GM_ADDR x, GM_ADDR y) {
+  Tensors gm(x, y);
+  TPipe pipe;
+  TQueBind<TPosition::VECIN, TPosition::VECOUT, 2> rows;
+  pipe.InitBuffer(rows, 2, 256);
+  for (int i = 0; i < 16; ++i) {
+    LocalTensor<float> a = rows.AllocTensor<float>();
+    DataCopyPad(a, gm.x[i * 16], DataCopyExtParams(3, 20, 4, 1, 0), {});
+    rows.EnQue(a);
+    a = rows.DeQue<float>();
+    DataCopyPad(gm.y[i * 15], a, DataCopyExtParams(3, 20, 1, 0, 0));
+    rows.FreeTensor(a);
+  }
 }
 
 // y[0, 256) without the last eight elements.
@@ -538,6 +595,9 @@ const std::vector<Case>& Cases() {
       CASE(CountNotWholeBlocks, "MTE2", "DataCopy", "12 elements are 48 bytes", "first 32"),
       CASE(PartialOverlap, "V", "Adds", "dst overlaps src0"),
       CASE(GatherOutside, "V", "Gather", "outside the tensor's 256 bytes", "TBuf<VECCALC> #0"),
+      CASE(GatherOfNoValue, "V", "Gather", "hold no value", "[32, 36)"),
+      CASE(HoleBetweenRows, "V", "Adds", "hold no value", "[32, 64)"),
+      CASE(ReusedBuffer, "V", "Adds", "hold no value", "TQue<VECCALC> #0 buffer 0", "[0, 256)"),
       CASE(NoSuchCast, "V", "Cast", "no Cast from int32_t to bfloat16_t"),
       CASE(NoSuchAddition, "V", "Add", "Add does not take bfloat16_t"),
       CASE(TwoPipes, "S", "TPipe", "a second TPipe"),
@@ -612,6 +672,25 @@ TEST(Simulator, SoundKernelComputes) {
   Device device;
   device.RunForOutput(softnpu::twin::MakeEntry<&Sound<false>>("Sound", __FILE__, __LINE__));
   EXPECT_EQ(device.y(), std::vector<float>(kElements, 3.0f));
+}
+
+TEST(Simulator, DataCopyPadPacksRows) {
+  softnpu::twin::Bind(softnpu::ascendc::CoreApi());
+  HostMemory memory;
+  std::vector<float> values(kElements * 2);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);
+  const uintptr_t x = memory.Put(values, "x");
+  const uintptr_t y = memory.Allocate(240 * 4, "y");
+  const Slots slots(x, y);
+  // The last rows end at element 16 * 15 + 17, outside the 256 elements of the kernel's x.
+  EXPECT_THROW(Launch(ChipSpec{}, memory,
+                      softnpu::twin::MakeEntry<&CopyRows>("CopyRows", __FILE__, __LINE__),
+                      slots.data(), slots.bytes(), 1, true),
+               KernelError);
+  const std::vector<float> out = memory.Get<float>(y);
+  for (size_t i = 0; i < 15 * 15; ++i) {
+    ASSERT_EQ(out[i], static_cast<float>(i / 15 * 16 + i % 15 / 5 * 6 + i % 5)) << i;
+  }
 }
 
 TEST(Simulator, ResultsDoNotDependOnStrict) {
