@@ -15,10 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from openai import AsyncOpenAI
-
 from demo.server import KERNELS, Server, ServerError
 from demo.task import Question, questions
+from openai import AsyncOpenAI
 
 QUESTIONS = 32
 SEED = 7
@@ -32,7 +31,9 @@ async def ask(client: AsyncOpenAI, model: str, question: Question, stream: bool)
         reply = await client.completions.create(**request)
         return reply.choices[0].text.strip(), reply.usage.completion_tokens
     text, tokens = "", 0
-    async for chunk in await client.completions.create(**request, stream=True, stream_options={"include_usage": True}):
+    async for chunk in await client.completions.create(
+        **request, stream=True, stream_options={"include_usage": True}
+    ):
         text += chunk.choices[0].text if chunk.choices else ""
         tokens = chunk.usage.completion_tokens if chunk.usage else tokens
     return text.strip(), tokens
@@ -41,7 +42,9 @@ async def ask(client: AsyncOpenAI, model: str, question: Question, stream: bool)
 async def ask_all(url: str, model: str, asked: list[Question]) -> tuple[list[str], int, float]:
     """All answers in order, the number of tokens, and the seconds it took. Every second answer is streamed."""
     gate = asyncio.Semaphore(CONCURRENT)
-    async with AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=120) as client:
+    async with AsyncOpenAI(
+        base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=120
+    ) as client:
 
         async def one(index: int, question: Question) -> tuple[str, int]:
             async with gate:
@@ -63,7 +66,14 @@ def run(arguments: argparse.Namespace, directory: Path) -> int:
     server = Server(
         model,
         directory,
-        serve_options=["--gpu-memory-utilization", "0.5", "--max-model-len", "1024", "--served-model-name", model.name],
+        serve_options=[
+            "--gpu-memory-utilization",
+            "0.5",
+            "--max-model-len",
+            "1024",
+            "--served-model-name",
+            model.name,
+        ],
         softnpu_options=["--memory", "1GiB", "--checks", arguments.checks, "--trace", str(trace)],
         progress=lambda line: print(line, flush=True),
     )
@@ -71,7 +81,10 @@ def run(arguments: argparse.Namespace, directory: Path) -> int:
         print(f"device: {device_line(server)}")
         print(f"start-up: {server.startup_seconds:.1f} s")
         if arguments.serve:
-            print(f"serving {model.name} at {server.url}/v1 (log: {server.log}); Ctrl-C ends it", flush=True)
+            print(
+                f"serving {model.name} at {server.url}/v1 (log: {server.log}); Ctrl-C ends it",
+                flush=True,
+            )
             while True:
                 time.sleep(1)
                 server.check()
@@ -79,7 +92,10 @@ def run(arguments: argparse.Namespace, directory: Path) -> int:
         asked = questions(SEED, QUESTIONS)
         answers, tokens, seconds = asyncio.run(ask_all(server.url, model.name, asked))
         first = time.monotonic() - begun - seconds
-        launches, steps = server.launches() - before, server.operators()["aclnnEmbedding"] - steps_before
+        launches, steps = (
+            server.launches() - before,
+            server.operators()["aclnnEmbedding"] - steps_before,
+        )
         server.check()
     right = 0
     for question, answer in zip(asked, answers, strict=True):
@@ -88,11 +104,15 @@ def run(arguments: argparse.Namespace, directory: Path) -> int:
         shown = question.prompt if len(question.prompt) < 60 else f"... {question.prompt[-56:]}"
         print(f"  {shown:60} -> {answer:24} {'' if good else 'WRONG, it is ' + question.answer}")
     print(f"answers: {right}/{len(asked)} correct")
-    print(f"tokens/s: {tokens / seconds:.1f} ({tokens} tokens in {seconds:.1f} s, {CONCURRENT} at a time); first question sent after {first:.1f} s")
+    print(
+        f"tokens/s: {tokens / seconds:.1f} ({tokens} tokens in {seconds:.1f} s, {CONCURRENT} at a time); first question sent after {first:.1f} s"
+    )
     counted = True
     for kernel in KERNELS:
         counted &= launches[kernel] == layers * steps
-        print(f"launches of {kernel}: {launches[kernel]} = {layers} layers x {launches[kernel] / layers:g} forward steps ({steps} counted)")
+        print(
+            f"launches of {kernel}: {launches[kernel]} = {layers} layers x {launches[kernel] / layers:g} forward steps ({steps} counted)"
+        )
     print(f"trace: {trace} (open it at ui.perfetto.dev)")
     if not counted:
         print(f"the launches are not {layers} layers x {steps} forward steps", file=sys.stderr)
@@ -112,12 +132,28 @@ def device_line(server: Server) -> str:
 def main() -> int:
     """Runs the command line."""
     parser = argparse.ArgumentParser(prog="demo", description=__doc__)
-    parser.add_argument("--serve", action="store_true", help="keep the server for your own client instead of asking")
-    parser.add_argument("--checks", choices=("strict", "off"), default="strict", help="SoftNPU's hazard checks in kernels")
-    parser.add_argument("--model", type=Path, default=Path(os.environ.get("DEMO_MODEL", "tests/models/recall")), help=argparse.SUPPRESS)
-    parser.add_argument("--output", type=Path, help="directory for the log and the trace; default: a new one in the temporary directory")
+    parser.add_argument(
+        "--serve", action="store_true", help="keep the server for your own client instead of asking"
+    )
+    parser.add_argument(
+        "--checks",
+        choices=("strict", "off"),
+        default="strict",
+        help="SoftNPU's hazard checks in kernels",
+    )
+    parser.add_argument(
+        "--model",
+        type=Path,
+        default=Path(os.environ.get("DEMO_MODEL", "tests/models/recall/config.json")).parent,
+        help=argparse.SUPPRESS,
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="directory for the log and the trace; default: a new one in the temporary directory",
+    )
     arguments = parser.parse_args()
-    arguments.model = arguments.model.resolve()
+    arguments.model = arguments.model.absolute()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     directory = (arguments.output or Path(tempfile.mkdtemp(prefix="vllm-cann-demo-"))).resolve()
     directory.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import httpx
+
 from softnpu import trace
 
 # Families of our kernels: an entry's name may go on with a dtype.
@@ -59,7 +60,12 @@ class Server:
         self._timeout = timeout
         self._progress = progress
         self._process: subprocess.Popen | None = None
-        self._environment = {**os.environ, "SOFTNPU_STATE_DIR": str(self.state), "VLLM_NO_USAGE_STATS": "1", **(environment or {})}
+        self._environment = {
+            **os.environ,
+            "SOFTNPU_STATE_DIR": str(self.state),
+            "VLLM_NO_USAGE_STATS": "1",
+            **(environment or {}),
+        }
         serve = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(model)]
         self.command = [
             *(sys.executable, "-m", "softnpu", "run", *softnpu_options, "--", *serve),
@@ -71,7 +77,14 @@ class Server:
         begun = time.monotonic()
         with self.log.open("wb") as log:
             # A session of its own, so that one signal reaches every process of it.
-            self._process = subprocess.Popen(self.command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            self._process = subprocess.Popen(
+                self.command,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         try:
             self._wait(begun)
         except BaseException:
@@ -87,20 +100,26 @@ class Server:
         reported = begun
         while True:
             if self._process is not None and self._process.poll() is not None:
-                raise ServerError(f"the server ended with status {self._process.returncode} before it was ready:\n{self.tail()}")
+                raise ServerError(
+                    f"the server ended with status {self._process.returncode} before it was ready:\n{self.tail()}"
+                )
             with contextlib.suppress(httpx.TransportError):
                 if httpx.get(f"{self.url}/health", timeout=2).status_code == 200:
                     return
             now = time.monotonic()
             if now - begun > self._timeout:
-                raise ServerError(f"the server was not ready after {self._timeout:.0f} s:\n{self.tail()}")
+                raise ServerError(
+                    f"the server was not ready after {self._timeout:.0f} s:\n{self.tail()}"
+                )
             if now - reported >= 5:
                 reported = now
                 self._progress(f"  {now - begun:3.0f} s: {self._last_info()}")
             time.sleep(0.1)
 
     def _last_info(self) -> str:
-        lines = re.findall(r"(?:INFO|WARNING) \S+ \S+ \[[^\]]*\] (.*)", self.log.read_text(errors="replace"))
+        lines = re.findall(
+            r"(?:INFO|WARNING) \S+ \S+ \[[^\]]*\] (.*)", self.log.read_text(errors="replace")
+        )
         return lines[-1][:100] if lines else "starting"
 
     def tail(self, lines: int = 30) -> str:
@@ -117,7 +136,11 @@ class Server:
         process, self._process = self._process, None
         if process is None:
             return None
-        for number, patience in ((signal.SIGINT, 15.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+        for number, patience in (
+            (signal.SIGINT, 15.0),
+            (signal.SIGTERM, 5.0),
+            (signal.SIGKILL, 5.0),
+        ):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, number)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -140,7 +163,12 @@ class Server:
     def launches(self) -> Counter[str]:
         """How often the engine launched each family of kernels so far. Counted by SoftNPU's runtime in the engine's process."""
         counts = self._counts("kernel")
-        return Counter({family: sum(n for name, n in counts.items() if name.startswith(family)) for family in KERNELS})
+        return Counter(
+            {
+                family: sum(n for name, n in counts.items() if name.startswith(family))
+                for family in KERNELS
+            }
+        )
 
     def operators(self) -> Counter[str]:
         """How often the engine ran each aclnn operator so far, counted in the same way."""

@@ -15,15 +15,111 @@ import random
 import zlib
 from dataclasses import dataclass
 
-NAMES = (
-    "ada bob cyd dan eve fay gus hal ida jon kay lee mia ned oda pam quin ray sal tom uma val wes xia yan zoe abe bea cal dot eli flo "
-    "gil hew ike jan ken lou max nan"
-).split()
-WORDS = (
-    "fig oak elm ivy yew ash bay fir hop nut pea rye tea yam kale dill mint sage leek plum pear lime date beet corn rice bean chia flax "
-    "hemp moss fern reed palm pine cedar maple birch alder aspen hazel holly rowan larch beech acorn berry grape melon mango peach olive "
-    "onion chive cumin thyme basil clove anise sorrel cress"
-).split()
+NAMES = [
+    "ada",
+    "bob",
+    "cyd",
+    "dan",
+    "eve",
+    "fay",
+    "gus",
+    "hal",
+    "ida",
+    "jon",
+    "kay",
+    "lee",
+    "mia",
+    "ned",
+    "oda",
+    "pam",
+    "quin",
+    "ray",
+    "sal",
+    "tom",
+    "uma",
+    "val",
+    "wes",
+    "xia",
+    "yan",
+    "zoe",
+    "abe",
+    "bea",
+    "cal",
+    "dot",
+    "eli",
+    "flo",
+    "gil",
+    "hew",
+    "ike",
+    "jan",
+    "ken",
+    "lou",
+    "max",
+    "nan",
+]
+WORDS = [
+    "fig",
+    "oak",
+    "elm",
+    "ivy",
+    "yew",
+    "ash",
+    "bay",
+    "fir",
+    "hop",
+    "nut",
+    "pea",
+    "rye",
+    "tea",
+    "yam",
+    "kale",
+    "dill",
+    "mint",
+    "sage",
+    "leek",
+    "plum",
+    "pear",
+    "lime",
+    "date",
+    "beet",
+    "corn",
+    "rice",
+    "bean",
+    "chia",
+    "flax",
+    "hemp",
+    "moss",
+    "fern",
+    "reed",
+    "palm",
+    "pine",
+    "cedar",
+    "maple",
+    "birch",
+    "alder",
+    "aspen",
+    "hazel",
+    "holly",
+    "rowan",
+    "larch",
+    "beech",
+    "acorn",
+    "berry",
+    "grape",
+    "melon",
+    "mango",
+    "peach",
+    "olive",
+    "onion",
+    "chive",
+    "cumin",
+    "thyme",
+    "basil",
+    "clove",
+    "anise",
+    "sorrel",
+    "cress",
+]
 END = ";"
 VOCABULARY = ["<pad>", "<end>", ":", END, "?", "!", *NAMES, *WORDS]
 
@@ -54,11 +150,15 @@ def is_held_out(facts: tuple[tuple[str, tuple[str, str, str]], ...]) -> bool:
     return zlib.crc32(repr(facts).encode()) % 16 == 0
 
 
-def make_facts(rng: random.Random, count: int, held_out: bool) -> tuple[tuple[str, tuple[str, str, str]], ...]:
+def make_facts(
+    rng: random.Random, count: int, held_out: bool
+) -> tuple[tuple[str, tuple[str, str, str]], ...]:
     """Facts with `count` different names, for tests or for training."""
     while True:
         names = rng.sample(NAMES, count)
-        facts = tuple((name, (rng.choice(WORDS), rng.choice(WORDS), rng.choice(WORDS))) for name in names)
+        facts = tuple(
+            (name, (rng.choice(WORDS), rng.choice(WORDS), rng.choice(WORDS))) for name in names
+        )
         if is_held_out(facts) == held_out:
             return facts
 

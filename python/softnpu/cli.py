@@ -21,14 +21,50 @@ def _size(text: str) -> int:
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     defaults = launcher.Settings()
-    parser.add_argument("--profile", default=defaults.profile, metavar="NAME", help="the chip: %s, or a .toml file" % ", ".join(profiles.names()))
-    parser.add_argument("--devices", type=int, default=defaults.devices, metavar="N", help="number of devices, 1 to 8")
-    parser.add_argument("--memory", type=_size, metavar="SIZE", help="memory of a device (2GiB, 512MiB ...); default: the chip's, at most a quarter of the host's")
-    parser.add_argument("--checks", choices=("strict", "off"), default=defaults.checks, help="hazard checks in kernels")
-    parser.add_argument("--streams", choices=("async", "eager"), default=defaults.streams, help="a thread for each stream, or every task at once")
-    parser.add_argument("--delay-us", type=int, default=defaults.delay_us, metavar="N", help="async: a random delay of up to N microseconds before every task shows missing waits")
-    parser.add_argument("--seed", type=int, default=defaults.seed, metavar="N", help="of the delays")
-    parser.add_argument("--host-visible", action="store_true", help="let host code read and write device memory")
+    parser.add_argument(
+        "--profile",
+        default=defaults.profile,
+        metavar="NAME",
+        help="the chip: %s, or a .toml file" % ", ".join(profiles.names()),
+    )
+    parser.add_argument(
+        "--devices",
+        type=int,
+        default=defaults.devices,
+        metavar="N",
+        help="number of devices, 1 to 8",
+    )
+    parser.add_argument(
+        "--memory",
+        type=_size,
+        metavar="SIZE",
+        help="memory of a device (2GiB, 512MiB ...); default: the chip's, at most a quarter of the host's",
+    )
+    parser.add_argument(
+        "--checks",
+        choices=("strict", "off"),
+        default=defaults.checks,
+        help="hazard checks in kernels",
+    )
+    parser.add_argument(
+        "--streams",
+        choices=("async", "eager"),
+        default=defaults.streams,
+        help="a thread for each stream, or every task at once",
+    )
+    parser.add_argument(
+        "--delay-us",
+        type=int,
+        default=defaults.delay_us,
+        metavar="N",
+        help="async: a random delay of up to N microseconds before every task shows missing waits",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=defaults.seed, metavar="N", help="of the delays"
+    )
+    parser.add_argument(
+        "--host-visible", action="store_true", help="let host code read and write device memory"
+    )
 
 
 def _settings(arguments: argparse.Namespace) -> launcher.Settings:
@@ -45,12 +81,25 @@ def _settings(arguments: argparse.Namespace) -> launcher.Settings:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="softnpu", description="A CANN made of software: runs programs for Ascend NPUs without an NPU.")
+    parser = argparse.ArgumentParser(
+        prog="softnpu",
+        description="A CANN made of software: runs programs for Ascend NPUs without an NPU.",
+    )
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="run a command on SoftNPU", usage="softnpu run [options] -- COMMAND [ARGUMENT ...]")
+    run = commands.add_parser(
+        "run",
+        help="run a command on SoftNPU",
+        usage="softnpu run [options] -- COMMAND [ARGUMENT ...]",
+    )
     _add_settings(run)
-    run.add_argument("--trace", type=Path, metavar="FILE", help="write a Perfetto trace of all its processes")
-    env = commands.add_parser("env", help="print the environment of a run as shell commands", description='eval "$(softnpu env)"')
+    run.add_argument(
+        "--trace", type=Path, metavar="FILE", help="write a Perfetto trace of all its processes"
+    )
+    env = commands.add_parser(
+        "env",
+        help="print the environment of a run as shell commands",
+        description='eval "$(softnpu env)"',
+    )
     _add_settings(env)
     commands.add_parser("info", help="print versions and profiles")
     return parser
@@ -105,7 +154,9 @@ def main(argv: list[str] | None = None) -> int:
                 print(f"export {name}={shlex.quote(value)}")
             return 0
         if not command:
-            raise ValueError("no command to run; write it after --, for example: softnpu run -- python script.py")
+            raise ValueError(
+                "no command to run; write it after --, for example: softnpu run -- python script.py"
+            )
         return launcher.run(command, _settings(arguments), arguments.trace)
     except (OSError, ValueError) as error:
         print(f"softnpu: {error}", file=sys.stderr)

@@ -56,7 +56,9 @@ class CannAttentionBackend(AttentionBackend):
         return CannMetadataBuilder
 
     @staticmethod
-    def get_supported_kernel_block_sizes(kv_cache_spec: KVCacheSpec | None = None) -> list[int | Any]:
+    def get_supported_kernel_block_sizes(
+        kv_cache_spec: KVCacheSpec | None = None,
+    ) -> list[int | Any]:
         return [BLOCK_SIZE]
 
     @staticmethod
@@ -99,14 +101,27 @@ class Group:
 class CannMetadataBuilder(AttentionMetadataBuilder[CannMetadata]):
     """Makes the metadata of a step on the host; nothing waits for the device."""
 
-    def __init__(self, kv_cache_spec: KVCacheSpec, layer_names: list[str], vllm_config: VllmConfig, device: torch.device) -> None:
+    def __init__(
+        self,
+        kv_cache_spec: KVCacheSpec,
+        layer_names: list[str],
+        vllm_config: VllmConfig,
+        device: torch.device,
+    ) -> None:
         super().__init__(kv_cache_spec, layer_names, vllm_config, device)
         assert isinstance(kv_cache_spec, AttentionSpec)
         self.mask = None
         if kv_cache_spec.dtype != torch.float32:
-            self.mask = torch.triu(torch.ones(_MASK_SIDE, _MASK_SIDE, dtype=torch.int8), 1).to(device)
+            self.mask = torch.triu(torch.ones(_MASK_SIDE, _MASK_SIDE, dtype=torch.int8), 1).to(
+                device
+            )
 
-    def build(self, common_prefix_len: int, common_attn_metadata: CommonAttentionMetadata, fast_build: bool = False) -> CannMetadata:
+    def build(
+        self,
+        common_prefix_len: int,
+        common_attn_metadata: CommonAttentionMetadata,
+        fast_build: bool = False,
+    ) -> CannMetadata:
         common = common_attn_metadata
         if common.causal is not True:
             raise ValueError("vllm_cann has causal attention only.")
@@ -167,13 +182,27 @@ class CannAttention(AttentionImpl[CannMetadata]):
         dtype = vllm_config.model_config.dtype
         fused = dtype in (torch.float16, torch.bfloat16) and head_size in (64, 128)
         if wanted == "fused" and not fused:
-            raise ValueError(f"additional_config['attention'] is 'fused', which takes float16 or bfloat16 and a head size of 64 or 128, not {dtype} and {head_size}.")
+            raise ValueError(
+                f"additional_config['attention'] is 'fused', which takes float16 or bfloat16 and a head size of 64 or 128, not {dtype} and {head_size}."
+            )
         self.fused = fused and wanted != "torch"
         if not self.fused:
-            logger.warning_once("Attention is computed with plain torch operators, which is slow (%s, head size %d, attention=%s).", dtype, head_size, wanted)
+            logger.warning_once(
+                "Attention is computed with plain torch operators, which is slow (%s, head size %d, attention=%s).",
+                dtype,
+                head_size,
+                wanted,
+            )
         self.packed = head_size == 128 or self.num_heads == self.num_kv_heads
 
-    def do_kv_cache_update(self, layer: AttentionLayer, key: torch.Tensor, value: torch.Tensor, kv_cache: torch.Tensor, slot_mapping: torch.Tensor) -> None:
+    def do_kv_cache_update(
+        self,
+        layer: AttentionLayer,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        kv_cache: torch.Tensor,
+        slot_mapping: torch.Tensor,
+    ) -> None:
         """Writes this step's keys and values [tokens, KV heads, head size] into the cache."""
         ops.reshape_and_cache(key, value, kv_cache[0], kv_cache[1], slot_mapping)
 
@@ -200,7 +229,13 @@ class CannAttention(AttentionImpl[CannMetadata]):
             self._plain(query[:tokens], kv_cache, attn_metadata, output[:tokens])
         return output
 
-    def _call(self, query: torch.Tensor, kv_cache: torch.Tensor, mask: torch.Tensor | None, **arguments: Any) -> torch.Tensor:
+    def _call(
+        self,
+        query: torch.Tensor,
+        kv_cache: torch.Tensor,
+        mask: torch.Tensor | None,
+        **arguments: Any,
+    ) -> torch.Tensor:
         blocks, block_size = kv_cache.shape[1:3]
         keys, values = kv_cache.view(2, blocks, block_size, -1)
         return torch_npu.npu_fused_infer_attention_score(
@@ -216,7 +251,9 @@ class CannAttention(AttentionImpl[CannMetadata]):
             **arguments,
         )[0]
 
-    def _packed(self, query: torch.Tensor, kv_cache: torch.Tensor, step: CannMetadata, output: torch.Tensor) -> None:
+    def _packed(
+        self, query: torch.Tensor, kv_cache: torch.Tensor, step: CannMetadata, output: torch.Tensor
+    ) -> None:
         result = self._call(
             query.contiguous(),
             kv_cache,
@@ -228,7 +265,9 @@ class CannAttention(AttentionImpl[CannMetadata]):
         )
         output.copy_(result)
 
-    def _padded(self, query: torch.Tensor, kv_cache: torch.Tensor, step: CannMetadata, output: torch.Tensor) -> None:
+    def _padded(
+        self, query: torch.Tensor, kv_cache: torch.Tensor, step: CannMetadata, output: torch.Tensor
+    ) -> None:
         if step.groups is None:
             step.groups = _make_groups(step)
         flat = query.reshape(query.shape[0], -1)
@@ -248,7 +287,9 @@ class CannAttention(AttentionImpl[CannMetadata]):
             rows = result.view(requests * group.longest, -1).index_select(0, group.places)
             output.view(output.shape[0], -1).index_copy_(0, group.tokens, rows)
 
-    def _plain(self, query: torch.Tensor, kv_cache: torch.Tensor, step: CannMetadata, output: torch.Tensor) -> None:
+    def _plain(
+        self, query: torch.Tensor, kv_cache: torch.Tensor, step: CannMetadata, output: torch.Tensor
+    ) -> None:
         repeats = self.num_heads // self.num_kv_heads
         start = 0
         for request, (end, length) in enumerate(zip(step.query_ends, step.kv_lens, strict=True)):
@@ -257,7 +298,10 @@ class CannAttention(AttentionImpl[CannMetadata]):
                 continue
             blocks = step.block_table[request, : -(-length // kv_cache.shape[2])].long()
             # [heads, length, head size]
-            keys, values = (cache[blocks].flatten(0, 1)[:length].transpose(0, 1).repeat_interleave(repeats, 0) for cache in kv_cache)
+            keys, values = (
+                cache[blocks].flatten(0, 1)[:length].transpose(0, 1).repeat_interleave(repeats, 0)
+                for cache in kv_cache
+            )
             scores = (query[start:end].transpose(0, 1) @ keys.transpose(1, 2)) * self.scale
             if tokens > 1:
                 at = torch.arange(length, device=query.device)
@@ -279,7 +323,9 @@ def _make_groups(step: CannMetadata) -> list[Group]:
             continue
         longest = max(step.query_lens[i] for i in members)
         tokens = [starts[i] + t for i in members for t in range(step.query_lens[i])]
-        places = [row * longest + t for row, i in enumerate(members) for t in range(step.query_lens[i])]
+        places = [
+            row * longest + t for row, i in enumerate(members) for t in range(step.query_lens[i])
+        ]
         rows = torch.tensor(members).to(device, non_blocking=True)
         groups.append(
             Group(

@@ -28,9 +28,13 @@ def parse(values: dict[str, Any]) -> CannConfig:
     for key in values:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
-            raise ValueError(f"additional_config has the unknown key {key!r}; did you mean {near[0]!r}? The valid keys are: {', '.join(known)}.")
+            raise ValueError(
+                f"additional_config has the unknown key {key!r}; did you mean {near[0]!r}? The valid keys are: {', '.join(known)}."
+            )
     try:
         return CannConfig(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ValueError(f"additional_config[{first['loc'][0]!r}] is {first['input']!r}: {first['msg']}.") from None
+        raise ValueError(
+            f"additional_config[{first['loc'][0]!r}] is {first['input']!r}: {first['msg']}."
+        ) from None

@@ -26,15 +26,26 @@ class CannModelRunner(GPUModelRunner):
         Raises:
             ValueError: a layer's cache is not that of plain attention
         """
-        specs = {name: group.kv_cache_spec for group in kv_cache_config.kv_cache_groups for name in group.layer_names}
+        specs = {
+            name: group.kv_cache_spec
+            for group in kv_cache_config.kv_cache_groups
+            for name in group.layer_names
+        }
         caches: dict[str, torch.Tensor] = {}
         with kv_cache_allocation_context or nullcontext():
             for tensor in kv_cache_config.kv_cache_tensors:
                 for name in tensor.layers:
                     spec = specs[name]
                     if not isinstance(spec, AttentionSpec):
-                        raise ValueError(f"the layer {name} needs a cache of the kind {type(spec).__name__}; vllm_cann has attention caches only")
-                    shape = CannAttentionBackend.cache_shape(kv_cache_config.num_blocks_of(tensor), spec.block_size, spec.num_kv_heads, spec.head_size)
+                        raise ValueError(
+                            f"the layer {name} needs a cache of the kind {type(spec).__name__}; vllm_cann has attention caches only"
+                        )
+                    shape = CannAttentionBackend.cache_shape(
+                        kv_cache_config.num_blocks_of(tensor),
+                        spec.block_size,
+                        spec.num_kv_heads,
+                        spec.head_size,
+                    )
                     caches[name] = torch.zeros(shape, dtype=spec.dtype, device=self.device)
         for name, target in self.shared_kv_cache_layers.items():
             caches[name] = caches[target]

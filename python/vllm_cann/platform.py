@@ -52,7 +52,9 @@ class CannPlatform(Platform):
 
         from vllm_cann.ops.slot_mapping import compute_slot_mapping
 
-        register_kernels({"vllm.v1.worker.block_table.ComputeSlotMappingKernel.kernel": compute_slot_mapping})
+        register_kernels(
+            {"vllm.v1.worker.block_table.ComputeSlotMappingKernel.kernel": compute_slot_mapping}
+        )
 
     @classmethod
     def get_attn_backend_cls(
@@ -64,7 +66,9 @@ class CannPlatform(Platform):
         if attn_selector_config.use_mla or attn_selector_config.use_sparse:
             raise ValueError("vllm_cann has no attention backend for MLA or sparse attention.")
         if selected_backend is not None and selected_backend.name != "CUSTOM":
-            raise ValueError(f"vllm_cann has one attention backend, CUSTOM; {selected_backend.name} was asked for.")
+            raise ValueError(
+                f"vllm_cann has one attention backend, CUSTOM; {selected_backend.name} was asked for."
+            )
         return "vllm_cann.attention.CannAttentionBackend"
 
     @classmethod
@@ -91,7 +95,9 @@ class CannPlatform(Platform):
             )
         parallel = vllm_config.parallel_config
         if parallel.world_size > 1:
-            raise ValueError(f"vllm_cann serves on one device, {parallel.world_size} were asked for (tensor or pipeline parallelism).")
+            raise ValueError(
+                f"vllm_cann serves on one device, {parallel.world_size} were asked for (tensor or pipeline parallelism)."
+            )
         if vllm_config.model_config is not None:
             cls.check_if_supports_dtype(vllm_config.model_config.dtype)
         if parallel.worker_cls == "auto":
@@ -100,7 +106,9 @@ class CannPlatform(Platform):
             vllm_config.compilation_config.compile_sizes = []
         cache = vllm_config.cache_config
         if cache is not None and cache.user_specified_block_size and cache.block_size != BLOCK_SIZE:
-            raise ValueError(f"--block-size {cache.block_size}: the attention of Ascend NPUs takes {BLOCK_SIZE} here.")
+            raise ValueError(
+                f"--block-size {cache.block_size}: the attention of Ascend NPUs takes {BLOCK_SIZE} here."
+            )
 
     @classmethod
     def check_if_supports_dtype(cls, dtype: torch.dtype) -> None:

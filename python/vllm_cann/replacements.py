@@ -25,10 +25,27 @@ class Replacement:
 
 # A partial of its own for each, so that no name is the same object as one of torch.npu (Dynamo asserts that).
 TABLE = (
-    Replacement(torch.cuda, "Stream", "the V1 runner makes its copy stream with it", lambda: torch.npu.Stream),
-    Replacement(torch.cuda, "Event", "the V1 runner waits for copies with it", lambda: torch.npu.Event),
-    Replacement(torch.cuda, "current_stream", "the V1 runner orders its copy stream after it", lambda: functools.partial(torch.npu.current_stream)),
-    Replacement(torch.cuda, "stream", "the V1 runner enters its copy stream with it", lambda: functools.partial(torch.npu.stream)),
+    Replacement(
+        torch.cuda,
+        "Stream",
+        "the V1 runner makes its copy stream with it",
+        lambda: torch.npu.Stream,
+    ),
+    Replacement(
+        torch.cuda, "Event", "the V1 runner waits for copies with it", lambda: torch.npu.Event
+    ),
+    Replacement(
+        torch.cuda,
+        "current_stream",
+        "the V1 runner orders its copy stream after it",
+        lambda: functools.partial(torch.npu.current_stream),
+    ),
+    Replacement(
+        torch.cuda,
+        "stream",
+        "the V1 runner enters its copy stream with it",
+        lambda: functools.partial(torch.npu.stream),
+    ),
 )
 
 

@@ -40,7 +40,13 @@ class CannWorker(Worker):
             torch_npu.__version__,
             torch_npu.npu.utils.get_cann_version(),
         )
-        init_worker_distributed_environment(self.vllm_config, self.rank, self.distributed_init_method, self.local_rank, current_platform.dist_backend)
+        init_worker_distributed_environment(
+            self.vllm_config,
+            self.rank,
+            self.distributed_init_method,
+            self.local_rank,
+            current_platform.dist_backend,
+        )
         set_random_seed(self.model_config.seed)
         gc.collect()
         torch.accelerator.empty_cache()
@@ -50,7 +56,9 @@ class CannWorker(Worker):
 
     def _make_model_runner(self) -> GPUModelRunner:
         if self.use_v2_model_runner:
-            raise ValueError("vllm_cann has no V2 model runner yet; unset VLLM_USE_V2_MODEL_RUNNER.")
+            raise ValueError(
+                "vllm_cann has no V2 model runner yet; unset VLLM_USE_V2_MODEL_RUNNER."
+            )
         from vllm_cann.model_runner_v1 import CannModelRunner
 
         return CannModelRunner(self.vllm_config, self.device)

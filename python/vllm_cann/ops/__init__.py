@@ -63,8 +63,12 @@ def _code(table: dict[torch.dtype, int], tensor: torch.Tensor, name: str) -> int
 def _check_heads(tensor: torch.Tensor, name: str) -> None:
     # Rows are dense; the step from token to token, or from block to block, is free.
     size = tensor.shape[-1]
-    if tensor.stride(-1) != 1 or (tensor.dim() > 2 and tensor.shape[-2] > 1 and tensor.stride(-2) != size):
-        raise ValueError(f"{name} has the strides {tuple(tensor.stride())}; its heads must be contiguous")
+    if tensor.stride(-1) != 1 or (
+        tensor.dim() > 2 and tensor.shape[-2] > 1 and tensor.stride(-2) != size
+    ):
+        raise ValueError(
+            f"{name} has the strides {tuple(tensor.stride())}; its heads must be contiguous"
+        )
 
 
 def _stream() -> int:
@@ -72,7 +76,13 @@ def _stream() -> int:
     return torch_npu.npu.current_stream().npu_stream
 
 
-def reshape_and_cache(key: torch.Tensor, value: torch.Tensor, key_cache: torch.Tensor, value_cache: torch.Tensor, slot_mapping: torch.Tensor) -> None:
+def reshape_and_cache(
+    key: torch.Tensor,
+    value: torch.Tensor,
+    key_cache: torch.Tensor,
+    value_cache: torch.Tensor,
+    slot_mapping: torch.Tensor,
+) -> None:
     """Writes keys and values into the paged cache, in place.
 
     Args:
@@ -88,15 +98,26 @@ def reshape_and_cache(key: torch.Tensor, value: torch.Tensor, key_cache: torch.T
     """
     tokens, heads, key_size = key.shape
     blocks, block_size = key_cache.shape[:2]
-    if value.shape[:2] != key.shape[:2] or key_cache.shape[2:] != key.shape[1:] or value_cache.shape != (blocks, block_size, heads, value.shape[2]):
+    if (
+        value.shape[:2] != key.shape[:2]
+        or key_cache.shape[2:] != key.shape[1:]
+        or value_cache.shape != (blocks, block_size, heads, value.shape[2])
+    ):
         raise ValueError(
             f"key {tuple(key.shape)} and value {tuple(value.shape)} do not fit the caches {tuple(key_cache.shape)} and {tuple(value_cache.shape)}"
         )
     if not key.dtype == value.dtype == key_cache.dtype == value_cache.dtype:
-        raise ValueError(f"key is {key.dtype}, value {value.dtype}, the caches are {key_cache.dtype} and {value_cache.dtype}")
+        raise ValueError(
+            f"key is {key.dtype}, value {value.dtype}, the caches are {key_cache.dtype} and {value_cache.dtype}"
+        )
     if slot_mapping.shape[0] < tokens:
         raise ValueError(f"slot_mapping has {slot_mapping.shape[0]} entries for {tokens} tokens")
-    for tensor, name in ((key, "key"), (value, "value"), (key_cache, "key_cache"), (value_cache, "value_cache")):
+    for tensor, name in (
+        (key, "key"),
+        (value, "value"),
+        (key_cache, "key_cache"),
+        (value_cache, "value_cache"),
+    ):
         _check_heads(tensor, name)
     _ops.reshape_and_cache(
         key.data_ptr(),
@@ -147,11 +168,15 @@ def rotary_embedding(
     heads = []
     for tensor, name in given:
         if tensor.shape[0] != tokens or tensor.dtype != cos_sin_cache.dtype:
-            raise ValueError(f"{name} is {tensor.dtype} {tuple(tensor.shape)} for {tokens} positions and a {cos_sin_cache.dtype} table")
+            raise ValueError(
+                f"{name} is {tensor.dtype} {tuple(tensor.shape)} for {tokens} positions and a {cos_sin_cache.dtype} table"
+            )
         _check_heads(tensor, name)
         width = tensor.shape[1] if tensor.dim() == 2 else tensor.shape[1] * tensor.shape[2]
         if width % head_size:
-            raise ValueError(f"{name} has {width} elements per token, which are no heads of {head_size}")
+            raise ValueError(
+                f"{name} has {width} elements per token, which are no heads of {head_size}"
+            )
         heads.append(width // head_size)
     if not cos_sin_cache.is_contiguous() or not positions.is_contiguous():
         raise ValueError("positions and cos_sin_cache must be contiguous")

@@ -1,0 +1,84 @@
+"""What the serving tests share: prompts, requests, the reference."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx
+from demo import task
+
+MODEL = Path(os.environ["MODEL"]).absolute().parent
+REFERENCE = Path(__file__).parent / "reference.py"
+FALLBACK = "will fall back to run on the CPU"
+
+_IDS = {word: i for i, word in enumerate(task.VOCABULARY)}
+
+
+def encode(text: str) -> list[int]:
+    """Token ids of a text."""
+    return [_IDS[word] for word in text.split()]
+
+
+def _long_text(rng: random.Random, tokens: int) -> list[int]:
+    ids: list[int] = []
+    while len(ids) < tokens:
+        facts = task.make_facts(rng, rng.randint(2, 40), held_out=True)
+        ids += encode(task.Question(facts, rng.randrange(len(facts)), rng.random() < 0.5).prompt)
+    return ids[-tokens:]
+
+
+def prompts(seed: int, count: int) -> list[list[int]]:
+    """Held-out prompts of 1 to 500 tokens: the edges of a cache block, anything between, and a third with one of two shared beginnings."""
+    rng = random.Random(seed)
+    edges = [1, 2, 63, 64, 65, 127, 128, 129, 255, 256, 257, 384, 499, 500]
+    lengths = edges + [rng.randint(1, 500) for _ in range(count - len(edges))]
+    shared = [_long_text(rng, 256), _long_text(rng, 140)]
+    out = []
+    for i, length in enumerate(lengths):
+        head = shared[i % 2] if i % 3 == 0 and length > 300 else []
+        out.append(head + _long_text(rng, length - len(head)))
+    return out
+
+
+def complete(
+    url: str, model: str, requests: Sequence[list[int]], tokens: int, concurrent: int = 64
+) -> list[list[int]]:
+    """Greedy token ids for each prompt, exactly `tokens` of them, all requests at once."""
+
+    async def run() -> list[list[int]]:
+        limits = httpx.Limits(max_connections=concurrent)
+        async with httpx.AsyncClient(base_url=url, timeout=300, limits=limits) as client:
+
+            async def one(prompt: list[int]) -> list[int]:
+                body = {
+                    "model": model,
+                    "prompt": prompt,
+                    "max_tokens": tokens,
+                    "temperature": 0,
+                    "ignore_eos": True,
+                    "return_token_ids": True,
+                }
+                reply = await client.post("/v1/completions", json=body)
+                assert reply.status_code == 200, reply.text
+                return reply.json()["choices"][0]["token_ids"]
+
+            return await asyncio.gather(*(one(p) for p in requests))
+
+    return asyncio.run(run())
+
+
+def reference(directory: Path, model: Path = MODEL, **job: object) -> dict:
+    """Runs a job of reference.py."""
+    source, target = directory / "job.json", directory / "result.json"
+    source.write_text(json.dumps(job))
+    subprocess.run(
+        [sys.executable, str(REFERENCE), str(model), str(source), str(target)], check=True
+    )
+    return json.loads(target.read_text())

@@ -1,0 +1,56 @@
+"""A fault planted in a kernel or in the plugin is seen as wrong answers of the server. The unchanged one answers right."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from demo.__main__ import ask_all
+from demo.server import Server
+from demo.task import questions
+from harness import MODEL
+
+# Name -> the file of the installed plugin that the mutant replaces.
+MUTANTS = {
+    "none": None,
+    "rotary_sign": "kernels/rotary.twin.so",
+    "cache_index": "kernels/cache.twin.so",
+    "dropped_mask": "attention.py",
+}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_planted_fault_is_seen(name: str, tmp_path: Path) -> None:
+    spec = importlib.util.find_spec("vllm_cann")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    installed = Path(spec.submodule_search_locations[0]).parent
+    changed = tmp_path / "site"
+    shutil.copytree(installed, changed)
+    if target := MUTANTS[name]:
+        file = changed / "vllm_cann" / target
+        file.chmod(0o644)
+        shutil.copy(os.environ[name.upper()], file)
+    search = ":".join([str(changed), os.environ["PYTHONPATH"]])
+    asked = questions(seed=23, count=12)
+    serve = [
+        "--max-model-len",
+        "512",
+        "--gpu-memory-utilization",
+        "0.5",
+        "--served-model-name",
+        "m",
+    ]
+    with Server(
+        MODEL, tmp_path, serve, ["--memory", "1GiB"], environment={"PYTHONPATH": search}
+    ) as server:
+        answers, _, _ = asyncio.run(ask_all(server.url, "m", asked))
+    right = sum(answer == question.answer for answer, question in zip(answers, asked, strict=True))
+    if target:
+        assert right < len(asked)
+    else:
+        assert right == len(asked)

@@ -1,0 +1,83 @@
+"""vLLM on SoftNPU says what HF transformers says on the CPU."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+from demo.server import KERNELS, Server
+from harness import FALLBACK, MODEL, complete, prompts, reference
+
+TOKENS = 16
+# Delays show a missing wait.
+SOFTNPU = ["--memory", "1GiB", "--delay-us", "100", "--seed", "11"]
+SERVE = ["--max-model-len", "1024", "--gpu-memory-utilization", "0.5", "--served-model-name", "m"]
+# At most 64 tokens a step, so that prompts are computed in chunks, and 16 blocks of 128 tokens, so that requests are preempted.
+TIGHT = [
+    "--max-num-batched-tokens",
+    "64",
+    "--max-num-seqs",
+    "16",
+    "--num-gpu-blocks-override",
+    "16",
+]
+LAYERS = 2
+
+
+def above(text: str, name: str, bound: float) -> int:
+    """How many observations of a histogram are above a bound (one of its buckets)."""
+
+    def value(pattern: str) -> int:
+        return round(sum(float(v) for v in re.findall(rf"^{name}_{pattern} (\S+)$", text, re.M)))
+
+    return value(r"count\{.*\}") - value(rf'bucket\{{.*le="{bound}".*\}}')
+
+
+def test_float32_tokens_equal_those_of_transformers(tmp_path: Path) -> None:
+    asked = prompts(seed=3, count=72)
+    with Server(MODEL, tmp_path, [*SERVE, *TIGHT, "--dtype", "float32"], SOFTNPU) as server:
+        before, steps_before = server.launches(), server.operators()["aclnnEmbedding"]
+        # Twice: the second time, prefixes are in the cache.
+        rounds = [
+            complete(server.url, "m", asked, TOKENS),
+            complete(server.url, "m", asked[:40], TOKENS),
+        ]
+        launches, steps = (
+            server.launches() - before,
+            server.operators()["aclnnEmbedding"] - steps_before,
+        )
+        metrics = server.metrics()
+        text = httpx.get(f"{server.url}/metrics").text
+    expected = reference(tmp_path, dtype="float32", greedy=asked, new_tokens=TOKENS)["tokens"]
+    assert rounds[0] == expected
+    assert rounds[1] == expected[:40]
+
+    assert metrics["vllm:num_preemptions_total"] > 0
+    assert metrics["vllm:prefix_cache_hits_total"] > 0
+    # A step has at most 64 tokens, so a prompt that was computed over more than 100 was computed in chunks.
+    assert above(text, "vllm:request_prefill_kv_computed_tokens", 100.0) > 0
+    assert above(text, "vllm:iteration_tokens_total", 64.0) == 0
+
+    for kernel in KERNELS:
+        assert launches[kernel] == LAYERS * steps, kernel
+    log = server.log.read_text()
+    assert FALLBACK not in log
+    assert log.count("plain torch operators, which is slow") == 1
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_differs_only_where_rounding_decides(dtype: str, tmp_path: Path) -> None:
+    asked = prompts(seed=5, count=32)
+    with Server(
+        MODEL, tmp_path, [*SERVE, "--max-num-batched-tokens", "256", "--dtype", dtype], SOFTNPU
+    ) as server:
+        answers = complete(server.url, "m", asked, TOKENS)
+        operators = server.operators()
+    assert operators["aclnnFusedInferAttentionScoreV3"] > 0
+    assert FALLBACK not in server.log.read_text()
+    result = reference(tmp_path, dtype=dtype, forced=list(zip(asked, answers, strict=True)))
+    assert result["positions"] == 32 * TOKENS
+    # HF's own distance from float32 over the same positions is what this precision can decide.
+    assert max(result["differing"], default=0.0) <= 2 * result["largest"], result

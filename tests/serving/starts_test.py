@@ -1,0 +1,150 @@
+"""Starts that cannot succeed: one clear sentence each, and a status that is not 0."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from harness import MODEL
+
+from softnpu import profiles
+
+
+def serve(
+    *options: str, softnpu: list[str] | None, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs vllm serve until it gives up."""
+    command = [
+        sys.executable,
+        "-m",
+        "vllm.entrypoints.cli.main",
+        "serve",
+        str(MODEL),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "1",
+        "--max-model-len",
+        "512",
+        *options,
+    ]
+    if softnpu is not None:
+        command = [sys.executable, "-m", "softnpu", "run", *softnpu, "--", *command]
+    return subprocess.run(
+        command,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+
+
+SMALL = ["--memory", "1GiB"]
+
+
+@pytest.mark.parametrize(
+    ("options", "softnpu", "sentence"),
+    [
+        (
+            ["--additional-config", '{"atention": "fused"}'],
+            SMALL,
+            "additional_config has the unknown key 'atention'; did you mean 'attention'?",
+        ),
+        (
+            ["--additional-config", '{"attention": "flash"}'],
+            SMALL,
+            "additional_config['attention'] is 'flash'",
+        ),
+        (
+            ["--additional-config", '{"attention": "fused"}', "--dtype", "float32"],
+            SMALL,
+            "'fused', which takes float16 or bfloat16",
+        ),
+        (
+            ["--block-size", "16"],
+            SMALL,
+            "--block-size 16: the attention of Ascend NPUs takes 128 here",
+        ),
+        (
+            ["--tensor-parallel-size", "2"],
+            ["--memory", "1GiB", "--devices", "2"],
+            "vllm_cann serves on one device, 2 were asked for",
+        ),
+        ([], ["--memory", "2MiB"], "NPU out of memory"),
+        (
+            [],
+            ["--profile", "ascend310p3", *SMALL],
+            "vllm_cann does not serve models on Ascend310P3",
+        ),
+    ],
+    ids=[
+        "unknown-key",
+        "bad-value",
+        "fused-float32",
+        "block-size",
+        "two-devices",
+        "no-memory",
+        "310P",
+    ],
+)
+def test_refused_start(options: list[str], softnpu: list[str], sentence: str) -> None:
+    result = serve(*options, softnpu=softnpu)
+    assert result.returncode != 0
+    assert sentence in result.stdout + result.stderr
+
+
+def test_a_dtype_that_the_chip_does_not_have(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text(
+        profiles.find("ascend910b3").read_text().replace("bfloat16 = true", "bfloat16 = false")
+    )
+    result = serve("--dtype", "bfloat16", softnpu=["--profile", str(mine), *SMALL])
+    assert result.returncode != 0
+    assert "Ascend910B3 has no bfloat16; use --dtype float16." in result.stdout + result.stderr
+
+
+def test_without_cann_the_log_names_the_cure() -> None:
+    result = serve(softnpu=None, environment={"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"})
+    assert result.returncode != 0
+    [line] = {
+        line.split("] ", 1)[1]
+        for line in (result.stdout + result.stderr).splitlines()
+        if "vllm_cann cannot be used" in line
+    }
+    assert "libascendcl.so cannot be loaded" in line
+    assert "softnpu run --" in line
+
+
+def test_an_untested_version_is_named(tmp_path: Path) -> None:
+    info = tmp_path / "vllm-0.99.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm\nVersion: 0.99.0\n")
+    result = serve(
+        softnpu=SMALL, environment={"PYTHONPATH": f"{tmp_path}:{os.environ['PYTHONPATH']}"}
+    )
+    assert result.returncode != 0
+    assert (
+        "it was tested with vllm 0.32.0 and 0.99.0 is installed; run `pip install vllm==0.32.0`."
+        in result.stdout + result.stderr
+    )
+
+
+def test_a_wheel_without_kernels_for_the_chip_is_named(tmp_path: Path) -> None:
+    import importlib.util
+    import shutil
+
+    spec = importlib.util.find_spec("vllm_cann")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    shutil.copytree(Path(spec.submodule_search_locations[0]).parent, tmp_path / "site")
+    for twin in (tmp_path / "site/vllm_cann/kernels").iterdir():
+        twin.unlink()
+    result = serve(
+        softnpu=SMALL, environment={"PYTHONPATH": f"{tmp_path / 'site'}:{os.environ['PYTHONPATH']}"}
+    )
+    assert result.returncode != 0
+    assert "this wheel has no device binaries for it" in result.stdout + result.stderr
