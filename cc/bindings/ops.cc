@@ -1,4 +1,4 @@
-// cc/bindings/ops.cc: the Python module vllm_cann._ops: operators on addresses, without a framework.
+// cc/bindings/ops.cc: the Python module vllm_cann._ops: operators on device addresses.
 //
 // All arguments are positional integers: what a caller holds anyway, and what costs least to pass.
 // Launching returns at once, so the GIL is kept.
@@ -78,29 +78,30 @@ NB_MODULE(_ops, m) {
   m.def("set_kernel_directory", &vllm_cann::ops::SetKernelDirectory, nb::arg("directory"),
         "Sets the absolute path of the directory with the kernel binaries,\n"
         "<family>.<lower-case SoC name>.o.");
-  m.def("reshape_and_cache", &ReshapeAndCache, nb::arg("key"), nb::arg("value"),
-        nb::arg("key_cache"), nb::arg("value_cache"), nb::arg("slot_mapping"),
-        nb::arg("num_tokens"), nb::arg("num_heads"), nb::arg("key_head_size"),
-        nb::arg("value_head_size"), nb::arg("num_blocks"), nb::arg("block_size"),
-        nb::arg("key_token_stride"), nb::arg("value_token_stride"), nb::arg("key_block_stride"),
-        nb::arg("value_block_stride"), nb::arg("dtype"), nb::arg("slot_dtype"), nb::arg("stream"),
-        "Copies rows of key [T, H, Dk] and value [T, H, Dv] to slots of the paged caches\n"
-        "key_cache [N, B, H, Dk] and value_cache [N, B, H, Dv].\n\n"
-        "slot_mapping [T] is int32 or int64; a slot that is negative or not below N * B is padding,\n"
-        "and nothing is written for it. num_tokens is T; key and value may have more tokens. Heads\n"
-        "of a token and blocks of a cache are contiguous; tokens and blocks may have any stride.\n"
-        "dtype: any of 1, 2 or 4 bytes, the rows are copied bit by bit. value_head_size 0: there is\n"
-        "no value, the other arguments about it are ignored.");
-  m.def("rotary_embedding", &RotaryEmbedding, nb::arg("positions"), nb::arg("query"),
-        nb::arg("key"), nb::arg("cos_sin_cache"), nb::arg("num_tokens"),
-        nb::arg("num_query_heads"), nb::arg("num_key_heads"), nb::arg("head_size"),
-        nb::arg("rotary_dim"), nb::arg("max_position"), nb::arg("query_token_stride"),
-        nb::arg("key_token_stride"), nb::arg("dtype"), nb::arg("position_dtype"),
-        nb::arg("is_neox"), nb::arg("stream"),
-        "Rotates, in place, the first rotary_dim elements of each head of query [T, Hq, D] and key\n"
-        "[T, Hk, D] by positions [T], int32 or int64, 0 <= position < max_position.\n\n"
-        "cos_sin_cache [max_position, rotary_dim] holds cos and then sin of rotary_dim / 2\n"
-        "frequencies, in the data type of query and key: float16, bfloat16 or float32. is_neox:\n"
-        "halves of the rotary part are partners; else neighbours are. Arithmetic is in float32 with\n"
-        "one rounding, to nearest. num_key_heads 0: there is no key.");
+  m.def(
+      "reshape_and_cache", &ReshapeAndCache, nb::arg("key"), nb::arg("value"), nb::arg("key_cache"),
+      nb::arg("value_cache"), nb::arg("slot_mapping"), nb::arg("num_tokens"), nb::arg("num_heads"),
+      nb::arg("key_head_size"), nb::arg("value_head_size"), nb::arg("num_blocks"),
+      nb::arg("block_size"), nb::arg("key_token_stride"), nb::arg("value_token_stride"),
+      nb::arg("key_block_stride"), nb::arg("value_block_stride"), nb::arg("dtype"),
+      nb::arg("slot_dtype"), nb::arg("stream"),
+      "Copies rows of key [T, H, Dk] and value [T, H, Dv] to slots of the paged caches\n"
+      "key_cache [N, B, H, Dk] and value_cache [N, B, H, Dv].\n\n"
+      "slot_mapping [T] is int32 or int64; a slot that is negative or not below N * B is padding,\n"
+      "and nothing is written for it. num_tokens is T; key and value may have more tokens. Heads\n"
+      "of a token and blocks of a cache are contiguous; tokens and blocks may have any stride.\n"
+      "dtype: any of 1, 2 or 4 bytes, the rows are copied bit by bit. value_head_size 0: there is\n"
+      "no value, the other arguments about it are ignored.");
+  m.def(
+      "rotary_embedding", &RotaryEmbedding, nb::arg("positions"), nb::arg("query"), nb::arg("key"),
+      nb::arg("cos_sin_cache"), nb::arg("num_tokens"), nb::arg("num_query_heads"),
+      nb::arg("num_key_heads"), nb::arg("head_size"), nb::arg("rotary_dim"),
+      nb::arg("max_position"), nb::arg("query_token_stride"), nb::arg("key_token_stride"),
+      nb::arg("dtype"), nb::arg("position_dtype"), nb::arg("is_neox"), nb::arg("stream"),
+      "Rotates, in place, the first rotary_dim elements of each head of query [T, Hq, D] and key\n"
+      "[T, Hk, D] by positions [T], int32 or int64, 0 <= position < max_position.\n\n"
+      "cos_sin_cache [max_position, rotary_dim] holds cos and then sin of rotary_dim / 2\n"
+      "frequencies, in the data type of query and key: float16, bfloat16 or float32. is_neox:\n"
+      "halves of the rotary part are partners; else neighbours are. Arithmetic is in float32 with\n"
+      "one rounding, to nearest. num_key_heads 0: there is no key.");
 }

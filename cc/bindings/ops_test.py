@@ -3,9 +3,8 @@ import ast
 import re
 from pathlib import Path
 
-import pytest
-
 import _ops
+import pytest
 
 HERE = Path(__file__).resolve().parent
 

@@ -1,18 +1,24 @@
-# cc/bindings/softnpu_test.py: the operators through the ACL C API of SoftNPU, from host memory and back.
+# cc/bindings/softnpu_test.py: the operators through the ACL C API of SoftNPU, and their values.
 from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator
 from pathlib import Path
-
-import numpy as np
-import pytest
+from typing import Any
 
 import _ops
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+Array = npt.NDArray[Any]
 
 FLOAT16, INT32, INT64 = 1, 3, 9
-DTYPES = {np.dtype(np.float16): FLOAT16, np.dtype(np.int32): INT32, np.dtype(np.int64): INT64}
+DTYPES: dict[Any, int] = {
+    np.dtype(np.float16): FLOAT16,
+    np.dtype(np.int32): INT32,
+    np.dtype(np.int64): INT64,
+}
 
 
 class Device:
@@ -30,14 +36,15 @@ class Device:
     def check(self, code: int) -> None:
         assert code == 0, (code, self.acl.aclGetRecentErrMsg())
 
-    def put(self, array: np.ndarray) -> int:
+    def put(self, array: Array) -> int:
         address = ctypes.c_void_p()
         size = ctypes.c_size_t(max(array.nbytes, 1))
         self.check(self.acl.aclrtMalloc(ctypes.byref(address), size, 0))
+        assert address.value is not None
         self.copy(address.value, array.ctypes.data, array.nbytes, 1)
         return address.value
 
-    def get(self, address: int, like: np.ndarray) -> np.ndarray:
+    def get(self, address: int, like: Array) -> Array:
         out = np.empty_like(like)
         self.copy(out.ctypes.data, address, out.nbytes, 2)
         return out
@@ -51,15 +58,17 @@ class Device:
 
 
 @pytest.fixture(scope="session")
-def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
+def device(tmp_path_factory: pytest.TempPathFactory) -> Device:
     kernels = tmp_path_factory.mktemp("kernels")
     for twin in os.environ["TWINS"].split():
         (kernels / Path(twin).name).symlink_to(Path(twin).resolve())
     _ops.set_kernel_directory(str(kernels))
-    yield Device()
+    return Device()
 
 
-def launch_cache(device: Device, key, value, key_cache, value_cache, slots) -> None:
+def launch_cache(
+    device: Device, key: Array, value: Array, key_cache: Array, value_cache: Array, slots: Array
+) -> None:
     tokens, heads, key_size = key.shape
     blocks, block_size = key_cache.shape[:2]
     arrays = [key, value, key_cache, value_cache, slots]
@@ -72,7 +81,10 @@ def launch_cache(device: Device, key, value, key_cache, value_cache, slots) -> N
         *(FLOAT16, DTYPES[slots.dtype], device.stream),
     )
     assert device.synchronize() == 0, device.acl.aclGetRecentErrMsg()
-    for address, cache, rows in [(addresses[2], key_cache, key), (addresses[3], value_cache, value)]:
+    for address, cache, rows in [
+        (addresses[2], key_cache, key),
+        (addresses[3], value_cache, value),
+    ]:
         want = cache.copy().reshape(blocks * block_size, heads, -1)
         valid = (slots >= 0) & (slots < blocks * block_size)
         want[slots[valid]] = rows[valid]
@@ -109,29 +121,39 @@ def test_rotary_embedding(device: Device, is_neox: bool) -> None:
     cos, sin = np.split(cache[positions].astype(np.float64)[:, None, :], 2, axis=-1)
     for address, before in [(addresses[1], query), (addresses[2], key)]:
         x = before[..., :rotary].astype(np.float64)
-        x1, x2 = (x[..., : rotary // 2], x[..., rotary // 2 :]) if is_neox else (x[..., ::2], x[..., 1::2])
+        x1, x2 = (
+            (x[..., : rotary // 2], x[..., rotary // 2 :])
+            if is_neox
+            else (x[..., ::2], x[..., 1::2])
+        )
         y1, y2 = x1 * cos - x2 * sin, x2 * cos + x1 * sin
         want = np.concatenate([y1, y2], -1) if is_neox else np.stack([y1, y2], -1).reshape(x.shape)
         got = device.get(address, before)
         np.testing.assert_array_equal(got[..., rotary:], before[..., rotary:])
         # Half of a last place at 8 and below, and the rounding of float.
-        np.testing.assert_allclose(got[..., :rotary].astype(np.float64), want, rtol=2**-11, atol=2**-19)
+        np.testing.assert_allclose(
+            got[..., :rotary].astype(np.float64), want, rtol=2**-11, atol=2**-19
+        )
 
 
 def test_no_tokens_launch_nothing(device: Device) -> None:
-    _ops.rotary_embedding(0, 0, 0, 0, 0, 8, 1, 64, 64, 64, 512, 64, FLOAT16, INT64, True, device.stream)
+    _ops.rotary_embedding(
+        0, 0, 0, 0, 0, 8, 1, 64, 64, 64, 512, 64, FLOAT16, INT64, True, device.stream
+    )
     assert device.synchronize() == 0
 
 
 def test_argument_errors_are_sentences(device: Device) -> None:
-    with pytest.raises(ValueError, match="cos_sin_cache has rotary dimension 63; it has to be even"):
+    with pytest.raises(
+        ValueError, match="cos_sin_cache has rotary dimension 63; it has to be even"
+    ):
         _ops.rotary_embedding(1, 1, 1, 1, 1, 8, 1, 64, 63, 64, 512, 64, FLOAT16, INT64, True, 0)
 
 
 def test_fault_of_a_kernel_names_its_line(device: Device) -> None:
-    """A position beyond cos_sin_cache is the caller's mistake; SoftNPU finds it, a chip would not."""
-    query = np.zeros((1, 1, 64), np.float16)
-    cache = np.zeros((4, 64), np.float16)
+    """A position beyond cos_sin_cache: SoftNPU finds it, a chip would read on."""
+    query: Array = np.zeros((1, 1, 64), np.float16)
+    cache: Array = np.zeros((4, 64), np.float16)
     addresses = [device.put(array) for array in [np.array([4]), query, query, cache]]
     shape = (1, 1, 1, 64, 64, 4, 64, 64)
     _ops.rotary_embedding(*addresses, *shape, FLOAT16, INT64, True, device.stream)

@@ -39,9 +39,8 @@ const Acl& GetAcl() {
     void* library = dlopen("libascendcl.so", RTLD_NOW | RTLD_NOLOAD);
     if (library == nullptr) library = dlopen("libascendcl.so", RTLD_NOW | RTLD_GLOBAL);
     if (library == nullptr) {
-      throw std::runtime_error(
-          std::string("CANN is missing (") + dlerror() +
-          "): source its set_env.sh, or run the program with `softnpu run`");
+      throw std::runtime_error(std::string("CANN is missing (") + dlerror() +
+                               "): source its set_env.sh, or run the program with `softnpu run`");
     }
     Acl out;
     Resolve(library, "aclrtGetDevice", out.get_device);
@@ -59,10 +58,9 @@ const Acl& GetAcl() {
 void Check(aclError code, const std::string& call) {
   if (code == ACL_SUCCESS) return;
   const char* const message = GetAcl().recent_message();
-  throw std::runtime_error(call + " failed with " + std::to_string(code) +
-                           (message == nullptr || *message == '\0'
-                                ? std::string()
-                                : std::string(": ") + message));
+  throw std::runtime_error(
+      call + " failed with " + std::to_string(code) +
+      (message == nullptr || *message == '\0' ? std::string() : std::string(": ") + message));
 }
 
 struct Function {

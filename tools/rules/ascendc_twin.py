@@ -1,8 +1,8 @@
 """Writes the host sources around AscendC kernels: see ascendc_kernel_library in ascendc.bzl.
 
-One file per kernel source, which includes it and describes its entries, and one with the table of the twin. Refuses a source
-that a device compiler could not take: an include of anything but kernel_operator.h and the family's headers, an entry that is
-missing or defined twice.
+One file per kernel source, which includes it and describes its entries, and one with the table of
+the twin. Refuses a source that a device compiler could not take: an include of anything but
+kernel_operator.h and the family's headers, an entry that is missing or defined twice.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# tools/rules/ascendc_twin_test.py: what the generator of host twins refuses, and the line it records.
+# tools/rules/ascendc_twin_test.py: what the generator of twins refuses, and the line it records.
 from __future__ import annotations
 
 import sys
@@ -23,7 +23,15 @@ def generate(directory: Path, monkeypatch: pytest.MonkeyPatch, source: str, *ent
     Path("family.cpp").write_text(source)
     Path("family_tiling.h").write_text("#include <stdint.h>\n")
     options = [word for entry in entries for word in ("--entry", entry)]
-    files = ["--header", "family_tiling.h", "--source", "family.cpp", "out.cc", "--table", "table.cc"]
+    files = [
+        "--header",
+        "family_tiling.h",
+        "--source",
+        "family.cpp",
+        "out.cc",
+        "--table",
+        "table.cc",
+    ]
     monkeypatch.setattr(sys, "argv", ["ascendc_twin", *options, *files])
     ascendc_twin.main()
     return Path("out.cc").read_text() + Path("table.cc").read_text()

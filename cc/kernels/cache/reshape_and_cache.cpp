@@ -5,17 +5,16 @@
 // token is skipped and nothing is written. Slots must be unique; of equal ones, any may win.
 //
 // Rows are moved, not computed with: the kernel knows bytes, not types. It needs DataCopyPad.
-#include "kernel_operator.h"
-
 #include "cc/kernels/cache/reshape_and_cache_tiling.h"
+#include "kernel_operator.h"
 
 namespace {
 
 using namespace AscendC;
 
 constexpr int64_t kBlockBytes = 32;
-constexpr int64_t kMaxRows = 4095;           // blockCount of one copy
-constexpr int64_t kMaxGap = 0xFFFFFFFFll;    // bytes between the rows of one copy
+constexpr int64_t kMaxRows = 4095;         // blockCount of one copy
+constexpr int64_t kMaxGap = 0xFFFFFFFFll;  // bytes between the rows of one copy
 
 __aicore__ inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -77,8 +76,8 @@ class ReshapeAndCache {
     GlobalTensor<uint8_t> from;
     from.SetGlobalBuffer(rows, (tiling_.tokens - 1) * side.token_stride + side.row_bytes);
     GlobalTensor<uint8_t> to;
-    to.SetGlobalBuffer(cache, (tiling_.num_blocks - 1) * side.block_stride +
-                                  tiling_.block_size * side.row_bytes);
+    to.SetGlobalBuffer(
+        cache, (tiling_.num_blocks - 1) * side.block_stride + tiling_.block_size * side.row_bytes);
     const int64_t pitch = (side.row_bytes + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
     if (pitch > tiling_.buffer_bytes) {
       for (int64_t i = 0; i < count; ++i) {
@@ -139,8 +138,8 @@ class ReshapeAndCache {
                                       const ReshapeAndCacheSide& side, int64_t token,
                                       int64_t slot) {
     const int64_t source = token * side.token_stride;
-    const int64_t destination = slot / tiling_.block_size * side.block_stride +
-                                slot % tiling_.block_size * side.row_bytes;
+    const int64_t destination =
+        slot / tiling_.block_size * side.block_stride + slot % tiling_.block_size * side.row_bytes;
     for (int64_t at = 0; at < side.row_bytes; at += tiling_.buffer_bytes) {
       const int64_t bytes = Min(tiling_.buffer_bytes, side.row_bytes - at);
       const DataCopyExtParams shape(1, (uint32_t)bytes, 0, 0, 0);

@@ -76,7 +76,10 @@ Side MakeSide(HostMemory& memory, const Case& test, int64_t size, const std::str
 void Describe(const Case& test, const Side& side, int64_t size, vllm_cann::ops::Tensor& rows,
               vllm_cann::ops::Tensor& cache) {
   const int64_t bytes = ElementBytes(test.type);
-  rows = {side.rows_address, test.type, 3, {test.tokens, test.heads, size},
+  rows = {side.rows_address,
+          test.type,
+          3,
+          {test.tokens, test.heads, size},
           {side.token_stride / bytes, size, 1}};
   cache = {side.cache_address,
            test.type,
@@ -171,8 +174,8 @@ TEST(ReshapeAndCache, EveryPairOfTheMatrix) {
   const std::vector<int64_t> blocks = {4, 9, 64};
   const std::vector<int64_t> block_sizes = {16, 32, 128};
   const std::vector<int64_t> heads = {1, 2, 4, 8};
-  const std::vector<std::pair<int64_t, int64_t>> sizes = {
-      {64, 64}, {128, 128}, {192, 128}, {512, 64}, {576, 0}, {80, 7}};
+  const std::vector<std::pair<int64_t, int64_t>> sizes = {{64, 64},  {128, 128}, {192, 128},
+                                                          {512, 64}, {576, 0},   {80, 7}};
   const std::vector<DataType> types = {DataType::kFloat16, DataType::kBfloat16, DataType::kInt8,
                                        DataType::kFloat};
   const std::vector<DataType> slot_types = {DataType::kInt32, DataType::kInt64};
@@ -282,10 +285,9 @@ TEST(ReshapeAndCache, RefusedOn310P) {
   side.block_stride = 16 * 512;
   Describe(test, side, 128, args.key, args.key_cache);
   args.slot_mapping = {4096, DataType::kInt64, 1, {7}, {1}};
-  EXPECT_THAT(
-      [&] { PlanReshapeAndCache(args, {"Ascend310P3", 2002, 8, 262144}); },
-      ::testing::ThrowsMessage<std::invalid_argument>(
-          ::testing::HasSubstr("Ascend310P3 has no DataCopyPad")));
+  EXPECT_THAT([&] { PlanReshapeAndCache(args, {"Ascend310P3", 2002, 8, 262144}); },
+              ::testing::ThrowsMessage<std::invalid_argument>(
+                  ::testing::HasSubstr("Ascend310P3 has no DataCopyPad")));
 }
 
 TEST(Twin, NamesTheKernelsLine) {

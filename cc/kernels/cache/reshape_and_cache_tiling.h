@@ -1,6 +1,7 @@
 // cc/kernels/cache/reshape_and_cache_tiling.h: what the host tells the kernel reshape_and_cache.
 //
-// Passed by value. All fields have eight bytes, so that every compiler lays the struct out the same.
+// Passed by value. All fields have eight bytes, so that every compiler lays the struct out the
+// same.
 #pragma once
 
 #include <stdint.h>

@@ -1,4 +1,4 @@
-// cc/kernels/rotary/rotary_embedding.cpp: rotates query and key in place by the positions of tokens.
+// cc/kernels/rotary/rotary_embedding.cpp: rotates query and key in place by their positions.
 //
 // Row p of cos_sin_cache is [cos(rotary_dim / 2) | sin(rotary_dim / 2)]. Of each head, the first
 // rotary_dim elements are read and written, the others are not touched.
@@ -7,23 +7,24 @@
 // Arithmetic is in float; one rounding, to nearest even, makes the result. 0 <= position <
 // max_position is the caller's promise.
 //
-// A tile is some tokens with all their heads, or some heads of one token. Its rows lie in the UB at a
-// pitch of whole blocks; what lies between the end of a row and the pitch is loaded as zero, so that
-// instructions may run over it. Cos and sin of a token serve all its heads by a repeat stride of 0.
+// A tile is some tokens with all their heads, or some heads of one token. Its rows lie in the UB at
+// a pitch of whole blocks; what lies between the end of a row and the pitch is loaded as zero, so
+// that instructions may run over it. Cos and sin of a token serve all its heads by a repeat stride
+// of 0.
 //
-// 310P has no DataCopyPad: there, halves of rows are whole blocks, copied by DataCopy, and positions
-// are read from GM by the scalar unit. Its Cast from float to half knows to nearest even as CAST_NONE.
-#include "kernel_operator.h"
-
+// 310P has no DataCopyPad: there, halves of rows are whole blocks, copied by DataCopy, and
+// positions are read from GM by the scalar unit. Its Cast from float to half knows to nearest even
+// as CAST_NONE.
 #include "cc/kernels/rotary/rotary_embedding_tiling.h"
+#include "kernel_operator.h"
 
 namespace {
 
 using namespace AscendC;
 
-constexpr int64_t kLanes = 64;       // floats of a repeat
+constexpr int64_t kLanes = 64;  // floats of a repeat
 constexpr int64_t kMaxRepeat = 255;
-constexpr int64_t kMaxRows = 4095;   // blockCount of one copy
+constexpr int64_t kMaxRows = 4095;  // blockCount of one copy
 
 __aicore__ inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -122,18 +123,18 @@ class RotaryEmbedding {
                  ? positions_gm_.ReinterpretCast<int64_t>().GetValue(first_ + i)
                  : (int64_t)positions_gm_.GetValue(first_ + i);
     }
-    return tiling_.position_bytes == 8 ? position_buffer_.Get<int64_t>().GetValue((uint32_t)i)
-                                       : (int64_t)position_buffer_.Get<int32_t>().GetValue(
-                                             (uint32_t)i);
+    return tiling_.position_bytes == 8
+               ? position_buffer_.Get<int64_t>().GetValue((uint32_t)i)
+               : (int64_t)position_buffer_.Get<int32_t>().GetValue((uint32_t)i);
   }
 
   __aicore__ inline DataCopyPadExtParams<Storage> ZeroPadding(int64_t length, int64_t pitch) {
     return DataCopyPadExtParams<Storage>(true, 0, (uint8_t)(pitch - length), 0);
   }
 
-  // Cos and sin of tokens [i, i + tokens) of the batch as floats in cos_sin_: per token, cos at pitch
-  // half_pitch and then sin. In GPT-J style also spread over the pairs, with the signs of sin, in
-  // spread_.
+  // Cos and sin of tokens [i, i + tokens) of the batch as floats in cos_sin_: per token, cos at
+  // pitch half_pitch and then sin. In GPT-J style also spread over the pairs, with the signs of
+  // sin, in spread_.
   __aicore__ inline LocalTensor<T> LoadCosSin(int64_t i, int64_t tokens) {
     const int64_t pitch = tiling_.half_pitch;
     LocalTensor<T> loaded = cos_sin_in_.template AllocTensor<T>();
@@ -183,8 +184,8 @@ class RotaryEmbedding {
     PipeBarrier<PIPE_V>();
   }
 
-  // For element j of a row: the byte offset of its pair's cos (4 (j / 2)), the sign of its sin (- +),
-  // and, for all rows of a tile, the byte offset of its partner (4 (j ^ 1)).
+  // For element j of a row: the byte offset of its pair's cos (4 (j / 2)), the sign of its sin (-
+  // +), and, for all rows of a tile, the byte offset of its partner (4 (j ^ 1)).
   __aicore__ inline void MakeTables() {
     const int32_t tile = (int32_t)tile_;
     const int32_t row = (int32_t)tiling_.row_pitch;
@@ -221,8 +222,7 @@ class RotaryEmbedding {
                        (tiling_.tokens - 1) * side.token_stride + side.heads * tiling_.head_size);
     for (int64_t head = 0; head < side.heads; head += tiling_.rows_per_tile) {
       const int64_t heads = Min(tiling_.rows_per_tile, side.heads - head);
-      const GlobalTensor<Storage> rows =
-          gm[first * side.token_stride + head * tiling_.head_size];
+      const GlobalTensor<Storage> rows = gm[first * side.token_stride + head * tiling_.head_size];
       LocalTensor<T> in = in_.template AllocTensor<T>();
       Move<true>(in.template ReinterpretCast<Storage>(), rows, side, tokens, heads);
       in_.EnQue(in);

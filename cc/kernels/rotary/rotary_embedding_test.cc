@@ -1,8 +1,9 @@
-// cc/kernels/rotary/rotary_embedding_test.cc: the kernels against double precision, with an error bound.
+// cc/kernels/rotary/rotary_embedding_test.cc: the kernels against double precision, with a bound.
 //
 // Runs the twin as it is shipped, with the tiling of the host operator, in strict mode. For inputs
-// that are rounded already, an output may be wrong by half its last place and by 2^-21 of the sum of
-// the products' magnitudes. Everything outside the rotary part has to stay as it is, bit for bit.
+// that are rounded already, an output may be wrong by half its last place and by 2^-21 of the sum
+// of the products' magnitudes. Everything outside the rotary part has to stay as it is, bit for
+// bit.
 #include <algorithm>
 #include <cmath>
 #include <random>
@@ -40,15 +41,14 @@ struct Values {
   DataType type = DataType::kFloat;
   std::vector<uint8_t> bytes;
 
-  Values(DataType t, size_t count)
-      : type(t), bytes(count * static_cast<size_t>(ElementBytes(t))) {}
+  Values(DataType t, size_t count) : type(t), bytes(count * static_cast<size_t>(ElementBytes(t))) {}
   void Set(size_t i, float value) {
     if (type == DataType::kFloat) {
       std::memcpy(&bytes[i * 4], &value, 4);
       return;
     }
-    const uint16_t bits = type == DataType::kFloat16 ? numeric::FloatToHalf(value)
-                                                     : numeric::FloatToBfloat16(value);
+    const uint16_t bits =
+        type == DataType::kFloat16 ? numeric::FloatToHalf(value) : numeric::FloatToBfloat16(value);
     std::memcpy(&bytes[i * 2], &bits, 2);
   }
   double operator[](size_t i) const {
@@ -134,8 +134,7 @@ void CheckSide(const Case& test, const Side& side, const std::vector<int64_t>& p
         const double x2 = side.before[second];
         const auto check = [&](size_t at, double want, double magnitude) {
           const double error = std::fabs(out[at] - want);
-          const double bound =
-              0.5 * LastPlace(test.type, out[at]) + std::ldexp(magnitude, -21);
+          const double bound = 0.5 * LastPlace(test.type, out[at]) + std::ldexp(magnitude, -21);
           worst = std::max(worst, error / bound);
         };
         check(first, x1 * c - x2 * s, std::fabs(x1 * c) + std::fabs(x2 * s));
@@ -161,8 +160,8 @@ Result Check(const Case& test) {
       const double angle =
           static_cast<double>(p) *
           std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(rotary));
-      cache.Set(p * rotary + i, test.frequencies ? static_cast<float>(std::cos(angle))
-                                                 : normal(random));
+      cache.Set(p * rotary + i,
+                test.frequencies ? static_cast<float>(std::cos(angle)) : normal(random));
       cache.Set(p * rotary + rotary / 2 + i,
                 test.frequencies ? static_cast<float>(std::sin(angle)) : normal(random));
     }
@@ -186,7 +185,10 @@ Result Check(const Case& test) {
   args.cos_sin_cache = {
       cache_address, test.type, 2, {test.max_position, test.rotary_dim}, {test.rotary_dim, 1}};
   const auto describe = [&](const Side& side) -> vllm_cann::ops::Tensor {
-    return {side.address, test.type, 3, {test.tokens, side.heads, test.head_size},
+    return {side.address,
+            test.type,
+            3,
+            {test.tokens, side.heads, test.head_size},
             {side.stride, test.head_size, 1}};
   };
   args.query = describe(query);

@@ -1,6 +1,7 @@
 // cc/kernels/rotary/rotary_embedding_tiling.h: what the host tells the rotary embedding kernels.
 //
-// Passed by value. All fields have eight bytes, so that every compiler lays the struct out the same.
+// Passed by value. All fields have eight bytes, so that every compiler lays the struct out the
+// same.
 #pragma once
 
 #include <stdint.h>

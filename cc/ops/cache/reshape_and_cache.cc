@@ -23,8 +23,8 @@ void ReshapeAndCache(const ReshapeAndCacheArgs& args, void* stream) {
   const CurrentDevice device = GetCurrentDevice();
   const ReshapeAndCachePlan plan = PlanReshapeAndCache(args, *device.info);
   if (plan.cores == 0) return;
-  const Arguments arguments = {args.key.address,         args.value.address,
-                               args.key_cache.address,   args.value_cache.address,
+  const Arguments arguments = {args.key.address,          args.value.address,
+                               args.key_cache.address,    args.value_cache.address,
                                args.slot_mapping.address, plan.tiling};
   LaunchKernel(device, "cache", "reshape_and_cache", plan.cores, stream, &arguments,
                sizeof(arguments));

@@ -23,7 +23,8 @@ void Require(bool holds, const char* tensor, const std::string& what) {
 ReshapeAndCacheSide PlanSide(const Tensor& rows, const Tensor& cache, const char* name,
                              const char* cache_name, int64_t tokens) {
   Require(cache.address != 0 || cache.shape[0] == 0, cache_name, "has no memory");
-  Require(rows.dims == 3, name, "has " + Text(rows.dims) + " dimensions, not [tokens, heads, size]");
+  Require(rows.dims == 3, name,
+          "has " + Text(rows.dims) + " dimensions, not [tokens, heads, size]");
   Require(cache.dims == 4, cache_name,
           "has " + Text(cache.dims) + " dimensions, not [blocks, block_size, heads, size]");
   Require(rows.type == cache.type, cache_name,

@@ -1,4 +1,4 @@
-// cc/ops/cache/reshape_and_cache_plan.h: argument checks and tiling of reshape_and_cache, without a device.
+// cc/ops/cache/reshape_and_cache_plan.h: argument checks and tiling of reshape_and_cache.
 #pragma once
 
 #include "cc/kernels/cache/reshape_and_cache_tiling.h"

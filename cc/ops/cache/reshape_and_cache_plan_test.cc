@@ -1,4 +1,4 @@
-// cc/ops/cache/reshape_and_cache_plan_test.cc: every refusal is a sentence with object, value, limit.
+// cc/ops/cache/reshape_and_cache_plan_test.cc: every refusal is a sentence that names the value.
 #include "cc/ops/cache/reshape_and_cache_plan.h"
 
 #include <functional>

@@ -10,8 +10,8 @@ constexpr int64_t kBlockBytes = 32;
 constexpr int64_t kArch310P = 2002;
 constexpr int64_t kPositionBatch = 512;
 constexpr int64_t kMaxTokensPerTile = 16;
-constexpr int64_t kMaxRows = 4095;    // of one copy
-constexpr int64_t kMaxPitch = 2040;   // floats: a repeat stride of 255 blocks
+constexpr int64_t kMaxRows = 4095;   // of one copy
+constexpr int64_t kMaxPitch = 2040;  // floats: a repeat stride of 255 blocks
 
 std::string Text(int64_t value) { return std::to_string(value); }
 
@@ -22,7 +22,8 @@ void Require(bool holds, const char* tensor, const std::string& what) {
 }
 
 RotarySide PlanSide(const Tensor& rows, const char* name, const Tensor& cache, int64_t tokens) {
-  Require(rows.dims == 3, name, "has " + Text(rows.dims) + " dimensions, not [tokens, heads, size]");
+  Require(rows.dims == 3, name,
+          "has " + Text(rows.dims) + " dimensions, not [tokens, heads, size]");
   Require(rows.type == cache.type, name,
           std::string("is ") + Name(rows.type) + ", but cos_sin_cache is " + Name(cache.type));
   Require(rows.shape[0] == tokens, name,
@@ -72,7 +73,8 @@ int64_t UbBytes(const RotaryEmbeddingTiling& tiling, int64_t bytes) {
   if (tiling.is_neox != 0) {
     if (wide) total += tile * 4;
   } else {
-    total += tiling.tokens_per_tile * 2 * tiling.row_pitch * 4 + tile * 4 + 2 * tiling.row_pitch * 4;
+    total +=
+        tiling.tokens_per_tile * 2 * tiling.row_pitch * 4 + tile * 4 + 2 * tiling.row_pitch * 4;
   }
   return total;
 }

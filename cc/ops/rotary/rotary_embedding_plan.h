@@ -1,4 +1,4 @@
-// cc/ops/rotary/rotary_embedding_plan.h: argument checks and tiling of rotary_embedding, without a device.
+// cc/ops/rotary/rotary_embedding_plan.h: argument checks and tiling of rotary_embedding.
 #pragma once
 
 #include "cc/kernels/rotary/rotary_embedding_tiling.h"

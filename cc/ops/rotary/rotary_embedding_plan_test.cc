@@ -1,4 +1,4 @@
-// cc/ops/rotary/rotary_embedding_plan_test.cc: every refusal is a sentence with object, value, limit.
+// cc/ops/rotary/rotary_embedding_plan_test.cc: every refusal is a sentence that names the value.
 #include "cc/ops/rotary/rotary_embedding_plan.h"
 
 #include <functional>

@@ -93,8 +93,7 @@ void Core::DataCopy(SoftnpuInstruction& instruction) {
   if (strict() && bytes % kBlockBytes != 0) {
     FailAt(Format("%lld elements are %llu bytes, which is not a multiple of %llu: DataCopy would "
                   "copy the first %llu only; DataCopyPad copies any length",
-                  static_cast<long long>(instruction.count),
-                  static_cast<unsigned long long>(bytes),
+                  static_cast<long long>(instruction.count), static_cast<unsigned long long>(bytes),
                   static_cast<unsigned long long>(kBlockBytes),
                   static_cast<unsigned long long>(bytes / kBlockBytes * kBlockBytes)),
            instruction.operand[0], instruction.operand[0].address,

@@ -7,30 +7,60 @@ namespace softnpu::ascendc {
 namespace {
 
 const char* const kOpcodes[SOFTNPU_OP_COUNT] = {
-    "no instruction", "GetBlockIdx",    "GetBlockNum",     "TPipe",
-    "~TPipe",         "InitBuffer",     "InitBuffer",      "AllocTensor",
-    "EnQue",          "DeQue",          "FreeTensor",      "GetTensorCountInQue",
-    "HasIdleBuffer",  "AllocEventID",   "ReleaseEventID",  "FetchEventID",
-    "SetFlag",        "WaitFlag",       "PipeBarrier",     "GetValue",
-    "SetValue",       "DataCopy",       "DataCopy",        "DataCopyPad",
-    "Add",            "Sub",            "Mul",             "Div",
-    "Max",            "Min",            "Adds",            "Muls",
-    "Maxs",           "Mins",           "ShiftLeft",       "ShiftRight",
-    "Duplicate",      "CreateVecIndex", "Cast",            "Gather",
+    "no instruction",
+    "GetBlockIdx",
+    "GetBlockNum",
+    "TPipe",
+    "~TPipe",
+    "InitBuffer",
+    "InitBuffer",
+    "AllocTensor",
+    "EnQue",
+    "DeQue",
+    "FreeTensor",
+    "GetTensorCountInQue",
+    "HasIdleBuffer",
+    "AllocEventID",
+    "ReleaseEventID",
+    "FetchEventID",
+    "SetFlag",
+    "WaitFlag",
+    "PipeBarrier",
+    "GetValue",
+    "SetValue",
+    "DataCopy",
+    "DataCopy",
+    "DataCopyPad",
+    "Add",
+    "Sub",
+    "Mul",
+    "Div",
+    "Max",
+    "Min",
+    "Adds",
+    "Muls",
+    "Maxs",
+    "Mins",
+    "ShiftLeft",
+    "ShiftRight",
+    "Duplicate",
+    "CreateVecIndex",
+    "Cast",
+    "Gather",
 };
 
 const char* const kPipes[] = {"S", "V", "M", "MTE1", "MTE2", "MTE3", "ALL", "FIX"};
 
 const char* const kEventNames[kEvents] = {
-    "MTE2_MTE1", "MTE1_MTE2", "MTE1_M",    "M_MTE1",   "MTE2_V",    "V_MTE2",   "MTE3_V",
-    "V_MTE3",    "M_V",       "V_M",       "V_V",      "MTE3_MTE1", "MTE1_MTE3", "MTE1_V",
-    "MTE2_M",    "M_MTE2",    "V_MTE1",    "M_FIX",    "FIX_M",     "MTE3_MTE2", "MTE2_MTE3",
-    "S_V",       "V_S",       "S_MTE2",    "MTE2_S",   "S_MTE3",    "MTE3_S",   "MTE2_FIX",
-    "FIX_MTE2",  "FIX_S",     "M_S",       "FIX_MTE3", "MTE1_FIX",  "FIX_MTE1", "FIX_FIX",
+    "MTE2_MTE1", "MTE1_MTE2", "MTE1_M", "M_MTE1",   "MTE2_V",    "V_MTE2",    "MTE3_V",
+    "V_MTE3",    "M_V",       "V_M",    "V_V",      "MTE3_MTE1", "MTE1_MTE3", "MTE1_V",
+    "MTE2_M",    "M_MTE2",    "V_MTE1", "M_FIX",    "FIX_M",     "MTE3_MTE2", "MTE2_MTE3",
+    "S_V",       "V_S",       "S_MTE2", "MTE2_S",   "S_MTE3",    "MTE3_S",    "MTE2_FIX",
+    "FIX_MTE2",  "FIX_S",     "M_S",    "FIX_MTE3", "MTE1_FIX",  "FIX_MTE1",  "FIX_FIX",
 };
 
-const char* const kPositions[] = {"GM",  "A1",     "A2",      "B1",  "B2",  "C1",
-                                  "C2",  "CO1",    "CO2",     "VECIN", "VECOUT", "VECCALC",
+const char* const kPositions[] = {"GM",  "A1",   "A2",        "B1",          "B2",     "C1",
+                                  "C2",  "CO1",  "CO2",       "VECIN",       "VECOUT", "VECCALC",
                                   "SPM", "TSCM", "C2PIPE2GM", "C2PIPE2LOCAL"};
 
 }  // namespace
@@ -137,8 +167,7 @@ void Core::Dispatch(SoftnpuInstruction& instruction) {
   if (!launch_->chip->bfloat16) {
     for (uint32_t i = 0; i < instruction.operand_count; ++i) {
       if (instruction.operand[i].type == SOFTNPU_BFLOAT16) {
-        Fail(Format("%s has no bfloat16_t (NPU architecture %lld)",
-                    launch_->chip->soc_name.c_str(),
+        Fail(Format("%s has no bfloat16_t (NPU architecture %lld)", launch_->chip->soc_name.c_str(),
                     static_cast<long long>(launch_->chip->npu_arch)));
       }
     }
@@ -436,9 +465,8 @@ void Core::FailIn(const std::string& fault, const std::string& buffer, int64_t b
     if (where.file.rfind("./", 0) == 0) where.file.erase(0, 2);
     where.line = static_cast<int>(current_->line);
   }
-  throw KernelError(
-      launch_->chip->npu_arch == 2002 ? kAicoreException : kVectorCoreException, fault,
-      std::move(where));
+  throw KernelError(launch_->chip->npu_arch == 2002 ? kAicoreException : kVectorCoreException,
+                    fault, std::move(where));
 }
 
 }  // namespace softnpu::ascendc

@@ -80,7 +80,7 @@ class Core {
     uint8_t position = 0;
     State state = State::kFree;
     uint16_t generation = 0;
-    int event = -1;  // id that the piece holds of its queue's forward or backward event
+    int event = -1;              // id that the piece holds of its queue's forward or backward event
     const char* file = nullptr;  // the last operation of its queue
     uint32_t line = 0;
   };
@@ -88,9 +88,9 @@ class Core {
     uint8_t source = 0;
     uint8_t destination = 0;
     int64_t depth = 0;
-    int producer = 0;       // pipes
+    int producer = 0;  // pipes
     int consumer = 0;
-    int forward = -1;       // events; -1: both sides are the vector unit
+    int forward = -1;  // events; -1: both sides are the vector unit
     int backward = -1;
     std::vector<int> pieces;
     std::deque<int> waiting;

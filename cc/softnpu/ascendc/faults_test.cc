@@ -1,4 +1,4 @@
-// cc/softnpu/ascendc/faults_test.cc: each kind of fault, with its line, and a mended twin that passes.
+// cc/softnpu/ascendc/faults_test.cc: each kind of fault, its line, and a mended twin that passes.
 //
 // A kernel is a template over whether it commits its fault. The faulty line carries the comment
 // FAULT with the name of the kernel: the test reads this file and compares.
@@ -505,8 +505,8 @@ void TwoPipes(GM_ADDR, GM_ADDR) {
   TPipe second;  // FAULT TwoPipes
 }
 
-// Rows of five elements out of x and into y, through rows of whole blocks; more often than there are
-// event ids.
+// Rows of five elements out of x and into y, through rows of whole blocks; more often than there
+// are event ids.
 void CopyRows(GM_ADDR x, GM_ADDR y) {
   Tensors gm(x, y);
   TPipe pipe;
@@ -546,13 +546,12 @@ struct Case {
 
 void PrintTo(const Case& test, std::ostream* out) { *out << test.name; }
 
-#define CASE(name, pipe, instruction, ...)                                            \
-  Case {                                                                              \
-    #name, softnpu::twin::MakeEntry<&name<true>>(#name, __FILE__, __LINE__),          \
-        softnpu::twin::MakeEntry<&name<false>>(#name, __FILE__, __LINE__), pipe,      \
-        instruction, {                                                                \
-      __VA_ARGS__                                                                     \
-    }                                                                                 \
+#define CASE(name, pipe, instruction, ...)                                                      \
+  Case {                                                                                        \
+    #name, softnpu::twin::MakeEntry<&name<true>>(#name, __FILE__, __LINE__),                    \
+        softnpu::twin::MakeEntry<&name<false>>(#name, __FILE__, __LINE__), pipe, instruction, { \
+      __VA_ARGS__                                                                               \
+    }                                                                                           \
   }
 
 const std::vector<Case>& Cases() {
@@ -666,8 +665,6 @@ TEST_P(Faults, MendedKernelPasses) { EXPECT_NO_THROW(Device().Run(GetParam().men
 INSTANTIATE_TEST_SUITE_P(All, Faults, ::testing::ValuesIn(Cases()),
                          [](const auto& info) { return std::string(info.param.name); });
 
-
-
 TEST(Simulator, SoundKernelComputes) {
   Device device;
   device.RunForOutput(softnpu::twin::MakeEntry<&Sound<false>>("Sound", __FILE__, __LINE__));
@@ -715,8 +712,7 @@ TEST(Simulator, OutputLeftUnwrittenIsAFault) {
   device.RunForOutput(
       softnpu::twin::MakeEntry<&OutputWithAHole<false>>("Whole", __FILE__, __LINE__));
   try {
-    device.RunForOutput(
-        softnpu::twin::MakeEntry<&OutputWithAHole<true>>("Hole", "hole.cpp", 17));
+    device.RunForOutput(softnpu::twin::MakeEntry<&OutputWithAHole<true>>("Hole", "hole.cpp", 17));
     FAIL() << "the hole went unnoticed";
   } catch (const KernelError& error) {
     EXPECT_THAT(error.what(), HasSubstr("not all written"));

@@ -1,7 +1,8 @@
 // cc/softnpu/ascendc/frame.cc: TPipe, queues, events and flags of a simulated core.
 //
-// Instructions run in program order, so a queue's events never have to be waited for. They are taken
-// and given back all the same: a core has eight ids per event, and hand-written flags share them.
+// Instructions run in program order, so a queue's events never have to be waited for. They are
+// taken and given back all the same: a core has eight ids per event, and hand-written flags share
+// them.
 #include "cc/softnpu/ascendc/core.h"
 
 namespace softnpu::ascendc {
@@ -19,8 +20,8 @@ enum HardEvent : int {
   kMte2Mte3 = 20,
 };
 constexpr bool kVectorCoreEvent[kEvents] = {
-    false, false, false, false, true,  true,  true,  true, false, false, true,  false,
-    false, false, false, false, false, false, false, true, true,  true,  true,  true,
+    false, false, false, false, true,  true,  true,  true,  false, false, true,  false,
+    false, false, false, false, false, false, false, true,  true,  true,  true,  true,
     true,  true,  true,  false, false, false, false, false, false, false, false,
 };
 
@@ -54,9 +55,10 @@ int Core::AddPiece(uint64_t bytes, uint8_t position) {
   if (bytes == 0) Fail("a buffer of 0 bytes");
   const uint64_t padded = (bytes + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
   if (padded > ub_.size() - used_ub_) {
-    Fail(Format("%llu bytes for a buffer, but of the UB's %zu bytes %llu are taken and %llu are "
-                "left",
-                Ull(padded), ub_.size(), Ull(used_ub_), Ull(ub_.size() - used_ub_)));
+    Fail(
+        Format("%llu bytes for a buffer, but of the UB's %zu bytes %llu are taken and %llu are "
+               "left",
+               Ull(padded), ub_.size(), Ull(used_ub_), Ull(ub_.size() - used_ub_)));
   }
   Piece piece;
   piece.begin = used_ub_;
@@ -118,9 +120,10 @@ void Core::InitQueue(SoftnpuInstruction& instruction) {
     queue.producer = SOFTNPU_PIPE_V;
     queue.consumer = SOFTNPU_PIPE_V;
   } else {
-    Fail(Format("a queue from %s to %s: SoftNPU has queues of VECIN, VECOUT, VECCALC and "
-                "TQueBind<VECIN, VECOUT> only",
-                PositionName(queue.source), PositionName(queue.destination)));
+    Fail(
+        Format("a queue from %s to %s: SoftNPU has queues of VECIN, VECOUT, VECCALC and "
+               "TQueBind<VECIN, VECOUT> only",
+               PositionName(queue.source), PositionName(queue.destination)));
   }
   if (number == 0) Fail("a queue of 0 buffers");
   if (number > kMaxTensorsOut) {
@@ -303,8 +306,8 @@ void Core::Event(SoftnpuInstruction& instruction) {
     instruction.result = static_cast<uint64_t>(id);
     return;
   }
-  Fail(Format("no event id of %s is left: a core has %d, and queues use them too",
-              EventName(event), kEventIds));
+  Fail(Format("no event id of %s is left: a core has %d, and queues use them too", EventName(event),
+              kEventIds));
 }
 
 Core::Flag& Core::FlagOf(const SoftnpuInstruction& instruction) {
@@ -324,12 +327,12 @@ void Core::SetFlag(const SoftnpuInstruction& instruction) {
   Flag& flag = FlagOf(instruction);
   if (instruction.params[0] == kVV) return;  // a barrier of the vector unit
   if (strict() && flag.set) {
-    Fail(Format("the flag (%s, id %lld) is set already, %s", EventName(instruction.params[0]),
-                (long long)instruction.params[1],
-                flag.of_queue
-                    ? "by a queue: take ids from AllocEventID or FetchEventID"
-                    : Format("at %s:%u", flag.file == nullptr ? "?" : flag.file, flag.line)
-                          .c_str()));
+    Fail(Format(
+        "the flag (%s, id %lld) is set already, %s", EventName(instruction.params[0]),
+        (long long)instruction.params[1],
+        flag.of_queue
+            ? "by a queue: take ids from AllocEventID or FetchEventID"
+            : Format("at %s:%u", flag.file == nullptr ? "?" : flag.file, flag.line).c_str()));
   }
   flag = {true, false, instruction.file, instruction.line};
 }
@@ -368,9 +371,10 @@ void Core::CheckSide(const Access& access) const {
     fail(Format("%s a tensor after its FreeTensor at %s:%u", verb, piece.file, piece.line));
   }
   if (piece.generation != tensor.buffer >> 16) {
-    fail(Format("%s a tensor that was freed; its buffer now belongs to the AllocTensor at %s:%u or "
-                "later",
-                verb, piece.file, piece.line));
+    fail(
+        Format("%s a tensor that was freed; its buffer now belongs to the AllocTensor at %s:%u or "
+               "later",
+               verb, piece.file, piece.line));
   }
   if (piece.state == State::kQueued) {
     fail(Format("%s a tensor between its EnQue at %s:%u and its DeQue", verb, piece.file,
@@ -401,9 +405,10 @@ void Core::Finish() {
     last.file = piece.file;
     last.line = piece.line;
     current_ = &last;
-    Fail(Format("%zu tensors of %s had no DeQue when the kernel ended: a flag stays set and "
-                "disturbs the next kernel",
-                queue.waiting.size(), QueueName(queue).c_str()));
+    Fail(
+        Format("%zu tensors of %s had no DeQue when the kernel ended: a flag stays set and "
+               "disturbs the next kernel",
+               queue.waiting.size(), QueueName(queue).c_str()));
   }
   for (int event = 0; event < kEvents; ++event) {
     for (int id = 0; id < kEventIds; ++id) {
@@ -413,9 +418,10 @@ void Core::Finish() {
       last.file = flag.file;
       last.line = flag.line;
       current_ = &last;
-      Fail(Format("the flag (%s, id %d) is still set when the kernel ends: it disturbs the next "
-                  "kernel",
-                  EventName(event), id));
+      Fail(
+          Format("the flag (%s, id %d) is still set when the kernel ends: it disturbs the next "
+                 "kernel",
+                 EventName(event), id));
     }
   }
 }

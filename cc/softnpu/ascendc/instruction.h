@@ -1,8 +1,8 @@
 // cc/softnpu/ascendc/instruction.h: the instruction record that AscendC calls become.
 //
-// The AscendC headers fill a record and hand it to `SoftnpuCoreApi::execute`; they check nothing and
-// know nothing of what an instruction does. A fault does not return: the core leaves the kernel with
-// longjmp, so no C++ exception crosses from SoftNPU into a twin.
+// The AscendC headers fill a record and hand it to `SoftnpuCoreApi::execute`; they check nothing
+// and know nothing of what an instruction does. A fault does not return: the core leaves the kernel
+// with longjmp, so no C++ exception crosses from SoftNPU into a twin.
 //
 // Growing: new operations and new fields are added at the end and SOFTNPU_TWIN_ABI is raised when
 // the layout or the meaning of what exists changes.
@@ -26,14 +26,14 @@ typedef enum SoftnpuOpcode {
   // TPipe, TQue, TBuf.
   SOFTNPU_OP_PIPE_CREATE,
   SOFTNPU_OP_PIPE_DESTROY,
-  SOFTNPU_OP_INIT_QUEUE,   // params: source position, destination position, depth, number, bytes
-  SOFTNPU_OP_INIT_BUFFER,  // params: position, bytes; operand[0] becomes the whole buffer
-  SOFTNPU_OP_ALLOC,        // params: queue; operand[0] becomes the tensor
-  SOFTNPU_OP_ENQUEUE,      // params: queue; operand[0]
-  SOFTNPU_OP_DEQUEUE,      // params: queue; operand[0] becomes the tensor
-  SOFTNPU_OP_FREE,         // params: queue; operand[0]
-  SOFTNPU_OP_QUEUE_SIZE,   // params: queue; result: tensors that wait for DeQue
-  SOFTNPU_OP_QUEUE_IDLE,   // params: queue; result: buffers that AllocTensor could give
+  SOFTNPU_OP_INIT_QUEUE,     // params: source position, destination position, depth, number, bytes
+  SOFTNPU_OP_INIT_BUFFER,    // params: position, bytes; operand[0] becomes the whole buffer
+  SOFTNPU_OP_ALLOC,          // params: queue; operand[0] becomes the tensor
+  SOFTNPU_OP_ENQUEUE,        // params: queue; operand[0]
+  SOFTNPU_OP_DEQUEUE,        // params: queue; operand[0] becomes the tensor
+  SOFTNPU_OP_FREE,           // params: queue; operand[0]
+  SOFTNPU_OP_QUEUE_SIZE,     // params: queue; result: tensors that wait for DeQue
+  SOFTNPU_OP_QUEUE_IDLE,     // params: queue; result: buffers that AllocTensor could give
   SOFTNPU_OP_EVENT_ALLOC,    // params: event
   SOFTNPU_OP_EVENT_RELEASE,  // params: event, id
   SOFTNPU_OP_EVENT_FETCH,    // params: event

@@ -9,8 +9,8 @@
 
 namespace softnpu::ascendc::testing {
 
-// Cases as one index per factor, `levels[f]` being the number of values of factor f. Greedy: of some
-// random completions of a pair that is still missing, the one that covers most. Deterministic.
+// Cases as one index per factor, `levels[f]` being the number of values of factor f. Greedy: of
+// some random completions of a pair that is still missing, the one that covers most. Deterministic.
 template <size_t factors>
 std::vector<std::array<size_t, factors>> Pairwise(const std::array<size_t, factors>& levels) {
   using Case = std::array<size_t, factors>;

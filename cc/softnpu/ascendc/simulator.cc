@@ -55,9 +55,9 @@ void LaunchBlocks(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKerne
                   const void* args, size_t arg_bytes, uint32_t blocks, bool strict,
                   const std::vector<Output>& outputs) {
   if (blocks == 0 || blocks > 65535) {
-    throw Error(kRtParamInvalid,
-                Format("kernel %s: %u blocks asked for, the limits are 1 and 65535", entry.name,
-                       blocks));
+    throw Error(
+        kRtParamInvalid,
+        Format("kernel %s: %u blocks asked for, the limits are 1 and 65535", entry.name, blocks));
   }
   if (arg_bytes != entry.param_count * sizeof(uint64_t)) {
     throw Error(kRtParamInvalid, Format("kernel %s takes %u argument slots of 8 bytes, the launch "
@@ -97,8 +97,7 @@ void LaunchBlocks(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKerne
     where.kernel = entry.name;
     where.buffer = "output " + outputs[i].name;
     where.begin = static_cast<int64_t>(begin);
-    where.end =
-        static_cast<int64_t>(launch.written[i].FirstPresent(begin, outputs[i].bytes));
+    where.end = static_cast<int64_t>(launch.written[i].FirstPresent(begin, outputs[i].bytes));
     where.file = entry.file;
     where.line = static_cast<int>(entry.line);
     throw KernelError(chip.npu_arch == 2002 ? kAicoreException : kVectorCoreException,

@@ -5,9 +5,9 @@
 // results of a kernel without faults do not depend on `strict`.
 //
 // Always checked: limits of buffers and allocations, parameters of instructions, queues, and what
-// the chip does not have. Strict adds what a chip gets wrong in silence: bytes read before they were
-// written, alignment, flags without a partner, tensors used by the wrong side of a queue, operands
-// that overlap, outputs left unwritten.
+// the chip does not have. Strict adds what a chip gets wrong in silence: bytes read before they
+// were written, alignment, flags without a partner, tensors used by the wrong side of a queue,
+// operands that overlap, outputs left unwritten.
 //
 // A kernel may not hold objects whose destructors matter when it faults: the simulator leaves it
 // with longjmp, since no C++ exception may cross into a twin.

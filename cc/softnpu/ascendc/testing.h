@@ -48,8 +48,7 @@ class HostMemory : public GlobalMemory {
     const Block& block = *blocks_.at(address);
     std::vector<T> values(block.bytes.size() / sizeof(T));
     if (!values.empty()) {
-      std::memcpy(static_cast<void*>(values.data()), block.bytes.data(),
-                  values.size() * sizeof(T));
+      std::memcpy(static_cast<void*>(values.data()), block.bytes.data(), values.size() * sizeof(T));
     }
     return values;
   }

@@ -123,8 +123,8 @@ inline T Apply(T a, T b) {
   }
 }
 
-// Calls `body(d, a, b, n)` for runs of n elements that are contiguous in every operand. The elements
-// of 32 bytes of the widest operand never cross a block of any operand.
+// Calls `body(d, a, b, n)` for runs of n elements that are contiguous in every operand. The
+// elements of 32 bytes of the widest operand never cross a block of any operand.
 template <typename Body>
 void Walk(const SoftnpuInstruction& in, std::byte* ub, uint64_t widest, Body&& body) {
   std::byte* host[3] = {};
@@ -166,8 +166,8 @@ void Walk(const SoftnpuInstruction& in, std::byte* ub, uint64_t widest, Body&& b
         std::byte* at[3] = {};
         for (uint32_t i = 0; i < in.operand_count; ++i) {
           const uint64_t byte = (first + skip) * size[i];
-          at[i] = start[i] + byte / kBlockBytes * in.block_stride[i] * kBlockBytes +
-                  byte % kBlockBytes;
+          at[i] =
+              start[i] + byte / kBlockBytes * in.block_stride[i] * kBlockBytes + byte % kBlockBytes;
         }
         body(at[0], at[1], at[2], n);
         bits &= ~(((uint64_t{1} << n) - 1) << skip);
@@ -659,10 +659,10 @@ void Core::Gather(SoftnpuInstruction& in) {
     uint32_t offset;
     std::memcpy(&offset, offset_bytes + i * 4, 4);
     if (offset % size != 0) {
-      FailAt(Format("offset %u of element %llu is not a multiple of the element's %llu bytes",
-                    offset, static_cast<unsigned long long>(i),
-                    static_cast<unsigned long long>(size)),
-             src, base + offset, base + offset + size);
+      FailAt(
+          Format("offset %u of element %llu is not a multiple of the element's %llu bytes", offset,
+                 static_cast<unsigned long long>(i), static_cast<unsigned long long>(size)),
+          src, base + offset, base + offset + size);
     }
     lowest = std::min(lowest, offset);
     highest = std::max(highest, offset);

@@ -62,8 +62,7 @@ float Bits(uint32_t bits) { return std::bit_cast<float>(bits); }
 
 TEST(Numeric, HalfToFloatIsExact) {
   for (uint32_t bits = 0; bits < 65536; ++bits) {
-    const auto reference =
-        static_cast<float>(std::bit_cast<_Float16>(static_cast<uint16_t>(bits)));
+    const auto reference = static_cast<float>(std::bit_cast<_Float16>(static_cast<uint16_t>(bits)));
     const float value = numeric::HalfToFloat(static_cast<uint16_t>(bits));
     if (std::isnan(reference)) {
       EXPECT_TRUE(std::isnan(value)) << bits;
@@ -82,8 +81,7 @@ TEST(Numeric, FloatToHalfRoundsToNearestEven) {
     return out == std::bit_cast<uint16_t>(static_cast<_Float16>(value));
   };
   for (uint32_t bits = 0; bits < 65536; ++bits) {  // each half, the middle to the next, and beside
-    const uint32_t at =
-        std::bit_cast<uint32_t>(numeric::HalfToFloat(static_cast<uint16_t>(bits)));
+    const uint32_t at = std::bit_cast<uint32_t>(numeric::HalfToFloat(static_cast<uint16_t>(bits)));
     for (const uint32_t offset : {0u, 1u, 0xfffu, 0x1000u, 0x1001u, 0x1fffu}) {
       ASSERT_TRUE(check(Bits(at + offset))) << std::hex << at + offset;
     }
@@ -117,8 +115,8 @@ TEST(Numeric, FloatToBfloat16RoundsToNearestEven) {
 }
 
 TEST(Vector, ArithmeticByCount) {
-  const std::vector<float> in = {1.5f, -2.0f, 0.0f, -0.0f, INFINITY, 1e30f, NAN, 3.0f,
-                                 2.0f, 3.0f,  -0.0f, 0.0f, -INFINITY, 1e30f, 1.0f, 0.0f};
+  const std::vector<float> in = {1.5f, -2.0f, 0.0f,  -0.0f, INFINITY,  1e30f, NAN,  3.0f,
+                                 2.0f, 3.0f,  -0.0f, 0.0f,  -INFINITY, 1e30f, 1.0f, 0.0f};
   const auto check = [&](auto instruction, const std::vector<float>& want) {
     const auto out = Run<float>(in, [&](auto a, auto d) { instruction(d, a, a[8]); });
     for (size_t i = 0; i < want.size(); ++i) {
@@ -149,8 +147,8 @@ TEST(Vector, ArithmeticByCount) {
 }
 
 TEST(Vector, IntegersWrap) {
-  const std::vector<int32_t> in = {INT32_MAX, INT32_MIN, 7, -7, 65537, 0, 0, 0,
-                                   1, -1, -3, 3, 65537, 0, 0, 0};
+  const std::vector<int32_t> in = {INT32_MAX, INT32_MIN, 7,  -7, 65537, 0, 0, 0,
+                                   1,         -1,        -3, 3,  65537, 0, 0, 0};
   const auto take = [&](auto instruction) {
     auto out = Run<int32_t>(in, [&](auto a, auto d) { instruction(d, a, a[8]); });
     out.resize(5);
@@ -165,10 +163,10 @@ TEST(Vector, IntegersWrap) {
             (Vec{INT32_MAX >> 1, INT32_MIN >> 1, 3, -4, 32768}));
   EXPECT_EQ(take([](auto d, auto a, auto) { ShiftLeft(d, a, 1, 8); }),
             (Vec{-2, 0, 14, -14, 131074}));
-  const std::vector<int16_t> small = {32767, -32768, 300, 0, 0, 0, 0, 0,
-                                      0,     0,      0,   0, 0, 0, 0, 0};
+  const std::vector<int16_t> small = {32767, -32768, 300, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
   const auto out = Run<int16_t>(small, [](auto a, auto d) { Mul(d, a, a, 16); });
-  EXPECT_EQ(std::vector<int16_t>(out.begin(), out.begin() + 3), (std::vector<int16_t>{1, 0, 24464}));
+  EXPECT_EQ(std::vector<int16_t>(out.begin(), out.begin() + 3),
+            (std::vector<int16_t>{1, 0, 24464}));
 }
 
 TEST(Vector, HalfArithmeticRoundsOnce) {
@@ -203,8 +201,8 @@ TEST(Vector, MaskFormsAddressByBlocks) {
     BinaryRepeatParams params;
   };
   const std::vector<Form> forms = {
-      {false, 64, 3, {1, 1, 1, 8, 8, 8}},   {false, 13, 3, {1, 1, 1, 8, 8, 0}},
-      {false, 40, 2, {2, 1, 3, 16, 5, 0}},  {true, 0x8000000000000001, 2, {1, 1, 1, 9, 7, 8}},
+      {false, 64, 3, {1, 1, 1, 8, 8, 8}},         {false, 13, 3, {1, 1, 1, 8, 8, 0}},
+      {false, 40, 2, {2, 1, 3, 16, 5, 0}},        {true, 0x8000000000000001, 2, {1, 1, 1, 9, 7, 8}},
       {true, 0xF0F0A5A5, 3, {2, 2, 1, 16, 1, 2}}, {false, 64, 1, {1, 0, 1, 8, 8, 8}},
   };
   for (size_t f = 0; f < forms.size(); ++f) {
@@ -281,9 +279,8 @@ TEST(Cast, ModesOfFloatToHalf) {
   in[1] = -65504.0f;
   in[2] = 0.0f;
   in[3] = -0.0f;
-  for (const RoundMode mode :
-       {RoundMode::CAST_RINT, RoundMode::CAST_FLOOR, RoundMode::CAST_CEIL, RoundMode::CAST_ROUND,
-        RoundMode::CAST_TRUNC, RoundMode::CAST_ODD}) {
+  for (const RoundMode mode : {RoundMode::CAST_RINT, RoundMode::CAST_FLOOR, RoundMode::CAST_CEIL,
+                               RoundMode::CAST_ROUND, RoundMode::CAST_TRUNC, RoundMode::CAST_ODD}) {
     const auto out = Run<half>(in, [&](auto a, auto d) { Cast(d, a, mode, 256); });
     for (size_t i = 0; i < in.size(); ++i) {
       // Neighbours by magnitude; beyond the largest half lies infinity, 65536 for the distances.
@@ -329,22 +326,19 @@ TEST(Cast, ModesOfFloatToHalf) {
 
 TEST(Cast, WidensAndNarrowsIntegers) {
   const std::vector<int64_t> in = {1, -1, int64_t{1} << 40, -(int64_t{1} << 40)};
-  const auto narrow =
-      Run<int32_t>(in, [](auto a, auto d) { Cast(d, a, RoundMode::CAST_NONE, 4); });
+  const auto narrow = Run<int32_t>(in, [](auto a, auto d) { Cast(d, a, RoundMode::CAST_NONE, 4); });
   EXPECT_EQ(std::vector<int32_t>(narrow.begin(), narrow.begin() + 4),
             (std::vector<int32_t>{1, -1, INT32_MAX, INT32_MIN}));
-  const auto wide = Run<int64_t>(std::vector<int32_t>{5, INT32_MIN}, [](auto a, auto d) {
-    Cast(d, a, RoundMode::CAST_NONE, 2);
-  });
+  const auto wide = Run<int64_t>(std::vector<int32_t>{5, INT32_MIN},
+                                 [](auto a, auto d) { Cast(d, a, RoundMode::CAST_NONE, 2); });
   EXPECT_EQ(wide[0], 5);
   EXPECT_EQ(wide[1], INT32_MIN);
   EXPECT_EQ(wide[2], 0);
 }
 
 TEST(Cast, FloatToFloatLosesTheSignOfZero) {
-  const auto out = Run<float>(std::vector<float>{-0.0f, -0.3f, 2.5f}, [](auto a, auto d) {
-    Cast(d, a, RoundMode::CAST_RINT, 8);
-  });
+  const auto out = Run<float>(std::vector<float>{-0.0f, -0.3f, 2.5f},
+                              [](auto a, auto d) { Cast(d, a, RoundMode::CAST_RINT, 8); });
   EXPECT_EQ(std::bit_cast<uint32_t>(out[0]), 0u);
   EXPECT_EQ(std::bit_cast<uint32_t>(out[1]), 0u);
   EXPECT_EQ(out[2], 2.0f);
@@ -372,8 +366,8 @@ TEST(Vector, GatherTakesByteOffsets) {
 }
 
 TEST(Vector, CreateVecIndexCounts) {
-  const auto out = Run<int32_t>(std::vector<int32_t>{0},
-                                [](auto, auto d) { CreateVecIndex(d, -2, 5); });
+  const auto out =
+      Run<int32_t>(std::vector<int32_t>{0}, [](auto, auto d) { CreateVecIndex(d, -2, 5); });
   EXPECT_EQ(std::vector<int32_t>(out.begin(), out.begin() + 6),
             (std::vector<int32_t>{-2, -1, 0, 1, 2, 0}));
 }

@@ -1,8 +1,9 @@
 // cc/softnpu/ascendc/include/kernel_operator.h: the AscendC programming interface on a host.
 //
 // Kernels include this file and nothing else but their tiling structs. On a device CANN's header of
-// the same name stands here. Each call becomes one record for the simulated core, see instruction.h;
-// every call takes a last parameter that no kernel passes: the place of the call in the source.
+// the same name stands here. Each call becomes one record for the simulated core, see
+// instruction.h; every call takes a last parameter that no kernel passes: the place of the call in
+// the source.
 #pragma once
 
 #include "ascendc/data_copy.h"

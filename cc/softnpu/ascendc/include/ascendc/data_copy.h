@@ -7,8 +7,8 @@
 
 namespace AscendC {
 
-// Lengths and gaps (tail of a block to head of the next) in 32-byte blocks; in DataCopyPad the length
-// and the gap on the side of GM are bytes.
+// Lengths and gaps (tail of a block to head of the next) in 32-byte blocks; in DataCopyPad the
+// length and the gap on the side of GM are bytes.
 struct DataCopyParams {
   uint16_t blockCount = 1;
   uint16_t blockLen = 0;
@@ -81,8 +81,7 @@ inline SoftnpuInstruction BeginCopy(SoftnpuOpcode opcode, const SoftnpuTensor& d
 
 inline void Copy(const SoftnpuTensor& destination, const SoftnpuTensor& source, uint32_t count,
                  const Where& where) {
-  SoftnpuInstruction instruction =
-      BeginCopy(SOFTNPU_OP_DATA_COPY, destination, source, where);
+  SoftnpuInstruction instruction = BeginCopy(SOFTNPU_OP_DATA_COPY, destination, source, where);
   instruction.count = count;
   softnpu::core::Execute(instruction);
 }
@@ -101,8 +100,7 @@ inline void CopyBlocks(const SoftnpuTensor& destination, const SoftnpuTensor& so
 inline void CopyPad(const SoftnpuTensor& destination, const SoftnpuTensor& source, uint32_t rows,
                     uint32_t row_bytes, uint32_t source_gap, uint32_t destination_gap, bool pad,
                     uint32_t left, uint32_t right, uint64_t value, const Where& where) {
-  SoftnpuInstruction instruction =
-      BeginCopy(SOFTNPU_OP_DATA_COPY_PAD, destination, source, where);
+  SoftnpuInstruction instruction = BeginCopy(SOFTNPU_OP_DATA_COPY_PAD, destination, source, where);
   instruction.params[0] = rows;
   instruction.params[1] = row_bytes;
   instruction.params[2] = source_gap;

@@ -1,7 +1,7 @@
 // cc/softnpu/ascendc/include/ascendc/pipe.h: TPipe, TQue, TQueBind and TBuf.
 //
-// The objects hold handles; buffers, queues and events live in the core, which is where the rules of
-// the queues are checked.
+// The objects hold handles; buffers, queues and events live in the core, which is where the rules
+// of the queues are checked.
 #pragma once
 
 #include "ascendc/tensor.h"
@@ -168,8 +168,7 @@ class TPipe {
   void Destroy() {
     if (Current() != this) return;
     Current() = nullptr;
-    SoftnpuInstruction instruction =
-        softnpu::core::Begin(SOFTNPU_OP_PIPE_DESTROY, Where::Here());
+    SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_PIPE_DESTROY, Where::Here());
     softnpu::core::Execute(instruction);
   }
 

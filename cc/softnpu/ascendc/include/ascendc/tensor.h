@@ -1,7 +1,7 @@
 // cc/softnpu/ascendc/include/ascendc/tensor.h: tensors in global and in on-chip memory.
 //
-// A tensor is a place, not data: address, the bytes it may touch, and the buffer it came from. Parts
-// (operator[]) keep the limits of the whole, which is what the core checks accesses against.
+// A tensor is a place, not data: address, the bytes it may touch, and the buffer it came from.
+// Parts (operator[]) keep the limits of the whole, which is what the core checks accesses against.
 #pragma once
 
 #include "ascendc/types.h"
@@ -36,15 +36,13 @@ class GlobalTensor {
   }
 
   T GetValue(uint64_t offset, Where where = Where::Here()) const {
-    SoftnpuInstruction instruction =
-        softnpu::core::Begin(SOFTNPU_OP_SCALAR_LOAD, where);
+    SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_SCALAR_LOAD, where);
     instruction.operand_count = 1;
     instruction.operand[0] = (*this)[offset].raw_;
     return softnpu::core::FromBits<T>(softnpu::core::Execute(instruction));
   }
   void SetValue(uint64_t offset, T value, Where where = Where::Here()) const {
-    SoftnpuInstruction instruction =
-        softnpu::core::Begin(SOFTNPU_OP_SCALAR_STORE, where);
+    SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_SCALAR_STORE, where);
     instruction.operand_count = 1;
     instruction.operand[0] = (*this)[offset].raw_;
     instruction.scalar = softnpu::core::Bits(value);
@@ -96,15 +94,13 @@ class LocalTensor {
   }
 
   T GetValue(uint32_t offset, Where where = Where::Here()) const {
-    SoftnpuInstruction instruction =
-        softnpu::core::Begin(SOFTNPU_OP_SCALAR_LOAD, where);
+    SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_SCALAR_LOAD, where);
     instruction.operand_count = 1;
     instruction.operand[0] = (*this)[offset].raw_;
     return softnpu::core::FromBits<T>(softnpu::core::Execute(instruction));
   }
   void SetValue(uint32_t offset, T value, Where where = Where::Here()) const {
-    SoftnpuInstruction instruction =
-        softnpu::core::Begin(SOFTNPU_OP_SCALAR_STORE, where);
+    SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_SCALAR_STORE, where);
     instruction.operand_count = 1;
     instruction.operand[0] = (*this)[offset].raw_;
     instruction.scalar = softnpu::core::Bits(value);

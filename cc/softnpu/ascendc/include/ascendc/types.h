@@ -146,8 +146,8 @@ enum class RoundMode : uint8_t {
   UNKNOWN = 0xFF,
 };
 
-// The place of a call in a kernel's source. As the default argument of an API function, Here() gives
-// the line of the kernel's author.
+// The place of a call in a kernel's source. As the default argument of an API function, Here()
+// gives the line of the kernel's author.
 struct Where {
   const char* file;
   uint32_t line;

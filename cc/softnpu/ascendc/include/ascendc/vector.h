@@ -91,32 +91,32 @@ struct Vector {
 
 }  // namespace softnpu_internal
 
-#define SOFTNPU_BINARY(Name, opcode)                                                              \
-  template <typename T, bool isSetMask = true>                                                    \
-  inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src0,                         \
-                   const LocalTensor<T>& src1, const int32_t& count,                              \
-                   Where where = Where::Here()) {                                                 \
+#define SOFTNPU_BINARY(Name, opcode)                                                               \
+  template <typename T, bool isSetMask = true>                                                     \
+  inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src0,                          \
+                   const LocalTensor<T>& src1, const int32_t& count,                               \
+                   Where where = Where::Here()) {                                                  \
     softnpu_internal::Vector(opcode, where).Operand(dst).Operand(src0).Operand(src1).Count(count); \
-  }                                                                                               \
-  template <typename T, bool isSetMask = true>                                                    \
-  inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src0,                         \
-                   const LocalTensor<T>& src1, uint64_t mask, const uint8_t repeatTime,           \
-                   const BinaryRepeatParams& params, Where where = Where::Here()) {               \
-    softnpu_internal::Vector(opcode, where)                                                       \
-        .Operand(dst, params.dstBlkStride, params.dstRepStride)                                   \
-        .Operand(src0, params.src0BlkStride, params.src0RepStride)                                \
-        .Operand(src1, params.src1BlkStride, params.src1RepStride)                                \
-        .Mask(mask, repeatTime);                                                                  \
-  }                                                                                               \
-  template <typename T, bool isSetMask = true>                                                    \
-  inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src0,                         \
-                   const LocalTensor<T>& src1, uint64_t mask[], const uint8_t repeatTime,         \
-                   const BinaryRepeatParams& params, Where where = Where::Here()) {               \
-    softnpu_internal::Vector(opcode, where)                                                       \
-        .Operand(dst, params.dstBlkStride, params.dstRepStride)                                   \
-        .Operand(src0, params.src0BlkStride, params.src0RepStride)                                \
-        .Operand(src1, params.src1BlkStride, params.src1RepStride)                                \
-        .Bits(mask, repeatTime);                                                                  \
+  }                                                                                                \
+  template <typename T, bool isSetMask = true>                                                     \
+  inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src0,                          \
+                   const LocalTensor<T>& src1, uint64_t mask, const uint8_t repeatTime,            \
+                   const BinaryRepeatParams& params, Where where = Where::Here()) {                \
+    softnpu_internal::Vector(opcode, where)                                                        \
+        .Operand(dst, params.dstBlkStride, params.dstRepStride)                                    \
+        .Operand(src0, params.src0BlkStride, params.src0RepStride)                                 \
+        .Operand(src1, params.src1BlkStride, params.src1RepStride)                                 \
+        .Mask(mask, repeatTime);                                                                   \
+  }                                                                                                \
+  template <typename T, bool isSetMask = true>                                                     \
+  inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src0,                          \
+                   const LocalTensor<T>& src1, uint64_t mask[], const uint8_t repeatTime,          \
+                   const BinaryRepeatParams& params, Where where = Where::Here()) {                \
+    softnpu_internal::Vector(opcode, where)                                                        \
+        .Operand(dst, params.dstBlkStride, params.dstRepStride)                                    \
+        .Operand(src0, params.src0BlkStride, params.src0RepStride)                                 \
+        .Operand(src1, params.src1BlkStride, params.src1RepStride)                                 \
+        .Bits(mask, repeatTime);                                                                   \
   }
 
 SOFTNPU_BINARY(Add, SOFTNPU_OP_ADD)
@@ -127,35 +127,35 @@ SOFTNPU_BINARY(Max, SOFTNPU_OP_MAX)
 SOFTNPU_BINARY(Min, SOFTNPU_OP_MIN)
 #undef SOFTNPU_BINARY
 
-#define SOFTNPU_SCALAR(Name, opcode)                                                             \
-  template <typename T, bool isSetMask = true>                                                   \
-  inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const T& scalarValue,   \
-                   const int32_t& count, Where where = Where::Here()) {                          \
-    softnpu_internal::Vector(opcode, where)                                                      \
-        .Operand(dst)                                                                            \
-        .Operand(src)                                                                            \
-        .Scalar(scalarValue)                                                                     \
-        .Count(count);                                                                           \
-  }                                                                                              \
-  template <typename T, bool isSetMask = true>                                                   \
-  inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const T& scalarValue,   \
-                   uint64_t mask, const uint8_t repeatTime, const UnaryRepeatParams& params,     \
-                   Where where = Where::Here()) {                                                \
-    softnpu_internal::Vector(opcode, where)                                                      \
-        .Operand(dst, params.dstBlkStride, params.dstRepStride)                                  \
-        .Operand(src, params.srcBlkStride, params.srcRepStride)                                  \
-        .Scalar(scalarValue)                                                                     \
-        .Mask(mask, repeatTime);                                                                 \
-  }                                                                                              \
-  template <typename T, bool isSetMask = true>                                                   \
-  inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const T& scalarValue,   \
-                   uint64_t mask[], const uint8_t repeatTime, const UnaryRepeatParams& params,   \
-                   Where where = Where::Here()) {                                                \
-    softnpu_internal::Vector(opcode, where)                                                      \
-        .Operand(dst, params.dstBlkStride, params.dstRepStride)                                  \
-        .Operand(src, params.srcBlkStride, params.srcRepStride)                                  \
-        .Scalar(scalarValue)                                                                     \
-        .Bits(mask, repeatTime);                                                                 \
+#define SOFTNPU_SCALAR(Name, opcode)                                                           \
+  template <typename T, bool isSetMask = true>                                                 \
+  inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const T& scalarValue, \
+                   const int32_t& count, Where where = Where::Here()) {                        \
+    softnpu_internal::Vector(opcode, where)                                                    \
+        .Operand(dst)                                                                          \
+        .Operand(src)                                                                          \
+        .Scalar(scalarValue)                                                                   \
+        .Count(count);                                                                         \
+  }                                                                                            \
+  template <typename T, bool isSetMask = true>                                                 \
+  inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const T& scalarValue, \
+                   uint64_t mask, const uint8_t repeatTime, const UnaryRepeatParams& params,   \
+                   Where where = Where::Here()) {                                              \
+    softnpu_internal::Vector(opcode, where)                                                    \
+        .Operand(dst, params.dstBlkStride, params.dstRepStride)                                \
+        .Operand(src, params.srcBlkStride, params.srcRepStride)                                \
+        .Scalar(scalarValue)                                                                   \
+        .Mask(mask, repeatTime);                                                               \
+  }                                                                                            \
+  template <typename T, bool isSetMask = true>                                                 \
+  inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const T& scalarValue, \
+                   uint64_t mask[], const uint8_t repeatTime, const UnaryRepeatParams& params, \
+                   Where where = Where::Here()) {                                              \
+    softnpu_internal::Vector(opcode, where)                                                    \
+        .Operand(dst, params.dstBlkStride, params.dstRepStride)                                \
+        .Operand(src, params.srcBlkStride, params.srcRepStride)                                \
+        .Scalar(scalarValue)                                                                   \
+        .Bits(mask, repeatTime);                                                               \
   }
 
 SOFTNPU_SCALAR(Adds, SOFTNPU_OP_ADDS)
