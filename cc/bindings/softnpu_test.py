@@ -4,14 +4,14 @@ from __future__ import annotations
 import ctypes
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import _ops
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-Array = npt.NDArray[Any]
+Array: TypeAlias = npt.NDArray[Any]
 
 FLOAT16, INT32, INT64 = 1, 3, 9
 DTYPES: dict[Any, int] = {
