@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from demo.server import free_port
 from harness import MODEL
 
 from softnpu import profiles
@@ -26,7 +27,7 @@ def serve(
         "--host",
         "127.0.0.1",
         "--port",
-        "1",
+        str(free_port()),
         "--max-model-len",
         "512",
         *options,
@@ -110,11 +111,11 @@ def test_a_dtype_that_the_chip_does_not_have(tmp_path: Path) -> None:
 def test_without_cann_the_log_names_the_cure() -> None:
     result = serve(softnpu=None, environment={"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"})
     assert result.returncode != 0
-    [line] = {
-        line.split("] ", 1)[1]
-        for line in (result.stdout + result.stderr).splitlines()
-        if "vllm_cann cannot be used" in line
-    }
+    lines = [
+        line for line in (result.stdout + result.stderr).splitlines() if "cannot be used" in line
+    ]
+    assert len(lines) == 1
+    line = lines[0]
     assert "libascendcl.so cannot be loaded" in line
     assert "softnpu run --" in line
 

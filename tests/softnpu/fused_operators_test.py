@@ -49,10 +49,19 @@ def test_swiglu(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
 @pytest.mark.parametrize(
     ("layout", "size", "heads", "kv_heads"),
-    [("TND", 128, 4, 2), ("TND", 64, 4, 4), ("BSH", 64, 4, 2), ("BSH", 128, 6, 1), ("BSND", 64, 4, 2), ("BNSD", 128, 4, 2)],
+    [
+        ("TND", 128, 4, 2),
+        ("TND", 64, 4, 4),
+        ("BSH", 64, 4, 2),
+        ("BSH", 128, 6, 1),
+        ("BSND", 64, 4, 2),
+        ("BNSD", 128, 4, 2),
+    ],
 )
 @pytest.mark.parametrize("query_lens", [[1, 1, 1], [1, 5, 130]], ids=["decode", "mixed"])
-def test_paged_attention(layout: str, size: int, heads: int, kv_heads: int, query_lens: list[int], dtype: torch.dtype) -> None:
+def test_paged_attention(
+    layout: str, size: int, heads: int, kv_heads: int, query_lens: list[int], dtype: torch.dtype
+) -> None:
     torch.manual_seed(0)
     block, blocks = 128, 8
     kv_lens = [140, 5, 200]
@@ -67,7 +76,11 @@ def test_paged_attention(layout: str, size: int, heads: int, kv_heads: int, quer
         query, lengths = torch.zeros(3, longest, heads, size, dtype=dtype), query_lens
         for row, part in zip(query, parts, strict=True):
             row[: len(part)] = part
-        query = {"BSH": query.flatten(2), "BSND": query, "BNSD": query.transpose(1, 2).contiguous()}[layout]
+        query = {
+            "BSH": query.flatten(2),
+            "BSND": query,
+            "BNSD": query.transpose(1, 2).contiguous(),
+        }[layout]
     mask = torch.triu(torch.ones(2048, 2048, dtype=torch.int8), 1)
     out = torch_npu.npu_fused_infer_attention_score(
         query.npu(),
@@ -90,10 +103,19 @@ def test_paged_attention(layout: str, size: int, heads: int, kv_heads: int, quer
         out = out.transpose(1, 2) if layout == "BNSD" else out.reshape(3, longest, heads, size)
         found = tuple(row[:n] for row, n in zip(out, query_lens, strict=True))
     for request, (part, length) in enumerate(zip(parts, kv_lens, strict=True)):
-        k, v = (c[table[request].long()].flatten(0, 1)[:length].view(length, kv_heads, size).repeat_interleave(heads // kv_heads, 1).double() for c in (keys, values))
+        k, v = (
+            c[table[request].long()]
+            .flatten(0, 1)[:length]
+            .view(length, kv_heads, size)
+            .repeat_interleave(heads // kv_heads, 1)
+            .double()
+            for c in (keys, values)
+        )
         scores = torch.einsum("qhd,khd->hqk", part.double(), k) * size**-0.5
         tokens = len(part)
-        scores.masked_fill_(torch.triu(torch.ones(tokens, length), length - tokens + 1).bool(), float("-inf"))
+        scores.masked_fill_(
+            torch.triu(torch.ones(tokens, length), length - tokens + 1).bool(), float("-inf")
+        )
         reference = torch.einsum("hqk,khd->qhd", scores.softmax(-1), v)
         # float32: scores are sums of `size` products; their error of a few ulps of 10 scales the weights, values are below 5.
         close(found[request], reference, 5 * (size**0.5 + 8) * 10 * 2**-24)

@@ -38,7 +38,21 @@ def check(function: Callable[..., object], *arguments: object, tolerance: float 
             torch.testing.assert_close(got.cpu(), want, rtol=tolerance, atol=tolerance)
 
 
-BINARY = ("add", "sub", "mul", "maximum", "minimum", "eq", "ne", "lt", "le", "gt", "ge", "floor_divide", "remainder")
+BINARY = (
+    "add",
+    "sub",
+    "mul",
+    "maximum",
+    "minimum",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "floor_divide",
+    "remainder",
+)
 
 
 @pytest.mark.parametrize("dtype", FLOATS + INTEGERS, ids=str)
@@ -83,17 +97,53 @@ def test_binary(name: str, dtype: torch.dtype) -> None:
     ],
 )
 def test_elementwise(function: Callable[..., object], dtype: torch.dtype) -> None:
-    check(function, make(dtype, 4, 5, 6), tolerance=TOLERANCE.get(dtype, 0.0) if dtype.is_floating_point else 0.0)
+    check(
+        function,
+        make(dtype, 4, 5, 6),
+        tolerance=TOLERANCE.get(dtype, 0.0) if dtype.is_floating_point else 0.0,
+    )
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
-@pytest.mark.parametrize("name", ["exp", "sqrt", "rsqrt", "sin", "cos", "sigmoid", "tanh", "reciprocal", "log", "isfinite", "floor", "ceil"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "exp",
+        "sqrt",
+        "rsqrt",
+        "sin",
+        "cos",
+        "sigmoid",
+        "tanh",
+        "reciprocal",
+        "log",
+        "isfinite",
+        "floor",
+        "ceil",
+    ],
+)
 def test_function(name: str, dtype: torch.dtype) -> None:
-    check(lambda t: getattr(torch, name)(t.abs() + 0.5), make(dtype, 7, 33), tolerance=TOLERANCE[dtype])
+    check(
+        lambda t: getattr(torch, name)(t.abs() + 0.5),
+        make(dtype, 7, 33),
+        tolerance=TOLERANCE[dtype],
+    )
 
 
 def test_rounding_to_nearest_even() -> None:
-    halfway = torch.tensor([1 + 2**-11, 1 + 3 * 2**-11, 65519.0, 65520.0, 2**-25, 3 * 2**-25, -(2**-24), float("nan"), float("inf")])
+    halfway = torch.tensor(
+        [
+            1 + 2**-11,
+            1 + 3 * 2**-11,
+            65519.0,
+            65520.0,
+            2**-25,
+            3 * 2**-25,
+            -(2**-24),
+            float("nan"),
+            float("inf"),
+        ]
+    )
     check(lambda t: t.half().isnan(), halfway)
     check(lambda t: t[:7].half(), halfway)
     check(lambda t: (t[:7] * (1 + 2**-8)).bfloat16(), halfway)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from softnpu import trace
 
 STATE = Path(os.environ["SOFTNPU_STATE_DIR"])
@@ -17,7 +18,13 @@ STATE = Path(os.environ["SOFTNPU_STATE_DIR"])
 
 def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs a program on this SoftNPU."""
-    return subprocess.run([sys.executable, "-c", "import torch, torch_npu\n" + code], env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", "import torch, torch_npu\n" + code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_devices_are_what_the_profile_says() -> None:
@@ -50,7 +57,9 @@ def test_an_event_orders_two_streams_and_without_it_the_order_is_lost() -> None:
         return bool((y == 30).all())
 
     assert all(chain(wait=True) for _ in range(5))
-    assert not all(chain(wait=False) for _ in range(5)), "the delays are there to show a missing wait"
+    assert not all(chain(wait=False) for _ in range(5)), (
+        "the delays are there to show a missing wait"
+    )
 
 
 def test_event_times() -> None:
@@ -81,11 +90,16 @@ def test_out_of_memory_says_how_much() -> None:
 
 
 def test_host_access_to_device_memory_is_reported() -> None:
-    result = run("import ctypes; x = torch.ones(3).npu(); torch.npu.synchronize(); ctypes.string_at(x.data_ptr() + 8, 4)")
+    result = run(
+        "import ctypes; x = torch.ones(3).npu(); torch.npu.synchronize(); ctypes.string_at(x.data_ptr() + 8, 4)"
+    )
     assert result.returncode < 0
     assert "SoftNPU: host code dereferenced device memory" in result.stderr
     assert "offset 8 of allocation #" in result.stderr
-    visible = run("import ctypes; x = torch.ones(3).npu(); torch.npu.synchronize(); print(ctypes.string_at(x.data_ptr(), 4).hex())", SOFTNPU_HOST_VISIBLE="1")
+    visible = run(
+        "import ctypes; x = torch.ones(3).npu(); torch.npu.synchronize(); print(ctypes.string_at(x.data_ptr(), 4).hex())",
+        SOFTNPU_HOST_VISIBLE="1",
+    )
     assert visible.stdout.strip().endswith("0000803f")
 
 
@@ -99,7 +113,15 @@ def test_a_forked_child_gets_an_error() -> None:
     assert "spawn" in result.stdout + result.stderr
 
 
-@pytest.mark.parametrize(("name", "value"), [("SOFTNPU_CHECKS", "maybe"), ("SOFTNPU_DELAY_US", "-1"), ("SOFTNPU_DEVICES", "9"), ("SOFTNPU_PROFILE_FILE", "/nowhere.toml")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SOFTNPU_CHECKS", "maybe"),
+        ("SOFTNPU_DELAY_US", "-1"),
+        ("SOFTNPU_DEVICES", "9"),
+        ("SOFTNPU_PROFILE_FILE", "/nowhere.toml"),
+    ],
+)
 def test_bad_environment_is_refused_by_name(name: str, value: str) -> None:
     result = run("torch.ones(1).npu()", **{name: value})
     assert result.returncode != 0
@@ -126,7 +148,11 @@ def test_the_trace_has_a_slice_for_every_task(tmp_path: Path) -> None:
     written = trace.write(tmp_path, target)
     parsed = schema.Trace()
     parsed.ParseFromString(target.read_bytes())
-    tracks = {p.track_descriptor.uuid: p.track_descriptor for p in parsed.packet if p.HasField("track_descriptor")}
+    tracks = {
+        p.track_descriptor.uuid: p.track_descriptor
+        for p in parsed.packet
+        if p.HasField("track_descriptor")
+    }
     slices: Counter[tuple[str, str]] = Counter()
     open_at: dict[int, int] = {}
     streams = set()

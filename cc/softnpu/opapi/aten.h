@@ -31,7 +31,8 @@ void CopyFromAten(const View& out, const AtenTensor& result);
 // ATen's last error sentence of this thread.
 std::string AtenError();
 
-// Calls aten::<name>.<overload>, which returns `Results` tensors. Throws Error with ATen's sentence.
+// Calls aten::<name>.<overload>, which returns `Results` tensors. Throws Error with ATen's
+// sentence.
 template <size_t Results = 1, typename... Args>
 std::vector<AtenTensor> Aten(const char* name, const char* overload, const Args&... args) {
   std::array<StableIValue, std::max(sizeof...(Args), Results)> stack{

@@ -31,7 +31,8 @@ struct Attention {
   int64_t k_token = 0, k_head = 0, k_batch = 0;
   bool packed = false;  // TND: batches follow one another in one token dimension
   std::vector<int64_t> q_start, q_length, kv_length, kv_start;
-  // masked[kMaskSide - 1 + delta]: is a key masked that lies `delta` after the query's own position?
+  // masked[kMaskSide - 1 + delta]: is a key masked that lies `delta` after the query's own
+  // position?
   std::vector<uint8_t> masked;
 
   void Run() const;
@@ -42,8 +43,8 @@ struct Attention {
 };
 
 bool Masked(const std::vector<uint8_t>& masked, int64_t delta) {
-  return masked[static_cast<size_t>(std::clamp(delta, -(kMaskSide - 1), kMaskSide - 1) +
-                                    kMaskSide - 1)] != 0;
+  return masked[static_cast<size_t>(std::clamp(delta, -(kMaskSide - 1), kMaskSide - 1) + kMaskSide -
+                                    1)] != 0;
 }
 
 void Attention::LoadHead(const View& cache, const std::byte* host, int64_t b, int64_t head,
@@ -53,8 +54,8 @@ void Attention::LoadHead(const View& cache, const std::byte* host, int64_t b, in
   to->resize(static_cast<size_t>(length * size));
   if (table.rank == 0) {
     for (int64_t t = 0; t < length; ++t) {
-      const int64_t at = b * k_batch + (kv_start[static_cast<size_t>(b)] + t) * k_token +
-                         head * k_head;
+      const int64_t at =
+          b * k_batch + (kv_start[static_cast<size_t>(b)] + t) * k_token + head * k_head;
       LoadElements(cache.dtype, host + at * bytes, 1, size, to->data() + t * size);
     }
     return;
@@ -74,8 +75,7 @@ void Attention::LoadHead(const View& cache, const std::byte* host, int64_t b, in
     const int64_t tokens = std::min(block_size, length - t);
     const int64_t token_stride = block_heads_first ? size : kv_heads * size;
     const int64_t head_stride = block_heads_first ? block_size * size : size;
-    const std::byte* from =
-        host + (id * block_size * kv_heads * size + head * head_stride) * bytes;
+    const std::byte* from = host + (id * block_size * kv_heads * size + head * head_stride) * bytes;
     for (int64_t i = 0; i < tokens; ++i) {
       LoadElements(cache.dtype, from + i * token_stride * bytes, 1, size,
                    to->data() + (t + i) * size);
@@ -109,8 +109,8 @@ void Attention::RunHead(int64_t b, int64_t head, const std::vector<float>& keys,
       for (; d + 8 <= size; d += 8) {
         for (int64_t k = 0; k < 8; ++k) dot[k] += row[static_cast<size_t>(d + k)] * key_row[d + k];
       }
-      score = scale * (((dot[0] + dot[1]) + (dot[2] + dot[3])) +
-                       ((dot[4] + dot[5]) + (dot[6] + dot[7])));
+      score = scale *
+              (((dot[0] + dot[1]) + (dot[2] + dot[3])) + ((dot[4] + dot[5]) + (dot[6] + dot[7])));
       largest = std::max(largest, score);
     }
     std::fill(sum.begin(), sum.end(), 0.0F);
@@ -150,9 +150,7 @@ void Attention::Run() const {
 }
 
 [[noreturn]] void Refuse(const std::string& sentence) { throw Error(kAclnnInvalid, sentence); }
-[[noreturn]] void RefuseTiling(const std::string& sentence) {
-  throw Error(kAclnnTiling, sentence);
-}
+[[noreturn]] void RefuseTiling(const std::string& sentence) { throw Error(kAclnnTiling, sentence); }
 
 void RefuseIfGiven(const void* argument, const char* name) {
   if (argument != nullptr) {
@@ -205,11 +203,11 @@ ACLNN(FusedInferAttentionScoreV3, (const Tensor*, query), (const TensorList*, ke
       (const Tensor*, key_shared_prefix), (const Tensor*, value_shared_prefix),
       (const IntArray*, actual_shared_prefix_len), (const Tensor*, query_rope),
       (const Tensor*, key_rope), (const Tensor*, key_rope_antiquant_scale), (int64_t, num_heads),
-      (double, scale), (int64_t, pre_tokens), (int64_t, next_tokens),
-      (const char*, input_layout), (int64_t, num_key_value_heads), (int64_t, sparse_mode),
-      (int64_t, inner_precise), (int64_t, block_size), (int64_t, antiquant_mode),
-      (bool, softmax_lse_flag), (int64_t, key_antiquant_mode), (int64_t, value_antiquant_mode),
-      (Tensor*, output), (Tensor*, softmax_lse)) {
+      (double, scale), (int64_t, pre_tokens), (int64_t, next_tokens), (const char*, input_layout),
+      (int64_t, num_key_value_heads), (int64_t, sparse_mode), (int64_t, inner_precise),
+      (int64_t, block_size), (int64_t, antiquant_mode), (bool, softmax_lse_flag),
+      (int64_t, key_antiquant_mode), (int64_t, value_antiquant_mode), (Tensor*, output),
+      (Tensor*, softmax_lse)) {
   RefuseIfGiven(pse_shift, "pse_shift");
   RefuseIfGiven(dequant_scale1, "dequant_scale1");
   RefuseIfGiven(quant_scale1, "quant_scale1");
@@ -238,8 +236,8 @@ ACLNN(FusedInferAttentionScoreV3, (const Tensor*, query), (const TensorList*, ke
   const std::vector<View> keys = plan.Get(key, "key");
   const std::vector<View> values = plan.Get(value, "value");
   if (keys.size() != 1 || values.size() != 1) {
-    throw Error(kAclnnNotImplemented, Format("%zu key tensors; SoftNPU has attention over one",
-                                             keys.size()));
+    throw Error(kAclnnNotImplemented,
+                Format("%zu key tensors; SoftNPU has attention over one", keys.size()));
   }
   a.key = keys[0];
   a.value = values[0];
@@ -251,8 +249,8 @@ ACLNN(FusedInferAttentionScoreV3, (const Tensor*, query), (const TensorList*, ke
   if (a.query.dtype != DType::kHalf && a.query.dtype != DType::kBfloat16) {
     Refuse("'query' is " + a.query.Text() + ", it must be float16 or bfloat16");
   }
-  for (const auto& [view, name] : {std::pair{&a.key, "key"}, std::pair{&a.value, "value"},
-                                   std::pair{&a.output, "output"}}) {
+  for (const auto& [view, name] :
+       {std::pair{&a.key, "key"}, std::pair{&a.value, "value"}, std::pair{&a.output, "output"}}) {
     if (view->dtype != a.query.dtype) {
       Refuse(std::string("'") + name + "' is " + view->Text() + ", 'query' is " + a.query.Text());
     }
@@ -271,9 +269,10 @@ ACLNN(FusedInferAttentionScoreV3, (const Tensor*, query), (const TensorList*, ke
   a.kv_heads = num_key_value_heads == 0 ? num_heads : num_key_value_heads;
   if (a.heads <= 0 || a.heads > 256 || a.kv_heads <= 0 || a.heads % a.kv_heads != 0 ||
       a.heads / a.kv_heads > 64) {
-    RefuseTiling(Format("%lld query heads over %lld key heads: at most 256, a multiple of the key "
-                        "heads, at most 64 times as many",
-                        Long(a.heads), Long(a.kv_heads)));
+    RefuseTiling(
+        Format("%lld query heads over %lld key heads: at most 256, a multiple of the key "
+               "heads, at most 64 times as many",
+               Long(a.heads), Long(a.kv_heads)));
   }
 
   // Layout.
@@ -294,8 +293,8 @@ ACLNN(FusedInferAttentionScoreV3, (const Tensor*, query), (const TensorList*, ke
     steps = a.query.Dim(0);
     a.size = a.query.Dim(2);
     if (a.query.Dim(1) != a.heads) {
-      RefuseTiling(Format("'query' is %s, the number of heads %lld", a.query.Text().c_str(),
-                          Long(a.heads)));
+      RefuseTiling(
+          Format("'query' is %s, the number of heads %lld", a.query.Text().c_str(), Long(a.heads)));
     }
     a.q_token = a.heads * a.size;
     a.q_head = a.size;
@@ -304,8 +303,8 @@ ACLNN(FusedInferAttentionScoreV3, (const Tensor*, query), (const TensorList*, ke
     steps = a.query.Dim(bnsd ? 2 : 1);
     const int64_t hidden = bsh ? a.query.Dim(2) : a.query.Dim(bnsd ? 1 : 2) * a.query.Dim(3);
     if (hidden % a.heads != 0 || (!bsh && a.query.Dim(bnsd ? 1 : 2) != a.heads)) {
-      RefuseTiling(Format("'query' is %s, the number of heads %lld", a.query.Text().c_str(),
-                          Long(a.heads)));
+      RefuseTiling(
+          Format("'query' is %s, the number of heads %lld", a.query.Text().c_str(), Long(a.heads)));
     }
     a.size = hidden / a.heads;
     a.q_batch = steps * hidden;
@@ -316,9 +315,10 @@ ACLNN(FusedInferAttentionScoreV3, (const Tensor*, query), (const TensorList*, ke
     RefuseTiling(Format("the head size %lld: a multiple of 16, at most 512", Long(a.size)));
   }
   if (tnd && a.size != 128 && !(a.size == 64 && a.heads == a.kv_heads)) {
-    RefuseTiling(Format("the head size %lld in the layout TND: 128, or 64 with as many key heads "
-                        "as query heads",
-                        Long(a.size)));
+    RefuseTiling(
+        Format("the head size %lld in the layout TND: 128, or 64 with as many key heads "
+               "as query heads",
+               Long(a.size)));
   }
 
   // Lengths.
@@ -327,15 +327,16 @@ ACLNN(FusedInferAttentionScoreV3, (const Tensor*, query), (const TensorList*, ke
     const auto& ends = plan.Required(actual_seq_lengths, "actual_seq_lengths").values;
     plan.Required(actual_seq_lengths_kv, "actual_seq_lengths_kv");
     if (ends.empty() || ends.size() > 4096) {
-      RefuseTiling(Format("'actual_seq_lengths' has %zu entries, the limits are 1 and 4096",
-                          ends.size()));
+      RefuseTiling(
+          Format("'actual_seq_lengths' has %zu entries, the limits are 1 and 4096", ends.size()));
     }
     int64_t start = 0;
     for (const int64_t end : ends) {
       if (end < start || end > steps) {
-        RefuseTiling(Format("'actual_seq_lengths' holds %lld after %lld: it is cumulative and ends "
-                            "at %lld at most",
-                            Long(end), Long(start), Long(steps)));
+        RefuseTiling(
+            Format("'actual_seq_lengths' holds %lld after %lld: it is cumulative and ends "
+                   "at %lld at most",
+                   Long(end), Long(start), Long(steps)));
       }
       a.q_start.push_back(start);
       a.q_length.push_back(end - start);
@@ -382,15 +383,15 @@ ACLNN(FusedInferAttentionScoreV3, (const Tensor*, query), (const TensorList*, ke
     a.block_size = block_size;
     a.block_heads_first = a.key.rank == 4;
     const std::vector<int64_t> want =
-        a.block_heads_first
-            ? std::vector<int64_t>{a.key.Dim(0), a.kv_heads, block_size, a.size}
-            : std::vector<int64_t>{a.key.rank == 3 ? a.key.Dim(0) : 0, block_size,
-                                   a.kv_heads * a.size};
+        a.block_heads_first ? std::vector<int64_t>{a.key.Dim(0), a.kv_heads, block_size, a.size}
+                            : std::vector<int64_t>{a.key.rank == 3 ? a.key.Dim(0) : 0, block_size,
+                                                   a.kv_heads * a.size};
     if (a.key.Shape() != want) {
-      RefuseTiling(Format("the paged 'key' is %s; with block size %lld and %lld heads of %lld it "
-                          "must be [blocks, block size, heads * size] or [blocks, heads, block "
-                          "size, size]",
-                          a.key.Text().c_str(), Long(block_size), Long(a.kv_heads), Long(a.size)));
+      RefuseTiling(
+          Format("the paged 'key' is %s; with block size %lld and %lld heads of %lld it "
+                 "must be [blocks, block size, heads * size] or [blocks, heads, block "
+                 "size, size]",
+                 a.key.Text().c_str(), Long(block_size), Long(a.kv_heads), Long(a.size)));
     }
     if (a.block_heads_first && (bsh || bsnd)) {
       RefuseTiling("a cache of 4 dimensions needs the layout BNSD or TND, not " + layout);
@@ -442,9 +443,10 @@ ACLNN(FusedInferAttentionScoreV3, (const Tensor*, query), (const TensorList*, ke
   }
   for (const int64_t length : a.kv_length) {
     if (length < 0 || length > limit) {
-      RefuseTiling(Format("'actual_seq_lengths_kv' gives a length of %lld, the limits are 0 and "
-                          "%lld",
-                          Long(length), Long(limit)));
+      RefuseTiling(
+          Format("'actual_seq_lengths_kv' gives a length of %lld, the limits are 0 and "
+                 "%lld",
+                 Long(length), Long(limit)));
     }
   }
 
@@ -465,8 +467,8 @@ ACLNN(FusedInferAttentionScoreV3, (const Tensor*, query), (const TensorList*, ke
     case 1:
     case 2:
     case 4:
-      throw Error(kAclnnNotImplemented, Format("sparse mode %lld; SoftNPU has the modes 0 and 3",
-                                               Long(sparse_mode)));
+      throw Error(kAclnnNotImplemented,
+                  Format("sparse mode %lld; SoftNPU has the modes 0 and 3", Long(sparse_mode)));
     default:
       RefuseTiling(Format("sparse mode %lld, the limits are 0 and 4", Long(sparse_mode)));
   }

@@ -181,8 +181,7 @@ void StoreElements(DType dtype, std::byte* to, int64_t stride, int64_t count, co
 void StoreElements(DType dtype, std::byte* to, int64_t stride, int64_t count, const double* from) {
   Store(dtype, to, stride, count, from);
 }
-void StoreElements(DType dtype, std::byte* to, int64_t stride, int64_t count,
-                   const int64_t* from) {
+void StoreElements(DType dtype, std::byte* to, int64_t stride, int64_t count, const int64_t* from) {
   Store(dtype, to, stride, count, from);
 }
 

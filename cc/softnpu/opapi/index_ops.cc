@@ -12,8 +12,8 @@ namespace {
 
 void CheckIndexType(const View& index, const char* name) {
   if (index.dtype != DType::kInt64 && index.dtype != DType::kInt32) {
-    throw Error(kAclnnInvalid, std::string("'") + name + "' is " + index.Text() +
-                                   ", it must be int32 or int64");
+    throw Error(kAclnnInvalid,
+                std::string("'") + name + "' is " + index.Text() + ", it must be int32 or int64");
   }
 }
 
@@ -91,8 +91,8 @@ void PlanRows(Plan& plan, const View& table, int dim, const View& index, const c
     throw Error(kAclnnInvalid, "'out' is " + out.Text() + ", the source is " + table.Text());
   }
   plan.run = [=, name = std::string(index_name)] {
-    const AtenTensor positions = Aten("aten::reshape", "", ToIndex(index),
-                                      std::vector<int64_t>{-1})[0];
+    const AtenTensor positions =
+        Aten("aten::reshape", "", ToIndex(index), std::vector<int64_t>{-1})[0];
     const auto* at = static_cast<const int64_t*>(positions.data_ptr());
     const int64_t limit = table.Dim(dim);
     View from = table;
@@ -167,14 +167,12 @@ void PlanScatter(Plan& plan, const View& in, int64_t dim, const View& index, con
   CheckIndexType(index, "index");
   Positive(in, dim);
   if (reduction != 0 && reduction != 1) {
-    throw Error(kAclnnNotImplemented,
-                Format("reduction %lld: SoftNPU has 0 (assign) and 1 (add)",
-                       static_cast<long long>(reduction)));
+    throw Error(kAclnnNotImplemented, Format("reduction %lld: SoftNPU has 0 (assign) and 1 (add)",
+                                             static_cast<long long>(reduction)));
   }
   plan.run = [=] {
-    Aten(reduction == 0 ? "aten::scatter" : "aten::scatter_add",
-         reduction == 0 ? "src_out" : "out", ToAten(in), dim, ToIndex(index), ToAten(source),
-         ToAten(out));
+    Aten(reduction == 0 ? "aten::scatter" : "aten::scatter_add", reduction == 0 ? "src_out" : "out",
+         ToAten(in), dim, ToIndex(index), ToAten(source), ToAten(out));
   };
 }
 
@@ -196,9 +194,9 @@ void PlanScatterValue(Plan& plan, const View& in, int64_t dim, const View& index
     } else {
       StoreElements(out.dtype, element, 1, 1, &integer);
     }
-    const AtenTensor source = ToAten(element, index.Shape(),
-                                     std::vector<int64_t>(static_cast<size_t>(index.rank), 0),
-                                     out.dtype);
+    const AtenTensor source =
+        ToAten(element, index.Shape(), std::vector<int64_t>(static_cast<size_t>(index.rank), 0),
+               out.dtype);
     Aten("aten::scatter", "src_out", ToAten(in), dim, ToIndex(index), source, ToAten(out));
   };
 }
@@ -210,8 +208,8 @@ ACLNN(Scatter, (const Tensor*, self), (int64_t, dim), (const Tensor*, index), (c
   PlanScatter(plan, plan.Get(self, "self"), dim, plan.Get(index, "index"), plan.Get(src, "src"),
               reduction, plan.Get(out, "out"));
 }
-ACLNN(InplaceScatter, (Tensor*, self), (int64_t, dim), (const Tensor*, index),
-      (const Tensor*, src), (int64_t, reduction)) {
+ACLNN(InplaceScatter, (Tensor*, self), (int64_t, dim), (const Tensor*, index), (const Tensor*, src),
+      (int64_t, reduction)) {
   const View view = plan.Get(self, "self");
   PlanScatter(plan, view, dim, plan.Get(index, "index"), plan.Get(src, "src"), reduction, view);
 }
@@ -285,12 +283,11 @@ void PlanRepeatInterleave(Plan& plan, const View& in, const View& repeats,
                           std::optional<int64_t> dim, int64_t size, const View& out) {
   CheckIndexType(repeats, "repeats");
   plan.run = [=] {
-    const AtenTensor result =
-        Aten("aten::repeat_interleave", "self_Tensor", ToAten(in), ToIndex(repeats), dim,
-             std::optional<int64_t>(size))[0];
+    const AtenTensor result = Aten("aten::repeat_interleave", "self_Tensor", ToAten(in),
+                                   ToIndex(repeats), dim, std::optional<int64_t>(size))[0];
     if (ShapeOf(result) != out.Shape()) {
-      throw Error(kAicoreException, "'repeats' does not add up to the size of 'out', " +
-                                        out.Text());
+      throw Error(kAicoreException,
+                  "'repeats' does not add up to the size of 'out', " + out.Text());
     }
     CopyFromAten(out, result);
   };

@@ -13,8 +13,8 @@ void CheckProduct(const View& a, const View& b, const View& out) {
   for (const View* view : {&a, &b, &out}) {
     if (view->dtype != DType::kFloat && view->dtype != DType::kHalf &&
         view->dtype != DType::kBfloat16) {
-      throw Error(kAclnnInvalid, "a matrix product takes float32, float16 and bfloat16, not " +
-                                     view->Text());
+      throw Error(kAclnnInvalid,
+                  "a matrix product takes float32, float16 and bfloat16, not " + view->Text());
     }
   }
   if (a.dtype != b.dtype) {
@@ -36,8 +36,8 @@ void Product(Plan& plan, const char* op, const Tensor* self, const Tensor* mat2,
   const int64_t inner = a.rank == 0 ? 0 : a.Dim(a.rank - 1);
   const int64_t rows = b.rank == 0 ? 0 : b.Dim(b.rank == 1 ? 0 : b.rank - 2);
   if (inner != rows) {
-    throw Error(kAclnnInvalid, "the inner dimensions of " + a.Text() + " and " + b.Text() +
-                                   " differ");
+    throw Error(kAclnnInvalid,
+                "the inner dimensions of " + a.Text() + " and " + b.Text() + " differ");
   }
   plan.run = [=] {
     if (result.dtype == a.dtype) {

@@ -1,5 +1,5 @@
-// cc/softnpu/opapi/norm_ops.cc: RMS normalisation and gated activation. All in float32, rounded once
-// per output.
+// cc/softnpu/opapi/norm_ops.cc: RMS normalisation and gated activation. All in float32, rounded
+// once per output.
 #include <cmath>
 
 #include "cc/softnpu/opapi/elementwise.h"
@@ -9,8 +9,7 @@ namespace softnpu {
 namespace {
 
 void CheckDtype(const View& view, const char* name) {
-  if (view.dtype != DType::kFloat && view.dtype != DType::kHalf &&
-      view.dtype != DType::kBfloat16) {
+  if (view.dtype != DType::kFloat && view.dtype != DType::kHalf && view.dtype != DType::kBfloat16) {
     throw Error(kAclnnInvalid, std::string("'") + name + "' is " + view.Text() +
                                    ", it must be float32, float16 or bfloat16");
   }
@@ -40,9 +39,8 @@ Rows CheckNorm(const View& x, const View& gamma, bool mixed) {
   }
   for (int i = 0; i < gamma.rank; ++i) {
     if (gamma.Dim(i) != x.Dim(x.rank - gamma.rank + i)) {
-      throw Error(kAclnnInvalid,
-                  "the shape of 'gamma', " + gamma.Text() + ", does not end that of 'x', " +
-                      x.Text());
+      throw Error(kAclnnInvalid, "the shape of 'gamma', " + gamma.Text() +
+                                     ", does not end that of 'x', " + x.Text());
     }
   }
   const int64_t width = gamma.Count();
@@ -51,8 +49,8 @@ Rows CheckNorm(const View& x, const View& gamma, bool mixed) {
 
 void CheckContiguous(const View& view, const char* name) {
   if (!view.IsContiguous()) {
-    throw Error(kAclnnInvalid, std::string("'") + name + "', " + view.Text() +
-                                   ", is not contiguous");
+    throw Error(kAclnnInvalid,
+                std::string("'") + name + "', " + view.Text() + ", is not contiguous");
   }
 }
 

@@ -20,8 +20,8 @@ View Plan::Get(const Tensor* tensor, const char* argument) const {
   }
   Size(given.view.dtype);
   if (given.view.dtype == DType::kBfloat16 && softnpu_has_bfloat16() == 0) {
-    throw Error(kAclnnInvalid, Format("'%s' is bfloat16, which %s does not have", argument,
-                                      softnpu_soc_name()));
+    throw Error(kAclnnInvalid,
+                Format("'%s' is bfloat16, which %s does not have", argument, softnpu_soc_name()));
   }
   given.view.Host();  // every element lies in one live allocation
   return given.view;

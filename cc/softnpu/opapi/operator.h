@@ -67,19 +67,19 @@ int32_t Execute(Executor* executor, void* stream);
 #define SOFTNPU_TRAILING(type, name) , [[maybe_unused]] type name
 #define SOFTNPU_ARGUMENT(type, name) , name
 
-#define ACLNN(NAME, ...)                                                                          \
-  static void Prepare##NAME(softnpu::Plan& plan SOFTNPU_EACH(SOFTNPU_TRAILING, __VA_ARGS__));     \
-  extern "C" {                                                                                    \
-  SOFTNPU_API int32_t aclnn##NAME##GetWorkspaceSize(SOFTNPU_EACH(SOFTNPU_PARAMETER, __VA_ARGS__)  \
-                                                        uint64_t* workspace_size,                 \
-                                                    softnpu::Executor** executor) {               \
-    return softnpu::Prepare("aclnn" #NAME, workspace_size, executor, [&](softnpu::Plan& p) {      \
-      Prepare##NAME(p SOFTNPU_EACH(SOFTNPU_ARGUMENT, __VA_ARGS__));                               \
-    });                                                                                           \
-  }                                                                                               \
-  SOFTNPU_API int32_t aclnn##NAME(void*, uint64_t, softnpu::Executor* executor, void* stream) {   \
-    return softnpu::Execute(executor, stream);                                                    \
-  }                                                                                               \
-  }                                                                                               \
-  static void Prepare##NAME([[maybe_unused]] softnpu::Plan& plan SOFTNPU_EACH(SOFTNPU_TRAILING,   \
-                                                                              __VA_ARGS__))
+#define ACLNN(NAME, ...)                                                                         \
+  static void Prepare##NAME(softnpu::Plan& plan SOFTNPU_EACH(SOFTNPU_TRAILING, __VA_ARGS__));    \
+  extern "C" {                                                                                   \
+  SOFTNPU_API int32_t aclnn##NAME##GetWorkspaceSize(SOFTNPU_EACH(SOFTNPU_PARAMETER, __VA_ARGS__) \
+                                                        uint64_t* workspace_size,                \
+                                                    softnpu::Executor** executor) {              \
+    return softnpu::Prepare("aclnn" #NAME, workspace_size, executor, [&](softnpu::Plan& p) {     \
+      Prepare##NAME(p SOFTNPU_EACH(SOFTNPU_ARGUMENT, __VA_ARGS__));                              \
+    });                                                                                          \
+  }                                                                                              \
+  SOFTNPU_API int32_t aclnn##NAME(void*, uint64_t, softnpu::Executor* executor, void* stream) {  \
+    return softnpu::Execute(executor, stream);                                                   \
+  }                                                                                              \
+  }                                                                                              \
+  static void Prepare##NAME(                                                                     \
+      [[maybe_unused]] softnpu::Plan& plan SOFTNPU_EACH(SOFTNPU_TRAILING, __VA_ARGS__))

@@ -110,7 +110,8 @@ struct PowOp {
     if constexpr (std::is_integral_v<C>) {
       if (b < 0) return a == 1 ? 1 : a == -1 ? (b % 2 == 0 ? 1 : -1) : 0;
       uint64_t out = 1;
-      for (uint64_t base = static_cast<uint64_t>(a), n = static_cast<uint64_t>(b); n != 0; n >>= 1) {
+      for (uint64_t base = static_cast<uint64_t>(a), n = static_cast<uint64_t>(b); n != 0;
+           n >>= 1) {
         if ((n & 1) != 0) out *= base;
         base *= base;
       }
@@ -224,8 +225,9 @@ void Binary(Plan& plan, const View& self, const Operand& other, const View& out,
   Expanded(self, out, "'self'");
   if (other.view) Expanded(*other.view, out, "'other'");
   // A floating scalar does not widen a floating tensor, but makes integers floating.
-  const DType right = other.view ? other.view->dtype
-                      : other.scalar.floating() ? DType::kHalf : DType::kBool;
+  const DType right = other.view                ? other.view->dtype
+                      : other.scalar.floating() ? DType::kHalf
+                                                : DType::kBool;
   Compute compute = ComputeFor({self.dtype, right, computed_in});
   if (alpha != nullptr && alpha->floating() && compute == Compute::kInteger) {
     compute = Compute::kFloat;
@@ -234,8 +236,8 @@ void Binary(Plan& plan, const View& self, const Operand& other, const View& out,
   plan.run = [self, other, out, compute, factor] {
     Dispatch(compute, [&](auto zero) {
       using C = decltype(zero);
-      const C scale = std::is_integral_v<C> ? static_cast<C>(factor.integer)
-                                            : static_cast<C>(factor.real);
+      const C scale =
+          std::is_integral_v<C> ? static_cast<C>(factor.integer) : static_cast<C>(factor.real);
       if (other.view) {
         if (scale == C{1}) {
           Map<C, 2>(out, {self, *other.view}, [](C a, C b) { return Op{}(a, b); });
@@ -278,16 +280,15 @@ void Unary(Plan& plan, const View& self, const View& out, Function function) {
   }
 
 // The same with alpha, the factor of `other`.
-#define SOFTNPU_BINARY_ALPHA(NAME, OTHER, OP)                                                  \
-  ACLNN(NAME, (const Tensor*, self), (const OTHER*, other), (const Scalar*, alpha),            \
-        (Tensor*, out)) {                                                                      \
-    Binary<OP>(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"),                  \
-               plan.Get(out, "out"), &plan.Required(alpha, "alpha"));                          \
-  }                                                                                            \
-  ACLNN(Inplace##NAME, (const Tensor*, self), (const OTHER*, other), (const Scalar*, alpha)) { \
-    const View view = plan.Get(self, "self");                                                  \
-    Binary<OP>(plan, view, ToOperand(plan, other, "other"), view,                              \
-               &plan.Required(alpha, "alpha"));                                                \
+#define SOFTNPU_BINARY_ALPHA(NAME, OTHER, OP)                                                      \
+  ACLNN(NAME, (const Tensor*, self), (const OTHER*, other), (const Scalar*, alpha),                \
+        (Tensor*, out)) {                                                                          \
+    Binary<OP>(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"),                      \
+               plan.Get(out, "out"), &plan.Required(alpha, "alpha"));                              \
+  }                                                                                                \
+  ACLNN(Inplace##NAME, (const Tensor*, self), (const OTHER*, other), (const Scalar*, alpha)) {     \
+    const View view = plan.Get(self, "self");                                                      \
+    Binary<OP>(plan, view, ToOperand(plan, other, "other"), view, &plan.Required(alpha, "alpha")); \
   }
 
 SOFTNPU_BINARY_ALPHA(Add, Tensor, AddOp)
@@ -387,22 +388,20 @@ void Divide(Plan& plan, const View& self, const Operand& other, int32_t mode, co
 }  // namespace
 
 ACLNN(DivMod, (const Tensor*, self), (const Tensor*, other), (int32_t, mode), (Tensor*, out)) {
-  Divide(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"), mode,
-         plan.Get(out, "out"));
+  Divide(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"), mode, plan.Get(out, "out"));
 }
 ACLNN(DivMods, (const Tensor*, self), (const Scalar*, other), (int32_t, mode), (Tensor*, out)) {
-  Divide(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"), mode,
-         plan.Get(out, "out"));
+  Divide(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"), mode, plan.Get(out, "out"));
 }
 
 // aclnn<NAME>(self, out) and aclnnInplace<NAME>(self).
-#define SOFTNPU_UNARY(NAME, ...)                                                               \
-  ACLNN(NAME, (const Tensor*, self), (Tensor*, out)) {                                         \
-    Unary(plan, plan.Get(self, "self"), plan.Get(out, "out"), __VA_ARGS__);                    \
-  }                                                                                            \
-  ACLNN(Inplace##NAME, (const Tensor*, self)) {                                                \
-    const View view = plan.Get(self, "self");                                                  \
-    Unary(plan, view, view, __VA_ARGS__);                                                      \
+#define SOFTNPU_UNARY(NAME, ...)                                            \
+  ACLNN(NAME, (const Tensor*, self), (Tensor*, out)) {                      \
+    Unary(plan, plan.Get(self, "self"), plan.Get(out, "out"), __VA_ARGS__); \
+  }                                                                         \
+  ACLNN(Inplace##NAME, (const Tensor*, self)) {                             \
+    const View view = plan.Get(self, "self");                               \
+    Unary(plan, view, view, __VA_ARGS__);                                   \
   }
 
 SOFTNPU_UNARY(Neg, [](auto a) { return -a; })
@@ -585,8 +584,7 @@ ACLNN(Arange, (const Scalar*, start), (const Scalar*, end), (const Scalar*, step
     if (whole) {
       Map<int64_t, 0>(view, {}, [&] { return first.integer + stride.integer * i++; });
     } else {
-      Map<double, 0>(view, {},
-                     [&] { return first.real + stride.real * static_cast<double>(i++); });
+      Map<double, 0>(view, {}, [&] { return first.real + stride.real * static_cast<double>(i++); });
     }
   };
 }

@@ -54,24 +54,24 @@ ACLNN(Mean, (const Tensor*, self), (const IntArray*, dim), (bool, keepdim), (int
   };
 }
 
-#define SOFTNPU_REDUCE(NAME, ATEN, OVERLOAD)                                                     \
-  ACLNN(NAME, (const Tensor*, self), (const IntArray*, dim), (bool, keepdim), (Tensor*, out)) {  \
-    const View in = plan.Get(self, "self");                                                      \
-    const View result = plan.Get(out, "out");                                                    \
-    const std::vector<int64_t> dims = ToDims(in, dim).value_or(AllDims(in));                     \
-    plan.run = [=] { Aten(ATEN, OVERLOAD, ToAten(in), dims, keepdim, ToAten(result)); };         \
+#define SOFTNPU_REDUCE(NAME, ATEN, OVERLOAD)                                                    \
+  ACLNN(NAME, (const Tensor*, self), (const IntArray*, dim), (bool, keepdim), (Tensor*, out)) { \
+    const View in = plan.Get(self, "self");                                                     \
+    const View result = plan.Get(out, "out");                                                   \
+    const std::vector<int64_t> dims = ToDims(in, dim).value_or(AllDims(in));                    \
+    plan.run = [=] { Aten(ATEN, OVERLOAD, ToAten(in), dims, keepdim, ToAten(result)); };        \
   }
 SOFTNPU_REDUCE(Amax, "aten::amax", "out")
 SOFTNPU_REDUCE(Amin, "aten::amin", "out")
 SOFTNPU_REDUCE(LogSumExp, "aten::logsumexp", "out")
 
 // With optional dimensions.
-#define SOFTNPU_REDUCE_ANY(NAME, ATEN)                                                           \
-  ACLNN(NAME, (const Tensor*, self), (const IntArray*, dim), (bool, keepdim), (Tensor*, out)) {  \
-    const View in = plan.Get(self, "self");                                                      \
-    const View result = plan.Get(out, "out");                                                    \
-    const Dims dims = ToDims(in, dim);                                                           \
-    plan.run = [=] { Aten(ATEN, "dims_out", ToAten(in), dims, keepdim, ToAten(result)); };       \
+#define SOFTNPU_REDUCE_ANY(NAME, ATEN)                                                          \
+  ACLNN(NAME, (const Tensor*, self), (const IntArray*, dim), (bool, keepdim), (Tensor*, out)) { \
+    const View in = plan.Get(self, "self");                                                     \
+    const View result = plan.Get(out, "out");                                                   \
+    const Dims dims = ToDims(in, dim);                                                          \
+    plan.run = [=] { Aten(ATEN, "dims_out", ToAten(in), dims, keepdim, ToAten(result)); };      \
   }
 SOFTNPU_REDUCE_ANY(Any, "aten::any")
 SOFTNPU_REDUCE_ANY(All, "aten::all")
@@ -140,22 +140,22 @@ ACLNN(Cumsum, (const Tensor*, self), (int64_t, dim), (int32_t, dtype), (Tensor*,
   plan.run = [=] { Aten("aten::cumsum", "out", ToAten(in), dim, std::nullopt, ToAten(result)); };
 }
 
-#define SOFTNPU_SOFTMAX(NAME, ATEN)                                                            \
-  ACLNN(NAME, (const Tensor*, self), (int64_t, dim), (Tensor*, out)) {                         \
-    const View in = plan.Get(self, "self");                                                    \
-    const View result = plan.Get(out, "out");                                                  \
-    CheckDim(in, dim);                                                                         \
-    if (!IsFloating(in.dtype)) throw Error(kAclnnInvalid, "'self' is " + in.Text());           \
-    plan.run = [=] {                                                                           \
-      if (in.dtype == result.dtype) {                                                          \
-        Aten(ATEN, "out", ToAten(in), dim, false, ToAten(result));                             \
-        return;                                                                                \
-      }                                                                                        \
-      /* A wider output is computed from the widened input. */                                 \
-      CopyElements(result, in);                                                                \
-      const AtenTensor wide = ToAten(result);                                                  \
-      CopyFromAten(result, Aten(ATEN, "", wide, dim, false)[0]);                               \
-    };                                                                                         \
+#define SOFTNPU_SOFTMAX(NAME, ATEN)                                                  \
+  ACLNN(NAME, (const Tensor*, self), (int64_t, dim), (Tensor*, out)) {               \
+    const View in = plan.Get(self, "self");                                          \
+    const View result = plan.Get(out, "out");                                        \
+    CheckDim(in, dim);                                                               \
+    if (!IsFloating(in.dtype)) throw Error(kAclnnInvalid, "'self' is " + in.Text()); \
+    plan.run = [=] {                                                                 \
+      if (in.dtype == result.dtype) {                                                \
+        Aten(ATEN, "out", ToAten(in), dim, false, ToAten(result));                   \
+        return;                                                                      \
+      }                                                                              \
+      /* A wider output is computed from the widened input. */                       \
+      CopyElements(result, in);                                                      \
+      const AtenTensor wide = ToAten(result);                                        \
+      CopyFromAten(result, Aten(ATEN, "", wide, dim, false)[0]);                     \
+    };                                                                               \
   }
 SOFTNPU_SOFTMAX(Softmax, "aten::_softmax")
 SOFTNPU_SOFTMAX(LogSoftmax, "aten::_log_softmax")
@@ -188,8 +188,8 @@ ACLNN(Topk, (const Tensor*, self), (int64_t, k), (int64_t, dim), (bool, largest)
   }
   // Ties go to the lower index: a stable sort, then the first k.
   plan.run = [=] {
-    const auto order = Aten<2>("aten::sort", "stable", ToAten(in), std::optional<bool>(true), dim,
-                               largest);
+    const auto order =
+        Aten<2>("aten::sort", "stable", ToAten(in), std::optional<bool>(true), dim, largest);
     for (size_t i = 0; i < 2; ++i) {
       CopyFromAten(i == 0 ? best : where,
                    Aten("aten::narrow", "", order[i], dim, int64_t{0}, k)[0]);

@@ -146,8 +146,10 @@ SOFTNPU_API Tensor* aclCreateTensor(const int64_t* dims, uint64_t rank, int32_t 
                                     const int64_t* strides, int64_t offset, int32_t format,
                                     const int64_t*, uint64_t, void* data) {
   if (rank > softnpu::kMaxRank) {
-    softnpu_report(softnpu::kAclnnInvalid, softnpu::Format("a tensor of %llu dimensions, the limit is %d",
-                                    static_cast<unsigned long long>(rank), softnpu::kMaxRank).c_str());
+    softnpu_report(softnpu::kAclnnInvalid,
+                   softnpu::Format("a tensor of %llu dimensions, the limit is %d",
+                                   static_cast<unsigned long long>(rank), softnpu::kMaxRank)
+                       .c_str());
     return nullptr;
   }
   auto* tensor = new Tensor;
@@ -197,8 +199,10 @@ SOFTNPU_API Scalar* aclCreateScalar(const void* value, int32_t dtype) {
       break;
     default:
       delete scalar;
-      softnpu_report(softnpu::kAclnnInvalid, softnpu::Format("no scalar of dtype %d (%s)", dtype,
-                                      softnpu::Name(static_cast<DType>(dtype))).c_str());
+      softnpu_report(softnpu::kAclnnInvalid,
+                     softnpu::Format("no scalar of dtype %d (%s)", dtype,
+                                     softnpu::Name(static_cast<DType>(dtype)))
+                         .c_str());
       return nullptr;
   }
   if (scalar->floating()) {

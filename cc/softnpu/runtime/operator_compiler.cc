@@ -64,8 +64,8 @@ int32_t aclGetTensorDescDimV2(const void* desc, size_t index, int64_t* dim) {
   return softnpu::Guard("aclGetTensorDescDimV2", [&] {
     const std::vector<int64_t>& dims = softnpu::Desc(desc).dims;
     if (index >= dims.size()) {
-      throw softnpu::Error(softnpu::kInvalidParam, softnpu::Format("dimension %zu of a shape of %zu",
-                                                                   index, dims.size()));
+      throw softnpu::Error(softnpu::kInvalidParam,
+                           softnpu::Format("dimension %zu of a shape of %zu", index, dims.size()));
     }
     *dim = dims[index];
   });
@@ -97,10 +97,11 @@ int32_t aclopCompileAndExecute(const char* op, int32_t input_count, const void* 
   for (int32_t i = 0; i < input_count; ++i) {
     inputs += (i == 0 ? "" : ", ") + softnpu::Describe(input_descs[i]);
   }
-  return softnpu::Report(softnpu::kAclnnNotImplemented,
-                         softnpu::Format("the operator %s (%s) needs CANN's operator compiler, which "
-                                         "SoftNPU does not have; it has no aclnn operator for it",
-                                         op, inputs.c_str()));
+  return softnpu::Report(
+      softnpu::kAclnnNotImplemented,
+      softnpu::Format("the operator %s (%s) needs CANN's operator compiler, which "
+                      "SoftNPU does not have; it has no aclnn operator for it",
+                      op, inputs.c_str()));
 }
 
 int32_t aclrtBinaryLoadFromData(const void*, size_t, const void*, void**) {
