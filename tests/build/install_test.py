@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import httpx
-from demo.server import free_port
+from vllm_cann_demo.server import free_port
 
 ROOT = Path.cwd()
 FILES = Path(os.environ["WHEELS"].split()[0]).resolve().parent

@@ -22,7 +22,7 @@ sys.path.insert(0, str(HERE.parents[1] / "python"))
 # transformers imports torch_npu where it is installed, which fails without CANN.
 sys.modules["torch_npu"] = None  # type: ignore[assignment]
 
-from demo import task  # noqa: E402
+from vllm_cann_demo import task  # noqa: E402
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM  # noqa: E402
 
 SEED = 20261121

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from demo.server import Server, ServerError
+from vllm_cann_demo.server import Server, ServerError
 from harness import MODEL
 from perfetto.protos.perfetto.trace import perfetto_trace_pb2 as schema
 
@@ -32,7 +32,7 @@ def processes_of(group: int) -> list[int]:
 
 def demo(*options: str) -> list[str]:
     """The command line of the demo."""
-    return [sys.executable, "-m", "demo", "--model", str(MODEL), *options]
+    return [sys.executable, "-m", "vllm_cann_demo", "--model", str(MODEL), *options]
 
 
 def test_the_demo_answers_everything(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
-from demo import task
+from vllm_cann_demo import task
 
 MODEL = Path(os.environ["MODEL"]).absolute().parent
 REFERENCE = Path(__file__).parent / "reference.py"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from demo.server import KERNELS, Server
+from vllm_cann_demo.server import KERNELS, Server
 from harness import FALLBACK, MODEL, complete, prompts, reference
 
 TOKENS = 16
@@ -38,7 +38,7 @@ def above(text: str, name: str, bound: float) -> int:
 def test_float32_tokens_equal_those_of_transformers(tmp_path: Path) -> None:
     asked = prompts(seed=3, count=72)
     with Server(MODEL, tmp_path, [*SERVE, *TIGHT, "--dtype", "float32"], SOFTNPU) as server:
-        before, steps_before = server.launches(), server.operators()["aclnnEmbedding"]
+        before, steps_before = server.launches(), server.forward_steps()
         # Twice: the second time, prefixes are in the cache.
         rounds = [
             complete(server.url, "m", asked, TOKENS),
@@ -46,7 +46,7 @@ def test_float32_tokens_equal_those_of_transformers(tmp_path: Path) -> None:
         ]
         launches, steps = (
             server.launches() - before,
-            server.operators()["aclnnEmbedding"] - steps_before,
+            server.forward_steps() - steps_before,
         )
         metrics = server.metrics()
         text = httpx.get(f"{server.url}/metrics").text

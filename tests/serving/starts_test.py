@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from demo.server import free_port
+from vllm_cann_demo.server import free_port
 from harness import MODEL
 
 from softnpu import profiles

@@ -60,15 +60,29 @@ def _code(table: dict[torch.dtype, int], tensor: torch.Tensor, name: str) -> int
     return code
 
 
+def _check_place(tensor: torch.Tensor, name: str, dims: tuple[int, ...], other: torch.Tensor) -> None:
+    # A kernel is given addresses: nothing behind this point would notice a tensor of the host, or one without these dimensions.
+    if tensor.dim() not in dims:
+        wanted = " or ".join(map(str, dims))
+        raise ValueError(
+            f"{name} has the shape {tuple(tensor.shape)}; it must have {wanted} dimensions"
+        )
+    if tensor.device.type != "npu" or tensor.device != other.device:
+        raise ValueError(
+            f"{name} is on {tensor.device}; all tensors must be on one NPU, and another is on {other.device}"
+        )
+
+
 def _check_heads(tensor: torch.Tensor, name: str) -> None:
     # Rows are dense; the step from token to token, or from block to block, is free.
-    size = tensor.shape[-1]
-    if tensor.stride(-1) != 1 or (
-        tensor.dim() > 2 and tensor.shape[-2] > 1 and tensor.stride(-2) != size
-    ):
-        raise ValueError(
-            f"{name} has the strides {tuple(tensor.stride())}; its heads must be contiguous"
-        )
+    expected = 1
+    for dim in range(tensor.dim() - 1, 0, -1):
+        size = tensor.shape[dim]
+        if tensor.stride(dim) != expected and size > 1:
+            raise ValueError(
+                f"{name} has the strides {tuple(tensor.stride())}; it must be contiguous but for the first of them"
+            )
+        expected *= size
 
 
 def _stream() -> int:
@@ -90,12 +104,20 @@ def reshape_and_cache(
         value: [tokens, heads, value head size], same dtype
         key_cache: [blocks, block size, heads, key head size], same dtype; any step between blocks
         value_cache: [blocks, block size, heads, value head size]
-        slot_mapping: int32 or int64, at least [tokens]; block * block size + offset, negative: the token is skipped
+        slot_mapping: int32 or int64, at least [tokens], contiguous; block * block size + offset, negative: the token is skipped
 
     Raises:
         ValueError: shapes, dtypes or strides that do not fit
         RuntimeError: the launch failed
     """
+    for tensor, name, dims in (
+        (key, "key", 3),
+        (value, "value", 3),
+        (key_cache, "key_cache", 4),
+        (value_cache, "value_cache", 4),
+        (slot_mapping, "slot_mapping", 1),
+    ):
+        _check_place(tensor, name, (dims,), key)
     tokens, heads, key_size = key.shape
     blocks, block_size = key_cache.shape[:2]
     if (
@@ -112,6 +134,10 @@ def reshape_and_cache(
         )
     if slot_mapping.shape[0] < tokens:
         raise ValueError(f"slot_mapping has {slot_mapping.shape[0]} entries for {tokens} tokens")
+    if not slot_mapping.is_contiguous():
+        raise ValueError(
+            f"slot_mapping has the strides {slot_mapping.stride()}; it must be contiguous"
+        )
     for tensor, name in (
         (key, "key"),
         (value, "value"),
@@ -152,7 +178,7 @@ def rotary_embedding(
     """Turns the first rotary_dim elements of every head by its token's angle, in place. float32 arithmetic, one rounding.
 
     Args:
-        positions: int32 or int64 [tokens]
+        positions: int32 or int64 [tokens], or [.., ..] with as many elements, contiguous
         query: [tokens, heads * head size] or [tokens, heads, head size]; float32, float16 or bfloat16; any step between tokens
         key: the same with its own number of heads, or None
         head_size: elements of a head
@@ -163,10 +189,13 @@ def rotary_embedding(
         ValueError: shapes, dtypes or strides that do not fit
         RuntimeError: the launch failed
     """
+    _check_place(cos_sin_cache, "cos_sin_cache", (2,), query)
+    _check_place(positions, "positions", (1, 2), query)
     tokens = positions.numel()
     given = [(query, "query")] + ([(key, "key")] if key is not None else [])
     heads = []
     for tensor, name in given:
+        _check_place(tensor, name, (2, 3), query)
         if tensor.shape[0] != tokens or tensor.dtype != cos_sin_cache.dtype:
             raise ValueError(
                 f"{name} is {tensor.dtype} {tuple(tensor.shape)} for {tokens} positions and a {cos_sin_cache.dtype} table"

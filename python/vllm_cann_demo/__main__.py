@@ -13,10 +13,11 @@ import signal
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
-from demo.server import KERNELS, Server, ServerError
-from demo.task import Question, questions
+from vllm_cann_demo.server import KERNELS, Server, ServerError
+from vllm_cann_demo.task import Question, questions
 from openai import AsyncOpenAI
 
 QUESTIONS = 32
@@ -39,21 +40,35 @@ async def ask(client: AsyncOpenAI, model: str, question: Question, stream: bool)
     return text.strip(), tokens
 
 
-async def ask_all(url: str, model: str, asked: list[Question]) -> tuple[list[str], int, float]:
-    """All answers in order, the number of tokens, and the seconds it took. Every second answer is streamed."""
+@dataclass(frozen=True)
+class Replies:
+    """Answers in the order of the questions."""
+
+    answers: list[str]
+    tokens: int
+    seconds: float
+    first: float
+    """When the first answer was there, on the monotonic clock."""
+
+
+async def ask_all(url: str, model: str, asked: list[Question]) -> Replies:
+    """Asks everything, some at the same time. Every second answer is streamed."""
     gate = asyncio.Semaphore(CONCURRENT)
+    ends: list[float] = []
     async with AsyncOpenAI(
         base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=120
     ) as client:
 
         async def one(index: int, question: Question) -> tuple[str, int]:
             async with gate:
-                return await ask(client, model, question, stream=index % 2 == 1)
+                reply = await ask(client, model, question, stream=index % 2 == 1)
+                ends.append(time.monotonic())
+                return reply
 
         begun = time.monotonic()
         replies = await asyncio.gather(*(one(i, q) for i, q in enumerate(asked)))
-        seconds = time.monotonic() - begun
-    return [text for text, _ in replies], sum(tokens for _, tokens in replies), seconds
+    answers = [text for text, _ in replies]
+    return Replies(answers, sum(tokens for _, tokens in replies), ends[-1] - begun, ends[0])
 
 
 def run(arguments: argparse.Namespace, directory: Path) -> int:
@@ -88,30 +103,29 @@ def run(arguments: argparse.Namespace, directory: Path) -> int:
             while True:
                 time.sleep(1)
                 server.check()
-        before, steps_before = server.launches(), server.operators()["aclnnEmbedding"]
+        before, steps_before = server.launches(), server.forward_steps()
         asked = questions(SEED, QUESTIONS)
-        answers, tokens, seconds = asyncio.run(ask_all(server.url, model.name, asked))
-        first = time.monotonic() - begun - seconds
-        launches, steps = (
-            server.launches() - before,
-            server.operators()["aclnnEmbedding"] - steps_before,
-        )
+        replies = asyncio.run(ask_all(server.url, model.name, asked))
+        launches, steps = server.launches() - before, server.forward_steps() - steps_before
         server.check()
     right = 0
-    for question, answer in zip(asked, answers, strict=True):
+    for question, answer in zip(asked, replies.answers, strict=True):
         good = answer == question.answer
         right += good
         shown = question.prompt if len(question.prompt) < 60 else f"... {question.prompt[-56:]}"
         print(f"  {shown:60} -> {answer:24} {'' if good else 'WRONG, it is ' + question.answer}")
     print(f"answers: {right}/{len(asked)} correct")
     print(
-        f"tokens/s: {tokens / seconds:.1f} ({tokens} tokens in {seconds:.1f} s, {CONCURRENT} at a time); first question sent after {first:.1f} s"
+        f"tokens/s: {replies.tokens / replies.seconds:.1f} ({replies.tokens} tokens in "
+        f"{replies.seconds:.1f} s, {CONCURRENT} at a time)"
     )
+    print(f"command to first answer: {replies.first - begun:.1f} s")
     counted = True
     for kernel in KERNELS:
         counted &= launches[kernel] == layers * steps
         print(
-            f"launches of {kernel}: {launches[kernel]} = {layers} layers x {launches[kernel] / layers:g} forward steps ({steps} counted)"
+            f"launches of {kernel}: {launches[kernel]} = {layers} layers x "
+            f"{launches[kernel] / layers:g} forward steps ({steps} counted)"
         )
     print(f"trace: {trace} (open it at ui.perfetto.dev)")
     if not counted:

@@ -170,6 +170,14 @@ class Server:
             }
         )
 
+    def forward_steps(self) -> int:
+        """How often the model ran forward so far: each time, it looks up its tokens' embeddings once.
+
+        vLLM's own metric counts fewer: asynchronous scheduling runs a step for requests of which it
+        learns too late that they have ended, and reports nothing for it.
+        """
+        return self.operators()["aclnnEmbedding"]
+
     def operators(self) -> Counter[str]:
         """How often the engine ran each aclnn operator so far, counted in the same way."""
         return self._counts("operator")
