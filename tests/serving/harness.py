@@ -35,9 +35,12 @@ def _long_text(rng: random.Random, tokens: int) -> list[int]:
 
 
 def prompts(seed: int, count: int) -> list[list[int]]:
-    """Held-out prompts of 1 to 500 tokens: the edges of a cache block, anything between, and a third with one of two shared beginnings."""
+    """Held-out prompts of 1 to 500 tokens: the edges of a cache block, many that fill one,
+    anything between, and a third with one of two shared beginnings."""
     rng = random.Random(seed)
     edges = [1, 2, 63, 64, 65, 127, 128, 129, 255, 256, 257, 384, 499, 500]
+    # Many that soon need a second block at the same time, which preempts some in a small cache.
+    edges += [rng.randint(114, 127) for _ in range(30)]
     lengths = edges + [rng.randint(1, 500) for _ in range(count - len(edges))]
     shared = [_long_text(rng, 256), _long_text(rng, 140)]
     out = []
