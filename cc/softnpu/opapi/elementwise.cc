@@ -41,7 +41,31 @@ uint16_t FloatToBfloat16(float value) {
   return static_cast<uint16_t>((bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16);
 }
 
+float RoundToOdd(double value) {
+  const auto nearest = static_cast<float>(value);
+  if (static_cast<double>(nearest) == value || value != value) return nearest;
+  // The neighbour towards zero, with its last bit set. Overflow: the largest float, which is odd.
+  uint32_t bits = std::bit_cast<uint32_t>(nearest);
+  if (std::fabs(static_cast<double>(nearest)) > std::fabs(value)) --bits;
+  return std::bit_cast<float>(bits | 1U);
+}
+
+float RoundToOdd(int64_t value) {
+  const uint64_t magnitude =
+      value < 0 ? uint64_t{0} - static_cast<uint64_t>(value) : static_cast<uint64_t>(value);
+  // What lies below a float's 24 bits only has to remain seen as not zero.
+  const int excess = std::max(0, 64 - std::countl_zero(magnitude) - 24);
+  const uint64_t kept = magnitude >> excess;
+  const uint64_t odd = kept << excess == magnitude ? kept : kept | 1U;
+  const float result = std::ldexp(static_cast<float>(odd), excess);
+  return value < 0 ? -result : result;
+}
+
 namespace {
+
+float Narrow(float value) { return value; }
+float Narrow(double value) { return RoundToOdd(value); }
+float Narrow(int64_t value) { return RoundToOdd(value); }
 
 template <typename T, typename C>
 void LoadAs(const std::byte* from, int64_t stride, int64_t count, C* to) {
@@ -130,12 +154,12 @@ void Store(DType dtype, std::byte* to, int64_t stride, int64_t count, const C* f
       return StoreAs<double>(to, stride, count, from);
     case DType::kHalf:
       for (int64_t i = 0; i < count; ++i) {
-        reinterpret_cast<uint16_t*>(to)[i * stride] = FloatToHalf(static_cast<float>(from[i]));
+        reinterpret_cast<uint16_t*>(to)[i * stride] = FloatToHalf(Narrow(from[i]));
       }
       return;
     case DType::kBfloat16:
       for (int64_t i = 0; i < count; ++i) {
-        reinterpret_cast<uint16_t*>(to)[i * stride] = FloatToBfloat16(static_cast<float>(from[i]));
+        reinterpret_cast<uint16_t*>(to)[i * stride] = FloatToBfloat16(Narrow(from[i]));
       }
       return;
     case DType::kInt8:

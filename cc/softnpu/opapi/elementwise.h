@@ -28,6 +28,11 @@ float HalfToFloat(uint16_t bits);
 uint16_t FloatToHalf(float value);
 float Bfloat16ToFloat(uint16_t bits);
 uint16_t FloatToBfloat16(float value);
+// A float from which FloatToHalf and FloatToBfloat16 give what one rounding of `value` gives:
+// inexact values go to the neighbour with an odd fraction, which is never half way between two
+// shorter ones.
+float RoundToOdd(double value);
+float RoundToOdd(int64_t value);
 
 enum class Compute { kFloat, kDouble, kInteger };
 

@@ -448,6 +448,28 @@ ACLNN(IsInf, (const Tensor*, self), (Tensor*, out)) {
   Unary(plan, plan.Get(self, "self"), plan.Get(out, "out"),
         [](auto a) { return decltype(a)(std::isinf(static_cast<double>(a)) ? 1 : 0); });
 }
+ACLNN(IsClose, (const Tensor*, self), (const Tensor*, other), (double, rtol), (double, atol),
+      (bool, equal_nan), (Tensor*, out)) {
+  const View a = plan.Get(self, "self");
+  const View b = plan.Get(other, "other");
+  const View result = plan.Get(out, "out");
+  Expanded(a, result, "'self'");
+  Expanded(b, result, "'other'");
+  const auto close = [rtol, atol, equal_nan](auto x, auto y) {
+    const auto left = static_cast<double>(x);
+    const auto right = static_cast<double>(y);
+    if (x == y) return true;  // infinities too
+    if (left != left || right != right) return equal_nan && left != left && right != right;
+    const double difference = std::fabs(left - right);
+    return std::isfinite(difference) && difference <= atol + std::fabs(rtol * right);
+  };
+  plan.run = [a, b, result, close] {
+    Dispatch(ComputeFor({a.dtype, b.dtype}), [&](auto zero) {
+      using C = decltype(zero);
+      Map<C, 2>(result, {a, b}, [close](C x, C y) { return C(close(x, y) ? 1 : 0); });
+    });
+  };
+}
 ACLNN(BitwiseNot, (const Tensor*, self), (Tensor*, out)) {
   const View view = plan.Get(self, "self");
   if (IsFloating(view.dtype)) {

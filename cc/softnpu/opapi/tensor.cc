@@ -89,6 +89,10 @@ std::string View::Text() const {
 }
 
 View Reshaped(const View& view, const std::vector<int64_t>& dims) {
+  if (dims.size() > kMaxRank) {
+    throw Error(kAclnnInvalid, Format("%s cannot have %zu dimensions, the limit is %d",
+                                      view.Text().c_str(), dims.size(), kMaxRank));
+  }
   View out = view;
   out.rank = static_cast<int>(dims.size());
   int64_t stride = 1;

@@ -54,7 +54,8 @@ struct View {
   std::string Text() const;  // "float16 [2, 3]"
 };
 
-// The same memory with another shape; `view` has to be contiguous.
+// The same memory with another shape, dense; `view` has to be contiguous.
+// Throws Error 161002 for more than kMaxRank dimensions.
 View Reshaped(const View& view, const std::vector<int64_t>& dims);
 // `view` seen with the shape of `like`, by the rules of broadcasting.
 // Throws Error 161002 naming `what` when the shapes do not fit.

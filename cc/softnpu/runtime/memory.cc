@@ -68,10 +68,13 @@ DeviceMemory::~DeviceMemory() {
 }
 
 void* DeviceMemory::Allocate(size_t bytes) {
-  const size_t need = RoundUp(std::max<size_t>(bytes, 1) + kGuardBytes, kAlignment);
   Allocation allocation;
   {
     std::lock_guard<std::mutex> lock(mutex_);
+    // Sizes near the end of the number range would wrap around in the sum.
+    const size_t need = bytes > capacity_
+                            ? SIZE_MAX
+                            : RoundUp(std::max<size_t>(bytes, 1) + kGuardBytes, kAlignment);
     const auto slot = std::find_if(free_.begin(), free_.end(),
                                    [need](const auto& range) { return range.second >= need; });
     if (slot == free_.end()) {
@@ -148,7 +151,11 @@ Allocation DeviceMemory::Check(const void* address, size_t bytes) const {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     const Allocation* found = FindLocked(value);
-    if (found != nullptr && value + bytes <= found->base + found->bytes) return *found;
+    // No sum with `bytes`, which may be near the end of the number range.
+    if (found != nullptr && found->base + found->bytes >= value &&
+        bytes <= found->base + found->bytes - value) {
+      return *found;
+    }
   }
   throw Error(kAicoreException, Format("device memory access out of bounds: %zu bytes at %p, %s",
                                        bytes, address, Describe(address).c_str()));

@@ -1,6 +1,7 @@
 // cc/softnpu/runtime/options.cc: reads the SOFTNPU_* variables.
 #include "cc/softnpu/runtime/options.h"
 
+#include <cerrno>
 #include <cstdlib>
 
 #include "cc/softnpu/ascendc/error.h"
@@ -21,8 +22,9 @@ int64_t Number(const char* name, int64_t low, int64_t high) {
   const char* text = std::getenv(name);
   if (text == nullptr || *text == '\0') return 0;
   char* end = nullptr;
+  errno = 0;
   const int64_t value = std::strtoll(text, &end, 10);
-  if (*end != '\0' || value < low || value > high) {
+  if (*end != '\0' || errno == ERANGE || value < low || value > high) {
     throw Error(kInvalidParam,
                 Format("%s is '%s'; it must be a whole number from %lld to %lld", name, text,
                        static_cast<long long>(low), static_cast<long long>(high)));

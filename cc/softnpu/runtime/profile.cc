@@ -1,6 +1,7 @@
 // cc/softnpu/runtime/profile.cc: reads the flat TOML subset that profiles use.
 #include "cc/softnpu/runtime/profile.h"
 
+#include <cerrno>
 #include <cstdlib>
 #include <fstream>
 
@@ -31,7 +32,13 @@ class Fields {
                     "the device profile " + path + " has a line without '=': " + line);
       }
       std::string value = Trim(line.substr(equals + 1));
-      if (value.size() >= 2 && value.front() == '"') value = value.substr(1, value.size() - 2);
+      if (!value.empty() && value.front() == '"') {
+        if (value.size() < 2 || value.back() != '"') {
+          throw Error(kInvalidParam,
+                      "the device profile " + path + " has an open quotation: " + line);
+        }
+        value = value.substr(1, value.size() - 2);
+      }
       values_[Trim(line.substr(0, equals))] = value;
     }
   }
@@ -50,15 +57,23 @@ class Fields {
       if (c != '_') digits += c;
     }
     char* end = nullptr;
+    errno = 0;
     const int64_t value = std::strtoll(digits.c_str(), &end, 10);
-    if (digits.empty() || *end != '\0') {
+    if (digits.empty() || *end != '\0' || errno == ERANGE) {
       throw Error(kInvalidParam, "the device profile " + path_ + " has '" + digits + "' for '" +
                                      key + "', which is not a whole number");
     }
     return value;
   }
 
-  bool Flag(const char* key) const { return Text(key) == "true"; }
+  bool Flag(const char* key) const {
+    const std::string& text = Text(key);
+    if (text != "true" && text != "false") {
+      throw Error(kInvalidParam, "the device profile " + path_ + " has '" + text + "' for '" + key +
+                                     "', which is neither true nor false");
+    }
+    return text == "true";
+  }
 
  private:
   std::string path_;

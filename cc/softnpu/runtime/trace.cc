@@ -137,14 +137,17 @@ void Count(EventKind kind, std::string_view name) {
   std::lock_guard<std::mutex> lock(files->counter_mutex);
   Header* header = files->counters.header;
   const uint64_t used = header->used.load(std::memory_order_relaxed);
-  for (uint64_t i = 0; i < used; ++i) {
+  for (uint64_t i = 0; i < std::min(used, kMaxCounters); ++i) {
     Counter& counter = files->counters.records[i];
     if (counter.kind == static_cast<uint32_t>(kind) && name == counter.name) {
       counter.value.fetch_add(1, std::memory_order_relaxed);
       return;
     }
   }
-  if (used >= kMaxCounters) return;
+  if (used >= kMaxCounters) {
+    header->used.store(kMaxCounters + 1, std::memory_order_release);
+    return;
+  }
   Counter& counter = files->counters.records[used];
   counter.kind = static_cast<uint32_t>(kind);
   CopyName(counter.name, sizeof(counter.name), name);

@@ -14,11 +14,13 @@ enum class EventKind : uint32_t { kKernel = 0, kOperator = 1, kCopy = 2, kEvent 
 
 int64_t NowNanoseconds();
 
-// Adds a slice to the event file. Thread safe, no locks after the file is open.
+// Adds a slice to the event file. `name` is cut to 63 bytes. Thread safe, no locks after the file
+// is open.
 void TraceSlice(EventKind kind, int device, uint32_t stream, std::string_view name,
                 int64_t start_ns, int64_t end_ns);
 
-// Adds one to a counter. `name` is cut to 55 bytes.
+// Adds one to a counter. `name` is cut to 51 bytes. A name for which there is no room left marks
+// the file as incomplete.
 void Count(EventKind kind, std::string_view name);
 
 // Starts new files in a forked child instead of writing into the parent's.

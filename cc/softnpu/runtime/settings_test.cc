@@ -1,0 +1,174 @@
+// cc/softnpu/runtime/settings_test.cc: profiles and the environment, and what is wrong with them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+
+#include "cc/softnpu/ascendc/error.h"
+#include "cc/softnpu/runtime/options.h"
+#include "cc/softnpu/runtime/profile.h"
+
+namespace softnpu {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr char kGood[] = R"(# A comment.
+soc_name = "Ascend910B3"
+npu_arch = 2201
+ai_cores = 20   # pairs
+cube_cores = 20
+vector_cores = 40
+
+ub_bytes = 196_608
+l1_bytes=524288
+l2_bytes = 201_326_592
+hbm_bytes = 68_719_476_736
+bfloat16 = true
+data_copy_pad = false
+)";
+
+std::string Write(const std::string& text) {
+  const std::string path = ::testing::TempDir() + "/chip.toml";
+  std::ofstream(path) << text;
+  return path;
+}
+
+std::string With(const std::string& line, const std::string& instead) {
+  std::string text = kGood;
+  const size_t at = text.find(line);
+  EXPECT_NE(at, std::string::npos) << line;
+  return text.replace(at, line.size(), instead);
+}
+
+std::string RefusalOf(const std::string& text) {
+  const std::string path = Write(text);
+  try {
+    ReadProfile(path);
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("the device profile " + path + " has "));
+    EXPECT_EQ(error.code(), kInvalidParam);
+    return error.what();
+  }
+  return "accepted";
+}
+
+TEST(Profile, IsRead) {
+  const Profile profile = ReadProfile(Write(kGood));
+  EXPECT_EQ(profile.soc_name, "Ascend910B3");
+  EXPECT_EQ(profile.npu_arch, 2201);
+  EXPECT_EQ(profile.ai_cores, 20);
+  EXPECT_EQ(profile.cube_cores, 20);
+  EXPECT_EQ(profile.vector_cores, 40);
+  EXPECT_EQ(profile.ub_bytes, 196608);
+  EXPECT_EQ(profile.l1_bytes, 524288);
+  EXPECT_EQ(profile.l2_bytes, 201326592);
+  EXPECT_EQ(profile.hbm_bytes, 68719476736);
+  EXPECT_TRUE(profile.bfloat16);
+  EXPECT_FALSE(profile.data_copy_pad);
+}
+
+TEST(Profile, WhatIsWrongIsNamed) {
+  EXPECT_THAT(RefusalOf(With("vector_cores = 40\n", "")), HasSubstr("no key 'vector_cores'"));
+  EXPECT_THAT(RefusalOf(With("soc_name = \"Ascend910B3\"\n", "")), HasSubstr("no key 'soc_name'"));
+  EXPECT_THAT(RefusalOf(With("bfloat16 = true\n", "")), HasSubstr("no key 'bfloat16'"));
+  EXPECT_THAT(RefusalOf(With("ai_cores = 20", "ai_cores 20")),
+              HasSubstr("a line without '=': ai_cores 20"));
+  for (const char* value : {"many", "20 cores", "2.5", "", "__", "99999999999999999999"}) {
+    EXPECT_THAT(RefusalOf(With("ai_cores = 20", std::string("ai_cores = ") + value)),
+                HasSubstr("for 'ai_cores', which is not a whole number"))
+        << value;
+  }
+  for (const char* value : {"yes", "1", "True", ""}) {
+    EXPECT_THAT(RefusalOf(With("bfloat16 = true", std::string("bfloat16 = ") + value)),
+                HasSubstr("has '" + std::string(value) +
+                          "' for 'bfloat16', which is neither true nor false"));
+  }
+  for (const char* value : {"\"Ascend910B3", "\""}) {
+    EXPECT_THAT(RefusalOf(With("\"Ascend910B3\"", value)), HasSubstr("an open quotation: soc_name"))
+        << value;
+  }
+}
+
+TEST(Profile, AMissingFileIsNamed) {
+  try {
+    ReadProfile("/nowhere.toml");
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), kFileNotFound);
+    EXPECT_STREQ(error.what(), "the device profile /nowhere.toml cannot be read");
+  }
+}
+
+// The environment is read once per process, so each of these is a process: it prints what it found.
+template <typename Body>
+[[noreturn]] void Print(const char* name, const std::string& value, Body&& body) {
+  setenv(name, value.c_str(), 1);
+  try {
+    std::fprintf(stderr, "found %s", body().c_str());
+  } catch (const Error& error) {
+    std::fprintf(stderr, "refused %s", error.what());
+  }
+  std::_Exit(0);
+}
+
+void ExpectOption(const char* name, const char* value, const std::string& want) {
+  EXPECT_EXIT(Print(name, value,
+                    [] {
+                      const Options& o = GetOptions();
+                      return Format("strict %d async %d delay %lld seed %llu visible %d dir '%s'",
+                                    o.strict, o.async, static_cast<long long>(o.delay_us),
+                                    static_cast<unsigned long long>(o.seed), o.host_visible,
+                                    o.state_dir.c_str());
+                    }),
+              ::testing::ExitedWithCode(0), HasSubstr(want))
+      << name << "=" << value;
+}
+
+TEST(OptionsDeathTest, AreReadOrRefused) {
+  ExpectOption("SOFTNPU_CHECKS", "", "found strict 1 async 1 delay 0 seed 0 visible 0 dir ''");
+  ExpectOption("SOFTNPU_CHECKS", "off", "found strict 0 async 1");
+  ExpectOption("SOFTNPU_STREAMS", "eager", "found strict 1 async 0");
+  ExpectOption("SOFTNPU_DELAY_US", "100000", "delay 100000");
+  ExpectOption("SOFTNPU_SEED", "9223372036854775807", "seed 9223372036854775807");
+  ExpectOption("SOFTNPU_HOST_VISIBLE", "1", "visible 1");
+  ExpectOption("SOFTNPU_STATE_DIR", "/some/where", "dir '/some/where'");
+  ExpectOption("SOFTNPU_CHECKS", "loose",
+               "refused SOFTNPU_CHECKS is 'loose'; it must be 'strict' or 'off'");
+  ExpectOption("SOFTNPU_HOST_VISIBLE", "yes",
+               "refused SOFTNPU_HOST_VISIBLE is 'yes'; it must be '1' or '0'");
+  for (const char* value : {"-1", "100001", "1.5", "fast", " "}) {
+    ExpectOption("SOFTNPU_DELAY_US", value,
+                 Format("refused SOFTNPU_DELAY_US is '%s'; it must be a whole number from 0 to "
+                        "100000",
+                        value));
+  }
+  ExpectOption("SOFTNPU_SEED", "9223372036854775808", "refused SOFTNPU_SEED is");
+}
+
+void ExpectLimit(const char* name, const char* value, const std::string& want) {
+  setenv("SOFTNPU_PROFILE_FILE", Write(kGood).c_str(), 1);
+  EXPECT_EXIT(Print(name, value,
+                    [] {
+                      const Profile& p = CurrentProfile();
+                      return Format("%u devices of %lld bytes", p.devices,
+                                    static_cast<long long>(p.hbm_bytes));
+                    }),
+              ::testing::ExitedWithCode(0), HasSubstr(want))
+      << name << "=" << value;
+}
+
+TEST(ProfileDeathTest, TheEnvironmentLowersIt) {
+  ExpectLimit("SOFTNPU_DEVICES", "", "found 1 devices of 68719476736 bytes");
+  ExpectLimit("SOFTNPU_DEVICES", "8", "found 8 devices");
+  ExpectLimit("SOFTNPU_HBM_BYTES", "1048576", "devices of 1048576 bytes");
+  ExpectLimit("SOFTNPU_DEVICES", "0", "refused SOFTNPU_DEVICES is '0'");
+  ExpectLimit("SOFTNPU_DEVICES", "9", "it must be a whole number from 1 to 8");
+  ExpectLimit("SOFTNPU_HBM_BYTES", "1048575", "refused SOFTNPU_HBM_BYTES is '1048575'");
+  ExpectLimit("SOFTNPU_HBM_BYTES", "68719476737", "from 1048576 to 68719476736");
+  ExpectLimit("SOFTNPU_PROFILE_FILE", "", "refused SOFTNPU_PROFILE_FILE is not set");
+}
+
+}  // namespace
+}  // namespace softnpu
