@@ -66,6 +66,17 @@ def test_binary(name: str, dtype: torch.dtype) -> None:
         check(lambda t: operator(t, 3), a)
 
 
+@pytest.mark.parametrize("equal_nan", [True, False])
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_isclose(dtype: torch.dtype, equal_nan: bool) -> None:
+    inf, nan = float("inf"), float("nan")
+    # The tolerance is 0.25 + 0.125 |b|: at its border, beyond it, and what has no difference.
+    pairs = [(8.0, 6.0), (8.0, 10.0), (6.0, 8.0), (10.0, 7.0), (-8.0, 8.0), (inf, inf), (inf, -inf)]
+    pairs += [(inf, 1.0), (1.0, inf), (nan, nan), (nan, 1.0), (1.0, nan), (0.25, 0.0), (0.5, 0.0)]
+    a, b = torch.tensor(pairs, dtype=dtype).t()
+    check(lambda x, y: torch.isclose(x, y, 0.125, 0.25, equal_nan), a, b)
+
+
 @pytest.mark.parametrize("dtype", FLOATS + INTEGERS, ids=str)
 @pytest.mark.parametrize(
     "function",
