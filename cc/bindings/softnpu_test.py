@@ -66,9 +66,7 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Device:
     return Device()
 
 
-def launch_cache(
-    device: Device, key: Array, value: Array, key_cache: Array, value_cache: Array, slots: Array
-) -> None:
+def launch_cache(device: Device, key: Array, value: Array, key_cache: Array, value_cache: Array, slots: Array) -> None:
     tokens, heads, key_size = key.shape
     blocks, block_size = key_cache.shape[:2]
     arrays = [key, value, key_cache, value_cache, slots]
@@ -121,32 +119,22 @@ def test_rotary_embedding(device: Device, is_neox: bool) -> None:
     cos, sin = np.split(cache[positions].astype(np.float64)[:, None, :], 2, axis=-1)
     for address, before in [(addresses[1], query), (addresses[2], key)]:
         x = before[..., :rotary].astype(np.float64)
-        x1, x2 = (
-            (x[..., : rotary // 2], x[..., rotary // 2 :])
-            if is_neox
-            else (x[..., ::2], x[..., 1::2])
-        )
+        x1, x2 = (x[..., : rotary // 2], x[..., rotary // 2 :]) if is_neox else (x[..., ::2], x[..., 1::2])
         y1, y2 = x1 * cos - x2 * sin, x2 * cos + x1 * sin
         want = np.concatenate([y1, y2], -1) if is_neox else np.stack([y1, y2], -1).reshape(x.shape)
         got = device.get(address, before)
         np.testing.assert_array_equal(got[..., rotary:], before[..., rotary:])
         # Half of a last place at 8 and below, and the rounding of float.
-        np.testing.assert_allclose(
-            got[..., :rotary].astype(np.float64), want, rtol=2**-11, atol=2**-19
-        )
+        np.testing.assert_allclose(got[..., :rotary].astype(np.float64), want, rtol=2**-11, atol=2**-19)
 
 
 def test_no_tokens_launch_nothing(device: Device) -> None:
-    _ops.rotary_embedding(
-        0, 0, 0, 0, 0, 8, 1, 64, 64, 64, 512, 64, FLOAT16, INT64, True, device.stream
-    )
+    _ops.rotary_embedding(0, 0, 0, 0, 0, 8, 1, 64, 64, 64, 512, 64, FLOAT16, INT64, True, device.stream)
     assert device.synchronize() == 0
 
 
 def test_argument_errors_are_sentences(device: Device) -> None:
-    with pytest.raises(
-        ValueError, match="cos_sin_cache has rotary dimension 63; it has to be even"
-    ):
+    with pytest.raises(ValueError, match="cos_sin_cache has rotary dimension 63; it has to be even"):
         _ops.rotary_embedding(1, 1, 1, 1, 1, 8, 1, 64, 63, 64, 512, 64, FLOAT16, INT64, True, 0)
 
 

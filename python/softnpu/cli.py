@@ -25,7 +25,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "--profile",
         default=defaults.profile,
         metavar="NAME",
-        help="the chip: %s, or a .toml file" % ", ".join(profiles.names()),
+        help=f"the chip: {', '.join(profiles.names())}, or a .toml file",
     )
     parser.add_argument(
         "--devices",
@@ -59,12 +59,8 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="async: a random delay of up to N microseconds before every task shows missing waits",
     )
-    parser.add_argument(
-        "--seed", type=int, default=defaults.seed, metavar="N", help="of the delays"
-    )
-    parser.add_argument(
-        "--host-visible", action="store_true", help="let host code read and write device memory"
-    )
+    parser.add_argument("--seed", type=int, default=defaults.seed, metavar="N", help="of the delays")
+    parser.add_argument("--host-visible", action="store_true", help="let host code read and write device memory")
 
 
 def _settings(arguments: argparse.Namespace) -> launcher.Settings:
@@ -92,9 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         usage="softnpu run [options] -- COMMAND [ARGUMENT ...]",
     )
     _add_settings(run)
-    run.add_argument(
-        "--trace", type=Path, metavar="FILE", help="write a Perfetto trace of all its processes"
-    )
+    run.add_argument("--trace", type=Path, metavar="FILE", help="write a Perfetto trace of all its processes")
     env = commands.add_parser(
         "env",
         help="print the environment of a run as shell commands",
@@ -154,9 +148,7 @@ def main(argv: list[str] | None = None) -> int:
                 print(f"export {name}={shlex.quote(value)}")
             return 0
         if not command:
-            raise ValueError(
-                "no command to run; write it after --, for example: softnpu run -- python script.py"
-            )
+            raise ValueError("no command to run; write it after --, for example: softnpu run -- python script.py")
         return launcher.run(command, _settings(arguments), arguments.trace)
     except (OSError, ValueError) as error:
         print(f"softnpu: {error}", file=sys.stderr)

@@ -25,9 +25,7 @@ class Settings:
 
     profile: str = "ascend910b3"
     devices: int = 1
-    memory: int | None = (
-        None  # bytes per device; None: the profile's, at most a quarter of the host's
-    )
+    memory: int | None = None  # bytes per device; None: the profile's, at most a quarter of the host's
     checks: str = "strict"  # strict | off
     streams: str = "async"  # async | eager
     delay_us: int = 0
@@ -63,9 +61,7 @@ def environment(settings: Settings, base: Mapping[str, str]) -> dict[str, str]:
     profile = profiles.load(path)
     memory = _default_memory(profile) if settings.memory is None else settings.memory
     if not 1 << 20 <= memory <= profile.hbm_bytes:
-        raise ValueError(
-            f"{memory} bytes of device memory: {profile.soc_name} has {profile.hbm_bytes}, the least is 1MiB"
-        )
+        raise ValueError(f"{memory} bytes of device memory: {profile.soc_name} has {profile.hbm_bytes}, the least is 1MiB")
     if not 1 <= settings.devices <= 8:
         raise ValueError(f"{settings.devices} devices: SoftNPU has 1 to 8")
     if not 0 <= settings.delay_us <= 100_000:
@@ -74,9 +70,7 @@ def environment(settings: Settings, base: Mapping[str, str]) -> dict[str, str]:
         raise ValueError(f"the seed {settings.seed} is negative")
     libraries = str(settings.libraries)
     if not (settings.libraries / "libascendcl.so").is_file():
-        raise ValueError(
-            f"{libraries} holds no libascendcl.so: this installation of softnpu is incomplete"
-        )
+        raise ValueError(f"{libraries} holds no libascendcl.so: this installation of softnpu is incomplete")
     search = [
         libraries,
         *(p for p in base.get("LD_LIBRARY_PATH", "").split(":") if p and p != libraries),
@@ -114,13 +108,9 @@ def run(command: Sequence[str], settings: Settings, trace_file: Path | None) -> 
         state = os.environ.get("SOFTNPU_STATE_DIR") or temporary
         Path(state).mkdir(parents=True, exist_ok=True)
         try:
-            child = subprocess.Popen(
-                command, env={**os.environ, **variables, "SOFTNPU_STATE_DIR": state}
-            )
+            child = subprocess.Popen(command, env={**os.environ, **variables, "SOFTNPU_STATE_DIR": state})
         except OSError as error:
-            raise ValueError(
-                f"the command {command[0]!r} cannot be started: {error.strerror}"
-            ) from None
+            raise ValueError(f"the command {command[0]!r} cannot be started: {error.strerror}") from None
         previous = {
             signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN),
             signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: child.terminate()),

@@ -42,9 +42,7 @@ def _records(path: Path, magic: bytes, layout: struct.Struct) -> Iterator[tuple]
         if found != magic:
             raise ValueError(f"{path} begins with {found!r}, not with {magic!r}")
         if used > capacity:
-            raise ValueError(
-                f"{path} has room for {capacity} records, {used} were made: the trace is incomplete"
-            )
+            raise ValueError(f"{path} has room for {capacity} records, {used} were made: the trace is incomplete")
         for _ in range(used):
             yield layout.unpack(file.read(layout.size))
 
@@ -111,9 +109,7 @@ def write(state: Path, target: Path) -> int:
         begin.track_event.track_uuid = tracks[key]
         begin.track_event.name = event.name
         begin.track_event.categories.append(event.kind)
-        end = trace.packet.add(
-            timestamp=max(event.end, event.start), trusted_packet_sequence_id=sequence
-        )
+        end = trace.packet.add(timestamp=max(event.end, event.start), trusted_packet_sequence_id=sequence)
         end.track_event.type = schema.TrackEvent.TYPE_SLICE_END
         end.track_event.track_uuid = tracks[key]
     target.write_bytes(trace.SerializeToString())

@@ -112,9 +112,7 @@ class CannMetadataBuilder(AttentionMetadataBuilder[CannMetadata]):
         assert isinstance(kv_cache_spec, AttentionSpec)
         self.mask = None
         if kv_cache_spec.dtype != torch.float32:
-            self.mask = torch.triu(torch.ones(_MASK_SIDE, _MASK_SIDE, dtype=torch.int8), 1).to(
-                device
-            )
+            self.mask = torch.triu(torch.ones(_MASK_SIDE, _MASK_SIDE, dtype=torch.int8), 1).to(device)
 
     def build(
         self,
@@ -183,7 +181,8 @@ class CannAttention(AttentionImpl[CannMetadata]):
         fused = dtype in (torch.float16, torch.bfloat16) and head_size in (64, 128)
         if wanted == "fused" and not fused:
             raise ValueError(
-                f"additional_config['attention'] is 'fused', which takes float16 or bfloat16 and a head size of 64 or 128, not {dtype} and {head_size}."
+                "additional_config['attention'] is 'fused', which takes float16 or bfloat16 and a head size of 64 or 128, "
+                f"not {dtype} and {head_size}."
             )
         self.fused = fused and wanted != "torch"
         if not self.fused:
@@ -251,9 +250,7 @@ class CannAttention(AttentionImpl[CannMetadata]):
             **arguments,
         )[0]
 
-    def _packed(
-        self, query: torch.Tensor, kv_cache: torch.Tensor, step: CannMetadata, output: torch.Tensor
-    ) -> None:
+    def _packed(self, query: torch.Tensor, kv_cache: torch.Tensor, step: CannMetadata, output: torch.Tensor) -> None:
         result = self._call(
             query.contiguous(),
             kv_cache,
@@ -265,9 +262,7 @@ class CannAttention(AttentionImpl[CannMetadata]):
         )
         output.copy_(result)
 
-    def _padded(
-        self, query: torch.Tensor, kv_cache: torch.Tensor, step: CannMetadata, output: torch.Tensor
-    ) -> None:
+    def _padded(self, query: torch.Tensor, kv_cache: torch.Tensor, step: CannMetadata, output: torch.Tensor) -> None:
         if step.groups is None:
             step.groups = _make_groups(step)
         flat = query.reshape(query.shape[0], -1)
@@ -287,9 +282,7 @@ class CannAttention(AttentionImpl[CannMetadata]):
             rows = result.view(requests * group.longest, -1).index_select(0, group.places)
             output.view(output.shape[0], -1).index_copy_(0, group.tokens, rows)
 
-    def _plain(
-        self, query: torch.Tensor, kv_cache: torch.Tensor, step: CannMetadata, output: torch.Tensor
-    ) -> None:
+    def _plain(self, query: torch.Tensor, kv_cache: torch.Tensor, step: CannMetadata, output: torch.Tensor) -> None:
         repeats = self.num_heads // self.num_kv_heads
         start = 0
         for request, (end, length) in enumerate(zip(step.query_ends, step.kv_lens, strict=True)):
@@ -298,10 +291,7 @@ class CannAttention(AttentionImpl[CannMetadata]):
                 continue
             blocks = step.block_table[request, : -(-length // kv_cache.shape[2])].long()
             # [heads, length, head size]
-            keys, values = (
-                cache[blocks].flatten(0, 1)[:length].transpose(0, 1).repeat_interleave(repeats, 0)
-                for cache in kv_cache
-            )
+            keys, values = (cache[blocks].flatten(0, 1)[:length].transpose(0, 1).repeat_interleave(repeats, 0) for cache in kv_cache)
             scores = (query[start:end].transpose(0, 1) @ keys.transpose(1, 2)) * self.scale
             if tokens > 1:
                 at = torch.arange(length, device=query.device)
@@ -323,9 +313,7 @@ def _make_groups(step: CannMetadata) -> list[Group]:
             continue
         longest = max(step.query_lens[i] for i in members)
         tokens = [starts[i] + t for i in members for t in range(step.query_lens[i])]
-        places = [
-            row * longest + t for row, i in enumerate(members) for t in range(step.query_lens[i])
-        ]
+        places = [row * longest + t for row, i in enumerate(members) for t in range(step.query_lens[i])]
         rows = torch.tensor(members).to(device, non_blocking=True)
         groups.append(
             Group(

@@ -35,6 +35,4 @@ def parse(values: dict[str, Any]) -> CannConfig:
         return CannConfig(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ValueError(
-            f"additional_config[{first['loc'][0]!r}] is {first['input']!r}: {first['msg']}."
-        ) from None
+        raise ValueError(f"additional_config[{first['loc'][0]!r}] is {first['input']!r}: {first['msg']}.") from None

@@ -20,7 +20,10 @@ def problem() -> str | None:
         except importlib.metadata.PackageNotFoundError:
             return f"vllm_cann cannot be used: {package} is not installed; run `pip install {package}=={tested}`."
         if found.split("+")[0] != tested:
-            return f"vllm_cann cannot be used: it was tested with {package} {tested} and {found} is installed; run `pip install {package}=={tested}`."
+            return (
+                f"vllm_cann cannot be used: it was tested with {package} {tested} and {found} is installed; "
+                f"run `pip install {package}=={tested}`."
+            )
     try:
         ctypes.CDLL("libascendcl.so")
     except OSError as error:
@@ -31,7 +34,10 @@ def problem() -> str | None:
     try:
         import torch_npu
     except Exception as error:
-        return f"vllm_cann cannot be used: importing torch_npu failed ({type(error).__name__}: {_first_line(error)}); check that CANN fits torch_npu {TESTED['torch_npu']}."
+        return (
+            f"vllm_cann cannot be used: importing torch_npu failed ({type(error).__name__}: {_first_line(error)}); "
+            f"check that CANN fits torch_npu {TESTED['torch_npu']}."
+        )
     if torch_npu.npu.device_count() == 0:
         return "vllm_cann cannot be used: CANN reports no NPU; check `npu-smi info` and ASCEND_RT_VISIBLE_DEVICES."
     if importlib.util.find_spec("vllm_cann._ops") is None:

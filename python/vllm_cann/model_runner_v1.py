@@ -26,11 +26,7 @@ class CannModelRunner(GPUModelRunner):
         Raises:
             ValueError: a layer's cache is not that of plain attention
         """
-        specs = {
-            name: group.kv_cache_spec
-            for group in kv_cache_config.kv_cache_groups
-            for name in group.layer_names
-        }
+        specs = {name: group.kv_cache_spec for group in kv_cache_config.kv_cache_groups for name in group.layer_names}
         caches: dict[str, torch.Tensor] = {}
         with kv_cache_allocation_context or nullcontext():
             for tensor in kv_cache_config.kv_cache_tensors:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from vllm.logger import init_logger
@@ -29,10 +29,10 @@ class CannPlatform(Platform):
     dispatch_key = "PrivateUse1"
     ray_device_key = "NPU"
     device_control_env_var = "ASCEND_RT_VISIBLE_DEVICES"
-    ray_noset_device_env_vars = ["RAY_EXPERIMENTAL_NOSET_ASCEND_RT_VISIBLE_DEVICES"]
+    ray_noset_device_env_vars: ClassVar[list[str]] = ["RAY_EXPERIMENTAL_NOSET_ASCEND_RT_VISIBLE_DEVICES"]
     dist_backend = "hccl"
     simple_compile_backend = "eager"
-    supported_quantization: list[str] = []
+    supported_quantization: ClassVar[list[str]] = []
 
     @property
     def supported_dtypes(self) -> list[torch.dtype]:
@@ -52,9 +52,7 @@ class CannPlatform(Platform):
 
         from vllm_cann.ops.slot_mapping import compute_slot_mapping
 
-        register_kernels(
-            {"vllm.v1.worker.block_table.ComputeSlotMappingKernel.kernel": compute_slot_mapping}
-        )
+        register_kernels({"vllm.v1.worker.block_table.ComputeSlotMappingKernel.kernel": compute_slot_mapping})
 
     @classmethod
     def get_attn_backend_cls(
@@ -66,9 +64,7 @@ class CannPlatform(Platform):
         if attn_selector_config.use_mla or attn_selector_config.use_sparse:
             raise ValueError("vllm_cann has no attention backend for MLA or sparse attention.")
         if selected_backend is not None and selected_backend.name != "CUSTOM":
-            raise ValueError(
-                f"vllm_cann has one attention backend, CUSTOM; {selected_backend.name} was asked for."
-            )
+            raise ValueError(f"vllm_cann has one attention backend, CUSTOM; {selected_backend.name} was asked for.")
         return "vllm_cann.attention.CannAttentionBackend"
 
     @classmethod
@@ -91,13 +87,12 @@ class CannPlatform(Platform):
         name = cls.get_device_name()
         if name.startswith("Ascend310P"):
             raise ValueError(
-                f"vllm_cann does not serve models on {name}: its instruction set has no unaligned copies (DataCopyPad), which the cache kernel needs; use an Atlas A2 or A3."
+                f"vllm_cann does not serve models on {name}: its instruction set has no unaligned copies (DataCopyPad), "
+                "which the cache kernel needs; use an Atlas A2 or A3."
             )
         parallel = vllm_config.parallel_config
         if parallel.world_size > 1:
-            raise ValueError(
-                f"vllm_cann serves on one device, {parallel.world_size} were asked for (tensor or pipeline parallelism)."
-            )
+            raise ValueError(f"vllm_cann serves on one device, {parallel.world_size} were asked for (tensor or pipeline parallelism).")
         if vllm_config.model_config is not None:
             cls.check_if_supports_dtype(vllm_config.model_config.dtype)
         if parallel.worker_cls == "auto":
@@ -106,9 +101,7 @@ class CannPlatform(Platform):
             vllm_config.compilation_config.compile_sizes = []
         cache = vllm_config.cache_config
         if cache is not None and cache.user_specified_block_size and cache.block_size != BLOCK_SIZE:
-            raise ValueError(
-                f"--block-size {cache.block_size}: the attention of Ascend NPUs takes {BLOCK_SIZE} here."
-            )
+            raise ValueError(f"--block-size {cache.block_size}: the attention of Ascend NPUs takes {BLOCK_SIZE} here.")
 
     @classmethod
     def check_if_supports_dtype(cls, dtype: torch.dtype) -> None:

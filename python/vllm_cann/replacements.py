@@ -31,9 +31,7 @@ TABLE = (
         "the V1 runner makes its copy stream with it",
         lambda: torch.npu.Stream,
     ),
-    Replacement(
-        torch.cuda, "Event", "the V1 runner waits for copies with it", lambda: torch.npu.Event
-    ),
+    Replacement(torch.cuda, "Event", "the V1 runner waits for copies with it", lambda: torch.npu.Event),
     Replacement(
         torch.cuda,
         "current_stream",

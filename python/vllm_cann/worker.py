@@ -56,9 +56,7 @@ class CannWorker(Worker):
 
     def _make_model_runner(self) -> GPUModelRunner:
         if self.use_v2_model_runner:
-            raise ValueError(
-                "vllm_cann has no V2 model runner yet; unset VLLM_USE_V2_MODEL_RUNNER."
-            )
+            raise ValueError("vllm_cann has no V2 model runner yet; unset VLLM_USE_V2_MODEL_RUNNER.")
         from vllm_cann.model_runner_v1 import CannModelRunner
 
         return CannModelRunner(self.vllm_config, self.device)

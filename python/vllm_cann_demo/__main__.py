@@ -15,10 +15,11 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from openai import AsyncOpenAI
 from vllm_cann_demo.server import KERNELS, Server, ServerError
 from vllm_cann_demo.task import Question, questions
-from openai import AsyncOpenAI
 
 QUESTIONS = 32
 SEED = 7
@@ -27,14 +28,12 @@ CONCURRENT = 8
 
 async def ask(client: AsyncOpenAI, model: str, question: Question, stream: bool) -> tuple[str, int]:
     """The model's answer and its number of tokens."""
-    request = {"model": model, "prompt": question.prompt, "max_tokens": 8, "temperature": 0}
+    request: dict[str, Any] = {"model": model, "prompt": question.prompt, "max_tokens": 8, "temperature": 0}
     if not stream:
         reply = await client.completions.create(**request)
         return reply.choices[0].text.strip(), reply.usage.completion_tokens
     text, tokens = "", 0
-    async for chunk in await client.completions.create(
-        **request, stream=True, stream_options={"include_usage": True}
-    ):
+    async for chunk in await client.completions.create(**request, stream=True, stream_options={"include_usage": True}):
         text += chunk.choices[0].text if chunk.choices else ""
         tokens = chunk.usage.completion_tokens if chunk.usage else tokens
     return text.strip(), tokens
@@ -55,9 +54,7 @@ async def ask_all(url: str, model: str, asked: list[Question]) -> Replies:
     """Asks everything, some at the same time. Every second answer is streamed."""
     gate = asyncio.Semaphore(CONCURRENT)
     ends: list[float] = []
-    async with AsyncOpenAI(
-        base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=120
-    ) as client:
+    async with AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=120) as client:
 
         async def one(index: int, question: Question) -> tuple[str, int]:
             async with gate:
@@ -115,18 +112,12 @@ def run(arguments: argparse.Namespace, directory: Path) -> int:
         shown = question.prompt if len(question.prompt) < 60 else f"... {question.prompt[-56:]}"
         print(f"  {shown:60} -> {answer:24} {'' if good else 'WRONG, it is ' + question.answer}")
     print(f"answers: {right}/{len(asked)} correct")
-    print(
-        f"tokens/s: {replies.tokens / replies.seconds:.1f} ({replies.tokens} tokens in "
-        f"{replies.seconds:.1f} s, {CONCURRENT} at a time)"
-    )
+    print(f"tokens/s: {replies.tokens / replies.seconds:.1f} ({replies.tokens} tokens in {replies.seconds:.1f} s, {CONCURRENT} at a time)")
     print(f"command to first answer: {replies.first - begun:.1f} s")
     counted = True
     for kernel in KERNELS:
         counted &= launches[kernel] == layers * steps
-        print(
-            f"launches of {kernel}: {launches[kernel]} = {layers} layers x "
-            f"{launches[kernel] / layers:g} forward steps ({steps} counted)"
-        )
+        print(f"launches of {kernel}: {launches[kernel]} = {layers} layers x {launches[kernel] / layers:g} forward steps ({steps} counted)")
     print(f"trace: {trace} (open it at ui.perfetto.dev)")
     if not counted:
         print(f"the launches are not {layers} layers x {steps} forward steps", file=sys.stderr)
@@ -146,9 +137,7 @@ def device_line(server: Server) -> str:
 def main() -> int:
     """Runs the command line."""
     parser = argparse.ArgumentParser(prog="demo", description=__doc__)
-    parser.add_argument(
-        "--serve", action="store_true", help="keep the server for your own client instead of asking"
-    )
+    parser.add_argument("--serve", action="store_true", help="keep the server for your own client instead of asking")
     parser.add_argument(
         "--checks",
         choices=("strict", "off"),

@@ -100,26 +100,20 @@ class Server:
         reported = begun
         while True:
             if self._process is not None and self._process.poll() is not None:
-                raise ServerError(
-                    f"the server ended with status {self._process.returncode} before it was ready:\n{self.tail()}"
-                )
+                raise ServerError(f"the server ended with status {self._process.returncode} before it was ready:\n{self.tail()}")
             with contextlib.suppress(httpx.TransportError):
                 if httpx.get(f"{self.url}/health", timeout=2).status_code == 200:
                     return
             now = time.monotonic()
             if now - begun > self._timeout:
-                raise ServerError(
-                    f"the server was not ready after {self._timeout:.0f} s:\n{self.tail()}"
-                )
+                raise ServerError(f"the server was not ready after {self._timeout:.0f} s:\n{self.tail()}")
             if now - reported >= 5:
                 reported = now
                 self._progress(f"  {now - begun:3.0f} s: {self._last_info()}")
             time.sleep(0.1)
 
     def _last_info(self) -> str:
-        lines = re.findall(
-            r"(?:INFO|WARNING) \S+ \S+ \[[^\]]*\] (.*)", self.log.read_text(errors="replace")
-        )
+        lines = re.findall(r"(?:INFO|WARNING) \S+ \S+ \[[^\]]*\] (.*)", self.log.read_text(errors="replace"))
         return lines[-1][:100] if lines else "starting"
 
     def tail(self, lines: int = 30) -> str:
@@ -163,12 +157,7 @@ class Server:
     def launches(self) -> Counter[str]:
         """How often the engine launched each family of kernels so far. Counted by SoftNPU's runtime in the engine's process."""
         counts = self._counts("kernel")
-        return Counter(
-            {
-                family: sum(n for name, n in counts.items() if name.startswith(family))
-                for family in KERNELS
-            }
-        )
+        return Counter({family: sum(n for name, n in counts.items() if name.startswith(family)) for family in KERNELS})
 
     def forward_steps(self) -> int:
         """How often the model ran forward so far: each time, it looks up its tokens' embeddings once.

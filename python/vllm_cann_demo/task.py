@@ -150,15 +150,11 @@ def is_held_out(facts: tuple[tuple[str, tuple[str, str, str]], ...]) -> bool:
     return zlib.crc32(repr(facts).encode()) % 16 == 0
 
 
-def make_facts(
-    rng: random.Random, count: int, held_out: bool
-) -> tuple[tuple[str, tuple[str, str, str]], ...]:
+def make_facts(rng: random.Random, count: int, held_out: bool) -> tuple[tuple[str, tuple[str, str, str]], ...]:
     """Facts with `count` different names, for tests or for training."""
     while True:
         names = rng.sample(NAMES, count)
-        facts = tuple(
-            (name, (rng.choice(WORDS), rng.choice(WORDS), rng.choice(WORDS))) for name in names
-        )
+        facts = tuple((name, (rng.choice(WORDS), rng.choice(WORDS), rng.choice(WORDS))) for name in names)
         if is_held_out(facts) == held_out:
             return facts
 

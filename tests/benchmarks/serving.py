@@ -65,7 +65,13 @@ def main() -> None:
             server = stack.enter_context(Server(MODEL, directory, options, ["--memory", "1GiB", "--checks", checks]))
             urls[f"softnpu {checks}"] = server.url
             print(f"softnpu {checks}: ready after {server.startup_seconds:.1f} s", flush=True)
-        hf = subprocess.Popen([sys.executable, "-c", _HF, str(MODEL), str(TOKENS), repr(prompts)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+        hf = subprocess.Popen(
+            [sys.executable, "-c", _HF, str(MODEL), str(TOKENS), repr(prompts)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
         stack.callback(hf.kill)
         assert hf.stdin is not None
         assert hf.stdout is not None
@@ -84,7 +90,10 @@ def main() -> None:
     print(f"{BATCH} prompts of {len(prompts[0])} tokens, {TOKENS} new tokens each, bfloat16; median of {ROUNDS} (lowest .. highest)")
     for name, values in seconds.items():
         rates = [BATCH * TOKENS / v for v in values]
-        print(f"{name:16} {statistics.median(rates):8.1f} tokens/s ({min(rates):.1f} .. {max(rates):.1f}), {base / statistics.median(values):.2f} x HF")
+        print(
+            f"{name:16} {statistics.median(rates):8.1f} tokens/s ({min(rates):.1f} .. {max(rates):.1f}), "
+            f"{base / statistics.median(values):.2f} x HF"
+        )
 
 
 if __name__ == "__main__":

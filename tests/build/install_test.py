@@ -53,7 +53,9 @@ def test_the_install_commands_of_the_readme(tmp_path: Path) -> None:
 
     port = free_port()
     with (tmp_path / "log").open("wb") as log:
-        server = subprocess.Popen([*adapt(serve), "--port", str(port)], cwd=tmp_path, env=clean, stdout=log, stderr=log, start_new_session=True)
+        server = subprocess.Popen(
+            [*adapt(serve), "--port", str(port)], cwd=tmp_path, env=clean, stdout=log, stderr=log, start_new_session=True
+        )
     try:
         deadline = time.monotonic() + 150
         while True:

@@ -13,7 +13,23 @@ from pathlib import Path
 ROOT = Path("MODULE.bazel").resolve().parent
 NAMES = ("PLUGIN_WHEEL", "SOFTNPU_WHEEL")
 TARGETS = ("//python:wheel", "//python:softnpu_wheel")
-KEEP = ("BUILD.bazel", "LICENSE", "MODULE.bazel", "MODULE.bazel.lock", "WORKSPACE", "version.bzl", "pyproject.toml", ".bazelrc", ".bazelversion", ".bazelignore", "cc", "python", "third_party", "tools", "tests")
+KEEP = (
+    "BUILD.bazel",
+    "LICENSE",
+    "MODULE.bazel",
+    "MODULE.bazel.lock",
+    "WORKSPACE",
+    "version.bzl",
+    "pyproject.toml",
+    ".bazelrc",
+    ".bazelversion",
+    ".bazelignore",
+    "cc",
+    "python",
+    "third_party",
+    "tools",
+    "tests",
+)
 
 
 def digest(path: Path) -> str:
@@ -27,7 +43,9 @@ def test_two_directories_give_the_same_wheels() -> None:
     home = Path(pwd.getpwuid(os.getuid()).pw_dir)
     copy = home / ".cache" / "vllm-cann" / f"second-{os.getpid()}"
     environment = {"HOME": str(home), "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TEST_TMPDIR": ""}
-    environment.update({name: os.environ[name] for name in ("XDG_CACHE_HOME",) if name in os.environ and os.environ[name].startswith(str(home))})
+    environment.update(
+        {name: os.environ[name] for name in ("XDG_CACHE_HOME",) if name in os.environ and os.environ[name].startswith(str(home))}
+    )
     environment.pop("TEST_TMPDIR")
     environment.update({key: value for key, value in os.environ.items() if key.lower().endswith("_proxy") or key.startswith("PIP_")})
     output = copy.with_name(copy.name + "-out")

@@ -60,5 +60,7 @@ def test_bytes_do_not_depend_on_a_directory() -> None:
 
 def test_auditwheel_agrees_with_the_tag() -> None:
     for name, wheel in WHEELS.items():
-        result = subprocess.run([sys.executable, "-m", "auditwheel", "show", str(wheel.resolve())], capture_output=True, text=True, check=False)
+        result = subprocess.run(
+            [sys.executable, "-m", "auditwheel", "show", str(wheel.resolve())], capture_output=True, text=True, check=False
+        )
         assert "manylinux_2_28_x86_64" in result.stdout or "manylinux_2_17_x86_64" in result.stdout, (name, result.stdout + result.stderr)

@@ -22,8 +22,8 @@ sys.path.insert(0, str(HERE.parents[1] / "python"))
 # transformers imports torch_npu where it is installed, which fails without CANN.
 sys.modules["torch_npu"] = None  # type: ignore[assignment]
 
-from vllm_cann_demo import task  # noqa: E402
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM  # noqa: E402
+from vllm_cann_demo import task  # noqa: E402
 
 SEED = 20261121
 ASKED = 8  # questions at the end of each training sequence
@@ -36,9 +36,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     vocabulary = {word: i for i, word in enumerate(task.VOCABULARY)}
     model = Tokenizer(WordLevel(vocabulary, unk_token="<pad>"))
     model.pre_tokenizer = WhitespaceSplit()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=model, pad_token="<pad>", eos_token="<end>", model_max_length=1024
-    )
+    return PreTrainedTokenizerFast(tokenizer_object=model, pad_token="<pad>", eos_token="<end>", model_max_length=1024)
 
 
 def make_model() -> Qwen3ForCausalLM:
@@ -64,9 +62,7 @@ def make_model() -> Qwen3ForCausalLM:
     )
 
 
-def make_batch(
-    rng: random.Random, size: int, facts: int, ends: bool
-) -> tuple[torch.Tensor, torch.Tensor]:
+def make_batch(rng: random.Random, size: int, facts: int, ends: bool) -> tuple[torch.Tensor, torch.Tensor]:
     """Sequences of `facts` facts and questions about them; labels on the answers, `ends` too."""
     ids = {word: i for i, word in enumerate(task.VOCABULARY)}
     end = ids["<end>"]
@@ -88,16 +84,12 @@ def make_batch(
 
 
 @torch.no_grad()
-def accuracy(
-    model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, questions: list[task.Question]
-) -> float:
+def accuracy(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, questions: list[task.Question]) -> float:
     """Share of questions answered exactly by greedy decoding."""
     right = 0
     for question in questions:
         ids = tokenizer(question.prompt, return_tensors="pt").input_ids
-        out = model.generate(
-            ids, attention_mask=torch.ones_like(ids), max_new_tokens=8, do_sample=False
-        )
+        out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=8, do_sample=False)
         right += tokenizer.decode(out[0, ids.shape[1] :]) == f"{question.answer} <end>"
     return right / len(questions)
 
@@ -118,12 +110,7 @@ def main() -> None:
         # First matching names over few facts; then longer contexts, and when to stop.
         most = 3 + 13 * step / 1800 + 30 * min(1.0, max(0.0, (step - LATER) / 600))
         facts = rng.randint(2, min(int(most), len(task.NAMES)))
-        rate = (
-            2e-3
-            * min(1.0, (step + 1) / 100)
-            * 0.5
-            * (1 + math.cos(math.pi * min(1.0, step / 3000)))
-        )
+        rate = 2e-3 * min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / 3000)))
         for group in optimizer.param_groups:
             group["lr"] = max(rate, 2e-5)
         tokens, labels = make_batch(rng, 32, facts, ends=step >= LATER)

@@ -80,10 +80,7 @@ def test_reshape_and_cache_takes_views_of_qkv_and_of_one_cache(dtype: torch.dtyp
     cache = noise(dtype, blocks, 2, block, heads, size)
     slots = torch.arange(3, 3 + tokens + 4)  # more entries than tokens: padding, not read as slots
     device = qkv.npu()
-    key, value = (
-        device[:, at * heads * size : (at + 1) * heads * size].unflatten(1, (heads, size))
-        for at in (3, 4)
-    )
+    key, value = (device[:, at * heads * size : (at + 1) * heads * size].unflatten(1, (heads, size)) for at in (3, 4))
     assert not key.is_contiguous()
     on_device = cache.npu()
     ops.reshape_and_cache(key, value, on_device[:, 0], on_device[:, 1], slots.npu())
@@ -144,9 +141,7 @@ def check_rotated(
 
 
 def table_of(dtype: torch.dtype, positions: int, rotary_dim: int) -> torch.Tensor:
-    angles = torch.outer(
-        torch.arange(positions), 10000.0 ** -(torch.arange(0, rotary_dim, 2) / rotary_dim)
-    )
+    angles = torch.outer(torch.arange(positions), 10000.0 ** -(torch.arange(0, rotary_dim, 2) / rotary_dim))
     return torch.cat([angles.cos(), angles.sin()], -1).to(dtype)
 
 
@@ -155,15 +150,11 @@ def table_of(dtype: torch.dtype, positions: int, rotary_dim: int) -> torch.Tenso
 @pytest.mark.parametrize("is_neox", [True, False], ids=["neox", "gptj"])
 @pytest.mark.parametrize("rotary_dim", [64, 40])
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
-def test_rotary_embedding(
-    dtype: torch.dtype, rotary_dim: int, is_neox: bool, index: torch.dtype, call: str
-) -> None:
+def test_rotary_embedding(dtype: torch.dtype, rotary_dim: int, is_neox: bool, index: torch.dtype, call: str) -> None:
     tokens, heads, kv_heads, size, places = 29, 6, 2, 64, 512
     query = noise(dtype, tokens, heads * size)
     key = noise(dtype, tokens, kv_heads * size)
-    positions = torch.randint(
-        places, (tokens,), generator=torch.Generator().manual_seed(2), dtype=index
-    )
+    positions = torch.randint(places, (tokens,), generator=torch.Generator().manual_seed(2), dtype=index)
     positions[:2] = torch.tensor([0, places - 1])
     table = table_of(dtype, places, rotary_dim)
     on_device = [query.npu(), key.npu()]
@@ -176,9 +167,7 @@ def test_rotary_embedding(
 @pytest.mark.parametrize("dims", [2, 3])
 @pytest.mark.parametrize("is_neox", [True, False], ids=["neox", "gptj"])
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
-def test_rotary_embedding_turns_views_of_qkv_and_nothing_else(
-    dtype: torch.dtype, is_neox: bool, dims: int, with_key: bool
-) -> None:
+def test_rotary_embedding_turns_views_of_qkv_and_nothing_else(dtype: torch.dtype, is_neox: bool, dims: int, with_key: bool) -> None:
     tokens, heads, kv_heads, size, rotary_dim = 11, 4, 2, 48, 32
     widths = [heads * size, kv_heads * size, kv_heads * size]
     qkv = noise(dtype, tokens, sum(widths))
@@ -188,9 +177,7 @@ def test_rotary_embedding_turns_views_of_qkv_and_nothing_else(
     query, key, _ = on_device.split(widths, -1)
     if dims == 3:
         query, key = query.unflatten(1, (heads, size)), key.unflatten(1, (kv_heads, size))
-    torch.ops.vllm_cann.rotary_embedding(
-        positions.npu(), query, key if with_key else None, size, table.npu(), is_neox
-    )
+    torch.ops.vllm_cann.rotary_embedding(positions.npu(), query, key if with_key else None, size, table.npu(), is_neox)
     found = on_device.cpu().split(widths, -1)
     before = qkv.split(widths, -1)
     turned = 2 if with_key else 1

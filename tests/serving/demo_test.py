@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
-from vllm_cann_demo.server import Server, ServerError
 from harness import MODEL
 from perfetto.protos.perfetto.trace import perfetto_trace_pb2 as schema
+from vllm_cann_demo.server import Server, ServerError
 
 
 def processes_of(group: int) -> list[int]:
@@ -36,31 +36,20 @@ def demo(*options: str) -> list[str]:
 
 
 def test_the_demo_answers_everything(tmp_path: Path) -> None:
-    result = subprocess.run(
-        demo("--output", str(tmp_path)), capture_output=True, text=True, timeout=200, check=False
-    )
+    result = subprocess.run(demo("--output", str(tmp_path)), capture_output=True, text=True, timeout=200, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     out = result.stdout
-    assert (
-        "device: npu:0: Ascend910B3, 1.0 GiB; vLLM platform npu (dispatch key PrivateUse1), torch_npu 2.13.0, CANN 9.0.0"
-        in out
-    )
+    assert "device: npu:0: Ascend910B3, 1.0 GiB; vLLM platform npu (dispatch key PrivateUse1), torch_npu 2.13.0, CANN 9.0.0" in out
     assert "answers: 32/32 correct" in out
     launches = {
         name: (int(total), int(steps))
-        for name, total, steps in re.findall(
-            r"launches of (\w+): (\d+) = 2 layers x \d+ forward steps \((\d+) counted\)", out
-        )
+        for name, total, steps in re.findall(r"launches of (\w+): (\d+) = 2 layers x \d+ forward steps \((\d+) counted\)", out)
     }
     assert set(launches) == {"reshape_and_cache", "rotary_embedding"}
     assert all(total == 2 * steps > 0 for total, steps in launches.values())
     trace = schema.Trace()
     trace.ParseFromString(Path(re.findall(r"trace: (\S+)", out)[0]).read_bytes())
-    names = [
-        p.track_event.name
-        for p in trace.packet
-        if p.track_event.type == schema.TrackEvent.TYPE_SLICE_BEGIN
-    ]
+    names = [p.track_event.name for p in trace.packet if p.track_event.type == schema.TrackEvent.TYPE_SLICE_BEGIN]
     # The run's launches, and one when the kernels were loaded.
     assert names.count("reshape_and_cache") == launches["reshape_and_cache"][0] + 1
 

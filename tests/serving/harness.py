@@ -50,9 +50,7 @@ def prompts(seed: int, count: int) -> list[list[int]]:
     return out
 
 
-def complete(
-    url: str, model: str, requests: Sequence[list[int]], tokens: int, concurrent: int = 64
-) -> list[list[int]]:
+def complete(url: str, model: str, requests: Sequence[list[int]], tokens: int, concurrent: int = 64) -> list[list[int]]:
     """Greedy token ids for each prompt, exactly `tokens` of them, all requests at once."""
 
     async def run() -> list[list[int]]:
@@ -81,7 +79,5 @@ def reference(directory: Path, model: Path = MODEL, **job: object) -> dict:
     """Runs a job of reference.py."""
     source, target = directory / "job.json", directory / "result.json"
     source.write_text(json.dumps(job))
-    subprocess.run(
-        [sys.executable, str(REFERENCE), str(model), str(source), str(target)], check=True
-    )
+    subprocess.run([sys.executable, str(REFERENCE), str(model), str(source), str(target)], check=True)
     return json.loads(target.read_text())

@@ -9,10 +9,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from harness import MODEL
 from vllm_cann_demo.__main__ import ask_all
 from vllm_cann_demo.server import Server
 from vllm_cann_demo.task import questions
-from harness import MODEL
 
 # Name -> the file of the installed plugin that the mutant replaces.
 MUTANTS = {
@@ -45,9 +45,7 @@ def test_a_planted_fault_is_seen(name: str, tmp_path: Path) -> None:
         "--served-model-name",
         "m",
     ]
-    with Server(
-        MODEL, tmp_path, serve, ["--memory", "1GiB"], environment={"PYTHONPATH": search}
-    ) as server:
+    with Server(MODEL, tmp_path, serve, ["--memory", "1GiB"], environment={"PYTHONPATH": search}) as server:
         answers = asyncio.run(ask_all(server.url, "m", asked)).answers
     right = sum(answer == question.answer for answer, question in zip(answers, asked, strict=True))
     if target:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from vllm_cann_demo.server import KERNELS, Server
 from harness import FALLBACK, MODEL, complete, prompts, reference
+from vllm_cann_demo.server import KERNELS, Server
 
 TOKENS = 16
 # Delays show a missing wait.
@@ -70,9 +70,7 @@ def test_float32_tokens_equal_those_of_transformers(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_differs_only_where_rounding_decides(dtype: str, tmp_path: Path) -> None:
     asked = prompts(seed=5, count=56)
-    with Server(
-        MODEL, tmp_path, [*SERVE, "--max-num-batched-tokens", "256", "--dtype", dtype], SOFTNPU
-    ) as server:
+    with Server(MODEL, tmp_path, [*SERVE, "--max-num-batched-tokens", "256", "--dtype", dtype], SOFTNPU) as server:
         answers = complete(server.url, "m", asked, TOKENS)
         operators = server.operators()
     assert operators["aclnnFusedInferAttentionScoreV3"] > 0

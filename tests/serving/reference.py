@@ -37,9 +37,7 @@ def greedy(model: torch.nn.Module, prompts: list[list[int]], new_tokens: int) ->
 
 
 @torch.no_grad()
-def forced(
-    model: torch.nn.Module, wide: torch.nn.Module, pairs: list[tuple[list[int], list[int]]]
-) -> dict:
+def forced(model: torch.nn.Module, wide: torch.nn.Module, pairs: list[tuple[list[int], list[int]]]) -> dict:
     """Compares given answers with what the model itself says at each of their positions."""
     differing, largest = [], 0.0
     for prompt, answer in pairs:

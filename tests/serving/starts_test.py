@@ -8,15 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from vllm_cann_demo.server import free_port
 from harness import MODEL
+from vllm_cann_demo.server import free_port
 
 from softnpu import profiles
 
 
-def serve(
-    *options: str, softnpu: list[str] | None, environment: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
+def serve(*options: str, softnpu: list[str] | None, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Runs vllm serve until it gives up."""
     command = [
         sys.executable,
@@ -110,9 +108,7 @@ def test_a_dtype_that_the_chip_does_not_have(tmp_path: Path) -> None:
 def test_without_cann_the_log_names_the_cure() -> None:
     result = serve(softnpu=None, environment={"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"})
     assert result.returncode != 0
-    lines = [
-        line for line in (result.stdout + result.stderr).splitlines() if "cannot be used" in line
-    ]
+    lines = [line for line in (result.stdout + result.stderr).splitlines() if "cannot be used" in line]
     assert len(lines) == 1
     line = lines[0]
     assert "libascendcl.so cannot be loaded" in line
@@ -123,14 +119,9 @@ def test_an_untested_version_is_named(tmp_path: Path) -> None:
     info = tmp_path / "vllm-0.99.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm\nVersion: 0.99.0\n")
-    result = serve(
-        softnpu=SMALL, environment={"PYTHONPATH": f"{tmp_path}:{os.environ['PYTHONPATH']}"}
-    )
+    result = serve(softnpu=SMALL, environment={"PYTHONPATH": f"{tmp_path}:{os.environ['PYTHONPATH']}"})
     assert result.returncode != 0
-    assert (
-        "it was tested with vllm 0.32.0 and 0.99.0 is installed; run `pip install vllm==0.32.0`."
-        in result.stdout + result.stderr
-    )
+    assert "it was tested with vllm 0.32.0 and 0.99.0 is installed; run `pip install vllm==0.32.0`." in result.stdout + result.stderr
 
 
 def test_a_wheel_without_kernels_for_the_chip_is_named(tmp_path: Path) -> None:
@@ -143,8 +134,6 @@ def test_a_wheel_without_kernels_for_the_chip_is_named(tmp_path: Path) -> None:
     shutil.copytree(Path(spec.submodule_search_locations[0]).parent, tmp_path / "site")
     for twin in (tmp_path / "site/vllm_cann/kernels").iterdir():
         twin.unlink()
-    result = serve(
-        softnpu=SMALL, environment={"PYTHONPATH": f"{tmp_path / 'site'}:{os.environ['PYTHONPATH']}"}
-    )
+    result = serve(softnpu=SMALL, environment={"PYTHONPATH": f"{tmp_path / 'site'}:{os.environ['PYTHONPATH']}"})
     assert result.returncode != 0
     assert "this wheel has no device binaries for it" in result.stdout + result.stderr

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from harness import FALLBACK, MODEL, encode
+
 from softnpu import launcher, trace
 
 PROMPTS = [
@@ -49,9 +50,7 @@ def generate(dtype: str) -> list[list[int]]:
     drawn = SamplingParams(max_tokens=4, temperature=0.7, top_k=20, top_p=0.9, seed=5, logprobs=2)
     prompts = [{"prompt_token_ids": ids} for ids in PROMPTS]
     return [
-        list(output.outputs[0].token_ids)
-        for parameters in (greedy, drawn)
-        for output in llm.generate(prompts, parameters, use_tqdm=False)
+        list(output.outputs[0].token_ids) for parameters in (greedy, drawn) for output in llm.generate(prompts, parameters, use_tqdm=False)
     ]
 
 

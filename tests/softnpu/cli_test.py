@@ -62,9 +62,7 @@ def test_status_and_environment_reach_the_caller() -> None:
 
 def test_env_prints_what_run_sets() -> None:
     program = 'eval "$("$@" env --seed 5)"; echo "$SOFTNPU_SEED $ASCEND_HOME_PATH"'
-    result = subprocess.run(
-        ["sh", "-c", program, "sh", *SOFTNPU], capture_output=True, text=True, check=True
-    )
+    result = subprocess.run(["sh", "-c", program, "sh", *SOFTNPU], capture_output=True, text=True, check=True)
     seed, home = result.stdout.split()
     assert seed == "5"
     assert Path(home, "lib64", "libascendcl.so").is_file()
@@ -73,10 +71,7 @@ def test_env_prints_what_run_sets() -> None:
 def test_info_lists_the_profiles() -> None:
     result = softnpu("info")
     assert result.returncode == 0
-    assert (
-        "profile ascend910b3: Ascend910B3, 20 cube and 40 vector cores, 192 KiB UB, 64 GiB memory"
-        in result.stdout
-    )
+    assert "profile ascend910b3: Ascend910B3, 20 cube and 40 vector cores, 192 KiB UB, 64 GiB memory" in result.stdout
     assert "profile ascend310p3: Ascend310P3" in result.stdout
 
 

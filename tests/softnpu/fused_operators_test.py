@@ -59,9 +59,7 @@ def test_swiglu(dtype: torch.dtype) -> None:
     ],
 )
 @pytest.mark.parametrize("query_lens", [[1, 1, 1], [1, 5, 130]], ids=["decode", "mixed"])
-def test_paged_attention(
-    layout: str, size: int, heads: int, kv_heads: int, query_lens: list[int], dtype: torch.dtype
-) -> None:
+def test_paged_attention(layout: str, size: int, heads: int, kv_heads: int, query_lens: list[int], dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     block, blocks = 128, 8
     kv_lens = [140, 5, 200]
@@ -104,18 +102,12 @@ def test_paged_attention(
         found = tuple(row[:n] for row, n in zip(out, query_lens, strict=True))
     for request, (part, length) in enumerate(zip(parts, kv_lens, strict=True)):
         k, v = (
-            c[table[request].long()]
-            .flatten(0, 1)[:length]
-            .view(length, kv_heads, size)
-            .repeat_interleave(heads // kv_heads, 1)
-            .double()
+            c[table[request].long()].flatten(0, 1)[:length].view(length, kv_heads, size).repeat_interleave(heads // kv_heads, 1).double()
             for c in (keys, values)
         )
         scores = torch.einsum("qhd,khd->hqk", part.double(), k) * size**-0.5
         tokens = len(part)
-        scores.masked_fill_(
-            torch.triu(torch.ones(tokens, length), length - tokens + 1).bool(), float("-inf")
-        )
+        scores.masked_fill_(torch.triu(torch.ones(tokens, length), length - tokens + 1).bool(), float("-inf"))
         reference = torch.einsum("hqk,khd->qhd", scores.softmax(-1), v)
         # float32: scores are sums of `size` products; their error of a few ulps of 10 scales the weights, values are below 5.
         close(found[request], reference, 5 * (size**0.5 + 8) * 10 * 2**-24)

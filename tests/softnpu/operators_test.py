@@ -240,3 +240,10 @@ def test_random_numbers_are_seeded_and_uniform() -> None:
     assert 2 <= first.min().item() <= first.max().item() < 4
     # The mean of 20000 uniform numbers on [2, 4) has a standard deviation of 0.0041; five of them.
     assert abs(first.mean().item() - 3) < 0.0205
+
+
+def test_integers_wrap() -> None:
+    big = torch.tensor([2**63 - 1, -(2**63)])
+    check(lambda t: t + 1, big)
+    check(lambda t: t * 3, big)
+    check(lambda t: t - 1, big)

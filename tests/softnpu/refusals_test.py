@@ -46,10 +46,7 @@ def test_the_legal_call_passes() -> None:
     ("function", "sentence"),
     [
         (
-            lambda: (
-                torch.ones(4, 4, dtype=torch.float64).npu()
-                @ torch.ones(4, 4, dtype=torch.float64).npu()
-            ),
+            lambda: torch.ones(4, 4, dtype=torch.float64).npu() @ torch.ones(4, 4, dtype=torch.float64).npu(),
             "a matrix product takes float32, float16 and bfloat16, not float64 [4, 4]",
         ),
         (
@@ -61,9 +58,7 @@ def test_the_legal_call_passes() -> None:
             "'index' holds 9 at position 0, the limit is 4",
         ),
         (
-            lambda: torch_npu.npu_add_rms_norm(
-                *[torch.ones(2, 32).half().npu()] * 2, torch.ones(32).npu()
-            ),
+            lambda: torch_npu.npu_add_rms_norm(*[torch.ones(2, 32).half().npu()] * 2, torch.ones(32).npu()),
             "'gamma' is float32 [32], 'x' is float16 [2, 32]",
         ),
         (
@@ -110,6 +105,4 @@ def test_refusal_names_what_is_wrong(function: Callable[[], object], sentence: s
         function()
         torch.npu.synchronize()
     assert sentence in str(error.value)
-    assert torch.equal((torch.ones(2).npu() + 1).cpu(), torch.full((2,), 2.0)), (
-        "the process goes on"
-    )
+    assert torch.equal((torch.ones(2).npu() + 1).cpu(), torch.full((2,), 2.0)), "the process goes on"

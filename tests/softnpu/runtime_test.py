@@ -57,9 +57,7 @@ def test_an_event_orders_two_streams_and_without_it_the_order_is_lost() -> None:
         return bool((y == 30).all())
 
     assert all(chain(wait=True) for _ in range(5))
-    assert not all(chain(wait=False) for _ in range(5)), (
-        "the delays are there to show a missing wait"
-    )
+    assert not all(chain(wait=False) for _ in range(5)), "the delays are there to show a missing wait"
 
 
 def test_event_times() -> None:
@@ -90,9 +88,7 @@ def test_out_of_memory_says_how_much() -> None:
 
 
 def test_host_access_to_device_memory_is_reported() -> None:
-    result = run(
-        "import ctypes; x = torch.ones(3).npu(); torch.npu.synchronize(); ctypes.string_at(x.data_ptr() + 8, 4)"
-    )
+    result = run("import ctypes; x = torch.ones(3).npu(); torch.npu.synchronize(); ctypes.string_at(x.data_ptr() + 8, 4)")
     assert result.returncode < 0
     assert "SoftNPU: host code dereferenced device memory" in result.stderr
     assert "offset 8 of allocation #" in result.stderr
@@ -106,7 +102,8 @@ def test_host_access_to_device_memory_is_reported() -> None:
 def test_a_forked_child_gets_an_error() -> None:
     result = run(
         "import os\nx = torch.ones(3).npu(); torch.npu.synchronize()\npid = os.fork()\n"
-        "if pid == 0:\n    try:\n        (x + 1).cpu()\n    except RuntimeError as e:\n        print(e, flush=True)\n    os._exit(0)\nos.waitpid(pid, 0)",
+        "if pid == 0:\n    try:\n        (x + 1).cpu()\n    except RuntimeError as e:\n        print(e, flush=True)\n"
+        "    os._exit(0)\nos.waitpid(pid, 0)",
         TASK_QUEUE_ENABLE="0",
     )
     assert "was forked after the device was initialised" in result.stdout + result.stderr
@@ -148,11 +145,7 @@ def test_the_trace_has_a_slice_for_every_task(tmp_path: Path) -> None:
     written = trace.write(tmp_path, target)
     parsed = schema.Trace()
     parsed.ParseFromString(target.read_bytes())
-    tracks = {
-        p.track_descriptor.uuid: p.track_descriptor
-        for p in parsed.packet
-        if p.HasField("track_descriptor")
-    }
+    tracks = {p.track_descriptor.uuid: p.track_descriptor for p in parsed.packet if p.HasField("track_descriptor")}
     slices: Counter[tuple[str, str]] = Counter()
     open_at: dict[int, int] = {}
     streams = set()

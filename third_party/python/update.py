@@ -53,10 +53,7 @@ def entry(item: dict) -> dict:
 
 def table(packages: list[dict]) -> str:
     """A JSON list with one package per line, so that a change of one is a change of one line."""
-    lines = [
-        json.dumps(package)
-        for package in sorted(packages, key=lambda package: package["name"].lower())
-    ]
+    lines = [json.dumps(package) for package in sorted(packages, key=lambda package: package["name"].lower())]
     return "[\n    " + ",\n    ".join(lines) + "\n  ]"
 
 
@@ -66,9 +63,7 @@ def main() -> None:
     requirements = HERE / "requirements.in"
     pins = dict(line.split("==") for line in requirements.read_text().split() if "==" in line)
     os.environ |= {"VLLM_TARGET_DEVICE": "empty", "VLLM_VERSION_OVERRIDE": pins[SDIST]}
-    packages = [
-        entry(item) for item in resolve("--no-binary", SDIST, "--requirement", str(requirements))
-    ]
+    packages = [entry(item) for item in resolve("--no-binary", SDIST, "--requirement", str(requirements))]
     [cpu_build] = (package for package in packages if package["name"] == TWIN)
     if "+" not in cpu_build["version"]:
         sys.exit(f"no index offers {TWIN} without CUDA: name one in PIP_EXTRA_INDEX_URL")

@@ -111,9 +111,7 @@ def check_offer(offer: dict[str, str], pins: dict[str, str]) -> None:
     if not missing:
         return
     now = {package(name): name for name in offer}
-    lines = [
-        f"  {unquote(name)} is now {unquote(now.get(package(name), 'gone'))}" for name in missing
-    ]
+    lines = [f"  {unquote(name)} is now {unquote(now.get(package(name), 'gone'))}" for name in missing]
     if os.environ.get("VLLM_CANN_UNPINNED_DEBS") == "1":
         say("versions other than the pinned ones are used, as asked:\n" + "\n".join(lines))
         return
@@ -193,9 +191,7 @@ def point_into(root: Path, final: Path, patchelf: Path) -> None:
 
     classpath = root / SHARE / "bazel_classpath_debian_depends.txt"
     jars = re.split(r"[:\s]+", classpath.read_text().strip()) + EXTRA_JARS
-    classpath.write_text(
-        ":".join(f"{final}{jar}" for jar in jars if (root / jar[1:]).exists()) + "\n"
-    )
+    classpath.write_text(":".join(f"{final}{jar}" for jar in jars if (root / jar[1:]).exists()) + "\n")
 
 
 def write_rc(root: Path, final: Path, output_root: Path) -> None:
@@ -272,9 +268,7 @@ def update() -> None:
         apt = Apt(Path(temporary), SUITE)
         offer = apt.offered(names)
     comments = [line for line in PINS.read_text().splitlines() if line.startswith("#")]
-    PINS.write_text(
-        "\n".join(comments + [f"{offer[name]}  {name}" for name in sorted(offer)]) + "\n"
-    )
+    PINS.write_text("\n".join(comments + [f"{offer[name]}  {name}" for name in sorted(offer)]) + "\n")
 
 
 def main(arguments: list[str]) -> None:

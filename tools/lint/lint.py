@@ -16,11 +16,7 @@ def main() -> int:
     root = Path("MODULE.bazel").resolve().parent
     lines = Path(listing).read_text().splitlines()
     prefixes = tuple(os.environ.get("LINT_PREFIXES", "").split())
-    files = [
-        path
-        for _, path in (line.split("  ", 1) for line in lines)
-        if path.startswith(prefixes or "")
-    ]
+    files = [path for _, path in (line.split("  ", 1) for line in lines) if path.startswith(prefixes or "")]
     if not files:
         print("no files")
         return 0

@@ -22,9 +22,7 @@ class Shard:
     def __init__(self, index: int, total: int) -> None:
         self.index, self.total = index, total
 
-    def pytest_collection_modifyitems(
-        self, config: pytest.Config, items: list[pytest.Item]
-    ) -> None:
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         others = [item for i, item in enumerate(items) if i % self.total != self.index]
         items[:] = items[self.index :: self.total]
         config.hook.pytest_deselected(items=others)

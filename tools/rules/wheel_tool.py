@@ -31,14 +31,12 @@ def write(spec_file: str, output: str) -> None:
         content[f"{info}/licenses/{Path(source).name}"] = Path(source).read_bytes()
     texts = {
         "METADATA": metadata(spec),
-        "WHEEL": "Wheel-Version: 1.0\nGenerator: vllm-cann\n"
-        f"Root-Is-Purelib: {str(spec['pure']).lower()}\nTag: {spec['tag']}\n",
+        "WHEEL": f"Wheel-Version: 1.0\nGenerator: vllm-cann\nRoot-Is-Purelib: {str(spec['pure']).lower()}\nTag: {spec['tag']}\n",
     }
     if spec["entry_points"]:
         groups = sorted(spec["entry_points"].items())
         texts["entry_points.txt"] = "\n".join(
-            f"[{group}]\n" + "".join(f"{entry}\n" for entry in sorted(entries))
-            for group, entries in groups
+            f"[{group}]\n" + "".join(f"{entry}\n" for entry in sorted(entries)) for group, entries in groups
         )
     content |= {f"{info}/{name}": text.encode() for name, text in texts.items()}
 

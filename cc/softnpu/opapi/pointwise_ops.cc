@@ -30,28 +30,38 @@ int64_t Divisor(int64_t value) {
   return value;
 }
 
+// Integers wrap: sums and products are taken modulo 2^64, which signed types do not define.
+template <typename C>
+auto Wrapping(C value) {
+  if constexpr (std::is_integral_v<C>) {
+    return static_cast<uint64_t>(value);
+  } else {
+    return value;
+  }
+}
+
 struct AddOp {
   template <typename C>
   C operator()(C a, C b) const {
-    return a + b;
+    return static_cast<C>(Wrapping(a) + Wrapping(b));
   }
 };
 struct SubOp {
   template <typename C>
   C operator()(C a, C b) const {
-    return a - b;
+    return static_cast<C>(Wrapping(a) - Wrapping(b));
   }
 };
 struct RsubOp {
   template <typename C>
   C operator()(C a, C b) const {
-    return b - a;
+    return static_cast<C>(Wrapping(b) - Wrapping(a));
   }
 };
 struct MulOp {
   template <typename C>
   C operator()(C a, C b) const {
-    return a * b;
+    return static_cast<C>(Wrapping(a) * Wrapping(b));
   }
 };
 struct DivOp {
@@ -242,7 +252,8 @@ void Binary(Plan& plan, const View& self, const Operand& other, const View& out,
         if (scale == C{1}) {
           Map<C, 2>(out, {self, *other.view}, [](C a, C b) { return Op{}(a, b); });
         } else {
-          Map<C, 2>(out, {self, *other.view}, [scale](C a, C b) { return Op{}(a, C(scale * b)); });
+          Map<C, 2>(out, {self, *other.view},
+                    [scale](C a, C b) { return Op{}(a, MulOp{}(scale, b)); });
         }
         return;
       }

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <optional>
 
 #include "cc/softnpu/ascendc/error.h"
 #include "cc/softnpu/runtime/profile.h"
@@ -67,8 +68,18 @@ bool Device::Synchronize(int64_t timeout_ms) {
     streams = streams_;
   }
   streams.push_back(default_stream_.get());
-  return std::all_of(streams.begin(), streams.end(),
-                     [timeout_ms](Stream* stream) { return stream->Synchronize(timeout_ms); });
+  // Every stream is waited for; the first error is the one reported.
+  bool done = true;
+  std::optional<Error> first;
+  for (Stream* stream : streams) {
+    try {
+      done = stream->Synchronize(timeout_ms) && done;
+    } catch (const Error& error) {
+      if (!first) first = error;
+    }
+  }
+  if (first) throw *first;
+  return done;
 }
 
 Device& GetDevice(int index) {

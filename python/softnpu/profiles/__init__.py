@@ -39,9 +39,7 @@ def find(name: str) -> Path:
     """
     path = Path(name) if name.endswith(".toml") else DIRECTORY / f"{name.lower()}.toml"
     if not path.is_file():
-        raise ValueError(
-            f"no device profile {name!r}; there are {', '.join(names())}, or give the path of a .toml file"
-        )
+        raise ValueError(f"no device profile {name!r}; there are {', '.join(names())}, or give the path of a .toml file")
     return path.resolve()
 
 
@@ -53,17 +51,12 @@ def load(path: Path) -> Profile:
     """
     with path.open("rb") as file:
         values = tomllib.load(file)
-    expected = {
-        field.name: {"str": str, "int": int, "bool": bool}[str(field.type)]
-        for field in fields(Profile)
-    }
+    expected = {field.name: {"str": str, "int": int, "bool": bool}[str(field.type)] for field in fields(Profile)}
     for key, kind in expected.items():
         if key not in values:
             raise ValueError(f"the device profile {path} has no key {key!r}")
         if type(values[key]) is not kind:
-            raise ValueError(
-                f"the device profile {path} has {values[key]!r} for {key!r}, which is not of type {kind.__name__}"
-            )
+            raise ValueError(f"the device profile {path} has {values[key]!r} for {key!r}, which is not of type {kind.__name__}")
     for key in values:
         if key not in expected:
             raise ValueError(f"the device profile {path} has the unknown key {key!r}")

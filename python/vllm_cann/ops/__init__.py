@@ -13,7 +13,7 @@ import torch
 import torch_npu
 from vllm.logger import init_logger
 
-from vllm_cann import _ops
+import vllm_cann._ops as _ops
 
 logger = init_logger("vllm.plugins.cann.ops")
 
@@ -64,13 +64,9 @@ def _check_place(tensor: torch.Tensor, name: str, dims: tuple[int, ...], other: 
     # A kernel is given addresses: nothing behind this point would notice a tensor of the host, or one without these dimensions.
     if tensor.dim() not in dims:
         wanted = " or ".join(map(str, dims))
-        raise ValueError(
-            f"{name} has the shape {tuple(tensor.shape)}; it must have {wanted} dimensions"
-        )
+        raise ValueError(f"{name} has the shape {tuple(tensor.shape)}; it must have {wanted} dimensions")
     if tensor.device.type != "npu" or tensor.device != other.device:
-        raise ValueError(
-            f"{name} is on {tensor.device}; all tensors must be on one NPU, and another is on {other.device}"
-        )
+        raise ValueError(f"{name} is on {tensor.device}; all tensors must be on one NPU, and another is on {other.device}")
 
 
 def _check_heads(tensor: torch.Tensor, name: str) -> None:
@@ -79,9 +75,7 @@ def _check_heads(tensor: torch.Tensor, name: str) -> None:
     for dim in range(tensor.dim() - 1, 0, -1):
         size = tensor.shape[dim]
         if tensor.stride(dim) != expected and size > 1:
-            raise ValueError(
-                f"{name} has the strides {tuple(tensor.stride())}; it must be contiguous but for the first of them"
-            )
+            raise ValueError(f"{name} has the strides {tuple(tensor.stride())}; it must be contiguous but for the first of them")
         expected *= size
 
 
@@ -126,18 +120,15 @@ def reshape_and_cache(
         or value_cache.shape != (blocks, block_size, heads, value.shape[2])
     ):
         raise ValueError(
-            f"key {tuple(key.shape)} and value {tuple(value.shape)} do not fit the caches {tuple(key_cache.shape)} and {tuple(value_cache.shape)}"
+            f"key {tuple(key.shape)} and value {tuple(value.shape)} do not fit "
+            f"the caches {tuple(key_cache.shape)} and {tuple(value_cache.shape)}"
         )
     if not key.dtype == value.dtype == key_cache.dtype == value_cache.dtype:
-        raise ValueError(
-            f"key is {key.dtype}, value {value.dtype}, the caches are {key_cache.dtype} and {value_cache.dtype}"
-        )
+        raise ValueError(f"key is {key.dtype}, value {value.dtype}, the caches are {key_cache.dtype} and {value_cache.dtype}")
     if slot_mapping.shape[0] < tokens:
         raise ValueError(f"slot_mapping has {slot_mapping.shape[0]} entries for {tokens} tokens")
     if not slot_mapping.is_contiguous():
-        raise ValueError(
-            f"slot_mapping has the strides {slot_mapping.stride()}; it must be contiguous"
-        )
+        raise ValueError(f"slot_mapping has the strides {slot_mapping.stride()}; it must be contiguous")
     for tensor, name in (
         (key, "key"),
         (value, "value"),
@@ -197,15 +188,11 @@ def rotary_embedding(
     for tensor, name in given:
         _check_place(tensor, name, (2, 3), query)
         if tensor.shape[0] != tokens or tensor.dtype != cos_sin_cache.dtype:
-            raise ValueError(
-                f"{name} is {tensor.dtype} {tuple(tensor.shape)} for {tokens} positions and a {cos_sin_cache.dtype} table"
-            )
+            raise ValueError(f"{name} is {tensor.dtype} {tuple(tensor.shape)} for {tokens} positions and a {cos_sin_cache.dtype} table")
         _check_heads(tensor, name)
         width = tensor.shape[1] if tensor.dim() == 2 else tensor.shape[1] * tensor.shape[2]
         if width % head_size:
-            raise ValueError(
-                f"{name} has {width} elements per token, which are no heads of {head_size}"
-            )
+            raise ValueError(f"{name} has {width} elements per token, which are no heads of {head_size}")
         heads.append(width // head_size)
     if not cos_sin_cache.is_contiguous() or not positions.is_contiguous():
         raise ValueError("positions and cos_sin_cache must be contiguous")
@@ -234,9 +221,7 @@ _library = torch.library.Library("vllm_cann", "FRAGMENT")
 _library.define(
     "rotary_embedding(Tensor positions, Tensor(a!) query, Tensor(b!)? key, int head_size, Tensor cos_sin_cache, bool is_neox) -> ()"
 )
-_library.define(
-    "reshape_and_cache(Tensor key, Tensor value, Tensor(a!) key_cache, Tensor(b!) value_cache, Tensor slot_mapping) -> ()"
-)
+_library.define("reshape_and_cache(Tensor key, Tensor value, Tensor(a!) key_cache, Tensor(b!) value_cache, Tensor slot_mapping) -> ()")
 _library.impl("rotary_embedding", rotary_embedding, "PrivateUse1")
 _library.impl("reshape_and_cache", reshape_and_cache, "PrivateUse1")
 torch.library.register_fake("vllm_cann::rotary_embedding", lambda *_: None, lib=_library)

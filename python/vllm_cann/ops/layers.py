@@ -16,16 +16,12 @@ import vllm_cann.ops  # noqa: F401  (registers torch.ops.vllm_cann)
 class CannRMSNorm(RMSNorm):
     """RMSNorm by npu_rms_norm and npu_add_rms_norm."""
 
-    def forward_oot(
-        self, x: torch.Tensor, residual: torch.Tensor | None = None
-    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+    def forward_oot(self, x: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         if self.variance_size_override is not None or not self.has_weight:
             return self.forward_native(x, residual)
         if residual is None:
             return torch_npu.npu_rms_norm(x.contiguous(), self.weight, self.variance_epsilon)[0]
-        normed, _, total = torch_npu.npu_add_rms_norm(
-            x.contiguous(), residual.contiguous(), self.weight, self.variance_epsilon
-        )
+        normed, _, total = torch_npu.npu_add_rms_norm(x.contiguous(), residual.contiguous(), self.weight, self.variance_epsilon)
         return normed, total
 
 

@@ -28,9 +28,7 @@ def compute_slot_mapping(
         NotImplementedError: context parallelism
     """
     if TOTAL_CP_WORLD_SIZE != 1:
-        raise NotImplementedError(
-            f"context parallelism over {TOTAL_CP_WORLD_SIZE} ranks is not available on vllm_cann"
-        )
+        raise NotImplementedError(f"context parallelism over {TOTAL_CP_WORLD_SIZE} ranks is not available on vllm_cann")
     slot_mapping_ptr[num_tokens:max_num_tokens].fill_(PAD_ID)
     if num_tokens == 0:
         return
@@ -38,9 +36,5 @@ def compute_slot_mapping(
     lengths = query_start_loc_ptr[1:] - query_start_loc_ptr[:-1]
     numbers = torch.arange(lengths.shape[0], device=lengths.device)
     requests = torch.repeat_interleave(numbers, lengths, output_size=num_tokens)
-    blocks = block_table_ptr[
-        requests, torch.div(positions, KV_CACHE_BLOCK_SIZE, rounding_mode="floor")
-    ]
-    slot_mapping_ptr[:num_tokens] = (
-        blocks.to(torch.int64) * KV_CACHE_BLOCK_SIZE + positions % KV_CACHE_BLOCK_SIZE
-    )
+    blocks = block_table_ptr[requests, torch.div(positions, KV_CACHE_BLOCK_SIZE, rounding_mode="floor")]
+    slot_mapping_ptr[:num_tokens] = blocks.to(torch.int64) * KV_CACHE_BLOCK_SIZE + positions % KV_CACHE_BLOCK_SIZE
