@@ -1,0 +1,141 @@
+"""The plugin against vLLM's surface: signatures, boundaries, options."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import inspect
+from pathlib import Path
+
+import pytest
+import torch
+from vllm.platforms import current_platform
+
+import vllm_cann
+from vllm_cann import attention, config, platform, replacements, worker
+from vllm_cann.model_runner_v1 import CannModelRunner
+from vllm_cann.ops import layers, slot_mapping
+
+PACKAGE = Path(vllm_cann.__file__).parent
+
+
+def overridden() -> list[tuple[type, str]]:
+    """Every method of ours that replaces one of vLLM's."""
+    classes = (
+        attention.CannAttention,
+        attention.CannAttentionBackend,
+        attention.CannMetadataBuilder,
+        platform.CannPlatform,
+        worker.CannWorker,
+        CannModelRunner,
+        layers.CannRMSNorm,
+        layers.CannSiluAndMul,
+        layers.CannRotaryEmbedding,
+    )
+    return [
+        (cls, name)
+        for cls in classes
+        for name, value in vars(cls).items()
+        if inspect.isfunction(getattr(value, "__func__", value)) and any(hasattr(base, name) for base in cls.__mro__[1:])
+    ]
+
+
+@pytest.mark.parametrize(("cls", "name"), overridden(), ids=lambda v: v if isinstance(v, str) else v.__name__)
+def test_overrides_take_what_vllm_passes(cls: type, name: str) -> None:
+    base = next(b for b in cls.__mro__[1:] if name in vars(b))
+    theirs = inspect.signature(getattr(base, name)).parameters
+    ours = inspect.signature(getattr(cls, name)).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in theirs.values()) or name == "forward_oot":
+        return
+    assert [*theirs] == [n for n in ours if n in theirs], f"{cls.__name__}.{name} no longer fits {base.__qualname__}.{name}"
+
+
+def test_layers_take_what_the_native_version_takes() -> None:
+    for layer in (layers.CannRMSNorm, layers.CannSiluAndMul, layers.CannRotaryEmbedding):
+        assert [*inspect.signature(layer.forward_native).parameters][-1] == [*inspect.signature(layer.forward_oot).parameters][-1]
+
+
+def test_the_slot_mapping_has_the_names_of_the_kernel() -> None:
+    from vllm.v1.worker.block_table import ComputeSlotMappingKernel
+
+    kernel = ComputeSlotMappingKernel.kernel
+    names = [*inspect.signature(getattr(kernel, "func", kernel)).parameters]
+    assert [*inspect.signature(slot_mapping.compute_slot_mapping).parameters] == names
+
+
+def test_slot_mapping_values() -> None:
+    positions = torch.tensor([126, 127, 128, 0, 300]).npu()
+    starts = torch.tensor([0, 3, 4, 5, 5], dtype=torch.int32).npu()
+    table = torch.tensor([[7, 2, 0], [4, 0, 0], [1, 3, 9], [0, 0, 0]], dtype=torch.int32).npu()
+    slots = torch.zeros(8, dtype=torch.int64).npu()
+    slot_mapping.compute_slot_mapping(5, 8, starts, positions, table, 3, slots, 128, 1, 0, 1, -1, 1024)
+    assert slots.tolist() == [7 * 128 + 126, 7 * 128 + 127, 2 * 128, 4 * 128, 9 * 128 + 44, -1, -1, -1]
+    with pytest.raises(NotImplementedError, match="context parallelism over 2 ranks"):
+        slot_mapping.compute_slot_mapping(5, 8, starts, positions, table, 3, slots, 128, 2, 0, 1, -1, 1024)
+
+
+def test_replacements_exist_have_a_reason_and_work() -> None:
+    assert len(replacements.TABLE) == 4
+    assert len({(row.owner.__name__, row.name) for row in replacements.TABLE}) == 4
+    for row in replacements.TABLE:
+        assert hasattr(row.owner, row.name), row.name
+        assert row.reason
+    replacements.apply()
+    # As vLLM's V1 runner calls them.
+    stream = torch.cuda.Stream()
+    assert isinstance(stream, torch.npu.Stream)
+    event = torch.cuda.Event(blocking=True)
+    before = torch.cuda.current_stream()
+    with torch.cuda.stream(stream):
+        stream.wait_stream(before)
+        assert torch.cuda.current_stream() == stream
+        event.record()
+    event.synchronize()
+    assert torch.cuda.current_stream() == before
+
+
+def test_only_the_worker_knows_the_v1_runner() -> None:
+    for file in PACKAGE.rglob("*.py"):
+        imported = {
+            name
+            for node in ast.walk(ast.parse(file.read_text()))
+            for name in (
+                [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else [a.name for a in node.names]
+                if isinstance(node, ast.Import)
+                else []
+            )
+        }
+        if file.name not in ("worker.py", "model_runner_v1.py"):
+            assert not any("model_runner" in name for name in imported), file
+        assert not any(name.startswith("softnpu") for name in imported), file
+
+
+def test_the_platform_is_ours() -> None:
+    assert isinstance(current_platform, platform.CannPlatform)
+    assert current_platform.get_device_name() == "Ascend910B3"
+    assert current_platform.get_device_total_memory() == 256 << 20
+    assert importlib.util.find_spec("triton") is None
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (
+            {"atention": "fused"},
+            "additional_config has the unknown key 'atention'; did you mean 'attention'? The valid keys are: attention.",
+        ),
+        ({"attention": "flash"}, "additional_config['attention'] is 'flash': Input should be 'auto', 'fused' or 'torch'."),
+        ({"attention": 3}, "additional_config['attention'] is 3"),
+    ],
+)
+def test_bad_options_are_refused(values: dict, sentence: str) -> None:
+    with pytest.raises(ValueError, match="additional_config") as error:
+        config.parse(values)
+    assert sentence in str(error.value)
+
+
+def test_good_options() -> None:
+    assert config.parse({}).attention == "auto"
+    assert config.parse({"attention": "torch"}).attention == "torch"
