@@ -11,11 +11,8 @@ from pathlib import Path
 
 import torch
 import torch_npu
-from vllm.logger import init_logger
 
 import vllm_cann._ops as _ops
-
-logger = init_logger("vllm.plugins.cann.ops")
 
 # dtype codes are those of ACL.
 _DTYPES = {torch.float32: 0, torch.float16: 1, torch.int8: 2, torch.bfloat16: 27}
@@ -37,19 +34,18 @@ def load(device: torch.device) -> None:
     torch.npu.set_device(device)
     _ops.set_kernel_directory(str(kernel_directory()))
     # A launch over no tokens would load nothing, so one cache slot is written and one head is turned.
-    for dtype in (torch.float16,):
-        row = torch.zeros(1, 1, 32, dtype=dtype, device=device)
-        cache = torch.zeros(1, 16, 1, 32, dtype=dtype, device=device)
-        index = torch.zeros(1, dtype=torch.int64, device=device)
-        try:
-            reshape_and_cache(row, row, cache, cache, index)
-            rotary_embedding(index, row, None, 32, row[0], True)
-        except RuntimeError as error:
-            name = torch.npu.get_device_name(device)
-            raise RuntimeError(
-                f"vllm_cann's kernels cannot be loaded on {name}: this wheel has no device binaries for it; install one that was "
-                f"built with CANN for {name}, or run on SoftNPU (softnpu run -- ...). CANN said: {error}"
-            ) from None
+    row = torch.zeros(1, 1, 32, dtype=torch.float16, device=device)
+    cache = torch.zeros(1, 16, 1, 32, dtype=torch.float16, device=device)
+    index = torch.zeros(1, dtype=torch.int64, device=device)
+    try:
+        reshape_and_cache(row, row, cache, cache, index)
+        rotary_embedding(index, row, None, 32, row[0], True)
+    except RuntimeError as error:
+        name = torch.npu.get_device_name(device)
+        raise RuntimeError(
+            f"vllm_cann's kernels cannot be loaded on {name}: this wheel has no device binaries for it; install one that was "
+            f"built with CANN for {name}, or run on SoftNPU (softnpu run -- ...). CANN said: {error}"
+        ) from None
 
 
 def _code(table: dict[torch.dtype, int], tensor: torch.Tensor, name: str) -> int:
