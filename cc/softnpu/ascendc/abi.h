@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SOFTNPU_TWIN_ABI 1
+#define SOFTNPU_TWIN_ABI 2
 #define SOFTNPU_TWIN_SYMBOL "softnpu_twin"
 
 #ifdef __cplusplus

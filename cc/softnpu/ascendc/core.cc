@@ -6,49 +6,6 @@
 namespace softnpu::ascendc {
 namespace {
 
-const char* const kOpcodes[SOFTNPU_OP_COUNT] = {
-    "no instruction",
-    "GetBlockIdx",
-    "GetBlockNum",
-    "TPipe",
-    "~TPipe",
-    "InitBuffer",
-    "InitBuffer",
-    "AllocTensor",
-    "EnQue",
-    "DeQue",
-    "FreeTensor",
-    "GetTensorCountInQue",
-    "HasIdleBuffer",
-    "AllocEventID",
-    "ReleaseEventID",
-    "FetchEventID",
-    "SetFlag",
-    "WaitFlag",
-    "PipeBarrier",
-    "GetValue",
-    "SetValue",
-    "DataCopy",
-    "DataCopy",
-    "DataCopyPad",
-    "Add",
-    "Sub",
-    "Mul",
-    "Div",
-    "Max",
-    "Min",
-    "Adds",
-    "Muls",
-    "Maxs",
-    "Mins",
-    "ShiftLeft",
-    "ShiftRight",
-    "Duplicate",
-    "CreateVecIndex",
-    "Cast",
-    "Gather",
-};
-
 const char* const kPipes[] = {"S", "V", "M", "MTE1", "MTE2", "MTE3", "ALL", "FIX"};
 
 const char* const kEventNames[kEvents] = {
@@ -66,7 +23,18 @@ const char* const kPositions[] = {"GM",  "A1",   "A2",        "B1",          "B2
 }  // namespace
 
 const char* OpcodeName(uint32_t opcode) {
-  return opcode < SOFTNPU_OP_COUNT ? kOpcodes[opcode] : "unknown instruction";
+  switch (opcode) {
+#define SOFTNPU_OPCODE(name, text) \
+  case SOFTNPU_OP_##name:          \
+    return text;
+    SOFTNPU_FRAME_OPCODES(SOFTNPU_OPCODE)
+    SOFTNPU_SYNC_OPCODES(SOFTNPU_OPCODE)
+    SOFTNPU_MOVE_OPCODES(SOFTNPU_OPCODE)
+    SOFTNPU_VECTOR_OPCODES(SOFTNPU_OPCODE)
+#undef SOFTNPU_OPCODE
+    default:
+      return "unknown instruction";
+  }
 }
 const char* PipeName(int pipe) { return pipe >= 0 && pipe < 8 ? kPipes[pipe] : "?"; }
 const char* EventName(int64_t event) {
@@ -228,7 +196,7 @@ void Core::Dispatch(SoftnpuInstruction& instruction) {
     case SOFTNPU_OP_DATA_COPY_PAD:
       return DataCopyPad(instruction);
     default:
-      if (instruction.opcode >= SOFTNPU_OP_ADD && instruction.opcode < SOFTNPU_OP_COUNT) {
+      if (instruction.opcode > SOFTNPU_OP_VECTOR && instruction.opcode < SOFTNPU_OP_CUBE) {
         return Vector(instruction);
       }
       Fail(Format("operation %u is unknown to this SoftNPU", instruction.opcode));

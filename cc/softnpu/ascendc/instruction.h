@@ -16,70 +16,84 @@
 extern "C" {
 #endif
 
+// Groups of operations, X(name, name in AscendC). Each group has a range of numbers of its own, so
+// that growth of one does not move another.
+
+// TPipe, TQue, TBuf and queries.
+#define SOFTNPU_FRAME_OPCODES(X)                                                                  \
+  X(NONE, "no instruction")                                                                       \
+  X(BLOCK_INDEX, "GetBlockIdx") /* result */                                                      \
+  X(BLOCK_COUNT, "GetBlockNum") /* result */                                                      \
+  X(PIPE_CREATE, "TPipe")                                                                         \
+  X(PIPE_DESTROY, "~TPipe")                                                                       \
+  /* params: source position, destination position, depth, number, bytes */                       \
+  X(INIT_QUEUE, "InitBuffer")                                                                     \
+  X(INIT_BUFFER, "InitBuffer") /* params: position, bytes; operand[0] becomes the buffer */       \
+  X(ALLOC, "AllocTensor")      /* params: queue; operand[0] becomes the tensor */                 \
+  X(ENQUEUE, "EnQue")          /* params: queue; operand[0] */                                    \
+  X(DEQUEUE, "DeQue")          /* params: queue; operand[0] becomes the tensor */                 \
+  X(FREE, "FreeTensor")        /* params: queue; operand[0] */                                    \
+  X(QUEUE_SIZE, "GetTensorCountInQue") /* params: queue; result: tensors that wait for DeQue */   \
+  X(QUEUE_IDLE, "HasIdleBuffer") /* params: queue; result: buffers that AllocTensor could give */ \
+  X(EVENT_ALLOC, "AllocEventID") /* params: event */                                              \
+  X(EVENT_RELEASE, "ReleaseEventID") /* params: event, id */                                      \
+  X(EVENT_FETCH, "FetchEventID")     /* params: event */
+
+#define SOFTNPU_SYNC_OPCODES(X)                          \
+  X(SET_FLAG, "SetFlag")         /* params: event, id */ \
+  X(WAIT_FLAG, "WaitFlag")       /* params: event, id */ \
+  X(PIPE_BARRIER, "PipeBarrier") /* params: pipe */
+
+// The scalar unit and the DMA engines. A copy is operand[0] = operand[1].
+#define SOFTNPU_MOVE_OPCODES(X)                                                                    \
+  X(SCALAR_LOAD, "GetValue")  /* operand[0] is the element; its bits are `result` */               \
+  X(SCALAR_STORE, "SetValue") /* operand[0] is the element; its bits are `scalar` */               \
+  X(DATA_COPY, "DataCopy")    /* count elements */                                                 \
+  /* params: block count, block length, source gap, destination gap, all but the first in */       \
+  /* 32-byte blocks */                                                                             \
+  X(DATA_COPY_BLOCKS, "DataCopy")                                                                  \
+  /* params: rows, row bytes, source gap, destination gap (GM: bytes, on chip: 32-byte blocks), */ \
+  /* isPad, left, right (elements); scalar */                                                      \
+  X(DATA_COPY_PAD, "DataCopyPad")
+
+// The vector unit: operand[0] = f(operand[1], operand[2], scalar), in one of the forms.
+#define SOFTNPU_VECTOR_OPCODES(X)             \
+  X(ADD, "Add")                               \
+  X(SUB, "Sub")                               \
+  X(MUL, "Mul")                               \
+  X(DIV, "Div")                               \
+  X(MAX, "Max")                               \
+  X(MIN, "Min")                               \
+  X(ADDS, "Adds")                             \
+  X(MULS, "Muls")                             \
+  X(MAXS, "Maxs")                             \
+  X(MINS, "Mins")                             \
+  X(SHIFT_LEFT, "ShiftLeft")                  \
+  X(SHIFT_RIGHT, "ShiftRight")                \
+  X(DUPLICATE, "Duplicate")                   \
+  X(CREATE_VEC_INDEX, "CreateVecIndex")       \
+  X(CAST, "Cast")     /* params: RoundMode */ \
+  X(GATHER, "Gather") /* operand[2]: byte offsets; params: base byte offset */
+
+#define SOFTNPU_OPCODE(name, text) SOFTNPU_OP_##name,
 typedef enum SoftnpuOpcode {
-  SOFTNPU_OP_NONE = 0,
-
-  // Queries; the answer is `result`.
-  SOFTNPU_OP_BLOCK_INDEX,
-  SOFTNPU_OP_BLOCK_COUNT,
-
-  // TPipe, TQue, TBuf.
-  SOFTNPU_OP_PIPE_CREATE,
-  SOFTNPU_OP_PIPE_DESTROY,
-  SOFTNPU_OP_INIT_QUEUE,     // params: source position, destination position, depth, number, bytes
-  SOFTNPU_OP_INIT_BUFFER,    // params: position, bytes; operand[0] becomes the whole buffer
-  SOFTNPU_OP_ALLOC,          // params: queue; operand[0] becomes the tensor
-  SOFTNPU_OP_ENQUEUE,        // params: queue; operand[0]
-  SOFTNPU_OP_DEQUEUE,        // params: queue; operand[0] becomes the tensor
-  SOFTNPU_OP_FREE,           // params: queue; operand[0]
-  SOFTNPU_OP_QUEUE_SIZE,     // params: queue; result: tensors that wait for DeQue
-  SOFTNPU_OP_QUEUE_IDLE,     // params: queue; result: buffers that AllocTensor could give
-  SOFTNPU_OP_EVENT_ALLOC,    // params: event
-  SOFTNPU_OP_EVENT_RELEASE,  // params: event, id
-  SOFTNPU_OP_EVENT_FETCH,    // params: event
-
-  // Synchronisation.
-  SOFTNPU_OP_SET_FLAG,      // params: event, id
-  SOFTNPU_OP_WAIT_FLAG,     // params: event, id
-  SOFTNPU_OP_PIPE_BARRIER,  // params: pipe
-
-  // Scalar unit. operand[0] is the element; result/scalar are its bits.
-  SOFTNPU_OP_SCALAR_LOAD,
-  SOFTNPU_OP_SCALAR_STORE,
-
-  // Copies: operand[0] = operand[1].
-  SOFTNPU_OP_DATA_COPY,         // count elements
-  SOFTNPU_OP_DATA_COPY_BLOCKS,  // params: block count, block length, source gap, destination gap,
-                                // all but the first in 32-byte blocks
-  SOFTNPU_OP_DATA_COPY_PAD,     // params: rows, row bytes, source gap, destination gap (GM: bytes,
-                                // on chip: 32-byte blocks), isPad, left, right (elements); scalar
-
-  // Vector unit: operand[0] = f(operand[1], operand[2], scalar), in one of the forms.
-  SOFTNPU_OP_ADD,
-  SOFTNPU_OP_SUB,
-  SOFTNPU_OP_MUL,
-  SOFTNPU_OP_DIV,
-  SOFTNPU_OP_MAX,
-  SOFTNPU_OP_MIN,
-  SOFTNPU_OP_ADDS,
-  SOFTNPU_OP_MULS,
-  SOFTNPU_OP_MAXS,
-  SOFTNPU_OP_MINS,
-  SOFTNPU_OP_SHIFT_LEFT,
-  SOFTNPU_OP_SHIFT_RIGHT,
-  SOFTNPU_OP_DUPLICATE,
-  SOFTNPU_OP_CREATE_VEC_INDEX,
-  SOFTNPU_OP_CAST,    // params: RoundMode
-  SOFTNPU_OP_GATHER,  // operand[2]: byte offsets; params: base byte offset
-  SOFTNPU_OP_COUNT
+  SOFTNPU_FRAME_OPCODES(SOFTNPU_OPCODE) SOFTNPU_OP_SYNC = 63,
+  SOFTNPU_SYNC_OPCODES(SOFTNPU_OPCODE) SOFTNPU_OP_MOVE = 127,
+  SOFTNPU_MOVE_OPCODES(SOFTNPU_OPCODE) SOFTNPU_OP_VECTOR = 255,
+  SOFTNPU_VECTOR_OPCODES(SOFTNPU_OPCODE) SOFTNPU_OP_CUBE = 1023,
 } SoftnpuOpcode;
+#undef SOFTNPU_OPCODE
 
 typedef enum SoftnpuSpace {
   SOFTNPU_SPACE_NONE = 0,
   SOFTNPU_SPACE_GM,
   SOFTNPU_SPACE_UB,
   SOFTNPU_SPACE_L1,
-  SOFTNPU_SPACE_OTHER,  // L0A, L0B, L0C and the like
+  SOFTNPU_SPACE_L0A,
+  SOFTNPU_SPACE_L0B,
+  SOFTNPU_SPACE_L0C,
+  SOFTNPU_SPACE_BT,  // bias table
+  SOFTNPU_SPACE_FB,  // of the fix pipe
 } SoftnpuSpace;
 
 // CANN's numbers of data types.
@@ -114,6 +128,7 @@ typedef enum SoftnpuForm {
   SOFTNPU_FORM_COUNT = 0,  // `count` contiguous elements
   SOFTNPU_FORM_MASK,       // the first mask[0] elements of each repeat
   SOFTNPU_FORM_BITS,       // the elements of each repeat whose bit in mask[0..1] is set
+  SOFTNPU_FORM_REGISTER,   // as the core's mask register and mask mode say
 } SoftnpuForm;
 
 typedef struct SoftnpuTensor {
@@ -131,16 +146,18 @@ typedef struct SoftnpuInstruction {
   uint32_t opcode;
   uint32_t line;
   const char* file;
-  SoftnpuTensor operand[3];
+  SoftnpuTensor operand[4];
   uint32_t operand_count;
-  uint32_t form;  // SoftnpuForm
+  uint32_t list_count;
+  const SoftnpuTensor* list;  // operands of instructions that have many
+  uint32_t form;              // SoftnpuForm
   int64_t count;
   uint64_t mask[2];
   uint32_t repeat;
-  uint32_t block_stride[3];   // 32-byte blocks, per operand
-  uint32_t repeat_stride[3];  // 32-byte blocks, per operand
+  uint32_t block_stride[4];   // 32-byte blocks, per operand
+  uint32_t repeat_stride[4];  // 32-byte blocks, per operand
   uint64_t scalar;            // bits of a scalar of operand[0]'s type
-  int64_t params[8];
+  int64_t params[16];
   uint64_t result;
 } SoftnpuInstruction;
 

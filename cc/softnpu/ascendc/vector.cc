@@ -127,8 +127,8 @@ inline T Apply(T a, T b) {
 // elements of 32 bytes of the widest operand never cross a block of any operand.
 template <typename Body>
 void Walk(const SoftnpuInstruction& in, std::byte* ub, uint64_t widest, Body&& body) {
-  std::byte* host[3] = {};
-  uint64_t size[3] = {1, 1, 1};
+  std::byte* host[4] = {};
+  uint64_t size[4] = {1, 1, 1, 1};
   bool packed = true;
   for (uint32_t i = 0; i < in.operand_count; ++i) {
     host[i] = ub + in.operand[i].address;
@@ -142,7 +142,7 @@ void Walk(const SoftnpuInstruction& in, std::byte* ub, uint64_t widest, Body&& b
   const uint64_t group = kBlockBytes / widest;
   const uint64_t groups = kRepeatBytes / kBlockBytes;
   for (uint32_t repeat = 0; repeat < in.repeat; ++repeat) {
-    std::byte* start[3] = {};
+    std::byte* start[4] = {};
     for (uint32_t i = 0; i < in.operand_count; ++i) {
       start[i] = host[i] + uint64_t{repeat} * in.repeat_stride[i] * kBlockBytes;
     }
@@ -163,7 +163,7 @@ void Walk(const SoftnpuInstruction& in, std::byte* ub, uint64_t widest, Body&& b
       while (bits != 0) {
         const uint64_t skip = static_cast<uint64_t>(std::countr_zero(bits));
         const uint64_t n = static_cast<uint64_t>(std::countr_one(bits >> skip));
-        std::byte* at[3] = {};
+        std::byte* at[4] = {};
         for (uint32_t i = 0; i < in.operand_count; ++i) {
           const uint64_t byte = (first + skip) * size[i];
           at[i] =
