@@ -100,9 +100,11 @@ def run(arguments: argparse.Namespace, directory: Path) -> int:
             while True:
                 time.sleep(1)
                 server.check()
+        server.settle()
         before, steps_before = server.launches(), server.forward_steps()
         asked = questions(SEED, QUESTIONS)
         replies = asyncio.run(ask_all(server.url, model.name, asked))
+        server.settle()
         launches, steps = server.launches() - before, server.forward_steps() - steps_before
         server.check()
     right = 0

@@ -171,6 +171,18 @@ class Server:
         """How often the engine ran each aclnn operator so far, counted in the same way."""
         return self._counts("operator")
 
+    def settle(self, seconds: float = 1.0) -> None:
+        """Waits until the engine has launched nothing for `seconds`.
+
+        The last answer comes before the engine is at rest: asynchronous scheduling has a further step under way by then.
+        """
+        before, since = self.operators(), time.monotonic()
+        while time.monotonic() - since < seconds:
+            time.sleep(0.05)
+            now = self.operators()
+            if now != before:
+                before, since = now, time.monotonic()
+
     def _counts(self, wanted: str) -> Counter[str]:
         out: Counter[str] = Counter()
         for counter in trace.counts(self.state).values():

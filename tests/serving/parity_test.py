@@ -38,12 +38,14 @@ def above(text: str, name: str, bound: float) -> int:
 def test_float32_tokens_equal_those_of_transformers(tmp_path: Path) -> None:
     asked = prompts(seed=3, count=72)
     with Server(MODEL, tmp_path, [*SERVE, *TIGHT, "--dtype", "float32"], SOFTNPU) as server:
+        server.settle()
         before, steps_before = server.launches(), server.forward_steps()
         # Twice: the second time, prefixes are in the cache.
         rounds = [
             complete(server.url, "m", asked, TOKENS),
             complete(server.url, "m", asked[:40], TOKENS),
         ]
+        server.settle()
         launches, steps = (
             server.launches() - before,
             server.forward_steps() - steps_before,
