@@ -19,61 +19,85 @@ extern "C" {
 // Groups of operations, X(name, name in AscendC). Each group has a range of numbers of its own, so
 // that growth of one does not move another.
 
-// TPipe, TQue, TBuf and queries.
-#define SOFTNPU_FRAME_OPCODES(X)                                                                  \
-  X(NONE, "no instruction")                                                                       \
-  X(BLOCK_INDEX, "GetBlockIdx") /* result */                                                      \
-  X(BLOCK_COUNT, "GetBlockNum") /* result */                                                      \
-  X(PIPE_CREATE, "TPipe")                                                                         \
-  X(PIPE_DESTROY, "~TPipe")                                                                       \
-  /* params: source position, destination position, depth, number, bytes */                       \
-  X(INIT_QUEUE, "InitBuffer")                                                                     \
-  X(INIT_BUFFER, "InitBuffer") /* params: position, bytes; operand[0] becomes the buffer */       \
-  X(ALLOC, "AllocTensor")      /* params: queue; operand[0] becomes the tensor */                 \
-  X(ENQUEUE, "EnQue")          /* params: queue; operand[0] */                                    \
-  X(DEQUEUE, "DeQue")          /* params: queue; operand[0] becomes the tensor */                 \
-  X(FREE, "FreeTensor")        /* params: queue; operand[0] */                                    \
-  X(QUEUE_SIZE, "GetTensorCountInQue") /* params: queue; result: tensors that wait for DeQue */   \
+// clang-format off
+// TPipe, TQue, TBuf, queries and help for debugging.
+#define SOFTNPU_FRAME_OPCODES(X) \
+  X(NONE, "no instruction") \
+  X(BLOCK_INDEX, "GetBlockIdx") /* result */ \
+  X(BLOCK_COUNT, "GetBlockNum") /* result */ \
+  X(PIPE_CREATE, "TPipe") /* params: the object */ \
+  X(PIPE_DESTROY, "~TPipe") \
+  X(PIPE_CURRENT, "GetTPipePtr") /* result: the object of PIPE_CREATE */ \
+  X(PIPE_RESET, "TPipe::Reset") /* params: pool; -1: all */ \
+  X(INIT_QUEUE, "InitBuffer") /* params: source position, destination position, depth, number, bytes */ \
+  X(INIT_BUFFER, "InitBuffer") /* params: position, bytes; operand[0] becomes the buffer */ \
+  X(INIT_POOL, "InitBufPool") /* params: position, bytes, shared pool + 1 or 0; result: pool */ \
+  X(POOL_BUFFER, "InitBuffer") /* params: pool, which the next INIT_... takes its memory from */ \
+  X(ALLOC, "AllocTensor") /* params: queue; operand[0] becomes the tensor */ \
+  X(ENQUEUE, "EnQue") /* params: queue; operand[0] */ \
+  X(DEQUEUE, "DeQue") /* params: queue; operand[0] becomes the tensor */ \
+  X(FREE, "FreeTensor") /* params: queue; operand[0] */ \
+  X(QUEUE_SIZE, "GetTensorCountInQue") /* params: queue; result: tensors that wait for DeQue */ \
   X(QUEUE_IDLE, "HasIdleBuffer") /* params: queue; result: buffers that AllocTensor could give */ \
-  X(EVENT_ALLOC, "AllocEventID") /* params: event */                                              \
-  X(EVENT_RELEASE, "ReleaseEventID") /* params: event, id */                                      \
-  X(EVENT_FETCH, "FetchEventID")     /* params: event */
+  X(EVENT_ALLOC, "AllocEventID") /* params: event; result */ \
+  X(EVENT_RELEASE, "ReleaseEventID") /* params: event, id */ \
+  X(EVENT_FETCH, "FetchEventID") /* params: event; result */ \
+  X(SUB_BLOCK_INDEX, "GetSubBlockIdx") /* result */ \
+  X(SUB_BLOCK_COUNT, "GetSubBlockNum") /* result */ \
+  X(TASK_RATIO, "GetTaskRation") /* result */ \
+  X(CORE_TYPE, "g_coreType") /* result: bit 0: has a vector unit, bit 1: has a cube unit */ \
+  X(TASK_TYPE, "KERNEL_TASK_TYPE") /* params: KernelMetaType, tiling key or -1 */ \
+  X(SYSTEM_CYCLE, "GetSystemCycle") /* result */ \
+  X(TILING_KEY, "TILING_KEY_IS") /* result: the launch's tiling key */ \
+  X(TILING_COPY, "GET_TILING_DATA") /* operand[0], count: bytes of GM; params: host address of the copy */ \
+  X(PRINT, "printf") /* params: text, bytes */ \
+  X(DUMP, "DumpTensor") /* operand[0], count; params: description */ \
+  X(ASSERT, "ASSERT") /* params: text of the condition, bytes */ \
+  X(TRAP, "Trap")
 
-#define SOFTNPU_SYNC_OPCODES(X)                          \
-  X(SET_FLAG, "SetFlag")         /* params: event, id */ \
-  X(WAIT_FLAG, "WaitFlag")       /* params: event, id */ \
-  X(PIPE_BARRIER, "PipeBarrier") /* params: pipe */
+// Order.
+#define SOFTNPU_SYNC_OPCODES(X) \
+  X(SET_FLAG, "SetFlag") /* params: event, id */ \
+  X(WAIT_FLAG, "WaitFlag") /* params: event, id */ \
+  X(PIPE_BARRIER, "PipeBarrier") /* params: pipe */ \
+  X(CROSS_SET, "CrossCoreSetFlag") /* params: mode, pipe, flag */ \
+  X(CROSS_WAIT, "CrossCoreWaitFlag") /* params: mode, pipe, flag */ \
+  X(SYNC_ALL, "SyncAll") /* params: vector cores only, used cores; operands: workspaces or none */ \
+  X(IB_SET, "IBSet") /* operands: workspaces; params: block, event */ \
+  X(IB_WAIT, "IBWait") /* operands: workspaces; params: block, event */ \
+  X(DETERMINE_INIT, "InitDetermineComputeWorkspace") /* operands: workspaces */ \
+  X(WAIT_PRE_BLOCK, "WaitPreBlock") /* operands: workspaces */ \
+  X(NOTIFY_NEXT_BLOCK, "NotifyNextBlock") /* operands: workspaces */ \
+  X(CACHE_CLEAN, "DataCacheCleanAndInvalid") /* operand[0]; params: CacheLine, DcciDst */ \
+  X(DATA_SYNC_BARRIER, "DataSyncBarrier") /* params: MemDsbT */
 
 // The scalar unit and the DMA engines. A copy is operand[0] = operand[1].
-#define SOFTNPU_MOVE_OPCODES(X)                                                                    \
-  X(SCALAR_LOAD, "GetValue")  /* operand[0] is the element; its bits are `result` */               \
-  X(SCALAR_STORE, "SetValue") /* operand[0] is the element; its bits are `scalar` */               \
-  X(DATA_COPY, "DataCopy")    /* count elements */                                                 \
-  /* params: block count, block length, source gap, destination gap, all but the first in */       \
-  /* 32-byte blocks */                                                                             \
-  X(DATA_COPY_BLOCKS, "DataCopy")                                                                  \
-  /* params: rows, row bytes, source gap, destination gap (GM: bytes, on chip: 32-byte blocks), */ \
-  /* isPad, left, right (elements); scalar */                                                      \
-  X(DATA_COPY_PAD, "DataCopyPad")
+#define SOFTNPU_MOVE_OPCODES(X) \
+  X(SCALAR_LOAD, "GetValue") /* operand[0] is the element; its bits are `result` */ \
+  X(SCALAR_STORE, "SetValue") /* operand[0] is the element; its bits are `scalar` */ \
+  X(DATA_COPY, "DataCopy") /* count elements */ \
+  X(DATA_COPY_BLOCKS, "DataCopy") /* params: blocks; length, source and destination gap in 32 bytes */ \
+  X(DATA_COPY_PAD, "DataCopyPad") /* params: rows, row bytes, source gap, destination gap (GM: bytes, on chip: 32-byte blocks), isPad, left, right (elements); scalar */
 
 // The vector unit: operand[0] = f(operand[1], operand[2], scalar), in one of the forms.
-#define SOFTNPU_VECTOR_OPCODES(X)             \
-  X(ADD, "Add")                               \
-  X(SUB, "Sub")                               \
-  X(MUL, "Mul")                               \
-  X(DIV, "Div")                               \
-  X(MAX, "Max")                               \
-  X(MIN, "Min")                               \
-  X(ADDS, "Adds")                             \
-  X(MULS, "Muls")                             \
-  X(MAXS, "Maxs")                             \
-  X(MINS, "Mins")                             \
-  X(SHIFT_LEFT, "ShiftLeft")                  \
-  X(SHIFT_RIGHT, "ShiftRight")                \
-  X(DUPLICATE, "Duplicate")                   \
-  X(CREATE_VEC_INDEX, "CreateVecIndex")       \
-  X(CAST, "Cast")     /* params: RoundMode */ \
+#define SOFTNPU_VECTOR_OPCODES(X) \
+  X(ADD, "Add") \
+  X(SUB, "Sub") \
+  X(MUL, "Mul") \
+  X(DIV, "Div") \
+  X(MAX, "Max") \
+  X(MIN, "Min") \
+  X(ADDS, "Adds") \
+  X(MULS, "Muls") \
+  X(MAXS, "Maxs") \
+  X(MINS, "Mins") \
+  X(SHIFT_LEFT, "ShiftLeft") \
+  X(SHIFT_RIGHT, "ShiftRight") \
+  X(DUPLICATE, "Duplicate") \
+  X(CREATE_VEC_INDEX, "CreateVecIndex") \
+  X(CAST, "Cast") \
   X(GATHER, "Gather") /* operand[2]: byte offsets; params: base byte offset */
+// clang-format on
 
 #define SOFTNPU_OPCODE(name, text) SOFTNPU_OP_##name,
 typedef enum SoftnpuOpcode {

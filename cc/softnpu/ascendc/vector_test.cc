@@ -31,7 +31,9 @@ void Kernel(GM_ADDR input, GM_ADDR output) {
   pipe.InitBuffer(out, kBytes);
   DataCopy(in.Get<uint8_t>(), from, kBytes);
   Duplicate(out.Get<int32_t>(), 0, kBytes / 4);
+  PipeBarrier<PIPE_ALL>();
   g_body(in.Get<uint8_t>(), out.Get<uint8_t>());
+  PipeBarrier<PIPE_ALL>();
   DataCopy(to, out.Get<uint8_t>(), kBytes);
 }
 

@@ -9,6 +9,7 @@
 #include "ascendc/data_copy.h"
 #include "ascendc/pipe.h"
 #include "ascendc/sync.h"
+#include "ascendc/system.h"
 #include "ascendc/tensor.h"
 #include "ascendc/types.h"
 #include "ascendc/vector.h"
