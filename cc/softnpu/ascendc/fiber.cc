@@ -16,8 +16,12 @@
 #endif
 #endif
 #ifdef SOFTNPU_ASAN
-#include <sanitizer/asan_interface.h>
-#include <sanitizer/common_interface_defs.h>
+// AddressSanitizer's interface; the hermetic compiler comes without its headers.
+extern "C" {
+void __sanitizer_start_switch_fiber(void** fake_stack, const void* bottom, size_t bytes);
+void __sanitizer_finish_switch_fiber(void* fake_stack, const void** bottom, size_t* bytes);
+void __asan_unpoison_memory_region(const volatile void* address, size_t bytes);
+}
 #endif
 
 namespace softnpu::ascendc {
@@ -66,7 +70,7 @@ Fiber::Fiber(std::function<void()> body) : body_(std::move(body)), stack_(TakeSt
 Fiber::~Fiber() {
 #ifdef SOFTNPU_ASAN
   // Frames that were left by longjmp or never left have poisoned their parts of the stack.
-  ASAN_UNPOISON_MEMORY_REGION(stack_ + kGuardBytes, kStackBytes);
+  __asan_unpoison_memory_region(stack_ + kGuardBytes, kStackBytes);
 #endif
   FreeStacks().push_back(stack_);
 }

@@ -110,6 +110,8 @@ bool CoreAccesses::FindRace(const RaceRecord& access, const Knowledge& known, bo
                             Race* race) const {
   const uint64_t begin = access.pattern.base;
   const uint64_t end = access.pattern.end();
+  bool found = false;
+  // Of several, one with another pipe: the flag that it asks for may order the others, too.
   const auto search = [&](const std::vector<RaceRecord>& records) {
     for (const RaceRecord& other : records) {
       if (other.pattern.base >= end || begin >= other.pattern.end()) continue;
@@ -120,11 +122,13 @@ bool CoreAccesses::FindRace(const RaceRecord& access, const Knowledge& known, bo
         continue;
       }
       if (access.atomic && other.atomic) continue;
+      if (found && other.pipe == access.pipe) continue;
       if (!Overlap(access.pattern, other.pattern, &race->begin, &race->end)) continue;
       race->first = other;
-      return true;
+      found = true;
+      if (other.pipe != access.pipe) break;
     }
-    return false;
+    return found;
   };
   if (access.space != SOFTNPU_SPACE_GM) return search(chip_);
   return search(global_) || ((cold_known_ >> access.pipe & 1) == 0 && search(cold_));
