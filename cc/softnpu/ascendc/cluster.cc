@@ -5,6 +5,12 @@
 #include <utility>
 
 namespace softnpu::ascendc {
+namespace {
+
+// Thrown in a core that waits when another one has faulted.
+struct Abandoned {};
+
+}  // namespace
 
 Cluster::Cluster(LaunchState& launch, std::vector<Core*> cores, std::function<bool(Core&)> run,
                  Core** current)
@@ -34,9 +40,16 @@ void Cluster::Run() {
       }
     }
     if (ready.empty()) {
-      if (fault != nullptr) std::rethrow_exception(fault);
-      if (waiting) FailDeadlock();
-      break;
+      if (fault == nullptr && !waiting) break;
+      if (fault == nullptr) {
+        try {
+          FailDeadlock();
+        } catch (...) {
+          fault = std::current_exception();
+        }
+      }
+      Abandon(0);
+      std::rethrow_exception(fault);
     }
     const size_t chosen = Choose(ready);
     Member& member = members_[chosen];
@@ -52,13 +65,25 @@ void Cluster::Run() {
     if (member.core->fault != nullptr && chosen < faulty) {
       fault = std::exchange(member.core->fault, nullptr);
       faulty = chosen;
-      for (size_t i = chosen + 1; i < members_.size(); ++i) {
-        members_[i].done = true;
-        members_[i].fiber.reset();
-      }
+      Abandon(chosen + 1);
     }
   }
   if (launch_.strict) CheckLeftovers();
+}
+
+void Cluster::Abandon(size_t first) {
+  abandoned_ = true;
+  for (size_t i = first; i < members_.size(); ++i) {
+    Member& member = members_[i];
+    member.done = true;
+    if (member.fiber == nullptr) continue;
+    *current_ = member.core;
+    while (!member.fiber->Resume()) {
+    }
+    member.fiber.reset();
+    member.core->fault = nullptr;
+  }
+  abandoned_ = false;
 }
 
 size_t Cluster::Choose(const std::vector<size_t>& ready) {
@@ -73,6 +98,7 @@ void Cluster::Switch(Member& member, std::function<bool()> ready, std::string wa
   const SoftnpuInstruction& instruction = *member.core->current();
   member.place = {instruction.opcode, instruction.line, instruction.file};
   member.fiber->Yield();
+  if (abandoned_) throw Abandoned{};
 }
 
 Knowledge Cluster::Export(Core& core, int pipe, bool all) const {

@@ -62,6 +62,8 @@ class Cluster {
   };
 
   void Switch(Member& member, std::function<bool()> ready, std::string waits_for);
+  // Lets waiting cores with an index from `first` on leave their kernels.
+  void Abandon(size_t first);
   size_t Choose(const std::vector<size_t>& ready);
   Knowledge Export(Core& core, int pipe, bool all) const;
   void Import(Core& core, int pipe, const Knowledge& knowledge) const;
@@ -83,6 +85,7 @@ class Cluster {
   std::vector<Member> members_;
   std::function<bool(Core&)> run_;
   Core** current_ = nullptr;
+  bool abandoned_ = false;
   std::mt19937_64 random_;
   std::map<std::tuple<int64_t, uint64_t, int64_t>, Meeting> meetings_;  // mode, group, flag
   std::map<std::tuple<uint64_t, int64_t, int64_t>, std::deque<Knowledge>> block_flags_;
