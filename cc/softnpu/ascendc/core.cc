@@ -33,6 +33,7 @@ const char* OpcodeName(uint32_t opcode) {
     SOFTNPU_SYNC_OPCODES(SOFTNPU_OPCODE)
     SOFTNPU_MOVE_OPCODES(SOFTNPU_OPCODE)
     SOFTNPU_VECTOR_OPCODES(SOFTNPU_OPCODE)
+    SOFTNPU_CUBE_OPCODES(SOFTNPU_OPCODE)
 #undef SOFTNPU_OPCODE
     default:
       return "unknown instruction";
@@ -279,7 +280,9 @@ void Core::Dispatch(SoftnpuInstruction& instruction) {
           kind_ == kCubeCore ? 1 : static_cast<uint64_t>(std::max(launch_->layout.vectors, 1));
       return;
     case SOFTNPU_OP_CORE_TYPE:
-      instruction.result = kind_;
+      instruction.result =
+          static_cast<uint64_t>(kind_) |
+          (launch_->layout.cubes > 0 && launch_->layout.vectors > 0 ? uint64_t{4} : 0);
       return;
     case SOFTNPU_OP_TILING_KEY:
       instruction.result = launch_->options.tiling_key;
@@ -377,6 +380,7 @@ void Core::Dispatch(SoftnpuInstruction& instruction) {
       if (instruction.opcode > SOFTNPU_OP_VECTOR && instruction.opcode < SOFTNPU_OP_CUBE) {
         return Vector(instruction);
       }
+      if (instruction.opcode > SOFTNPU_OP_CUBE) return Cube(instruction);
       Fail(Format("operation %u is unknown to this SoftNPU", instruction.opcode));
   }
 }

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <deque>
 #include <exception>
+#include <initializer_list>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -231,6 +232,19 @@ class Core {
   // Checks the form's parameters and lists the accesses; false when there is nothing to do.
   bool PlanVector(const SoftnpuInstruction& instruction, uint64_t widest);
   void CheckOverlap(const SoftnpuInstruction& instruction) const;
+
+  // cube.cc
+  void Cube(SoftnpuInstruction& instruction);
+  void LoadData2D(SoftnpuInstruction& instruction);
+  void LoadTransposed(SoftnpuInstruction& instruction);
+  void LoadData3D(SoftnpuInstruction& instruction);
+  void InitConst(SoftnpuInstruction& instruction);
+  void Mmad(SoftnpuInstruction& instruction);
+  void Fixpipe(SoftnpuInstruction& instruction);
+  void Matmul(SoftnpuInstruction& instruction);
+  void CheckFractal(const SoftnpuTensor& tensor, const char* operand, uint64_t unit) const;
+  void RequireSpace(const SoftnpuTensor& tensor, const char* operand,
+                    std::initializer_list<uint8_t> spaces) const;
 
   // core.cc
   Access& Add(const SoftnpuTensor& tensor, bool write, uint64_t base, uint64_t bytes,

@@ -45,7 +45,7 @@ extern "C" {
   X(SUB_BLOCK_INDEX, "GetSubBlockIdx") /* result */ \
   X(SUB_BLOCK_COUNT, "GetSubBlockNum") /* result */ \
   X(TASK_RATIO, "GetTaskRation") /* result */ \
-  X(CORE_TYPE, "g_coreType") /* result: bit 0: has a vector unit, bit 1: has a cube unit */ \
+  X(CORE_TYPE, "g_coreType") /* result: bit 0: has a vector unit, 1: a cube unit, 2: its block has both */ \
   X(TASK_TYPE, "KERNEL_TASK_TYPE") /* params: KernelMetaType, tiling key or -1 */ \
   X(SYSTEM_CYCLE, "GetSystemCycle") /* result */ \
   X(TILING_KEY, "TILING_KEY_IS") /* result: the launch's tiling key */ \
@@ -97,6 +97,16 @@ extern "C" {
   X(CREATE_VEC_INDEX, "CreateVecIndex") \
   X(CAST, "Cast") \
   X(GATHER, "Gather") /* operand[2]: byte offsets; params: base byte offset */
+
+// The cube unit and what feeds it.
+#define SOFTNPU_CUBE_OPCODES(X) \
+  X(LOAD_2D, "LoadData") /* params: startIndex, repeatTimes, srcStride, dstGap, ifTranspose, addrMode */ \
+  X(LOAD_TRANSPOSE, "LoadDataWithTranspose") /* params: as above, dstFracGap for ifTranspose */ \
+  X(LOAD_3D, "LoadData") /* params: the fields of LoadData3DParamsV2; scalar: padValue */ \
+  X(INIT_CONST, "InitConstValue") /* params: repeatTimes, blockNum, dstGap; scalar */ \
+  X(MMAD, "Mmad") /* operands: dst, a, b, bias or none; params: m, n, k, cmatrixInitVal, ... */ \
+  X(FIXPIPE, "Fixpipe") /* operands: dst, src, scales or none; params: the fields of its struct */ \
+  X(MATMUL, "Matmul") /* operands: c, a, b, bias or none, all in GM; params: m, n, k, ... */
 // clang-format on
 
 #define SOFTNPU_OPCODE(name, text) SOFTNPU_OP_##name,
@@ -105,6 +115,7 @@ typedef enum SoftnpuOpcode {
   SOFTNPU_SYNC_OPCODES(SOFTNPU_OPCODE) SOFTNPU_OP_MOVE = 127,
   SOFTNPU_MOVE_OPCODES(SOFTNPU_OPCODE) SOFTNPU_OP_VECTOR = 255,
   SOFTNPU_VECTOR_OPCODES(SOFTNPU_OPCODE) SOFTNPU_OP_CUBE = 1023,
+  SOFTNPU_CUBE_OPCODES(SOFTNPU_OPCODE)
 } SoftnpuOpcode;
 #undef SOFTNPU_OPCODE
 

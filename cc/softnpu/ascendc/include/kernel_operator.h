@@ -6,6 +6,7 @@
 // the source.
 #pragma once
 
+#include "ascendc/cube.h"
 #include "ascendc/data_copy.h"
 #include "ascendc/pipe.h"
 #include "ascendc/sync.h"

@@ -148,7 +148,9 @@ inline bool Assert(bool holds, const char* condition, const Where& where) {
   return holds;
 }
 
-inline int64_t CoreType() { return static_cast<int64_t>(Query(SOFTNPU_OP_CORE_TYPE, Where{})); }
+inline int64_t CoreType() { return static_cast<int64_t>(Query(SOFTNPU_OP_CORE_TYPE, Where{}) & 3); }
+// A cube core whose block has vector cores, too.
+inline bool ServesVectorCores() { return Query(SOFTNPU_OP_CORE_TYPE, Where{}) == (2 | 4); }
 
 }  // namespace softnpu_internal
 
