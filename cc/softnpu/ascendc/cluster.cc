@@ -111,11 +111,19 @@ Knowledge Cluster::Export(Core& core, int pipe, bool all) const {
   (*cross)[core.context()] = known.own;
   Knowledge out;
   out.others = std::move(cross);
+  if (CoreTimeline* const timeline = core.timeline()) {
+    if (all) timeline->Barrier(SOFTNPU_PIPE_ALL, core.place());
+    out.tokens = {timeline->Set(pipe, core.place())};
+  }
   return out;
 }
 
 void Cluster::Import(Core& core, int pipe, const Knowledge& knowledge) const {
   Knowledge mine = knowledge;
+  if (CoreTimeline* const timeline = core.timeline(); timeline != nullptr && !mine.tokens.empty()) {
+    timeline->Wait(pipe, mine.tokens, core.place());
+  }
+  mine.tokens.clear();
   if (mine.others != nullptr) mine.own = (*mine.others)[core.context()];
   core.clocks().Acquire(pipe, mine);
 }

@@ -137,6 +137,7 @@ void Core::Reset(LaunchState* launch, CoreKind kind, uint32_t block, uint32_t su
   size(SOFTNPU_SPACE_FB, chip.fixpipe_bytes, cube);
   regions_.clear();
   clocks_.Reset();
+  timeline_.Reset(context);
   records_.Reset();
   shared_.Reset(launch->synchronised);
   cache_.clear();
@@ -170,6 +171,7 @@ bool Core::Run(SoftnpuInstruction& instruction) noexcept {
   accesses_.clear();
   try {
     Dispatch(instruction);
+    if (launch_->table != nullptr) NoteTime(instruction);
     if (launch_->races && !accesses_.empty()) Observe();
     return true;
   } catch (...) {
@@ -307,6 +309,7 @@ void Core::Dispatch(SoftnpuInstruction& instruction) {
       return CreatePipe();
     case SOFTNPU_OP_PIPE_DESTROY:
       clocks_.Barrier(SOFTNPU_PIPE_ALL);
+      if (timeline()) timeline_.Barrier(SOFTNPU_PIPE_ALL, place());
       pipe_alive_ = false;
       pipe_object_ = 0;
       return;

@@ -23,6 +23,7 @@
 #include "cc/softnpu/ascendc/instruction.h"
 #include "cc/softnpu/ascendc/race.h"
 #include "cc/softnpu/ascendc/simulator.h"
+#include "cc/softnpu/ascendc/timing.h"
 
 namespace softnpu::ascendc {
 
@@ -72,7 +73,9 @@ struct LaunchState {
   bool auto_sync = false;
   bool synchronised = false;  // the kernel orders its cores
   Cluster* cluster = nullptr;
-  std::mutex mutex;              // guards what follows
+  const TimeTable* table = nullptr;  // null: time is not modelled
+  std::mutex mutex;                  // guards what follows
+  Footprint footprint;
   std::vector<ByteSet> written;  // per output
   SharedAccesses shared;
 };
@@ -99,6 +102,7 @@ class Core {
   const SoftnpuInstruction* current() const { return current_; }
   CoreClocks& clocks() { return clocks_; }
   Place place() const;
+  CoreTimeline* timeline() { return launch_->table == nullptr ? nullptr : &timeline_; }
   // Another core, or its DMA, has written GM behind this core's data cache.
   void MarkStale(const Access& access, const Core& writer);
   // What each pipe did last and which flags are set, for a deadlock's report.
@@ -127,7 +131,8 @@ class Core {
     uint16_t generation = 0;
     int event = -1;  // id that the piece holds of its queue's forward or backward event
     uint8_t space = SOFTNPU_SPACE_UB;
-    Knowledge knowledge;         // what that event carries
+    Knowledge knowledge;  // what that event carries
+    uint64_t token = 0;   // and when, in the model of time
     const char* file = nullptr;  // the last operation of its queue
     uint32_t line = 0;
   };
@@ -149,6 +154,7 @@ class Core {
     const char* file = nullptr;
     uint32_t line = 0;
     Knowledge knowledge;
+    uint64_t token = 0;
   };
   struct Memory {
     std::vector<std::byte> bytes;
@@ -233,6 +239,12 @@ class Core {
   bool PlanVector(const SoftnpuInstruction& instruction, uint64_t widest);
   void CheckOverlap(const SoftnpuInstruction& instruction) const;
 
+  // cost.cc
+  void NoteTime(const SoftnpuInstruction& instruction);
+  double VectorCycles(const SoftnpuInstruction& instruction) const;
+  double BankConflicts(const SoftnpuInstruction& instruction, uint64_t repeats) const;
+  double CubeCycles(const SoftnpuInstruction& instruction) const;
+
   // cube.cc
   void Cube(SoftnpuInstruction& instruction);
   void LoadData2D(SoftnpuInstruction& instruction);
@@ -295,6 +307,7 @@ class Core {
   std::array<Place, kPipes> last_{};  // instruction of each pipe
   CoreClocks clocks_;
   CoreAccesses records_;
+  CoreTimeline timeline_;
   SharedAccesses shared_;
   std::unordered_map<uint64_t, Line> cache_;  // by address
 };

@@ -330,7 +330,7 @@ int Core::TakeQueueEvent(int event) {
   for (int id = 0; id < kEventIds; ++id) {
     if ((reserved_[event] >> id & 1) != 0 || flags_[event][id].set) continue;
     reserved_[event] = static_cast<uint8_t>(reserved_[event] | 1u << id);
-    flags_[event][id] = {true, true, current_->file, current_->line, {}};
+    flags_[event][id] = {true, true, current_->file, current_->line, {}, 0};
     return id;
   }
   Fail(Format("no event id of %s is left for the queue: a core has %d", EventName(event),
@@ -362,8 +362,10 @@ void Core::Alloc(SoftnpuInstruction& instruction) {
   DropQueueEvent(queue.backward, piece.event);
   if (queue.forward >= 0) {
     clocks_.Acquire(queue.producer, piece.knowledge);
+    if (timeline() && piece.token != 0) timeline_.Wait(queue.producer, piece.token, place());
   } else {
     clocks_.Barrier(queue.producer);  // the event V_V is a barrier
+    if (timeline()) timeline_.Barrier(queue.producer, place());
   }
   piece.event = -1;
   piece.state = State::kAllocated;
@@ -405,7 +407,10 @@ void Core::EnQue(SoftnpuInstruction& instruction) {
   }
   piece.event = TakeQueueEvent(queue.forward);
   clocks_.Issue(queue.producer);
-  if (queue.forward >= 0) piece.knowledge = clocks_.Release(queue.producer);
+  if (queue.forward >= 0) {
+    piece.knowledge = clocks_.Release(queue.producer);
+    if (timeline()) piece.token = timeline_.Set(queue.producer, place());
+  }
   piece.state = State::kQueued;
   piece.file = instruction.file;
   piece.line = instruction.line;
@@ -423,8 +428,10 @@ void Core::DeQue(SoftnpuInstruction& instruction) {
   DropQueueEvent(queue.forward, piece.event);
   if (queue.forward >= 0) {
     clocks_.Acquire(queue.consumer, piece.knowledge);
+    if (timeline()) timeline_.Wait(queue.consumer, piece.token, place());
   } else {
     clocks_.Barrier(queue.consumer);
+    if (timeline()) timeline_.Barrier(queue.consumer, place());
   }
   piece.event = -1;
   piece.state = State::kTaken;
@@ -446,7 +453,10 @@ void Core::Free(SoftnpuInstruction& instruction) {
   }
   piece.event = TakeQueueEvent(queue.backward);
   clocks_.Issue(queue.consumer);
-  if (queue.forward >= 0) piece.knowledge = clocks_.Release(queue.consumer);
+  if (queue.forward >= 0) {
+    piece.knowledge = clocks_.Release(queue.consumer);
+    if (timeline()) piece.token = timeline_.Set(queue.consumer, place());
+  }
   piece.state = State::kFree;
   piece.file = instruction.file;
   piece.line = instruction.line;
@@ -494,7 +504,11 @@ Core::Flag& Core::FlagOf(const SoftnpuInstruction& instruction) {
 
 void Core::SetFlag(const SoftnpuInstruction& instruction) {
   Flag& flag = FlagOf(instruction);
-  if (instruction.params[0] == kVV) return clocks_.Barrier(SOFTNPU_PIPE_V);
+  if (instruction.params[0] == kVV) {
+    clocks_.Barrier(SOFTNPU_PIPE_V);
+    if (timeline()) timeline_.Barrier(SOFTNPU_PIPE_V, place());
+    return;
+  }
   if (strict() && flag.set) {
     Fail(Format(
         "the flag (%s, id %lld) is set already, %s", EventName(instruction.params[0]),
@@ -505,7 +519,8 @@ void Core::SetFlag(const SoftnpuInstruction& instruction) {
   }
   const int pipe = kEventPipes[instruction.params[0]].from;
   clocks_.Issue(pipe);
-  flag = {true, false, instruction.file, instruction.line, clocks_.Release(pipe)};
+  flag = {true, false, instruction.file, instruction.line, clocks_.Release(pipe), 0};
+  if (timeline()) flag.token = timeline_.Set(pipe, place());
 }
 
 void Core::WaitFlag(const SoftnpuInstruction& instruction) {
@@ -518,6 +533,7 @@ void Core::WaitFlag(const SoftnpuInstruction& instruction) {
   const int pipe = kEventPipes[instruction.params[0]].to;
   clocks_.Issue(pipe);
   clocks_.Acquire(pipe, flag.knowledge);
+  if (timeline() && flag.set) timeline_.Wait(pipe, flag.token, place());
   if (!flag.of_queue) flag = Flag{};
 }
 
@@ -527,6 +543,7 @@ void Core::Barrier(const SoftnpuInstruction& instruction) {
   pipe_ = static_cast<int>(pipe);
   clocks_.Issue(pipe_);
   clocks_.Barrier(pipe_);
+  if (timeline()) timeline_.Barrier(pipe_, place());
 }
 
 void Core::CheckSide(const Access& access) const {

@@ -25,6 +25,7 @@ bool Covers(const Pattern& outer, const Pattern& inner) {
 
 void Knowledge::Join(const Knowledge& other) {
   for (size_t i = 0; i < own.size(); ++i) own[i] = std::max(own[i], other.own[i]);
+  tokens.insert(tokens.end(), other.tokens.begin(), other.tokens.end());
   if (other.others == nullptr || other.others == others) return;
   if (others == nullptr) {
     others = other.others;

@@ -34,6 +34,7 @@ using CrossClock = std::vector<Clock>;
 struct Knowledge {
   Clock own{};
   std::shared_ptr<const CrossClock> others;  // null: nothing
+  std::vector<uint64_t> tokens;              // of timing.h; only what a flag between cores carries
 
   void Join(const Knowledge& other);
 };

@@ -144,7 +144,8 @@ std::vector<Part> PartsOf(const LaunchState& launch) {
 }
 
 // Cores that do not wait for each other: in any order, on one or several host threads.
-void RunApart(LaunchState& launch, std::vector<Part> parts, const uint64_t* slots) {
+void RunApart(LaunchState& launch, const std::vector<Part>& parts, const uint64_t* slots,
+              std::vector<CoreTimeline>& timelines) {
   std::vector<uint32_t> order(parts.size());
   std::iota(order.begin(), order.end(), 0u);
   if (launch.options.seed != 0) {
@@ -162,7 +163,9 @@ void RunApart(LaunchState& launch, std::vector<Part> parts, const uint64_t* slot
       const uint32_t context = order[i];
       const Part& part = parts[context];
       core.Reset(&launch, part.kind, part.block, part.sub_block, context);
-      if (RunCore(core, *launch.entry, slots)) continue;
+      const bool good = RunCore(core, *launch.entry, slots);
+      if (launch.table != nullptr) timelines[context] = *core.timeline();
+      if (good) continue;
       const std::lock_guard<std::mutex> lock(mutex);
       if (context < faulty) {
         faulty = context;
@@ -182,7 +185,8 @@ void RunApart(LaunchState& launch, std::vector<Part> parts, const uint64_t* slot
   if (fault != nullptr) std::rethrow_exception(fault);
 }
 
-void RunTogether(LaunchState& launch, const std::vector<Part>& parts, const uint64_t* slots) {
+void RunTogether(LaunchState& launch, const std::vector<Part>& parts, const uint64_t* slots,
+                 std::vector<CoreTimeline>& timelines) {
   std::vector<Core*> cores;
   for (size_t i = 0; i < parts.size(); ++i) {
     Core& core = CoreOfThread(i);
@@ -195,6 +199,8 @@ void RunTogether(LaunchState& launch, const std::vector<Part>& parts, const uint
       &t_core);
   launch.cluster = &cluster;
   cluster.Run();
+  if (launch.table == nullptr) return;
+  for (size_t i = 0; i < parts.size(); ++i) timelines[i] = *CoreOfThread(i).timeline();
 }
 
 [[noreturn]] void ThrowCrossRace(const LaunchState& launch, const std::vector<Part>& parts,
@@ -292,12 +298,14 @@ void LaunchBlocks(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKerne
   launch.options = options;
   launch.strict = options.strict;
   launch.races = options.strict && options.races;
+  launch.table = options.time;
   launch.auto_sync = (flags & SOFTNPU_TWIN_AUTO_SYNC) != 0;
   launch.synchronised = (flags & SOFTNPU_TWIN_CROSS_CORE) != 0;
   launch.task_type = entry.task_type >= 0 ? entry.task_type : KnownTaskTypes().Find(key);
   // The order of float additions shows: one host thread keeps it.
   if ((flags & SOFTNPU_TWIN_ATOMIC) != 0) launch.options.threads = 1;
   std::vector<Part> parts;
+  std::vector<CoreTimeline> timelines;
   for (;;) {
     launch.layout = LayoutOf(chip, launch.task_type);
     launch.written.assign(options.outputs.size(), ByteSet{});
@@ -306,19 +314,37 @@ void LaunchBlocks(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKerne
     }
     launch.shared.Reset(launch.synchronised);
     parts = PartsOf(launch);
+    timelines.assign(launch.table == nullptr ? 0 : parts.size(), CoreTimeline{});
+    launch.footprint = Footprint{};
     struct Leave {
       ~Leave() { t_core = nullptr; }
     } leave;
     try {
       if (launch.synchronised) {
-        RunTogether(launch, parts, static_cast<const uint64_t*>(args));
+        RunTogether(launch, parts, static_cast<const uint64_t*>(args), timelines);
       } else {
-        RunApart(launch, parts, static_cast<const uint64_t*>(args));
+        RunApart(launch, parts, static_cast<const uint64_t*>(args), timelines);
       }
       break;
     } catch (const Relaid&) {
       launch.cluster = nullptr;
       KnownTaskTypes().Learn(key, launch.task_type);
+    }
+  }
+  if (launch.table != nullptr && options.report != nullptr) {
+    std::vector<TimedCore> timed;
+    for (size_t i = 0; i < parts.size(); ++i) {
+      timed.push_back({&timelines[i], parts[i].kind == kCubeCore});
+    }
+    *options.report = PlayTimelines(*launch.table, timed, chip.cube_cores, chip.vector_cores,
+                                    launch.footprint.bytes(), options.slices);
+    for (const Part& part : parts) {
+      const uint32_t core = part.kind == kCubeCore
+                                ? part.block
+                                : part.block * static_cast<uint32_t>(launch.layout.vectors) +
+                                      part.sub_block;
+      options.report->core_names.push_back(
+          Format("%s %u", part.kind == kCubeCore ? "AIC" : "AIV", core));
     }
   }
   if (launch.races) {
@@ -367,6 +393,8 @@ void LaunchForOutputs(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuK
   options.outputs = outputs;
   LaunchBlocks(chip, memory, entry, args, arg_bytes, blocks, options);
 }
+
+const char* InstructionName(uint32_t opcode) { return OpcodeName(opcode); }
 
 const SoftnpuCoreApi* CoreApi() { return &kApi; }
 

@@ -22,6 +22,7 @@
 
 #include "cc/softnpu/ascendc/abi.h"
 #include "cc/softnpu/ascendc/error.h"
+#include "cc/softnpu/ascendc/timing.h"
 
 namespace softnpu::ascendc {
 
@@ -110,6 +111,10 @@ struct LaunchOptions {
   int threads = 1;
   uint64_t tiling_key = 0;
   std::vector<Output> outputs;  // strict: a byte of them that no core has written is a fault
+  // Models the time of the launch (timing.h) with the profile's numbers; null: it does not.
+  const TimeTable* time = nullptr;
+  TimeReport* report = nullptr;
+  bool slices = false;  // notes every instruction's time in the report
 };
 
 // Throws KernelError for a fault, Error for a bad launch (blocks 0 or > 65535, wrong argument
@@ -124,6 +129,9 @@ void Launch(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKernelEntry
 void LaunchForOutputs(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKernelEntry& entry,
                       const void* args, size_t arg_bytes, uint32_t blocks,
                       const std::vector<Output>& outputs);
+
+// An opcode's name in AscendC.
+const char* InstructionName(uint32_t opcode);
 
 // The function table that SoftnpuTwin::bind takes.
 const SoftnpuCoreApi* CoreApi();
