@@ -19,7 +19,7 @@ from pathlib import Path
 
 INCLUDE = Path(__file__).parent / "include"
 HEADERS = (INCLUDE, INCLUDE / "cc" / "softnpu" / "ascendc" / "include")
-OPTIONS = ("-std=c++17", "-O2", "-fPIC", "-shared", "-fno-exceptions", "-fno-rtti", "-fvisibility=hidden")
+OPTIONS = ("-std=c++17", "-O2", "-fPIC", "-shared", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-fvisibility=hidden")
 
 _ENTRY = re.compile(
     r'^[ \t]*extern\s+"C"\s+((?:__(?:global|aicore|vector|cube)__\s+|__mix__\s*\(\s*\d+\s*,\s*\d+\s*\)\s*)+)void\s+(\w+)\s*\(',

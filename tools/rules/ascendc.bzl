@@ -44,7 +44,7 @@ def ascendc_kernel_library(name, srcs, entries, hdrs = [], copts = [], **kwargs)
         name = name + ".twin.so",
         srcs = wrappers + [name + ".twin.cc"],
         additional_linker_inputs = [script],
-        copts = ["-std=c++17", "-fno-exceptions", "-fno-rtti", "-fvisibility=hidden", "-Wall", "-Wextra"] + copts,
+        copts = ["-std=c++17", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-fvisibility=hidden", "-Wall", "-Wextra"] + copts,
         linkopts = ["-Wl,--version-script=$(location {})".format(script)],
         linkshared = True,
         deps = [
