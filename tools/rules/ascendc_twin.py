@@ -16,6 +16,7 @@ from softnpu import twin
 
 INCLUDE = re.compile(r"^\s*#\s*include\s*([<\"][^>\"]+[>\"])", re.M)
 
+
 def fail(message: str) -> None:
     sys.exit(f"ascendc_kernel_library: {message}")
 

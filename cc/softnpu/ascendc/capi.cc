@@ -23,7 +23,7 @@ class Arrays : public GlobalMemory {
     for (uint64_t i = 0; i < count; ++i) {
       Entry& entry = entries_[arrays[i].address];
       entry.array = &arrays[i];
-      entry.initialised.assign(arrays[i].bytes, arrays[i].undefined == 0 ? 1 : 0);
+      if (arrays[i].undefined != 0) entry.initialised.assign(arrays[i].bytes, 0);
     }
   }
 
@@ -43,7 +43,7 @@ class Arrays : public GlobalMemory {
     region->base = array.address;
     region->bytes = array.bytes;
     region->host = static_cast<std::byte*>(array.data);
-    region->initialised = entry.initialised.data();
+    region->initialised = entry.initialised.empty() ? nullptr : entry.initialised.data();
     region->name = std::string("'") + array.name + "'";
     return true;
   }
@@ -51,7 +51,7 @@ class Arrays : public GlobalMemory {
  private:
   struct Entry {
     const SoftnpuArray* array = nullptr;
-    std::vector<uint8_t> initialised;
+    std::vector<uint8_t> initialised;  // empty: all of it is
   };
   std::map<uintptr_t, Entry> entries_;
 };
@@ -59,11 +59,11 @@ class Arrays : public GlobalMemory {
 ChipSpec ChipOf(std::string_view text) {
   ChipSpec chip;
   const std::map<std::string_view, int64_t*> numbers = {
-      {"npu_arch", &chip.npu_arch},         {"vector_cores", &chip.vector_cores},
-      {"cube_cores", &chip.cube_cores},     {"ub_bytes", &chip.ub_bytes},
-      {"l1_bytes", &chip.l1_bytes},         {"l0a_bytes", &chip.l0a_bytes},
-      {"l0b_bytes", &chip.l0b_bytes},       {"l0c_bytes", &chip.l0c_bytes},
-      {"bias_bytes", &chip.bias_bytes},     {"fixpipe_bytes", &chip.fixpipe_bytes},
+      {"npu_arch", &chip.npu_arch},     {"vector_cores", &chip.vector_cores},
+      {"cube_cores", &chip.cube_cores}, {"ub_bytes", &chip.ub_bytes},
+      {"l1_bytes", &chip.l1_bytes},     {"l0a_bytes", &chip.l0a_bytes},
+      {"l0b_bytes", &chip.l0b_bytes},   {"l0c_bytes", &chip.l0c_bytes},
+      {"bias_bytes", &chip.bias_bytes}, {"fixpipe_bytes", &chip.fixpipe_bytes},
   };
   while (!text.empty()) {
     const size_t end = std::min(text.find('\n'), text.size());

@@ -23,10 +23,10 @@ typedef struct SoftnpuArray {
 } SoftnpuArray;
 
 typedef struct SoftnpuLaunchRequest {
-  const void* twin;    // of softnpu_twin_load
+  const void* twin;  // of softnpu_twin_load
   const char* kernel;
-  const char* chip;    // "name=value" lines: the profile's fields
-  const char* time;    // the same of its [time] section; null: time is not modelled
+  const char* chip;  // "name=value" lines: the profile's fields
+  const char* time;  // the same of its [time] section; null: time is not modelled
   const uint64_t* slots;
   uint64_t slot_count;
   uint32_t blocks;

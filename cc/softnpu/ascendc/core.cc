@@ -138,6 +138,7 @@ void Core::Reset(LaunchState* launch, CoreKind kind, uint32_t block, uint32_t su
   regions_.clear();
   clocks_.Reset();
   timeline_.Reset(context);
+  vector_costs_.clear();
   records_.Reset();
   shared_.Reset(launch->synchronised);
   cache_.clear();

@@ -131,8 +131,8 @@ class Core {
     uint16_t generation = 0;
     int event = -1;  // id that the piece holds of its queue's forward or backward event
     uint8_t space = SOFTNPU_SPACE_UB;
-    Knowledge knowledge;  // what that event carries
-    uint64_t token = 0;   // and when, in the model of time
+    Knowledge knowledge;         // what that event carries
+    uint64_t token = 0;          // and when, in the model of time
     const char* file = nullptr;  // the last operation of its queue
     uint32_t line = 0;
   };
@@ -241,7 +241,7 @@ class Core {
 
   // cost.cc
   void NoteTime(const SoftnpuInstruction& instruction);
-  double VectorCycles(const SoftnpuInstruction& instruction) const;
+  double VectorCycles(const SoftnpuInstruction& instruction);
   double BankConflicts(const SoftnpuInstruction& instruction, uint64_t repeats) const;
   double CubeCycles(const SoftnpuInstruction& instruction) const;
 
@@ -308,6 +308,11 @@ class Core {
   CoreClocks clocks_;
   CoreAccesses records_;
   CoreTimeline timeline_;
+  struct VectorCost {
+    double start = -1;  // not looked up yet
+    double rate = 0;
+  };
+  std::unordered_map<uint32_t, VectorCost> vector_costs_;  // by opcode and bytes of an element
   SharedAccesses shared_;
   std::unordered_map<uint64_t, Line> cache_;  // by address
 };

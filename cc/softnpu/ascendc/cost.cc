@@ -14,22 +14,21 @@ uint64_t Ceil(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit;
 }  // namespace
 
 void Core::NoteTime(const SoftnpuInstruction& in) {
-  const TimeTable& table = *launch_->table;
+  const TimeTable::Rates& rates = launch_->table->rates();
   const uint32_t opcode = in.opcode;
   if (opcode == SOFTNPU_OP_SCALAR_LOAD || opcode == SOFTNPU_OP_SCALAR_STORE) {
     const bool global = in.operand[0].space == SOFTNPU_SPACE_GM;
     TimeOp& op = timeline_.Add(TimeOp::Kind::kScalar, SOFTNPU_PIPE_S, place());
-    op.work = static_cast<float>(
-        table.At(global ? "scalar.gm_access_cycles" : "scalar.ub_access_cycles"));
+    op.work = static_cast<float>(global ? rates.scalar_gm : rates.scalar_ub);
     return;
   }
   if (opcode == SOFTNPU_OP_TILING_COPY) {
     TimeOp& op = timeline_.Add(TimeOp::Kind::kScalar, SOFTNPU_PIPE_S, place());
-    op.work = static_cast<float>(table.At("scalar.gm_access_cycles") *
-                                 static_cast<double>(Ceil(accesses_[0].bytes, 64)));
+    op.work =
+        static_cast<float>(rates.scalar_gm * static_cast<double>(Ceil(accesses_[0].bytes, 64)));
     return;
   }
-  const auto issue = static_cast<float>(table.At("issue_cycles"));
+  const auto issue = static_cast<float>(rates.issue);
   if (accesses_.empty()) {
     // Frames, flags and empty instructions: the scalar unit's work, beside what they do to pipes.
     if (opcode < SOFTNPU_OP_MOVE || opcode > SOFTNPU_OP_VECTOR) {
@@ -56,16 +55,14 @@ void Core::NoteTime(const SoftnpuInstruction& in) {
     }
   }
   if (read + written > 0) {
-    // A row moves whole blocks, and has a cost of its own.
-    const std::string direction = written > 0 ? "write." : "read.";
+    // A row has a cost of its own.
+    const TimeTable::Copy& copy = written > 0 ? rates.write : rates.read;
     op.write = written > 0;
-    const double bytes = static_cast<double>(read + written) +
-                         static_cast<double>(rows) * table.At(direction + "bytes_per_row");
+    const double bytes =
+        static_cast<double>(read + written) + static_cast<double>(rows) * copy.per_row;
     op.bytes = static_cast<uint32_t>(std::min(std::max(bytes, 1.0), kMost));
-    op.work = static_cast<float>(table.At(direction + "least_cycles"));
-    op.latency = static_cast<float>(table.At(direction + "start_cycles") +
-                                    static_cast<double>(read + written) /
-                                        table.At(direction + "burst_bytes_per_cycle"));
+    op.work = static_cast<float>(copy.least);
+    op.latency = static_cast<float>(copy.start + static_cast<double>(read + written) / copy.burst);
     return;
   }
   if (opcode > SOFTNPU_OP_CUBE) {
@@ -73,13 +70,12 @@ void Core::NoteTime(const SoftnpuInstruction& in) {
   } else if (pipe_ == SOFTNPU_PIPE_V) {
     op.work = static_cast<float>(VectorCycles(in));
   } else {
-    op.work = static_cast<float>(table.At("onchip.start_cycles") +
-                                 static_cast<double>(on_chip) / table.At("onchip.bytes_per_cycle"));
+    op.work =
+        static_cast<float>(rates.onchip_start + static_cast<double>(on_chip) / rates.onchip_rate);
   }
 }
 
-double Core::VectorCycles(const SoftnpuInstruction& in) const {
-  const TimeTable& table = *launch_->table;
+double Core::VectorCycles(const SoftnpuInstruction& in) {
   uint64_t widest = 1;
   uint64_t bytes = 0;  // of the operand that takes most repeats
   for (uint32_t i = 0; i < in.operand_count; ++i) {
@@ -88,18 +84,22 @@ double Core::VectorCycles(const SoftnpuInstruction& in) const {
   for (const Access& access : accesses_) bytes = std::max(bytes, access.bytes * access.rows);
   uint64_t repeats = Ceil(bytes, kRepeatBytes);
   if (in.form != SOFTNPU_FORM_COUNT && in.repeat > 0) repeats = in.repeat;
-  std::string name = std::string("vector.") + OpcodeName(in.opcode);
-  const char* const width = widest >= 8 ? ".b64" : widest == 4 ? ".b32" : widest == 2 ? ".b16" : ".b8";
-  const double start = table.At(name + ".start", table.At("vector.otherwise.start"));
-  const double rate = table.At(name + width, table.At("vector.otherwise.cycles"));
-  return start + rate * static_cast<double>(repeats) + BankConflicts(in, repeats);
+  VectorCost& cost = vector_costs_[in.opcode << 4 | static_cast<uint32_t>(widest)];
+  if (cost.start < 0) {
+    const TimeTable& table = *launch_->table;
+    const std::string name = std::string("vector.") + OpcodeName(in.opcode);
+    cost.start = table.At(name + ".start", table.At("vector.otherwise.start"));
+    cost.rate = table.At(name + Format(".b%d", static_cast<int>(widest * 8)),
+                         table.At("vector.otherwise.cycles"));
+  }
+  return cost.start + cost.rate * static_cast<double>(repeats) + BankConflicts(in, repeats);
 }
 
 // The UB's blocks lie in 16 groups of banks, neighbours in neighbouring groups. In a cycle the unit
 // takes 8 blocks of each operand: blocks of one group for two sources cost another cycle, a source
 // and the destination in one bank a part of one.
 double Core::BankConflicts(const SoftnpuInstruction& in, uint64_t repeats) const {
-  const TimeTable& table = *launch_->table;
+  const TimeTable::Rates& rates = launch_->table->rates();
   const auto overlap = [](uint64_t a, uint64_t b) {
     const uint64_t distance = (a / kBlockBytes - b / kBlockBytes) & 15;
     const uint64_t apart = std::min(distance, 16 - distance);
@@ -109,16 +109,15 @@ double Core::BankConflicts(const SoftnpuInstruction& in, uint64_t repeats) const
   double extra = 0;
   if (in.operand_count >= 3 && in.operand[1].address != in.operand[2].address &&
       in.operand[2].space == SOFTNPU_SPACE_UB) {
-    extra += table.At("bank.read_read_cycles") *
-             overlap(in.operand[1].address, in.operand[2].address);
+    extra += rates.read_read * overlap(in.operand[1].address, in.operand[2].address);
   }
   for (uint32_t i = 1; i < std::min(in.operand_count, 3u); ++i) {
     if (in.operand[i].address == in.operand[0].address ||
         bank(in.operand[i].address) != bank(in.operand[0].address)) {
       continue;
     }
-    extra = std::max(extra, table.At("bank.read_write_cycles") *
-                                overlap(in.operand[i].address, in.operand[0].address));
+    extra =
+        std::max(extra, rates.read_write * overlap(in.operand[i].address, in.operand[0].address));
   }
   return extra * static_cast<double>(repeats);
 }
@@ -133,14 +132,13 @@ double Core::CubeCycles(const SoftnpuInstruction& in) const {
     case SOFTNPU_OP_MMAD: {
       const uint64_t size = TypeBytes(in.operand[1].type);
       const uint64_t k0 = kBlockBytes / size;
-      const double per_cycle =
-          16.0 * 16.0 * table.At(size == 1   ? "cube.k_per_cycle.b8"
-                                 : size == 2 ? "cube.k_per_cycle.b16"
-                                             : "cube.k_per_cycle.b32");
-      const double volume = static_cast<double>(
-          Ceil(static_cast<uint64_t>(in.params[0]), 16) * 16 *
-          Ceil(static_cast<uint64_t>(in.params[1]), 16) * 16 *
-          Ceil(static_cast<uint64_t>(in.params[2]), k0) * k0);
+      const double per_cycle = 16.0 * 16.0 *
+                               table.At(size == 1   ? "cube.k_per_cycle.b8"
+                                        : size == 2 ? "cube.k_per_cycle.b16"
+                                                    : "cube.k_per_cycle.b32");
+      const double volume = static_cast<double>(Ceil(static_cast<uint64_t>(in.params[0]), 16) * 16 *
+                                                Ceil(static_cast<uint64_t>(in.params[1]), 16) * 16 *
+                                                Ceil(static_cast<uint64_t>(in.params[2]), k0) * k0);
       return table.At("cube.start_cycles") + volume / per_cycle;
     }
     case SOFTNPU_OP_FIXPIPE:
@@ -148,9 +146,9 @@ double Core::CubeCycles(const SoftnpuInstruction& in) const {
              static_cast<double>(bytes) / table.At("cube.fixpipe_bytes_per_cycle");
     default:
       return table.At("onchip.start_cycles") +
-             static_cast<double>(bytes) /
-                 table.At(in.operand[0].space == SOFTNPU_SPACE_L0A ? "cube.l0a_bytes_per_cycle"
-                                                                   : "cube.l0b_bytes_per_cycle");
+             static_cast<double>(bytes) / table.At(in.operand[0].space == SOFTNPU_SPACE_L0A
+                                                       ? "cube.l0a_bytes_per_cycle"
+                                                       : "cube.l0b_bytes_per_cycle");
   }
 }
 

@@ -339,10 +339,10 @@ void LaunchBlocks(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKerne
     *options.report = PlayTimelines(*launch.table, timed, chip.cube_cores, chip.vector_cores,
                                     launch.footprint.bytes(), options.slices);
     for (const Part& part : parts) {
-      const uint32_t core = part.kind == kCubeCore
-                                ? part.block
-                                : part.block * static_cast<uint32_t>(launch.layout.vectors) +
-                                      part.sub_block;
+      const uint32_t core =
+          part.kind == kCubeCore
+              ? part.block
+              : part.block * static_cast<uint32_t>(launch.layout.vectors) + part.sub_block;
       options.report->core_names.push_back(
           Format("%s %u", part.kind == kCubeCore ? "AIC" : "AIV", core));
     }

@@ -15,8 +15,8 @@ namespace {
 
 constexpr double kNever = std::numeric_limits<double>::infinity();
 
-// Transfers of one direction that run at one rate, all the same. `served` counts the bytes that each
-// of them has got since the beginning, so a transfer ends when `served` reaches a fixed value.
+// Transfers of one direction that run at one rate, all the same. `served` counts the bytes that
+// each of them has got since the beginning, so a transfer ends when `served` reaches a fixed value.
 class Flow {
  public:
   explicit Flow(double most) : most_(most) {}
@@ -127,7 +127,8 @@ class Player {
     size_t next = 0;  // op of the scalar unit
     std::array<Pipe, kPipes> pipes;
     std::vector<double> set_at;  // of a kSet op: when its flag is there
-    std::vector<std::pair<size_t, int>> watchers;  // cores and pipes that wait for a flag of this core
+    std::vector<std::pair<size_t, int>>
+        watchers;               // cores and pipes that wait for a flag of this core
     bool blocked = false;       // the scalar unit waits for its pipes
     uint64_t scalar_event = 0;  // order of its event
     bool ended = false;
@@ -166,9 +167,7 @@ class Player {
     }
   }
 
-  double FlagTime(uint64_t token) const {
-    return states_[token >> 32].set_at[token & 0xFFFFFFFFu];
-  }
+  double FlagTime(uint64_t token) const { return states_[token >> 32].set_at[token & 0xFFFFFFFFu]; }
 
   // When all flags of a wait are there; kNever, and a watch on one of them, when they are not.
   double Ready(size_t core, int pipe, const TimeOp& op) {
@@ -214,8 +213,8 @@ class Player {
     pipe.working = false;
     pipe.busy += now_ - pipe.started;
     // The start of a copy runs beside its transfer and the next copy's.
-    pipe.done = std::max({pipe.done, now_, op.bytes > 0 ? pipe.started + op.latency
-                                                        : now_ + op.latency});
+    pipe.done =
+        std::max({pipe.done, now_, op.bytes > 0 ? pipe.started + op.latency : now_ + op.latency});
     last_ = std::max(last_, pipe.done);
     if (with_slices_) {
       report_->slices.push_back(
@@ -243,7 +242,8 @@ class Player {
           pipe.started = now_;
           if (op.bytes > 0) {
             const size_t flow = (in_l2_ || op.missed == 0 ? 2u : 0u) + (op.write ? 1u : 0u);
-            flows_[flow].Start(std::max<double>(op.bytes, 1), core * kPipes + static_cast<size_t>(p));
+            flows_[flow].Start(std::max<double>(op.bytes, 1),
+                               core * kPipes + static_cast<size_t>(p));
           } else {
             Push(now_ + op.work, core, p, true);
           }
@@ -401,6 +401,20 @@ TimeTable::TimeTable(std::string_view text) {
     }
     values_[std::string(line.substr(0, equals))] = value;
   }
+  if (values_.empty()) return;
+  const auto copy = [&](const std::string& prefix) {
+    return Copy{At(prefix + "start_cycles"), At(prefix + "burst_bytes_per_cycle"),
+                At(prefix + "bytes_per_row"), At(prefix + "least_cycles")};
+  };
+  rates_ = {At("issue_cycles"),
+            At("scalar.ub_access_cycles"),
+            At("scalar.gm_access_cycles"),
+            At("onchip.start_cycles"),
+            At("onchip.bytes_per_cycle"),
+            At("bank.read_read_cycles"),
+            At("bank.read_write_cycles"),
+            copy("read."),
+            copy("write.")};
 }
 
 double TimeTable::At(const std::string& name) const {
@@ -469,8 +483,8 @@ TimeReport PlayTimelines(const TimeTable& table, const std::vector<TimedCore>& c
     }
   }
   Player(table, cores, cube_cores, vector_cores, report.in_l2, with_slices, &report).Run();
-  const double on_cores = std::min<double>(
-      static_cast<double>(cores.size()), static_cast<double>(cube_cores + vector_cores));
+  const double on_cores = std::min<double>(static_cast<double>(cores.size()),
+                                           static_cast<double>(cube_cores + vector_cores));
   report.head_microseconds =
       table.At("launch_microseconds") + table.At("launch_microseconds_per_core") * on_cores;
   report.microseconds = report.head_microseconds + report.cycles / report.clock_mhz;

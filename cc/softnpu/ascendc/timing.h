@@ -29,7 +29,18 @@ class TimeTable {
   double At(const std::string& name) const;
   double At(const std::string& name, double otherwise) const;
 
+  // What every instruction asks for.
+  struct Copy {
+    double start, burst, per_row, least;
+  };
+  struct Rates {
+    double issue, scalar_ub, scalar_gm, onchip_start, onchip_rate, read_read, read_write;
+    Copy read, write;
+  };
+  const Rates& rates() const { return rates_; }
+
  private:
+  Rates rates_{};
   std::map<std::string, double> values_;
 };
 
@@ -38,15 +49,15 @@ struct TimeOp {
   enum class Kind : uint8_t { kScalar, kWork, kSet, kWait, kBarrier };
   Kind kind = Kind::kScalar;
   uint8_t pipe = 0;
-  bool write = false;      // a copy to GM
+  bool write = false;  // a copy to GM
   Place place;
-  float issue = 0;         // cycles of the scalar unit
-  float work = 0;          // cycles that the pipe is taken
-  float latency = 0;       // cycles more until the result is there
-  uint32_t bytes = 0;      // to or from GM
-  uint32_t missed = 0;     // of them, what L2 has not
-  uint64_t token = 0;      // kSet: its name; kWait: index of its first token in `waits`
-  uint32_t count = 0;      // kWait: tokens
+  float issue = 0;      // cycles of the scalar unit
+  float work = 0;       // cycles that the pipe is taken
+  float latency = 0;    // cycles more until the result is there
+  uint32_t bytes = 0;   // to or from GM
+  uint32_t missed = 0;  // of them, what L2 has not
+  uint64_t token = 0;   // kSet: its name; kWait: index of its first token in `waits`
+  uint32_t count = 0;   // kWait: tokens
 };
 
 class CoreTimeline {
@@ -98,9 +109,9 @@ struct TimeReport {
   double clock_mhz = 0;
   uint64_t read_bytes = 0;
   uint64_t written_bytes = 0;
-  bool in_l2 = false;  // the launch's data fit L2, and were there
-  std::array<double, kPipes> busy{};  // share of the time that a pipe works, mean over its cores
-  std::vector<TimeSlice> slices;      // when asked for
+  bool in_l2 = false;                   // the launch's data fit L2, and were there
+  std::array<double, kPipes> busy{};    // share of the time that a pipe works, mean over its cores
+  std::vector<TimeSlice> slices;        // when asked for
   std::vector<std::string> core_names;  // per context: "AIV 3"
 };
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -43,6 +44,7 @@ def find(name: str) -> Path:
     return path.resolve()
 
 
+@functools.cache
 def load(path: Path) -> Profile:
     """Reads a profile.
 
@@ -64,6 +66,7 @@ def load(path: Path) -> Profile:
     return Profile(**values)
 
 
+@functools.cache
 def load_time(path: Path) -> dict[str, float] | None:
     """The numbers of a profile's [time] section by their dotted names; None when the chip's time is not modelled.
 
