@@ -96,6 +96,8 @@ const char* TypeName(uint8_t type) {
       return "uint64_t";
     case SOFTNPU_DOUBLE:
       return "double";
+    case SOFTNPU_INT4:
+      return "int4b_t";
     default:
       return "a type that AscendC does not have";
   }
@@ -115,6 +117,7 @@ void Core::Reset(LaunchState* launch, int64_t block) {
   for (auto& event : flags_) {
     for (Flag& flag : event) flag = Flag{};
   }
+  registers_ = Registers{};
   current_ = nullptr;
 }
 
@@ -195,6 +198,23 @@ void Core::Dispatch(SoftnpuInstruction& instruction) {
       return DataCopyBlocks(instruction);
     case SOFTNPU_OP_DATA_COPY_PAD:
       return DataCopyPad(instruction);
+    case SOFTNPU_OP_DATA_COPY_ND2NZ:
+      return CopyNd2Nz(instruction);
+    case SOFTNPU_OP_DATA_COPY_NZ2ND:
+      return CopyNz2Nd(instruction);
+    case SOFTNPU_OP_SET_ATOMIC_ADD:
+    case SOFTNPU_OP_SET_ATOMIC_MAX:
+    case SOFTNPU_OP_SET_ATOMIC_MIN:
+    case SOFTNPU_OP_SET_ATOMIC_TYPE:
+    case SOFTNPU_OP_SET_ATOMIC_NONE:
+    case SOFTNPU_OP_DISABLE_DMA_ATOMIC:
+      return SetAtomic(instruction);
+    case SOFTNPU_OP_INIT_OUTPUT:
+      return InitOutput(instruction);
+    case SOFTNPU_OP_SET_PAD_VALUE:
+      registers_.pad_value = instruction.scalar;
+      registers_.pad_bytes = static_cast<uint64_t>(instruction.params[0]);
+      return;
     default:
       if (instruction.opcode > SOFTNPU_OP_VECTOR && instruction.opcode < SOFTNPU_OP_CUBE) {
         return Vector(instruction);
@@ -228,7 +248,7 @@ void Core::Admit() {
     }
     if (!strict()) continue;
     if (access.tensor->buffer != 0) CheckSide(access);
-    if (!access.write) CheckInitialised(access);
+    if (!access.write || access.atomic) CheckInitialised(access);
   }
 }
 

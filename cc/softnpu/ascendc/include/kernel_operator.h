@@ -7,8 +7,17 @@
 #pragma once
 
 #include "ascendc/data_copy.h"
+#include "ascendc/data_copy_layout.h"
 #include "ascendc/pipe.h"
 #include "ascendc/sync.h"
 #include "ascendc/tensor.h"
 #include "ascendc/types.h"
 #include "ascendc/vector.h"
+#include "ascendc/vector_cast.h"
+#include "ascendc/vector_compare.h"
+#include "ascendc/vector_fill.h"
+#include "ascendc/vector_forms.h"
+#include "ascendc/vector_gather.h"
+#include "ascendc/vector_reduce.h"
+#include "ascendc/vector_sort.h"
+#include "ascendc/vector_transpose.h"
