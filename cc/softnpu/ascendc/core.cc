@@ -36,6 +36,17 @@ const char* OpcodeName(uint32_t opcode) {
       return "unknown instruction";
   }
 }
+const char* AdvancedName(int64_t call) {
+  switch (call) {
+#define SOFTNPU_ADVANCED_CALL(name, text) \
+  case SOFTNPU_ADV_##name:                \
+    return text;
+    SOFTNPU_ADVANCED_CALLS(SOFTNPU_ADVANCED_CALL)
+#undef SOFTNPU_ADVANCED_CALL
+    default:
+      return "unknown high-level call";
+  }
+}
 const char* PipeName(int pipe) { return pipe >= 0 && pipe < 8 ? kPipes[pipe] : "?"; }
 const char* EventName(int64_t event) {
   return event >= 0 && event < kEvents ? kEventNames[event] : "?";
@@ -447,7 +458,8 @@ void Core::FailIn(const std::string& fault, const std::string& buffer, int64_t b
   where.end = end;
   if (current_ != nullptr) {
     where.pipe = PipeName(pipe_);
-    where.instruction = OpcodeName(current_->opcode);
+    where.instruction = current_->opcode == SOFTNPU_OP_ADVANCED ? AdvancedName(current_->params[0])
+                                                               : OpcodeName(current_->opcode);
     where.file = current_->file == nullptr ? "" : current_->file;
     // A compiler that searches "." for included files says so.
     if (where.file.rfind("./", 0) == 0) where.file.erase(0, 2);

@@ -274,6 +274,7 @@ class Core {
 };
 
 const char* OpcodeName(uint32_t opcode);
+const char* AdvancedName(int64_t call);
 const char* PipeName(int pipe);
 const char* EventName(int64_t event);
 const char* PositionName(uint8_t position);

@@ -13,6 +13,7 @@
 #include "ascendc/tensor.h"
 #include "ascendc/types.h"
 #include "ascendc/vector.h"
+#include "ascendc/vector_advanced.h"
 #include "ascendc/vector_cast.h"
 #include "ascendc/vector_compare.h"
 #include "ascendc/vector_fill.h"
