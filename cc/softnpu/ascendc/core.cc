@@ -459,7 +459,7 @@ void Core::FailIn(const std::string& fault, const std::string& buffer, int64_t b
   if (current_ != nullptr) {
     where.pipe = PipeName(pipe_);
     where.instruction = current_->opcode == SOFTNPU_OP_ADVANCED ? AdvancedName(current_->params[0])
-                                                               : OpcodeName(current_->opcode);
+                                                                : OpcodeName(current_->opcode);
     where.file = current_->file == nullptr ? "" : current_->file;
     // A compiler that searches "." for included files says so.
     if (where.file.rfind("./", 0) == 0) where.file.erase(0, 2);

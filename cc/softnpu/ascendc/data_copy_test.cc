@@ -56,13 +56,14 @@ std::string CopyFault(Body&& body) {
 TEST(Layout, NdToNzAndBack) {
   constexpr uint16_t kRows = 5, kColumns = 40, kPitch = 48;
   const auto x = Count<int16_t>(2 * 8 * kPitch);
-  const auto nz = Copies<int16_t>(x, std::vector<int16_t>(kElements, 0), [](auto in, auto out, auto ub) {
-    Duplicate(ub, int16_t{-1}, 4096);
-    PipeBarrier<PIPE_ALL>();
-    DataCopy(ub, in, Nd2NzParams(2, kRows, kColumns, 8 * kPitch, kPitch, 16, 1, 1024));
-    PipeBarrier<PIPE_ALL>();
-    DataCopy(out, ub, 4096);
-  });
+  const auto nz =
+      Copies<int16_t>(x, std::vector<int16_t>(kElements, 0), [](auto in, auto out, auto ub) {
+        Duplicate(ub, int16_t{-1}, 4096);
+        PipeBarrier<PIPE_ALL>();
+        DataCopy(ub, in, Nd2NzParams(2, kRows, kColumns, 8 * kPitch, kPitch, 16, 1, 1024));
+        PipeBarrier<PIPE_ALL>();
+        DataCopy(out, ub, 4096);
+      });
   for (size_t m = 0; m < 2; ++m) {
     for (size_t c = 0; c < 3; ++c) {
       for (size_t row = 0; row < 16; ++row) {
@@ -76,11 +77,12 @@ TEST(Layout, NdToNzAndBack) {
       }
     }
   }
-  const auto nd = Copies<int16_t>(x, std::vector<int16_t>(kElements, -7), [](auto in, auto out, auto ub) {
-    DataCopy(ub, in, 768);
-    PipeBarrier<PIPE_ALL>();
-    DataCopy(out, ub, Nz2NdParamsFull(1, kRows, 20, 1, 16, 30, 1));
-  });
+  const auto nd =
+      Copies<int16_t>(x, std::vector<int16_t>(kElements, -7), [](auto in, auto out, auto ub) {
+        DataCopy(ub, in, 768);
+        PipeBarrier<PIPE_ALL>();
+        DataCopy(out, ub, Nz2NdParamsFull(1, kRows, 20, 1, 16, 30, 1));
+      });
   for (size_t row = 0; row < 6; ++row) {
     for (size_t column = 0; column < 30; ++column) {
       const bool inside = row < kRows && column < 20;
@@ -91,19 +93,20 @@ TEST(Layout, NdToNzAndBack) {
 
 TEST(Layout, SlicesAndBlocks) {
   const auto x = Count<float>(kElements);
-  const auto y = Copies<float>(x, std::vector<float>(kElements, 0.0f), [](auto in, auto out, auto ub) {
-    // Of rows of 64: rows 1 and 3, of which the elements 8..15 and 24..31.
-    const SliceInfo from[] = {{8, 31, 8, 1, 64}, {1, 3, 1, 1, 16}};
-    const SliceInfo to[] = {{0, 15, 0, 1, 16}, {0, 1, 0, 1, 2}};
-    DataCopy(ub, in, to, from, 2);
-    PipeBarrier<PIPE_ALL>();
-    const SliceInfo flat[] = {{0, 31, 0, 4, 32}};
-    DataCopy(out, ub, flat, flat, 1);
-    PipeBarrier<PIPE_ALL>();
-    DataCopy(ub, in, DataCopyParams(2, 1, 1, 0), DataCopyEnhancedParams());
-    PipeBarrier<PIPE_ALL>();
-    DataCopy(out[64], ub, DataCopyParams(1, 2, 0, 0), DataCopyEnhancedParams());
-  });
+  const auto y =
+      Copies<float>(x, std::vector<float>(kElements, 0.0f), [](auto in, auto out, auto ub) {
+        // Of rows of 64: rows 1 and 3, of which the elements 8..15 and 24..31.
+        const SliceInfo from[] = {{8, 31, 8, 1, 64}, {1, 3, 1, 1, 16}};
+        const SliceInfo to[] = {{0, 15, 0, 1, 16}, {0, 1, 0, 1, 2}};
+        DataCopy(ub, in, to, from, 2);
+        PipeBarrier<PIPE_ALL>();
+        const SliceInfo flat[] = {{0, 31, 0, 4, 32}};
+        DataCopy(out, ub, flat, flat, 1);
+        PipeBarrier<PIPE_ALL>();
+        DataCopy(ub, in, DataCopyParams(2, 1, 1, 0), DataCopyEnhancedParams());
+        PipeBarrier<PIPE_ALL>();
+        DataCopy(out[64], ub, DataCopyParams(1, 2, 0, 0), DataCopyEnhancedParams());
+      });
   for (size_t i = 0; i < 32; ++i) {
     EXPECT_EQ(y[i], x[(1 + i / 16 * 2) * 64 + 8 + i % 16 / 8 * 16 + i % 8]) << i;
   }
@@ -117,14 +120,15 @@ TEST(Layout, SlicesAndBlocks) {
 
 TEST(Padding, ValueOfSetPadValue) {
   const auto x = Count<float>(kElements);
-  const auto y = Copies<float>(x, std::vector<float>(kElements, 0.0f), [](auto in, auto out, auto ub) {
-    SetPadValue(-3.0f);
-    DataCopyPad(ub, in, {1, 20, 0, 0, 0}, DataCopyPadExtParams<float>(false, 1, 2, 0.0f));
-    PipeBarrier<PIPE_ALL>();
-    DataCopy(out, ub, 8);
-    PipeBarrier<PIPE_ALL>();
-    InitOutput(out[16], 5, 2.5f);
-  });
+  const auto y =
+      Copies<float>(x, std::vector<float>(kElements, 0.0f), [](auto in, auto out, auto ub) {
+        SetPadValue(-3.0f);
+        DataCopyPad(ub, in, {1, 20, 0, 0, 0}, DataCopyPadExtParams<float>(false, 1, 2, 0.0f));
+        PipeBarrier<PIPE_ALL>();
+        DataCopy(out, ub, 8);
+        PipeBarrier<PIPE_ALL>();
+        InitOutput(out[16], 5, 2.5f);
+      });
   EXPECT_EQ(std::vector<float>(y.begin(), y.begin() + 8),
             (std::vector<float>{-3, 1, 2, 3, 4, 5, -3, -3}));
   for (size_t i = 16; i < 24; ++i) EXPECT_EQ(y[i], i < 21 ? 2.5f : 0.0f);

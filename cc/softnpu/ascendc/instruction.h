@@ -150,36 +150,37 @@ extern "C" {
   X(COPY, "Copy")                                                                                  \
   X(ADVANCED, "high-level API") /* params: see vector_advanced.h */
 
-// High-level calls, params[0] of SOFTNPU_OP_ADVANCED. `list` has the tensors, params[1..] the sizes.
-#define SOFTNPU_ADVANCED_CALLS(X) \
-  X(SIGMOID, "Sigmoid") \
-  X(SILU, "Silu") \
-  X(SWISH, "Swish") \
-  X(GELU, "Gelu") \
-  X(SWIGLU, "SwiGLU") \
-  X(TANH, "Tanh") \
-  X(ERF, "Erf") \
-  X(LOG, "Log") \
-  X(LOG2, "Log2") \
-  X(LOG10, "Log10") \
-  X(POWER, "Power") \
-  X(CLAMP_MAX, "ClampMax") \
-  X(CLAMP_MIN, "ClampMin") \
-  X(ROUND, "Round") \
-  X(FLOOR, "Floor") \
-  X(CEIL, "Ceil") \
-  X(TRUNC, "Trunc") \
-  X(FRAC, "Frac") \
-  X(SIN, "Sin") \
-  X(COS, "Cos") \
-  X(SUM, "Sum") \
-  X(MEAN, "Mean") \
-  X(SOFTMAX, "SoftMax") \
-  X(SIMPLE_SOFTMAX, "SimpleSoftMax") \
+// High-level calls, params[0] of SOFTNPU_OP_ADVANCED. `list` has the tensors, params[1..] the
+// sizes.
+#define SOFTNPU_ADVANCED_CALLS(X)       \
+  X(SIGMOID, "Sigmoid")                 \
+  X(SILU, "Silu")                       \
+  X(SWISH, "Swish")                     \
+  X(GELU, "Gelu")                       \
+  X(SWIGLU, "SwiGLU")                   \
+  X(TANH, "Tanh")                       \
+  X(ERF, "Erf")                         \
+  X(LOG, "Log")                         \
+  X(LOG2, "Log2")                       \
+  X(LOG10, "Log10")                     \
+  X(POWER, "Power")                     \
+  X(CLAMP_MAX, "ClampMax")              \
+  X(CLAMP_MIN, "ClampMin")              \
+  X(ROUND, "Round")                     \
+  X(FLOOR, "Floor")                     \
+  X(CEIL, "Ceil")                       \
+  X(TRUNC, "Trunc")                     \
+  X(FRAC, "Frac")                       \
+  X(SIN, "Sin")                         \
+  X(COS, "Cos")                         \
+  X(SUM, "Sum")                         \
+  X(MEAN, "Mean")                       \
+  X(SOFTMAX, "SoftMax")                 \
+  X(SIMPLE_SOFTMAX, "SimpleSoftMax")    \
   X(SOFTMAX_FLASH_V2, "SoftmaxFlashV2") \
-  X(RMS_NORM, "RmsNorm") \
-  X(LAYER_NORM, "LayerNorm") \
-  X(TOP_K, "TopK") \
+  X(RMS_NORM, "RmsNorm")                \
+  X(LAYER_NORM, "LayerNorm")            \
+  X(TOP_K, "TopK")                      \
   X(BROADCAST, "Broadcast")
 
 #define SOFTNPU_ADVANCED_CALL(name, text) SOFTNPU_ADV_##name,

@@ -349,8 +349,7 @@ void Core::Advanced(SoftnpuInstruction& in) {
         for (uint64_t i = 0; i < k; ++i) {
           values[r * value_pitch + i] = row[order[i]];
           const double index = given ? indices[order[i]] : static_cast<double>(order[i]);
-          places[r * index_pitch + i] =
-              finishes && done[r] != 0 ? static_cast<double>(n) : index;
+          places[r * index_pitch + i] = finishes && done[r] != 0 ? static_cast<double>(n) : index;
         }
       }
       write(0, values);
@@ -378,7 +377,8 @@ void Core::Advanced(SoftnpuInstruction& in) {
   // params: count, first operand a scalar?, second?; scalar: its bits as a double.
   const bool integers = call == SOFTNPU_ADV_POWER;
   if (!(integers && list[0].type == SOFTNPU_INT32)) only(0, {SOFTNPU_FLOAT, SOFTNPU_FLOAT16});
-  if (in.params[1] < 0) Fail(Format("count %lld is negative", static_cast<long long>(in.params[1])));
+  if (in.params[1] < 0)
+    Fail(Format("count %lld is negative", static_cast<long long>(in.params[1])));
   const uint64_t count = size(1);
   if (count == 0) return;
   const bool first_scalar = in.params[2] != 0;

@@ -31,7 +31,8 @@ template <typename T>
 std::vector<T> Moderate(size_t n, uint32_t seed) {
   std::mt19937 random(seed);
   std::vector<T> values(n);
-  for (T& value : values) value = T(static_cast<float>(static_cast<int>(random() % 4000)) / 500 - 4);
+  for (T& value : values)
+    value = T(static_cast<float>(static_cast<int>(random() % 4000)) / 500 - 4);
   return values;
 }
 
@@ -44,9 +45,7 @@ TYPED_TEST(HighLevel, Elementwise) {
   using T = TypeParam;
   const auto in = Moderate<T>(256, 1);
   const auto check = [&](auto call, auto reference) {
-    const auto out = RunOn<T>(in, [&](auto a, auto d, auto scratch) {
-      call(d, a, scratch[0]);
-    });
+    const auto out = RunOn<T>(in, [&](auto a, auto d, auto scratch) { call(d, a, scratch[0]); });
     for (size_t i = 0; i < 77; ++i) {
       ExpectNear(out[i], reference(ToDouble(in[i]), ToDouble(in[128 + i])));
     }
@@ -59,9 +58,10 @@ TYPED_TEST(HighLevel, Elementwise) {
         [&](double x, double) { return x * logistic(x); });
   check([](auto d, auto a, auto) { Swish(d, a, 77, T(1.5f)); },
         [&](double x, double) { return x * logistic(1.5 * x); });
-  check([](auto d, auto a, auto t) { Gelu(d, a, t, 77); }, [&](double x, double) {
-    return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
-  });
+  check([](auto d, auto a, auto t) { Gelu(d, a, t, 77); },
+        [&](double x, double) {
+          return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+        });
   check([](auto d, auto a, auto t) { SwiGLU(d, a, a[128], 1.0f, t, 77); },
         [&](double x, double y) { return x * y * logistic(y); });
   check([](auto d, auto a, auto) { SwiGLU(d, a, a[128], 1.0f, 77); },
@@ -214,7 +214,8 @@ TYPED_TEST(HighLevel, TopKOfRows) {
       const auto index = d[1024].template ReinterpretCast<int32_t>();
       const auto own = scratch[1024].template ReinterpretCast<int32_t>();
       const auto finish = scratch.template ReinterpretCast<bool>();
-      Duplicate(scratch.template ReinterpretCast<int16_t>(), int16_t{256}, 16);  // row 1 is finished
+      Duplicate(scratch.template ReinterpretCast<int16_t>(), int16_t{256},
+                16);  // row 1 is finished
       CreateVecIndex(own, 700, kInner);
       PipeBarrier<PIPE_V>();
       const TopKInfo info{kRows, kInner, kValid};
@@ -239,8 +240,8 @@ TYPED_TEST(HighLevel, TopKOfRows) {
         EXPECT_EQ(ToDouble(out[r * pitch + i]), ToDouble(in[r * kInner + order[i]]));
         EXPECT_EQ(ToDouble(out[512 + r * pitch + i]), ToDouble(in[r * kInner + order[i]]));
         EXPECT_EQ(index[0], static_cast<int32_t>(order[i]));
-        EXPECT_EQ(index[1], r == 1 ? static_cast<int32_t>(kValid)
-                                   : static_cast<int32_t>(700 + order[i]));
+        EXPECT_EQ(index[1],
+                  r == 1 ? static_cast<int32_t>(kValid) : static_cast<int32_t>(700 + order[i]));
       }
     }
   }
@@ -276,6 +277,12 @@ TEST(HighLevelCalls, Limits) {
                      LocalTensor<bool>(), 33, TopkTiling(), TopKInfo{1, 32, 32});
               }),
               HasSubstr("k 33, the limits are 1 and 32"));
+  EXPECT_THAT(FaultOf([](auto a, auto d) {
+                TopK<float, false, false, false, TopKMode::TOPK_NSMALL>(
+                    d, d[64].template ReinterpretCast<int32_t>(), a, LocalTensor<int32_t>(),
+                    LocalTensor<bool>(), 3, TopkTiling(), TopKInfo{1, 64, 32});
+              }),
+              HasSubstr("inner in the small mode 64, the limits are 32 and 32"));
   // What lies in a temporary buffer afterwards is no value.
   EXPECT_THAT(FaultOf([](auto a, auto d, auto scratch) {
                 Tanh(d, a, scratch, 8);

@@ -100,7 +100,8 @@ TEST(Cast, IntegersToFloats) {
     SetDeqScale(half(0.25f));
     Cast(d, a, RoundMode::CAST_NONE, 256);
   });
-  const auto i16 = RunOn<int16_t>(in32, [](auto a, auto d) { Cast(d, a, RoundMode::CAST_NONE, 256); });
+  const auto i16 =
+      RunOn<int16_t>(in32, [](auto a, auto d) { Cast(d, a, RoundMode::CAST_NONE, 256); });
   for (size_t i = 0; i < 256; ++i) {
     EXPECT_TRUE(Same(h[i], ToHalf(in16[i]))) << in16[i];
     EXPECT_EQ(f[i], static_cast<float>(in16[i]));
@@ -161,8 +162,7 @@ TEST(Cast, BetweenFloatTypesAndSaturation) {
     return bits;
   };
   using Bits = std::vector<uint16_t>;
-  EXPECT_EQ(cast(half(), true),
-            (Bits{0x7bff, 0xfbff, 0, 0x7bff, 0x7bff, 0x3c00, 0x7bff, 0x7bff}));
+  EXPECT_EQ(cast(half(), true), (Bits{0x7bff, 0xfbff, 0, 0x7bff, 0x7bff, 0x3c00, 0x7bff, 0x7bff}));
   EXPECT_EQ(cast(half(), false),
             (Bits{0x7c00, 0xfc00, 0x7e00, 0x7c00, 0x7c00, 0x3c00, 0x7bff, 0x7c00}));
   const Bits brain = cast(bfloat16_t(), true);

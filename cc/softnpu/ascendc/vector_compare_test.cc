@@ -73,8 +73,8 @@ TYPED_TEST(Comparison, OfTensorsAndScalars) {
     for (size_t i = 0; i < 2 * kPer; ++i) {
       const size_t r = i / kPer;
       const size_t e = i % kPer;
-      EXPECT_EQ(Bit(out, i, 1024), Reference(ToDouble(in[r * 2 * kPer + e]),
-                                             ToDouble(in[512 + r * kPer + e]), mode));
+      EXPECT_EQ(Bit(out, i, 1024),
+                Reference(ToDouble(in[r * 2 * kPer + e]), ToDouble(in[512 + r * kPer + e]), mode));
       const bool third = e < 3 && Reference(ToDouble(in[r * kPer + e]), 1.0, mode);
       EXPECT_EQ(Bit(out, i, 1536), third) << i;
     }
@@ -227,9 +227,8 @@ TEST(Fill, AllForms) {
   CheckFills<half>();
   CheckFills<int16_t>();
   CheckFills<int32_t>();
-  const auto out = RunOn<bfloat16_t>(std::vector<float>(), [](auto, auto d) {
-    Duplicate(d, bfloat16_t(1.5f), 5);
-  });
+  const auto out = RunOn<bfloat16_t>(std::vector<float>(),
+                                     [](auto, auto d) { Duplicate(d, bfloat16_t(1.5f), 5); });
   EXPECT_EQ(static_cast<float>(out[4]), 1.5f);
   EXPECT_EQ(static_cast<float>(out[5]), 0.0f);
   EXPECT_THAT((FaultOf<int8_t>([](auto, auto d) { Duplicate(d, int8_t{1}, 32); })),

@@ -100,7 +100,8 @@ void CheckGatherMask() {
           GatherMask(d, a, a[1024].template ReinterpretCast<U>(), counter, counter ? n : 0, params,
                      kept);
         } else {
-          GatherMask(d, a, pattern, counter, counter ? n : 0, params, kept);
+          GatherMask<T, GatherMaskMode::VERSION_V2>(d, a, pattern, counter, counter ? n : 0, params,
+                                                    kept);
         }
       });
       std::vector<T> want;

@@ -96,8 +96,8 @@ TYPED_TEST(Reduction, WholeExtremes) {
   using T = TypeParam;
   constexpr size_t kPer = TestFixture::kPer;
   auto in = this->Inputs();
-  in[40] = in[50] = T(1000.0f);             // the first of equal ones
-  in[kPer + 7] = HalfOfBits(0x7e00);        // NaN
+  in[40] = in[50] = T(1000.0f);       // the first of equal ones
+  in[kPer + 7] = HalfOfBits(0x7e00);  // NaN
   in[2 * kPer + 3] = in[2 * kPer + 9] = T(-1000.0f);
   const auto out = RunOn<T>(in, [&](auto a, auto d, auto scratch) {
     WholeReduceMax(d, a, kPer, 3, 1, 1, 8);
@@ -262,9 +262,9 @@ TYPED_TEST(Reduction, OfTensors) {
 }
 
 TEST(Reduce, LimitsAndPlaces) {
-  EXPECT_THAT((FaultOf<int32_t, int32_t>(
-                  [](auto a, auto d) { WholeReduceSum(d, a, 64, 1, 1, 1, 8); })),
-              HasSubstr("WholeReduceSum does not take int32_t"));
+  EXPECT_THAT(
+      (FaultOf<int32_t, int32_t>([](auto a, auto d) { WholeReduceSum(d, a, 64, 1, 1, 1, 8); })),
+      HasSubstr("WholeReduceSum does not take int32_t"));
   EXPECT_THAT(FaultOf([](auto a, auto d) { WholeReduceMax(d[1], a, 64, 1, 1, 1, 8); }),
               HasSubstr("dst begins at byte 16388 of the UB, which is not a multiple of 8"));
   EXPECT_THAT(FaultOf([](auto a, auto d) { BlockReduceSum(d, a, 256, 64, 1, 1, 8); }),

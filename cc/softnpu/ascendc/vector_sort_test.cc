@@ -152,7 +152,8 @@ TEST(Sort, MergeLimits) {
     });
   };
   EXPECT_EQ(merge(8, 15, 2, 16), "");
-  EXPECT_THAT(merge(4096, 3, 1, 16), HasSubstr("elementLengths[0] 4096, the limits are 0 and 4095"));
+  EXPECT_THAT(merge(4096, 3, 1, 16),
+              HasSubstr("elementLengths[0] 4096, the limits are 0 and 4095"));
   EXPECT_THAT(merge(8, 5, 1, 16), HasSubstr("validBit 5, it can be 3, 7 or 15"));
   EXPECT_THAT(merge(8, 7, 2, 16), HasSubstr("repeatTimes above 1 needs"));
   EXPECT_THAT(merge(8, 3, 1, 17), HasSubstr("source 1 begins at byte 68 of the UB"));
@@ -189,12 +190,11 @@ TEST(Sort, ProposalsAreOf310P) {
     EXPECT_EQ(static_cast<float>(out[1536 + i]), static_cast<float>(in[64 + order[i]]));
   }
   EXPECT_THAT((FaultOf<half, half>(body)), HasSubstr("Ascend910B3 has no ProposalConcat"));
-  EXPECT_THAT((FaultOf<half, half>(
-                  [](auto a, auto d) {
-                    Sort32(d, a, a.template ReinterpretCast<uint32_t>()[kIndices], 1);
-                  },
-                  Chip310P())),
-              HasSubstr("Ascend310P3 has no Sort32 (NPU architecture 2002)"));
+  EXPECT_THAT(
+      (FaultOf<half, half>(
+          [](auto a, auto d) { Sort32(d, a, a.template ReinterpretCast<uint32_t>()[kIndices], 1); },
+          Chip310P())),
+      HasSubstr("Ascend310P3 has no Sort32 (NPU architecture 2002)"));
 }
 
 }  // namespace

@@ -22,3 +22,4 @@
 #include "ascendc/vector_reduce.h"
 #include "ascendc/vector_sort.h"
 #include "ascendc/vector_transpose.h"
+#include "ascendc/vector_unsupported.h"

@@ -170,28 +170,28 @@ inline void SwiGLU(const LocalTensor<T>& dst, const LocalTensor<T>& src0,
       .Run();
 }
 
-#define SOFTNPU_CLAMP(Name, call)                                                              \
-  template <typename T, bool isReuseSource = false>                                            \
-  inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src,                       \
-                   const LocalTensor<uint8_t>& sharedTmpBuffer, const T scalar,                \
-                   const uint32_t calCount, Where where = Where::Here()) {                     \
-    softnpu_internal::Advanced(call, where)                                                    \
-        .Operand(dst)                                                                          \
-        .Operand(src)                                                                          \
-        .Param(1, calCount)                                                                    \
-        .Scalar(static_cast<double>(static_cast<float>(scalar)))                               \
-        .Temporary(sharedTmpBuffer)                                                            \
-        .Run();                                                                                \
-  }                                                                                            \
-  template <typename T, bool isReuseSource = false>                                            \
-  inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const T scalar,       \
-                   const uint32_t calCount, Where where = Where::Here()) {                     \
-    softnpu_internal::Advanced(call, where)                                                    \
-        .Operand(dst)                                                                          \
-        .Operand(src)                                                                          \
-        .Param(1, calCount)                                                                    \
-        .Scalar(static_cast<double>(static_cast<float>(scalar)))                               \
-        .Run();                                                                                \
+#define SOFTNPU_CLAMP(Name, call)                                                        \
+  template <typename T, bool isReuseSource = false>                                      \
+  inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src,                 \
+                   const LocalTensor<uint8_t>& sharedTmpBuffer, const T scalar,          \
+                   const uint32_t calCount, Where where = Where::Here()) {               \
+    softnpu_internal::Advanced(call, where)                                              \
+        .Operand(dst)                                                                    \
+        .Operand(src)                                                                    \
+        .Param(1, calCount)                                                              \
+        .Scalar(static_cast<double>(static_cast<float>(scalar)))                         \
+        .Temporary(sharedTmpBuffer)                                                      \
+        .Run();                                                                          \
+  }                                                                                      \
+  template <typename T, bool isReuseSource = false>                                      \
+  inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const T scalar, \
+                   const uint32_t calCount, Where where = Where::Here()) {               \
+    softnpu_internal::Advanced(call, where)                                              \
+        .Operand(dst)                                                                    \
+        .Operand(src)                                                                    \
+        .Param(1, calCount)                                                              \
+        .Scalar(static_cast<double>(static_cast<float>(scalar)))                         \
+        .Run();                                                                          \
   }
 SOFTNPU_CLAMP(ClampMax, SOFTNPU_ADV_CLAMP_MAX)
 SOFTNPU_CLAMP(ClampMin, SOFTNPU_ADV_CLAMP_MIN)
@@ -199,8 +199,8 @@ SOFTNPU_CLAMP(ClampMin, SOFTNPU_ADV_CLAMP_MIN)
 
 // base to the power of an exponent; one of them can be a scalar.
 template <typename T, bool isReuseSource = false>
-inline void Power(const LocalTensor<T>& dst, const LocalTensor<T>& src0,
-                  const LocalTensor<T>& src1, uint32_t calCount, Where where = Where::Here()) {
+inline void Power(const LocalTensor<T>& dst, const LocalTensor<T>& src0, const LocalTensor<T>& src1,
+                  uint32_t calCount, Where where = Where::Here()) {
   softnpu_internal::Advanced(SOFTNPU_ADV_POWER, where)
       .Operand(dst)
       .Operand(src0)
@@ -230,9 +230,9 @@ inline void Power(const LocalTensor<T>& dst, const T& scalarValue, const LocalTe
       .Run();
 }
 template <typename T, bool isReuseSource = false>
-inline void Power(const LocalTensor<T>& dst, const LocalTensor<T>& src0,
-                  const LocalTensor<T>& src1, const LocalTensor<uint8_t>& sharedTmpBuffer,
-                  uint32_t calCount, Where where = Where::Here()) {
+inline void Power(const LocalTensor<T>& dst, const LocalTensor<T>& src0, const LocalTensor<T>& src1,
+                  const LocalTensor<uint8_t>& sharedTmpBuffer, uint32_t calCount,
+                  Where where = Where::Here()) {
   softnpu_internal::Advanced(SOFTNPU_ADV_POWER, where)
       .Operand(dst)
       .Operand(src0)
@@ -243,30 +243,30 @@ inline void Power(const LocalTensor<T>& dst, const LocalTensor<T>& src0,
 }
 
 // A result per row of `inner` elements, of which `n` count.
-#define SOFTNPU_ROWS(Name, call, Params)                                                   \
-  template <typename T, int32_t reduceDim = -1, bool isReuseSource = false>                \
-  inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src,                   \
-                   const LocalTensor<uint8_t>& sharedTmpBuffer, const Params& params,      \
-                   Where where = Where::Here()) {                                          \
-    softnpu_internal::Advanced(call, where)                                                \
-        .Operand(dst)                                                                      \
-        .Operand(src)                                                                      \
-        .Param(1, params.outter)                                                           \
-        .Param(2, params.inner)                                                            \
-        .Param(3, params.n)                                                                \
-        .Temporary(sharedTmpBuffer)                                                        \
-        .Run();                                                                            \
-  }                                                                                        \
-  template <typename T, int32_t reduceDim = -1, bool isReuseSource = false>                \
-  inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src,                   \
-                   const Params& params, Where where = Where::Here()) {                    \
-    softnpu_internal::Advanced(call, where)                                                \
-        .Operand(dst)                                                                      \
-        .Operand(src)                                                                      \
-        .Param(1, params.outter)                                                           \
-        .Param(2, params.inner)                                                            \
-        .Param(3, params.n)                                                                \
-        .Run();                                                                            \
+#define SOFTNPU_ROWS(Name, call, Params)                                                       \
+  template <typename T, int32_t reduceDim = -1, bool isReuseSource = false>                    \
+  inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src,                       \
+                   const LocalTensor<uint8_t>& sharedTmpBuffer, const Params& params,          \
+                   Where where = Where::Here()) {                                              \
+    softnpu_internal::Advanced(call, where)                                                    \
+        .Operand(dst)                                                                          \
+        .Operand(src)                                                                          \
+        .Param(1, params.outter)                                                               \
+        .Param(2, params.inner)                                                                \
+        .Param(3, params.n)                                                                    \
+        .Temporary(sharedTmpBuffer)                                                            \
+        .Run();                                                                                \
+  }                                                                                            \
+  template <typename T, int32_t reduceDim = -1, bool isReuseSource = false>                    \
+  inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const Params& params, \
+                   Where where = Where::Here()) {                                              \
+    softnpu_internal::Advanced(call, where)                                                    \
+        .Operand(dst)                                                                          \
+        .Operand(src)                                                                          \
+        .Param(1, params.outter)                                                               \
+        .Param(2, params.inner)                                                                \
+        .Param(3, params.n)                                                                    \
+        .Run();                                                                                \
   }
 SOFTNPU_ROWS(Sum, SOFTNPU_ADV_SUM, SumParams)
 SOFTNPU_ROWS(Mean, SOFTNPU_ADV_MEAN, MeanParams)
@@ -276,23 +276,24 @@ namespace softnpu_internal {
 inline Advanced& Shape(Advanced& call, const SoftMaxTiling& tiling, const SoftMaxShapeInfo& shape) {
   const uint32_t rows = shape.srcM != 0 ? shape.srcM : tiling.srcM;
   const uint32_t columns = shape.srcK != 0 ? shape.srcK : tiling.srcK;
-  return call.Param(1, rows).Param(2, columns).Param(
-      3, shape.oriSrcK != 0 ? shape.oriSrcK : columns);
+  return call.Param(1, rows)
+      .Param(2, columns)
+      .Param(3, shape.oriSrcK != 0 ? shape.oriSrcK : columns);
 }
 }  // namespace softnpu_internal
 
 // Rows of srcK elements. sum and max have a block of 32 bytes per row, filled with the value.
-#define SOFTNPU_SOFTMAX(Name, call, Buffer, Pass)                                               \
-  template <typename T, bool isReuseSource = false, bool isBasicBlock = false,                     \
-            bool isDataFormatNZ = false, typename U>                                               \
-  inline void Name(const LocalTensor<T>& dst, const LocalTensor<U>& sum,                           \
-                   const LocalTensor<U>& max, const LocalTensor<T>& src Buffer,                 \
-                   const SoftMaxTiling& tiling, const SoftMaxShapeInfo& shape = {},                \
-                   Where where = Where::Here()) {                                                  \
-    static_assert(!isDataFormatNZ, #Name ": the NZ format is not supported by SoftNPU");           \
-    softnpu_internal::Advanced softmax(call, where);                                               \
-    softmax.Operand(dst).Operand(sum).Operand(max).Operand(src).Param(4, 1);                       \
-    softnpu_internal::Shape(softmax, tiling, shape).Temporary(Pass).Run();                         \
+#define SOFTNPU_SOFTMAX(Name, call, Buffer, Pass)                                        \
+  template <typename T, bool isReuseSource = false, bool isBasicBlock = false,           \
+            bool isDataFormatNZ = false, typename U>                                     \
+  inline void Name(const LocalTensor<T>& dst, const LocalTensor<U>& sum,                 \
+                   const LocalTensor<U>& max, const LocalTensor<T>& src Buffer,          \
+                   const SoftMaxTiling& tiling, const SoftMaxShapeInfo& shape = {},      \
+                   Where where = Where::Here()) {                                        \
+    static_assert(!isDataFormatNZ, #Name ": the NZ format is not supported by SoftNPU"); \
+    softnpu_internal::Advanced softmax(call, where);                                     \
+    softmax.Operand(dst).Operand(sum).Operand(max).Operand(src).Param(4, 1);             \
+    softnpu_internal::Shape(softmax, tiling, shape).Temporary(Pass).Run();               \
   }
 #define SOFTNPU_NOTHING
 #define SOFTNPU_BUFFER , const LocalTensor<uint8_t>& sharedTmpBuffer
@@ -322,19 +323,19 @@ inline void SoftMax(const LocalTensor<T>& dst, const LocalTensor<T>& src,
 
 // dst = exp(src - max) without the division; with isUpdate the earlier sum and maximum take part,
 // and expMax = exp(inMax - max).
-#define SOFTNPU_FLASH(Buffer, Pass)                                                            \
-  template <typename T, bool isUpdate = false, bool isReuseSource = false,                        \
-            bool isBasicBlock = false, bool isDataFormatNZ = false, typename U>                   \
-  inline void SoftmaxFlashV2(const LocalTensor<T>& dst, const LocalTensor<U>& expSum,             \
-                             const LocalTensor<U>& max, const LocalTensor<T>& src,                \
-                             const LocalTensor<T>& expMax, const LocalTensor<U>& inExpSum,        \
-                             const LocalTensor<U>& inMax Buffer, const SoftMaxTiling& tiling,  \
-                             const SoftMaxShapeInfo& shape = {}, Where where = Where::Here()) {   \
-    static_assert(!isDataFormatNZ, "SoftmaxFlashV2: the NZ format is not supported by SoftNPU");  \
-    softnpu_internal::Advanced call(SOFTNPU_ADV_SOFTMAX_FLASH_V2, where);                         \
-    call.Operand(dst).Operand(expSum).Operand(max).Operand(expMax).Operand(src);                  \
-    call.Operand(inExpSum).Operand(inMax).Param(5, isUpdate);                                     \
-    softnpu_internal::Shape(call, tiling, shape).Temporary(Pass).Run();                           \
+#define SOFTNPU_FLASH(Buffer, Pass)                                                              \
+  template <typename T, bool isUpdate = false, bool isReuseSource = false,                       \
+            bool isBasicBlock = false, bool isDataFormatNZ = false, typename U>                  \
+  inline void SoftmaxFlashV2(const LocalTensor<T>& dst, const LocalTensor<U>& expSum,            \
+                             const LocalTensor<U>& max, const LocalTensor<T>& src,               \
+                             const LocalTensor<T>& expMax, const LocalTensor<U>& inExpSum,       \
+                             const LocalTensor<U>& inMax Buffer, const SoftMaxTiling& tiling,    \
+                             const SoftMaxShapeInfo& shape = {}, Where where = Where::Here()) {  \
+    static_assert(!isDataFormatNZ, "SoftmaxFlashV2: the NZ format is not supported by SoftNPU"); \
+    softnpu_internal::Advanced call(SOFTNPU_ADV_SOFTMAX_FLASH_V2, where);                        \
+    call.Operand(dst).Operand(expSum).Operand(max).Operand(expMax).Operand(src);                 \
+    call.Operand(inExpSum).Operand(inMax).Param(5, isUpdate);                                    \
+    softnpu_internal::Shape(call, tiling, shape).Temporary(Pass).Run();                          \
   }
 SOFTNPU_FLASH(SOFTNPU_NOTHING, )
 SOFTNPU_FLASH(SOFTNPU_BUFFER, sharedTmpBuffer)
@@ -396,22 +397,22 @@ inline void LayerNorm(const LocalTensor<T>& output, const LocalTensor<T>& output
 }
 
 // The k largest (smallest) of the first n of each row, with their indices.
-#define SOFTNPU_TOP_K(Buffer, Pass)                                                            \
-  template <typename T, bool isInitIndex = false, bool isHasfinish = false,                       \
-            bool isReuseSrc = false, TopKMode topkMode = TopKMode::TOPK_NORMAL>                   \
-  inline void TopK(const LocalTensor<T>& dstValue, const LocalTensor<int32_t>& dstIndex,          \
-                   const LocalTensor<T>& src, const LocalTensor<int32_t>& srcIndex,               \
-                   const LocalTensor<bool>& finish Buffer, const int32_t k,                    \
-                   const TopkTiling& tiling, const TopKInfo& info, const bool isLargest = true,   \
-                   Where where = Where::Here()) {                                                 \
-    (void)tiling;                                                                                 \
-    softnpu_internal::Advanced call(SOFTNPU_ADV_TOP_K, where);                                    \
-    call.Operand(dstValue).Operand(dstIndex).Operand(src);                                        \
-    if (isInitIndex) call.Operand(srcIndex);                                                      \
-    if (isHasfinish) call.Operand(finish);                                                        \
-    call.Param(1, info.outter).Param(2, info.inner).Param(3, info.n).Param(4, k);                 \
-    call.Param(5, isInitIndex).Param(6, isHasfinish).Param(7, isLargest);                         \
-    call.Param(8, topkMode == TopKMode::TOPK_NSMALL).Temporary(Pass).Run();                       \
+#define SOFTNPU_TOP_K(Buffer, Pass)                                                             \
+  template <typename T, bool isInitIndex = false, bool isHasfinish = false,                     \
+            bool isReuseSrc = false, TopKMode topkMode = TopKMode::TOPK_NORMAL>                 \
+  inline void TopK(const LocalTensor<T>& dstValue, const LocalTensor<int32_t>& dstIndex,        \
+                   const LocalTensor<T>& src, const LocalTensor<int32_t>& srcIndex,             \
+                   const LocalTensor<bool>& finish Buffer, const int32_t k,                     \
+                   const TopkTiling& tiling, const TopKInfo& info, const bool isLargest = true, \
+                   Where where = Where::Here()) {                                               \
+    (void)tiling;                                                                               \
+    softnpu_internal::Advanced call(SOFTNPU_ADV_TOP_K, where);                                  \
+    call.Operand(dstValue).Operand(dstIndex).Operand(src);                                      \
+    if (isInitIndex) call.Operand(srcIndex);                                                    \
+    if (isHasfinish) call.Operand(finish);                                                      \
+    call.Param(1, info.outter).Param(2, info.inner).Param(3, info.n).Param(4, k);               \
+    call.Param(5, isInitIndex).Param(6, isHasfinish).Param(7, isLargest);                       \
+    call.Param(8, topkMode == TopKMode::TOPK_NSMALL).Temporary(Pass).Run();                     \
   }
 #define SOFTNPU_BUFFER , const LocalTensor<uint8_t>& tmp
 #define SOFTNPU_NOTHING
