@@ -81,12 +81,12 @@ TEST(Layout, NdToNzAndBack) {
       Copies<int16_t>(x, std::vector<int16_t>(kElements, -7), [](auto in, auto out, auto ub) {
         DataCopy(ub, in, 768);
         PipeBarrier<PIPE_ALL>();
-        DataCopy(out, ub, Nz2NdParamsFull(1, kRows, 20, 1, 16, 30, 1));
+        DataCopy(out, ub, Nz2NdParamsFull(1, kRows, 20, 1, 20, 30, 1));
       });
   for (size_t row = 0; row < 6; ++row) {
     for (size_t column = 0; column < 30; ++column) {
       const bool inside = row < kRows && column < 20;
-      EXPECT_EQ(nd[row * 30 + column], inside ? x[column / 16 * 256 + row * 16 + column % 16] : -7);
+      EXPECT_EQ(nd[row * 30 + column], inside ? x[column / 16 * 320 + row * 16 + column % 16] : -7);
     }
   }
 }
