@@ -261,6 +261,29 @@ TYPED_TEST(Reduction, OfTensors) {
   EXPECT_EQ(ToDouble(out[144]), ToDouble(in[1]));
 }
 
+TEST(Reduce, OfZerosThePositiveIsTheLarger) {
+  std::vector<float> in(128, -0.0f);
+  in[5] = 0.0f;
+  for (size_t i = 64; i < 128; ++i) in[i] = 0.0f;
+  in[69] = -0.0f;
+  const auto out = RunOn<float>(in, [](auto a, auto d, auto scratch) {
+    const auto tmp = scratch.template ReinterpretCast<float>();
+    WholeReduceMax(d, a, 64, 2, 1, 1, 8, ReduceOrder::ORDER_ONLY_VALUE);
+    WholeReduceMin(d[8], a, 64, 2, 1, 1, 8, ReduceOrder::ORDER_ONLY_VALUE);
+    BlockReduceMax(d[16], a, 1, 64, 1, 1, 8);
+    ReduceMax(d[32], a, tmp, 64);
+    PipeBarrier<PIPE_V>();
+    ReduceMin(d[40], a[64], tmp, 64);
+  });
+  const auto negative = [&](size_t i) { return std::signbit(out[i]); };
+  EXPECT_FALSE(negative(0) || negative(1));
+  EXPECT_TRUE(negative(8) && negative(9));
+  EXPECT_FALSE(negative(16));
+  EXPECT_TRUE(negative(17));
+  EXPECT_FALSE(negative(32));
+  EXPECT_TRUE(negative(40));
+}
+
 TEST(Reduce, LimitsAndPlaces) {
   EXPECT_THAT(
       (FaultOf<int32_t, int32_t>([](auto a, auto d) { WholeReduceSum(d, a, 64, 1, 1, 1, 8); })),

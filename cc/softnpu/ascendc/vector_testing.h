@@ -61,7 +61,9 @@ std::vector<T> RunOn(const std::vector<U>& input, Body&& body, const ChipSpec& c
   HostMemory memory;
   std::vector<uint8_t> bytes(kBytes, 0);
   EXPECT_LE(input.size() * sizeof(U), bytes.size());
-  std::memcpy(bytes.data(), static_cast<const void*>(input.data()), input.size() * sizeof(U));
+  if (!input.empty()) {
+    std::memcpy(bytes.data(), static_cast<const void*>(input.data()), input.size() * sizeof(U));
+  }
   const uintptr_t in = memory.Put(bytes, "input");
   const uintptr_t out = memory.Allocate(kBytes, "output");
   g_body = [&body](const Bytes& a, const Bytes& b, const Bytes& c) {
