@@ -39,8 +39,8 @@ def generate(directory: Path, monkeypatch: pytest.MonkeyPatch, source: str, *ent
 
 def test_entries_have_their_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = generate(tmp_path, monkeypatch, SOURCE, "first", "second")
-    assert 'MakeEntry<&first>("first", "family.cpp", 4)' in text
-    assert 'MakeEntry<&second>("second", "family.cpp", 6)' in text
+    assert 'MakeEntry<&first>("first", "family.cpp", 4, -1)' in text
+    assert 'MakeEntry<&second>("second", "family.cpp", 6, -1)' in text
     assert "{softnpu_entry_first, softnpu_entry_second}" in text
 
 

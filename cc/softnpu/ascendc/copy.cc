@@ -73,13 +73,19 @@ void Core::CheckCopyAlignment(const SoftnpuInstruction& instruction) const {
 
 void Core::CopyRows(const SoftnpuInstruction& instruction, uint64_t rows, uint64_t bytes,
                     uint64_t destination_stride, uint64_t source_stride) {
-  Add(instruction.operand[0], true, instruction.operand[0].address, bytes, rows,
-      destination_stride);
+  const bool atomic = registers_.atomic != 0 && Global(instruction.operand[0]);
+  if (atomic) CheckAtomicType(instruction.operand[0]);
+  Add(instruction.operand[0], true, instruction.operand[0].address, bytes, rows, destination_stride)
+      .atomic = atomic;
   Add(instruction.operand[1], false, instruction.operand[1].address, bytes, rows, source_stride);
   Admit();
   std::byte* to = accesses_[0].host;
   const std::byte* from = accesses_[1].host;
   for (uint64_t row = 0; row < rows; ++row) {
+    if (atomic) {
+      Combine(to + row * destination_stride, from + row * source_stride, bytes);
+      continue;
+    }
     // The operands of a copy inside the UB, or of two GM tensors of one buffer, may be the same.
     std::memmove(to + row * destination_stride, from + row * source_stride, bytes);
   }
@@ -113,6 +119,7 @@ void Core::DataCopy(SoftnpuInstruction& instruction) {
 void Core::DataCopyBlocks(SoftnpuInstruction& instruction) {
   SetCopyPipe(instruction);
   CheckCopyAlignment(instruction);
+  if (instruction.params[8] != 0) Fail("blockMode is not BLOCK_MODE_NORMAL: not supported");
   const int64_t rows = instruction.params[0];
   if (rows > kMaxBlockCount) {
     Fail(Format("blockCount %lld, the limit is %lld", static_cast<long long>(rows),
@@ -150,7 +157,11 @@ void Core::DataCopyPad(SoftnpuInstruction& instruction) {
                 static_cast<unsigned long long>(bytes), static_cast<unsigned long long>(size)));
   }
   if (rows == 0 || bytes == 0) return;
-  const bool pad = instruction.params[4] != 0;
+  // Paddings without isPad hold the value of SetPadValue, if there is one.
+  const bool own_value = instruction.params[4] != 0;
+  const bool padded = instruction.params[5] != 0 || instruction.params[6] != 0;
+  const bool pad = own_value || (padded && registers_.pad_bytes == size);
+  const uint64_t pad_value = own_value ? instruction.scalar : registers_.pad_value;
   const uint64_t left = static_cast<uint64_t>(instruction.params[5]) * size;
   const uint64_t right = static_cast<uint64_t>(instruction.params[6]) * size;
   if (left > kBlockBytes || right > kBlockBytes) {
@@ -158,7 +169,7 @@ void Core::DataCopyPad(SoftnpuInstruction& instruction) {
                 static_cast<unsigned long long>(left), static_cast<unsigned long long>(right),
                 static_cast<unsigned long long>(kBlockBytes)));
   }
-  if (pad && size == 8 && instruction.scalar != 0) {
+  if (own_value && size == 8 && instruction.scalar != 0) {
     Fail("paddingValue of a 64-bit type can only be 0");
   }
   const uint64_t source_gap = static_cast<uint64_t>(instruction.params[2]);
@@ -186,8 +197,7 @@ void Core::DataCopyPad(SoftnpuInstruction& instruction) {
     const std::byte* const data = from + i * (bytes + source_gap);
     std::memcpy(head + left, data, bytes);
     if (pad || first_element) {
-      const std::byte* const value =
-          pad ? reinterpret_cast<const std::byte*>(&instruction.scalar) : data;
+      const std::byte* const value = pad ? reinterpret_cast<const std::byte*>(&pad_value) : data;
       for (uint64_t at = 0; at < left; at += size) std::memcpy(head + at, value, size);
       const uint64_t end = pad ? left + bytes + right : row;
       for (uint64_t at = left + bytes; at < end; at += size) std::memcpy(head + at, value, size);

@@ -39,6 +39,17 @@ const char* OpcodeName(uint32_t opcode) {
       return "unknown instruction";
   }
 }
+const char* AdvancedName(int64_t call) {
+  switch (call) {
+#define SOFTNPU_ADVANCED_CALL(name, text) \
+  case SOFTNPU_ADV_##name:                \
+    return text;
+    SOFTNPU_ADVANCED_CALLS(SOFTNPU_ADVANCED_CALL)
+#undef SOFTNPU_ADVANCED_CALL
+    default:
+      return "unknown high-level call";
+  }
+}
 const char* PipeName(int pipe) { return pipe >= 0 && pipe < 8 ? kPipeNames[pipe] : "?"; }
 const char* EventName(int64_t event) {
   return event >= 0 && event < kEvents ? kEventNames[event] : "?";
@@ -105,6 +116,8 @@ const char* TypeName(uint8_t type) {
       return "uint64_t";
     case SOFTNPU_DOUBLE:
       return "double";
+    case SOFTNPU_INT4:
+      return "int4b_t";
     default:
       return "a type that AscendC does not have";
   }
@@ -147,6 +160,7 @@ void Core::Reset(LaunchState* launch, CoreKind kind, uint32_t block, uint32_t su
   for (auto& event : flags_) {
     for (Flag& flag : event) flag = Flag{};
   }
+  registers_ = Registers{};
   pieces_.clear();
   queues_.clear();
   pools_.clear();
@@ -154,6 +168,7 @@ void Core::Reset(LaunchState* launch, CoreKind kind, uint32_t block, uint32_t su
   tbufs_ = 0;
   pipe_alive_ = false;
   pipe_object_ = 0;
+  issued_ = 0;
 }
 
 std::string Core::Name() const {
@@ -168,6 +183,7 @@ int64_t Core::BlockIndex() const {
 
 bool Core::Run(SoftnpuInstruction& instruction) noexcept {
   current_ = &instruction;
+  ++issued_;
   pipe_ = SOFTNPU_PIPE_S;
   accesses_.clear();
   try {
@@ -291,7 +307,7 @@ void Core::Dispatch(SoftnpuInstruction& instruction) {
       instruction.result = launch_->options.tiling_key;
       return;
     case SOFTNPU_OP_SYSTEM_CYCLE:
-      instruction.result = 0;
+      instruction.result = issued_;
       return;
     case SOFTNPU_OP_TASK_TYPE:
       return TaskType(instruction);
@@ -380,6 +396,23 @@ void Core::Dispatch(SoftnpuInstruction& instruction) {
       return DataCopyBlocks(instruction);
     case SOFTNPU_OP_DATA_COPY_PAD:
       return DataCopyPad(instruction);
+    case SOFTNPU_OP_DATA_COPY_ND2NZ:
+      return CopyNd2Nz(instruction);
+    case SOFTNPU_OP_DATA_COPY_NZ2ND:
+      return CopyNz2Nd(instruction);
+    case SOFTNPU_OP_SET_ATOMIC_ADD:
+    case SOFTNPU_OP_SET_ATOMIC_MAX:
+    case SOFTNPU_OP_SET_ATOMIC_MIN:
+    case SOFTNPU_OP_SET_ATOMIC_TYPE:
+    case SOFTNPU_OP_SET_ATOMIC_NONE:
+    case SOFTNPU_OP_DISABLE_DMA_ATOMIC:
+      return SetAtomic(instruction);
+    case SOFTNPU_OP_INIT_OUTPUT:
+      return InitOutput(instruction);
+    case SOFTNPU_OP_SET_PAD_VALUE:
+      registers_.pad_value = instruction.scalar;
+      registers_.pad_bytes = static_cast<uint64_t>(instruction.params[0]);
+      return;
     default:
       if (instruction.opcode > SOFTNPU_OP_VECTOR && instruction.opcode < SOFTNPU_OP_CUBE) {
         return Vector(instruction);
@@ -414,7 +447,7 @@ void Core::Admit() {
     }
     if (!strict()) continue;
     if (access.tensor->buffer != 0) CheckSide(access);
-    if (!access.write) CheckInitialised(access);
+    if (!access.write || access.atomic) CheckInitialised(access);
   }
 }
 
@@ -633,7 +666,8 @@ KernelError::Where Core::Here() const {
   where.core_type = kind_ == kVectorCore ? "AIV" : kind_ == kCubeCore ? "AIC" : "";
   if (current_ != nullptr) {
     where.pipe = PipeName(pipe_);
-    where.instruction = OpcodeName(current_->opcode);
+    where.instruction = current_->opcode == SOFTNPU_OP_ADVANCED ? AdvancedName(current_->params[0])
+                                                                : OpcodeName(current_->opcode);
     where.file = FileOf(current_->file);
     where.line = static_cast<int>(current_->line);
   }

@@ -40,14 +40,14 @@ struct Access {
   uint64_t rows = 1;
   uint64_t stride = 0;
   bool write = false;
-  bool atomic = false;
+  bool atomic = false;        // a write that reads and combines, in one step, with what is there
   std::byte* host = nullptr;  // of `base`; set by Admit
   int region = -1;            // index of the GM region; set by Admit
 
   uint64_t extent() const { return (rows - 1) * stride + bytes; }
 };
 
-uint64_t TypeBytes(uint8_t type);
+uint64_t TypeBytes(uint8_t type);  // of int4b_t: 0
 const char* TypeName(uint8_t type);
 
 class Cluster;
@@ -236,8 +236,64 @@ class Core {
   void Cast(SoftnpuInstruction& instruction);
   void Gather(SoftnpuInstruction& instruction);
   // Checks the form's parameters and lists the accesses; false when there is nothing to do.
-  bool PlanVector(const SoftnpuInstruction& instruction, uint64_t widest);
+  bool PlanVector(SoftnpuInstruction& instruction, uint64_t widest, bool reads_dst = false);
+  // The parts of it: the form's limits (false: nothing to do), one operand's accesses, overlaps.
+  bool CheckForm(const SoftnpuInstruction& instruction, uint64_t widest) const;
+  void AddLanes(const SoftnpuInstruction& instruction, uint32_t operand, bool write,
+                uint64_t widest);
   void CheckOverlap(const SoftnpuInstruction& instruction) const;
+  // Replaces the mask register form by what the register says; keeps the register up to date.
+  void ResolveMask(SoftnpuInstruction& instruction);
+  void SetMask(const SoftnpuInstruction& instruction);
+  void CheckLimit(const char* name, int64_t value, int64_t least, int64_t most) const;
+  // On chips other than `arch` the instruction is refused by its name.
+  void RequireArch(int64_t arch) const;
+
+  // vector_compare.cc
+  void Compare(SoftnpuInstruction& instruction);
+  void Select(SoftnpuInstruction& instruction);
+  void MoveCmpMask(SoftnpuInstruction& instruction);
+
+  // vector_fill.cc
+  void Fill(SoftnpuInstruction& instruction);
+  void Brcb(SoftnpuInstruction& instruction);
+  void VectorCopy(SoftnpuInstruction& instruction);
+
+  // vector_cast.cc
+  void CastInt4(SoftnpuInstruction& instruction);
+  void CastDequant(SoftnpuInstruction& instruction);
+  void SetDeqScale(SoftnpuInstruction& instruction);
+
+  // vector_gather.cc
+  void Gatherb(SoftnpuInstruction& instruction);
+  void GatherMask(SoftnpuInstruction& instruction);
+  // Lists an access whose place became known by reading another operand, and admits it.
+  std::byte* AdmitLate(const SoftnpuTensor& tensor, bool write, uint64_t base, uint64_t bytes);
+
+  // vector_transpose.cc
+  void Transpose(SoftnpuInstruction& instruction);
+  void TransDataTo5HD(SoftnpuInstruction& instruction);
+
+  // vector_reduce.cc
+  void Reduce(SoftnpuInstruction& instruction);
+  void ReduceAll(SoftnpuInstruction& instruction);
+  void GetReduced(SoftnpuInstruction& instruction);
+
+  // vector_sort.cc
+  void Sort32(SoftnpuInstruction& instruction);
+  void MrgSort(SoftnpuInstruction& instruction);
+  void Proposals(SoftnpuInstruction& instruction);
+
+  // vector_advanced.cc
+  void Advanced(SoftnpuInstruction& instruction);
+
+  // copy_layout.cc
+  void CopyNd2Nz(SoftnpuInstruction& instruction);
+  void CopyNz2Nd(SoftnpuInstruction& instruction);
+  void SetAtomic(SoftnpuInstruction& instruction);
+  void CheckAtomicType(const SoftnpuTensor& destination) const;
+  void Combine(std::byte* to, const std::byte* from, uint64_t bytes) const;
+  void InitOutput(SoftnpuInstruction& instruction);
 
   // cost.cc
   void NoteTime(const SoftnpuInstruction& instruction);
@@ -292,6 +348,7 @@ class Core {
 
   bool pipe_alive_ = false;
   uint64_t pipe_object_ = 0;
+  uint64_t issued_ = 0;  // instructions since the block began
   std::vector<Pool> pools_;
   int64_t pool_ = -1;  // of the next InitBuffer
   uint16_t generation_ = 0;
@@ -300,6 +357,35 @@ class Core {
   std::vector<Queue> queues_;
   Flag flags_[kEvents][kEventIds] = {};
   uint8_t reserved_[kEvents] = {};  // event ids that AllocEventID or a queue holds, a bit each
+
+  // Registers of the vector unit and of the DMA engines.
+  struct Registers {
+    uint64_t mask[2] = {~uint64_t{0}, ~uint64_t{0}};  // in counter mode mask[0] is a count
+    bool counter = false;      // the mode that SetMaskCount and SetMaskNorm set
+    bool mask_count = false;   // what SetVectorMask put into `mask`
+    uint64_t compare[2] = {};  // CMPMASK
+    bool compare_set = false;
+    bool saturate = false;
+    float deq_scale = 1.0f;  // for int32_t to half
+    float deq_scales[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    int16_t deq_offsets[16] = {};
+    bool deq_signed[16] = {};
+    uint64_t reduce_value = 0;  // of the last repeat of WholeReduceMax or Min
+    uint64_t reduce_index = 0;
+    uint64_t accumulated = 0;  // of the last WholeReduceSum
+    uint8_t reduce_type = 0xFF;
+    uint8_t accumulated_type = 0xFF;
+    uint16_t sorted[4] = {};
+    bool sorted_set = false;
+    uint32_t atomic = 0;  // opcode of the SetAtomic instruction that holds
+    uint8_t atomic_type = 0xFF;
+    const char* atomic_file = nullptr;
+    uint32_t atomic_line = 0;
+    uint64_t pad_value = 0;
+    uint64_t pad_bytes = 0;  // 0: SetPadValue was not called
+  };
+  Registers registers_;
+  bool mask_of_register_ = false;  // the current instruction runs under the mask register
 
   const SoftnpuInstruction* current_ = nullptr;
   int pipe_ = SOFTNPU_PIPE_S;
@@ -320,6 +406,7 @@ class Core {
 const char* OpcodeName(uint32_t opcode);
 const char* SpaceName(uint8_t space);
 std::string FileOf(const char* file);
+const char* AdvancedName(int64_t call);
 const char* PipeName(int pipe);
 const char* EventName(int64_t event);
 const char* PositionName(uint8_t position);

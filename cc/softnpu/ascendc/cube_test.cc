@@ -40,6 +40,9 @@ void LoadNz(const LocalTensor<T>& l1, const GlobalTensor<T>& gm, uint32_t rows, 
 template <typename T, typename Sum, bool b_is_nk>
 void Product(GM_ADDR a_address, GM_ADDR b_address, GM_ADDR c_address, Shape shape) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  SetHF32Mode(false);
+  SetHF32TransMode(false);
+  SetMMLayoutTransform(false);
   const uint32_t m = shape.m, n = shape.n, k = shape.k;
   GlobalTensor<T> a, b;
   GlobalTensor<Sum> c;

@@ -597,6 +597,15 @@ void Core::Finish() {
     launch_->shared.Append(std::move(shared_));
   }
   SoftnpuInstruction last{};
+  if (registers_.atomic != 0) {
+    last.opcode = registers_.atomic;
+    last.file = registers_.atomic_file;
+    last.line = registers_.atomic_line;
+    current_ = &last;
+    Fail(
+        "still holds when the kernel ends: SetAtomicNone is missing, and the next kernel's copies "
+        "would combine, too");
+  }
   for (const Queue& queue : queues_) {
     if (queue.waiting.empty()) continue;
     const Piece& piece = pieces_[static_cast<size_t>(queue.waiting.front())];

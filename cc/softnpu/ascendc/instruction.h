@@ -77,7 +77,17 @@ extern "C" {
   X(SCALAR_STORE, "SetValue") /* operand[0] is the element; its bits are `scalar` */ \
   X(DATA_COPY, "DataCopy") /* count elements */ \
   X(DATA_COPY_BLOCKS, "DataCopy") /* params: blocks; length, source and destination gap in 32 bytes */ \
-  X(DATA_COPY_PAD, "DataCopyPad") /* params: rows, row bytes, source gap, destination gap (GM: bytes, on chip: 32-byte blocks), isPad, left, right (elements); scalar */
+  X(DATA_COPY_PAD, "DataCopyPad") /* params: rows, row bytes, source gap, destination gap (GM: bytes, on chip: 32-byte blocks), isPad, left, right (elements); scalar */ \
+  X(DATA_COPY_ND2NZ, "DataCopy") /* params: the fields of Nd2NzParams, Nz2NdParamsFull in their order */ \
+  X(DATA_COPY_NZ2ND, "DataCopy") \
+  X(SET_ATOMIC_ADD, "SetAtomicAdd") /* params: SoftnpuType */ \
+  X(SET_ATOMIC_MAX, "SetAtomicMax") \
+  X(SET_ATOMIC_MIN, "SetAtomicMin") \
+  X(SET_ATOMIC_TYPE, "SetAtomicType") \
+  X(SET_ATOMIC_NONE, "SetAtomicNone") \
+  X(DISABLE_DMA_ATOMIC, "DisableDmaAtomic") \
+  X(SET_PAD_VALUE, "SetPadValue") /* params: bytes; scalar */ \
+  X(INIT_OUTPUT, "InitOutput")    /* count; scalar */
 
 // The vector unit: operand[0] = f(operand[1], operand[2], scalar), in one of the forms.
 #define SOFTNPU_VECTOR_OPCODES(X) \
@@ -95,8 +105,71 @@ extern "C" {
   X(SHIFT_RIGHT, "ShiftRight") \
   X(DUPLICATE, "Duplicate") \
   X(CREATE_VEC_INDEX, "CreateVecIndex") \
-  X(CAST, "Cast") \
-  X(GATHER, "Gather") /* operand[2]: byte offsets; params: base byte offset */
+  X(CAST, "Cast")     /* params: RoundMode */ \
+  X(GATHER, "Gather") /* operand[2]: byte offsets; params: base byte offset */ \
+  X(AND, "And") \
+  X(OR, "Or") \
+  X(NOT, "Not") \
+  X(ADD_RELU, "AddRelu") \
+  X(SUB_RELU, "SubRelu") \
+  X(MUL_ADD_DST, "MulAddDst") \
+  X(FUSED_MUL_ADD, "FusedMulAdd") \
+  X(FUSED_MUL_ADD_RELU, "FusedMulAddRelu") \
+  X(MUL_CAST, "MulCast") \
+  X(ADD_RELU_CAST, "AddReluCast") \
+  X(SUB_RELU_CAST, "SubReluCast") \
+  X(ADD_DEQ_RELU, "AddDeqRelu") \
+  X(LEAKY_RELU, "LeakyRelu") \
+  X(AXPY, "Axpy") \
+  X(EXP, "Exp") \
+  X(LN, "Ln") \
+  X(ABS, "Abs") \
+  X(RECIPROCAL, "Reciprocal") \
+  X(SQRT, "Sqrt") \
+  X(RSQRT, "Rsqrt") \
+  X(RELU, "Relu") \
+  X(SET_VECTOR_MASK, "SetVectorMask") /* params: MaskMode, by length?; mask or count */ \
+  X(SET_MASK_COUNT, "SetMaskCount") \
+  X(SET_MASK_NORM, "SetMaskNorm") \
+  X(RESET_MASK, "ResetMask") \
+  X(COMPARE, "Compare")              /* params: CMPMODE; operand[0]: bits */ \
+  X(COMPARE_SCALAR, "CompareScalar") /* the same */ \
+  X(COMPARE_REGISTER, "Compare")     /* params: CMPMODE; operands: the two sources */ \
+  X(SELECT, "Select")                /* params: SELMODE; dst, src0, src1 or scalar, selMask */ \
+  X(GET_CMP_MASK, "GetCmpMask") \
+  X(SET_CMP_MASK, "SetCmpMask") \
+  X(BRCB, "Brcb") \
+  X(ARITH_PROGRESSION, "ArithProgression")                  /* scalar: first value; params: bits of the difference */ \
+  X(CAST_DEQUANT, "CastDequant")         /* params: isVecDeq, halfBlock */ \
+  X(SET_DEQ_SCALE, "SetDeqScale")        /* params: kind; see vector_cast.h */ \
+  X(SET_SATURATION, "SetSaturationFlag") /* params: on */ \
+  X(GATHERB, "Gatherb") \
+  X(SCATTER, "Scatter")        /* operand[2]: byte offsets; params: base byte offset */ \
+  X(GATHER_MASK, "GatherMask") /* params: pattern (0: operand[2]), reduceMode, mask, strides */ \
+  X(TRANSPOSE, "Transpose") \
+  X(TRANS_DATA_TO_5HD, "TransDataTo5HD") /* list: 16 destinations, 16 sources */ \
+  X(WHOLE_REDUCE_SUM, "WholeReduceSum") \
+  X(WHOLE_REDUCE_MAX, "WholeReduceMax") /* params: ReduceOrder */ \
+  X(WHOLE_REDUCE_MIN, "WholeReduceMin") \
+  X(BLOCK_REDUCE_SUM, "BlockReduceSum") \
+  X(BLOCK_REDUCE_MAX, "BlockReduceMax") \
+  X(BLOCK_REDUCE_MIN, "BlockReduceMin") \
+  X(PAIR_REDUCE_SUM, "PairReduceSum") \
+  X(REPEAT_REDUCE_SUM, "RepeatReduceSum") \
+  X(REDUCE_SUM, "ReduceSum") /* operands: dst, src, tmp */ \
+  X(REDUCE_MAX, "ReduceMax") /* params: calIndex */ \
+  X(REDUCE_MIN, "ReduceMin") \
+  X(GET_REDUCE_VALUE, "GetReduceMaxMinCount") /* params: 0 value, 1 index; result */ \
+  X(GET_ACC_VAL, "GetAccVal")                 /* result */ \
+  X(SORT32, "Sort32") \
+  X(MRG_SORT, "MrgSort") /* list: sources; params: see vector_sort.h */ \
+  X(GET_MRG_SORT_RESULT, "GetMrgSortResult") \
+  X(RP_SORT16, "RpSort16") \
+  X(MRG_SORT4, "MrgSort4") \
+  X(PROPOSAL_CONCAT, "ProposalConcat") \
+  X(PROPOSAL_EXTRACT, "ProposalExtract") \
+  X(COPY, "Copy") \
+  X(ADVANCED, "high-level API") /* params: see vector_advanced.h */
 
 // The cube unit and what feeds it.
 #define SOFTNPU_CUBE_OPCODES(X) \
@@ -107,7 +180,44 @@ extern "C" {
   X(MMAD, "Mmad") /* operands: dst, a, b, bias or none; params: m, n, k, cmatrixInitVal, ... */ \
   X(FIXPIPE, "Fixpipe") /* operands: dst, src, scales or none; params: the fields of its struct */ \
   X(MATMUL, "Matmul") /* operands: c, a, b, bias or none, all in GM; params: m, n, k, ... */
+
+// High-level calls, params[0] of SOFTNPU_OP_ADVANCED. `list` has the tensors, params[1..] the
+// sizes.
+#define SOFTNPU_ADVANCED_CALLS(X) \
+  X(SIGMOID, "Sigmoid") \
+  X(SILU, "Silu") \
+  X(SWISH, "Swish") \
+  X(GELU, "Gelu") \
+  X(SWIGLU, "SwiGLU") \
+  X(TANH, "Tanh") \
+  X(ERF, "Erf") \
+  X(LOG, "Log") \
+  X(LOG2, "Log2") \
+  X(LOG10, "Log10") \
+  X(POWER, "Power") \
+  X(CLAMP_MAX, "ClampMax") \
+  X(CLAMP_MIN, "ClampMin") \
+  X(ROUND, "Round") \
+  X(FLOOR, "Floor") \
+  X(CEIL, "Ceil") \
+  X(TRUNC, "Trunc") \
+  X(FRAC, "Frac") \
+  X(SIN, "Sin") \
+  X(COS, "Cos") \
+  X(SUM, "Sum") \
+  X(MEAN, "Mean") \
+  X(SOFTMAX, "SoftMax") \
+  X(SIMPLE_SOFTMAX, "SimpleSoftMax") \
+  X(SOFTMAX_FLASH_V2, "SoftmaxFlashV2") \
+  X(RMS_NORM, "RmsNorm") \
+  X(LAYER_NORM, "LayerNorm") \
+  X(TOP_K, "TopK") \
+  X(BROADCAST, "Broadcast")
 // clang-format on
+
+#define SOFTNPU_ADVANCED_CALL(name, text) SOFTNPU_ADV_##name,
+typedef enum SoftnpuAdvanced { SOFTNPU_ADVANCED_CALLS(SOFTNPU_ADVANCED_CALL) } SoftnpuAdvanced;
+#undef SOFTNPU_ADVANCED_CALL
 
 #define SOFTNPU_OPCODE(name, text) SOFTNPU_OP_##name,
 typedef enum SoftnpuOpcode {
@@ -146,6 +256,7 @@ typedef enum SoftnpuType {
   SOFTNPU_DOUBLE = 11,
   SOFTNPU_BOOL = 12,
   SOFTNPU_BFLOAT16 = 27,
+  SOFTNPU_INT4 = 29,  // two elements in a byte, the first in the low half
 } SoftnpuType;
 
 typedef enum SoftnpuPipe {
@@ -164,6 +275,7 @@ typedef enum SoftnpuForm {
   SOFTNPU_FORM_MASK,       // the first mask[0] elements of each repeat
   SOFTNPU_FORM_BITS,       // the elements of each repeat whose bit in mask[0..1] is set
   SOFTNPU_FORM_REGISTER,   // as the core's mask register and mask mode say
+  SOFTNPU_FORM_COUNTER,    // `count` elements, laid over repeats with strides (counter mode)
 } SoftnpuForm;
 
 typedef struct SoftnpuTensor {

@@ -623,6 +623,34 @@ void WhoAmI(GM_ADDR x, GM_ADDR y, GM_ADDR w) {
   out.SetValue(line + 4, static_cast<int32_t>(get_block_idx()));
 }
 
+void Hints(GM_ADDR x, GM_ADDR, GM_ADDR w) {
+  const int64_t before = GetSystemCycle();
+  GlobalTensor<int32_t> gm;
+  gm.SetGlobalBuffer(reinterpret_cast<int32_t*>(w), kWords);
+  gm.SetL2CacheHint<CacheRwMode::READ>(CacheMode::CACHE_MODE_DISABLE);
+  (void)gm.GetValue(0);
+  DataSyncBarrier<MemDsbT::ALL>();
+  ASSERT(GetSystemCycle() > before);
+  ASSERT(GetTaskRation() == 1);
+  ASSERT(GetUserWorkspace(w) == w);
+  if (x == nullptr) Trap();
+}
+
+TEST(Launch, HintsAndCounters) {
+  EXPECT_NO_THROW(Device().Run(softnpu::twin::MakeEntry<&Hints>("hints", __FILE__, __LINE__), 1));
+  softnpu::twin::Bind(softnpu::ascendc::CoreApi());
+  HostMemory memory;
+  const Slots slots(uint64_t{0}, uint64_t{0}, memory.Put(std::vector<int32_t>(kWords, 0), "w"));
+  try {
+    Launch(ChipSpec{}, memory, softnpu::twin::MakeEntry<&Hints>("hints", __FILE__, __LINE__),
+           slots.data(), slots.bytes(), 1, LaunchOptions{});
+    FAIL();
+  } catch (const KernelError& error) {
+    EXPECT_EQ(error.code(), softnpu::kVectorCoreTrap);
+    EXPECT_EQ(error.fault(), "Trap");
+  }
+}
+
 TEST(Launch, BlocksLieOnCoresAsTheTaskTypeSays) {
   const auto run = [](const SoftnpuKernelEntry& entry, uint32_t blocks) {
     Device device;

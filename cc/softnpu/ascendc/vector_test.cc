@@ -1,65 +1,13 @@
 // cc/softnpu/ascendc/vector_test.cc: arithmetic and addressing of the vector unit.
-#include <cmath>
-#include <functional>
-#include <limits>
-#include <random>
-
-#include "cc/softnpu/ascendc/testing.h"
-#include "cc/softnpu/ascendc/twin.h"
-#include "gtest/gtest.h"
+#include "cc/softnpu/ascendc/vector_testing.h"
 
 namespace {
 
 using namespace AscendC;
-using softnpu::ascendc::ChipSpec;
+using namespace softnpu::ascendc::testing;
 using softnpu::ascendc::KernelError;
-using softnpu::ascendc::testing::HostMemory;
-using softnpu::ascendc::testing::Slots;
 namespace numeric = softnpu::numeric;
 
-// 4 KiB of input bytes at UB 0, then 4 KiB of zeros that are copied to the output.
-constexpr uint32_t kBytes = 4096;
-std::function<void(const LocalTensor<uint8_t>&, const LocalTensor<uint8_t>&)> g_body;
-
-void Kernel(GM_ADDR input, GM_ADDR output) {
-  GlobalTensor<uint8_t> from, to;
-  from.SetGlobalBuffer(input, kBytes);
-  to.SetGlobalBuffer(output, kBytes);
-  TPipe pipe;
-  TBuf<> in, out;
-  pipe.InitBuffer(in, kBytes);
-  pipe.InitBuffer(out, kBytes);
-  DataCopy(in.Get<uint8_t>(), from, kBytes);
-  Duplicate(out.Get<int32_t>(), 0, kBytes / 4);
-  PipeBarrier<PIPE_ALL>();
-  g_body(in.Get<uint8_t>(), out.Get<uint8_t>());
-  PipeBarrier<PIPE_ALL>();
-  DataCopy(to, out.Get<uint8_t>(), kBytes);
-}
-
-template <typename T, typename U, typename Body>
-std::vector<T> Run(const std::vector<U>& input, Body&& body) {
-  softnpu::twin::Bind(softnpu::ascendc::CoreApi());
-  HostMemory memory;
-  std::vector<uint8_t> bytes(kBytes, 0);
-  std::memcpy(bytes.data(), input.data(), input.size() * sizeof(U));
-  const uintptr_t in = memory.Put(bytes, "input");
-  const uintptr_t out = memory.Allocate(kBytes, "output");
-  g_body = [&body](const LocalTensor<uint8_t>& a, const LocalTensor<uint8_t>& b) {
-    body(a.ReinterpretCast<U>(), b.ReinterpretCast<T>());
-  };
-  const Slots slots(in, out);
-  softnpu::ascendc::Launch(ChipSpec{.soc_name = "Ascend910B3"}, memory,
-                           softnpu::twin::MakeEntry<&Kernel>("kernel", __FILE__, __LINE__),
-                           slots.data(), slots.bytes(), 1, true);
-  return memory.Get<T>(out);
-}
-
-half HalfOfBits(uint16_t bits) {
-  half value;
-  value.bits = bits;
-  return value;
-}
 float Bits(uint32_t bits) { return std::bit_cast<float>(bits); }
 
 TEST(Numeric, HalfToFloatIsExact) {
@@ -120,7 +68,7 @@ TEST(Vector, ArithmeticByCount) {
   const std::vector<float> in = {1.5f, -2.0f, 0.0f,  -0.0f, INFINITY,  1e30f, NAN,  3.0f,
                                  2.0f, 3.0f,  -0.0f, 0.0f,  -INFINITY, 1e30f, 1.0f, 0.0f};
   const auto check = [&](auto instruction, const std::vector<float>& want) {
-    const auto out = Run<float>(in, [&](auto a, auto d) { instruction(d, a, a[8]); });
+    const auto out = RunOn<float>(in, [&](auto a, auto d) { instruction(d, a, a[8]); });
     for (size_t i = 0; i < want.size(); ++i) {
       if (std::isnan(want[i])) {
         EXPECT_TRUE(std::isnan(out[i])) << i;
@@ -152,7 +100,7 @@ TEST(Vector, IntegersWrap) {
   const std::vector<int32_t> in = {INT32_MAX, INT32_MIN, 7,  -7, 65537, 0, 0, 0,
                                    1,         -1,        -3, 3,  65537, 0, 0, 0};
   const auto take = [&](auto instruction) {
-    auto out = Run<int32_t>(in, [&](auto a, auto d) { instruction(d, a, a[8]); });
+    auto out = RunOn<int32_t>(in, [&](auto a, auto d) { instruction(d, a, a[8]); });
     out.resize(5);
     return out;
   };
@@ -166,7 +114,7 @@ TEST(Vector, IntegersWrap) {
   EXPECT_EQ(take([](auto d, auto a, auto) { ShiftLeft(d, a, 1, 8); }),
             (Vec{-2, 0, 14, -14, 131074}));
   const std::vector<int16_t> small = {32767, -32768, 300, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
-  const auto out = Run<int16_t>(small, [](auto a, auto d) { Mul(d, a, a, 16); });
+  const auto out = RunOn<int16_t>(small, [](auto a, auto d) { Mul(d, a, a, 16); });
   EXPECT_EQ(std::vector<int16_t>(out.begin(), out.begin() + 3),
             (std::vector<int16_t>{1, 0, 24464}));
 }
@@ -176,7 +124,7 @@ TEST(Vector, HalfArithmeticRoundsOnce) {
   std::vector<half> in(512);
   for (half& value : in) value = HalfOfBits(static_cast<uint16_t>(random()));
   const auto check = [&](auto instruction, auto reference) {
-    const auto out = Run<half>(in, [&](auto a, auto d) { instruction(d, a, a[256]); });
+    const auto out = RunOn<half>(in, [&](auto a, auto d) { instruction(d, a, a[256]); });
     for (size_t i = 0; i < 256; ++i) {
       const auto a = std::bit_cast<_Float16>(in[i].bits);
       const auto b = std::bit_cast<_Float16>(in[i + 256].bits);
@@ -210,7 +158,7 @@ TEST(Vector, MaskFormsAddressByBlocks) {
   for (size_t f = 0; f < forms.size(); ++f) {
     const Form& form = forms[f];
     const BinaryRepeatParams& p = form.params;
-    const auto out = Run<float>(in, [&](auto a, auto d) {
+    const auto out = RunOn<float>(in, [&](auto a, auto d) {
       if (form.bits) {
         uint64_t mask[2] = {form.mask, 0};
         Mul(d, a, a[32], mask, form.repeat, p);
@@ -235,7 +183,7 @@ TEST(Vector, MaskFormsAddressByBlocks) {
 
 TEST(Vector, AccumulationOverRepeats) {
   std::vector<float> in(256, 1.0f);
-  const auto out = Run<float>(in, [](auto a, auto d) {
+  const auto out = RunOn<float>(in, [](auto a, auto d) {
     Add(d, a, d, uint64_t{64}, 4, BinaryRepeatParams(1, 1, 1, 0, 8, 0));
   });
   EXPECT_EQ(out[0], 4.0f);
@@ -245,10 +193,10 @@ TEST(Vector, AccumulationOverRepeats) {
 
 TEST(Vector, OverlapAcrossRepeatsIsAFault) {
   std::vector<float> in(256, 1.0f);
-  EXPECT_THROW(Run<float>(in,
-                          [](auto, auto d) {
-                            Adds(d[64], d, 1.0f, uint64_t{64}, 2, UnaryRepeatParams(1, 1, 8, 8));
-                          }),
+  EXPECT_THROW(RunOn<float>(in,
+                            [](auto, auto d) {
+                              Adds(d[64], d, 1.0f, uint64_t{64}, 2, UnaryRepeatParams(1, 1, 8, 8));
+                            }),
                KernelError);
 }
 
@@ -256,7 +204,7 @@ TEST(Cast, ModesOfFloatToInteger) {
   const std::vector<float> in = {2.5f, -2.5f, 3.5f, 0.4f, -0.6f, 1e20f, -1e20f, NAN};
   using Vec = std::vector<int32_t>;
   const auto cast = [&](RoundMode mode) {
-    auto out = Run<int32_t>(in, [&](auto a, auto d) { Cast(d, a, mode, 8); });
+    auto out = RunOn<int32_t>(in, [&](auto a, auto d) { Cast(d, a, mode, 8); });
     out.resize(8);
     return out;
   };
@@ -283,7 +231,7 @@ TEST(Cast, ModesOfFloatToHalf) {
   in[3] = -0.0f;
   for (const RoundMode mode : {RoundMode::CAST_RINT, RoundMode::CAST_FLOOR, RoundMode::CAST_CEIL,
                                RoundMode::CAST_ROUND, RoundMode::CAST_TRUNC, RoundMode::CAST_ODD}) {
-    const auto out = Run<half>(in, [&](auto a, auto d) { Cast(d, a, mode, 256); });
+    const auto out = RunOn<half>(in, [&](auto a, auto d) { Cast(d, a, mode, 256); });
     for (size_t i = 0; i < in.size(); ++i) {
       // Neighbours by magnitude; beyond the largest half lies infinity, 65536 for the distances.
       uint16_t low = 0;
@@ -328,19 +276,20 @@ TEST(Cast, ModesOfFloatToHalf) {
 
 TEST(Cast, WidensAndNarrowsIntegers) {
   const std::vector<int64_t> in = {1, -1, int64_t{1} << 40, -(int64_t{1} << 40)};
-  const auto narrow = Run<int32_t>(in, [](auto a, auto d) { Cast(d, a, RoundMode::CAST_NONE, 4); });
+  const auto narrow =
+      RunOn<int32_t>(in, [](auto a, auto d) { Cast(d, a, RoundMode::CAST_NONE, 4); });
   EXPECT_EQ(std::vector<int32_t>(narrow.begin(), narrow.begin() + 4),
             (std::vector<int32_t>{1, -1, INT32_MAX, INT32_MIN}));
-  const auto wide = Run<int64_t>(std::vector<int32_t>{5, INT32_MIN},
-                                 [](auto a, auto d) { Cast(d, a, RoundMode::CAST_NONE, 2); });
+  const auto wide = RunOn<int64_t>(std::vector<int32_t>{5, INT32_MIN},
+                                   [](auto a, auto d) { Cast(d, a, RoundMode::CAST_NONE, 2); });
   EXPECT_EQ(wide[0], 5);
   EXPECT_EQ(wide[1], INT32_MIN);
   EXPECT_EQ(wide[2], 0);
 }
 
 TEST(Cast, FloatToFloatLosesTheSignOfZero) {
-  const auto out = Run<float>(std::vector<float>{-0.0f, -0.3f, 2.5f},
-                              [](auto a, auto d) { Cast(d, a, RoundMode::CAST_RINT, 8); });
+  const auto out = RunOn<float>(std::vector<float>{-0.0f, -0.3f, 2.5f},
+                                [](auto a, auto d) { Cast(d, a, RoundMode::CAST_RINT, 8); });
   EXPECT_EQ(std::bit_cast<uint32_t>(out[0]), 0u);
   EXPECT_EQ(std::bit_cast<uint32_t>(out[1]), 0u);
   EXPECT_EQ(out[2], 2.0f);
@@ -350,7 +299,7 @@ TEST(Cast, MaskCountsTheWiderType) {
   std::vector<half> in(256);
   for (size_t i = 0; i < in.size(); ++i) in[i] = half(static_cast<float>(i));
   // Repeats of 64 elements: 128 bytes of half, 256 of float.
-  const auto out = Run<float>(in, [](auto a, auto d) {
+  const auto out = RunOn<float>(in, [](auto a, auto d) {
     Cast(d, a, RoundMode::CAST_NONE, uint64_t{64}, 3, UnaryRepeatParams(1, 1, 8, 4));
   });
   for (size_t i = 0; i < 192; ++i) ASSERT_EQ(out[i], static_cast<float>(i));
@@ -361,7 +310,7 @@ TEST(Vector, GatherTakesByteOffsets) {
   std::vector<uint32_t> in(128);
   for (uint32_t i = 0; i < 64; ++i) in[i] = 1000 + i;
   for (uint32_t i = 0; i < 64; ++i) in[64 + i] = (i ^ 1) * 4;
-  const auto out = Run<uint32_t>(in, [](auto a, auto d) {
+  const auto out = RunOn<uint32_t>(in, [](auto a, auto d) {
     Gather(d.template ReinterpretCast<float>(), a.template ReinterpretCast<float>(), a[64], 0, 64);
   });
   for (uint32_t i = 0; i < 64; ++i) EXPECT_EQ(out[i], 1000 + (i ^ 1));
@@ -369,7 +318,7 @@ TEST(Vector, GatherTakesByteOffsets) {
 
 TEST(Vector, CreateVecIndexCounts) {
   const auto out =
-      Run<int32_t>(std::vector<int32_t>{0}, [](auto, auto d) { CreateVecIndex(d, -2, 5); });
+      RunOn<int32_t>(std::vector<int32_t>{0}, [](auto, auto d) { CreateVecIndex(d, -2, 5); });
   EXPECT_EQ(std::vector<int32_t>(out.begin(), out.begin() + 6),
             (std::vector<int32_t>{-2, -1, 0, 1, 2, 0}));
 }

@@ -159,7 +159,7 @@ class TBuf {
   LocalTensor<T> GetWithOffset(uint32_t size, uint32_t byte_offset) const {
     LocalTensor<T> tensor(whole_);
     tensor.raw_.address += byte_offset;
-    const uint64_t end = tensor.raw_.address + static_cast<uint64_t>(size) * sizeof(T);
+    const uint64_t end = tensor.raw_.address + softnpu::core::BytesOf<T>(size);
     // Beyond the buffer the buffer stays the limit: the access is the fault, not this call.
     if (end < tensor.raw_.end) tensor.raw_.end = end;
     return tensor;

@@ -8,6 +8,14 @@
 
 namespace AscendC {
 
+enum class CacheMode : uint8_t {
+  CACHE_MODE_DISABLE = 0,
+  CACHE_MODE_NORMAL = 1,
+  CACHE_MODE_LAST = 2,
+  CACHE_MODE_PERSISTENT = 4,
+};
+enum class CacheRwMode : uint8_t { READ = 1, WRITE = 2, RW = 3 };
+
 template <typename T>
 class GlobalTensor {
  public:
@@ -20,7 +28,7 @@ class GlobalTensor {
     raw_.space = SOFTNPU_SPACE_GM;
     raw_.address = reinterpret_cast<uint64_t>(buffer);
     raw_.begin = raw_.address;
-    raw_.end = raw_.address + size * sizeof(T);
+    raw_.end = raw_.address + softnpu::core::BytesOf<T>(size);
   }
   // Without a size the allocation is the limit.
   void SetGlobalBuffer(__gm__ T* buffer) {
@@ -31,7 +39,7 @@ class GlobalTensor {
 
   GlobalTensor operator[](uint64_t offset) const {
     GlobalTensor part = *this;
-    part.raw_.address += offset * sizeof(T);
+    part.raw_.address += softnpu::core::BytesOf<T>(offset);
     return part;
   }
 
@@ -49,12 +57,16 @@ class GlobalTensor {
     softnpu::core::Execute(instruction);
   }
 
+  // A hint; the model of L2 takes none.
+  template <CacheRwMode direction = CacheRwMode::RW>
+  void SetL2CacheHint(CacheMode) {}
+
   const __gm__ T* GetPhyAddr() const { return reinterpret_cast<const T*>(raw_.address); }
   __gm__ T* GetPhyAddr(uint64_t offset) const {
     return reinterpret_cast<T*>(raw_.address + offset * sizeof(T));
   }
   uint64_t GetSize() const {
-    return raw_.end == UINT64_MAX ? 0 : (raw_.end - raw_.address) / sizeof(T);
+    return raw_.end == UINT64_MAX ? 0 : softnpu::core::ElementsOf<T>(raw_.end - raw_.address);
   }
 
   template <typename U>
@@ -84,12 +96,12 @@ class LocalTensor {
     raw_.position = static_cast<uint8_t>(position);
     raw_.address = address;
     raw_.begin = address;
-    raw_.end = address + static_cast<uint64_t>(size) * sizeof(T);
+    raw_.end = address + softnpu::core::BytesOf<T>(size);
   }
 
   LocalTensor operator[](uint32_t offset) const {
     LocalTensor part = *this;
-    part.raw_.address += static_cast<uint64_t>(offset) * sizeof(T);
+    part.raw_.address += softnpu::core::BytesOf<T>(offset);
     return part;
   }
 
@@ -114,8 +126,10 @@ class LocalTensor {
 
   uint64_t GetPhyAddr() const { return raw_.address; }
   uint64_t GetPhyAddr(uint32_t offset) const { return raw_.address + offset * sizeof(T); }
-  uint32_t GetSize() const { return static_cast<uint32_t>((raw_.end - raw_.address) / sizeof(T)); }
-  void SetSize(uint32_t size) { raw_.end = raw_.address + static_cast<uint64_t>(size) * sizeof(T); }
+  uint32_t GetSize() const {
+    return static_cast<uint32_t>(softnpu::core::ElementsOf<T>(raw_.end - raw_.address));
+  }
+  void SetSize(uint32_t size) { raw_.end = raw_.address + softnpu::core::BytesOf<T>(size); }
   TPosition GetPosition() const { return static_cast<TPosition>(raw_.position); }
 
   SoftnpuTensor raw_{};

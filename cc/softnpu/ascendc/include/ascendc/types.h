@@ -38,6 +38,12 @@ struct bfloat16_t {
   explicit operator float() const { return softnpu::numeric::Bfloat16ToFloat(bits); }
 };
 
+// Four bits of two's complement, two elements in a byte, the first in the low half. Tensors of it
+// count elements; a lone object fills a byte.
+struct int4b_t {
+  int8_t value;
+};
+
 static_assert(sizeof(half) == 2 && sizeof(bfloat16_t) == 2, "16-bit types");
 
 enum pipe_t : uint8_t {
@@ -227,6 +233,18 @@ template <>
 inline constexpr uint8_t kTypeOf<double> = SOFTNPU_DOUBLE;
 template <>
 inline constexpr uint8_t kTypeOf<bool> = SOFTNPU_BOOL;
+template <>
+inline constexpr uint8_t kTypeOf<int4b_t> = SOFTNPU_INT4;
+
+// Bytes of n elements in a tensor, and the reverse.
+template <typename T>
+constexpr uint64_t BytesOf(uint64_t n) {
+  return kTypeOf<T> == SOFTNPU_INT4 ? n / 2 : n * sizeof(T);
+}
+template <typename T>
+constexpr uint64_t ElementsOf(uint64_t bytes) {
+  return kTypeOf<T> == SOFTNPU_INT4 ? bytes * 2 : bytes / sizeof(T);
+}
 
 inline SoftnpuInstruction Begin(SoftnpuOpcode opcode, const AscendC::Where& where) {
   SoftnpuInstruction instruction{};

@@ -1,0 +1,217 @@
+// cc/softnpu/ascendc/vector_compare.cc: comparisons to bits, and selection by bits.
+//
+// Bits are packed, the first element in the lowest bit of the first byte. A NaN compares false in
+// every mode, NE included, as A2 and A3 are documented to do.
+#include "cc/softnpu/ascendc/vector_unit.h"
+
+namespace softnpu::ascendc {
+namespace {
+
+using namespace vector;  // NOLINT: the namespace of this unit
+
+enum CompareMode : int64_t { kLt = 0, kGt, kEq, kLe, kGe, kNe };
+enum SelectMode : int64_t { kRegister = 0, kTensorScalar, kTensorTensor };
+
+constexpr uint64_t kCmpMaskBytes = 16;
+
+template <typename V>
+inline bool Compares(V a, V b, int64_t mode) {
+  switch (mode) {
+    case kLt:
+      return a < b;
+    case kGt:
+      return a > b;
+    case kEq:
+      return a == b;
+    case kLe:
+      return a <= b;
+    case kGe:
+      return a >= b;
+    default:
+      return a < b || a > b;
+  }
+}
+
+// The operands of one repeat; `b` null: the scalar.
+template <typename T>
+LaneBits CompareLanes(const std::byte* a, uint64_t a_stride, const std::byte* b, uint64_t b_stride,
+                      uint64_t scalar, int64_t mode, const LaneBits& lanes) {
+  LaneBits out = {};
+  constexpr uint64_t kPer = kRepeatBytes / sizeof(T);
+  for (uint64_t lane = 0; lane < kPer; ++lane) {
+    if (!lanes[lane]) continue;
+    const T left = Peek<T>(a + LaneOffset(lane, sizeof(T), a_stride));
+    const T right =
+        b == nullptr ? BitsTo<T>(scalar) : Peek<T>(b + LaneOffset(lane, sizeof(T), b_stride));
+    const uint64_t bit = Compares(Value(left), Value(right), mode) ? 1 : 0;
+    out.word[lane / 64] |= bit << (lane % 64);
+  }
+  return out;
+}
+
+}  // namespace
+
+void Core::Compare(SoftnpuInstruction& in) {
+  const bool to_register = in.opcode == SOFTNPU_OP_COMPARE_REGISTER;
+  const uint32_t first = to_register ? 0 : 1;  // operand that is src0
+  const bool scalar = in.operand_count == first + 1;
+  const uint8_t type = in.operand[first].type;
+  const uint64_t size = TypeBytes(type);
+  const int64_t mode = in.params[0];
+  CheckLimit("CMPMODE", mode, kLt, kNe);
+  if (type != SOFTNPU_FLOAT && type != SOFTNPU_FLOAT16 && !(type == SOFTNPU_INT32 && mode == kEq)) {
+    Fail(type == SOFTNPU_INT32
+             ? "int32_t compares in mode EQ only"
+             : Format("%s does not take %s", OpcodeName(in.opcode), TypeName(type)));
+  }
+  if (strict()) {
+    static const char* const kNames[] = {"dst", "src0", "src1"};
+    for (uint32_t i = 0; i < in.operand_count; ++i) {
+      CheckUbAlignment(in.operand[i], kNames[to_register ? i + 1 : i]);
+    }
+  }
+  const uint64_t per = kRepeatBytes / size;
+  ResolveMask(in);
+  if (in.form == SOFTNPU_FORM_COUNT && in.count > 0 &&
+      static_cast<uint64_t>(in.count) * size % kRepeatBytes != 0) {
+    Fail(Format("%lld elements are %llu bytes, which is not a multiple of %llu",
+                static_cast<long long>(in.count),
+                static_cast<unsigned long long>(static_cast<uint64_t>(in.count) * size),
+                static_cast<unsigned long long>(kRepeatBytes)));
+  }
+  if (!CheckForm(in, size)) return;
+  const bool contiguous = in.form == SOFTNPU_FORM_COUNT;
+  const uint64_t repeats = contiguous ? static_cast<uint64_t>(in.count) / per : RepeatsOf(in, per);
+  if (to_register && repeats != 1) Fail("a comparison to CMPMASK has one repeat");
+  for (uint32_t i = first; i < in.operand_count; ++i) AddLanes(in, i, false, size);
+  const SoftnpuTensor& dst = in.operand[0];
+  if (!to_register) Add(dst, true, dst.address, repeats * per / 8);
+  Admit();
+  LaneBits result = {};
+  const auto walk = [&]<typename T>() {
+    for (uint64_t repeat = 0; repeat < repeats; ++repeat) {
+      const std::byte* at[2] = {nullptr, nullptr};
+      uint64_t stride[2] = {1, 1};
+      for (uint32_t i = first; i < in.operand_count; ++i) {
+        const uint64_t pitch =
+            contiguous ? kRepeatBytes : uint64_t{in.repeat_stride[i]} * kBlockBytes;
+        at[i - first] = ub_.data() + in.operand[i].address + repeat * pitch;
+        stride[i - first] = contiguous ? 1 : in.block_stride[i];
+      }
+      result = CompareLanes<T>(at[0], stride[0], scalar ? nullptr : at[1], stride[1], in.scalar,
+                               mode, contiguous ? Prefix(per) : LanesOf(in, repeat, per));
+      if (!to_register) {
+        std::memcpy(ub_.data() + dst.address + repeat * per / 8, result.word, per / 8);
+      }
+    }
+  };
+  if (type == SOFTNPU_FLOAT) walk.operator()<float>();
+  if (type == SOFTNPU_FLOAT16) walk.operator()<Half>();
+  if (type == SOFTNPU_INT32) walk.operator()<int32_t>();
+  if (to_register) {
+    registers_.compare[0] = result.word[0];
+    registers_.compare[1] = result.word[1];
+    registers_.compare_set = true;
+  }
+  Commit();
+}
+
+// operand: dst, src0, src1 (or the scalar), and in the last place selMask, unless CMPMASK selects.
+void Core::Select(SoftnpuInstruction& in) {
+  const int64_t mode = in.params[0];
+  const bool scalar = in.params[1] != 0;
+  const bool of_register = in.params[2] != 0;
+  CheckLimit("SELMODE", mode, kRegister, kTensorTensor);
+  const uint8_t type = in.operand[0].type;
+  const uint64_t size = TypeBytes(type);
+  if (size != 2 && size != 4) Fail(Format("Select does not take %s", TypeName(type)));
+  if (type != SOFTNPU_FLOAT && type != SOFTNPU_FLOAT16) {
+    Fail(Format("Select does not take %s", TypeName(type)));
+  }
+  if (scalar != (mode == kTensorScalar)) {
+    Fail(scalar ? "a scalar src1 needs SELMODE VSEL_TENSOR_SCALAR_MODE"
+                : "SELMODE VSEL_TENSOR_SCALAR_MODE needs a scalar src1");
+  }
+  const uint64_t per = kRepeatBytes / size;
+  const uint32_t tensors = scalar ? 2 : 3;
+  if (of_register && strict() && !registers_.compare_set) {
+    Fail("CMPMASK holds no value: no Compare or SetCmpMask has set it in this block");
+  }
+  ResolveMask(in);
+  if (in.form != SOFTNPU_FORM_COUNT && in.block_stride[0] == 0) {
+    Fail("dstBlkStride 0 is not defined");
+  }
+  if (strict()) {
+    static const char* const kNames[] = {"dst", "src0", "src1"};
+    for (uint32_t i = 0; i < tensors; ++i) CheckUbAlignment(in.operand[i], kNames[i]);
+    if (!of_register) CheckUbAlignment(in.operand[tensors], "selMask");
+  }
+  if (!CheckForm(in, size)) return;
+  const bool contiguous = in.form == SOFTNPU_FORM_COUNT;
+  const uint64_t repeats =
+      contiguous ? (static_cast<uint64_t>(in.count) + per - 1) / per : RepeatsOf(in, per);
+  in.operand_count = tensors;
+  for (uint32_t i = 0; i < tensors; ++i) AddLanes(in, i, i == 0, size);
+  const bool reused = of_register || mode == kRegister;  // the same bits in each repeat
+  uint64_t mask_bytes = 0;
+  if (!of_register) {
+    const uint64_t bits = contiguous ? static_cast<uint64_t>(in.count) : repeats * per;
+    mask_bytes = (std::min(bits, reused ? per : bits) + 7) / 8;
+    Add(in.operand[tensors], false, in.operand[tensors].address, mask_bytes);
+  }
+  Admit();
+  if (!contiguous) in.repeat = static_cast<uint32_t>(repeats);
+  if (strict()) CheckOverlap(in);
+  std::byte* const ub = ub_.data();
+  const std::byte* const mask = of_register ? reinterpret_cast<const std::byte*>(registers_.compare)
+                                            : ub + in.operand[tensors].address;
+  for (uint64_t repeat = 0; repeat < repeats; ++repeat) {
+    const LaneBits lanes =
+        contiguous ? Prefix(std::min(per, static_cast<uint64_t>(in.count) - repeat * per))
+                   : LanesOf(in, repeat, per);
+    for (uint64_t lane = 0; lane < per; ++lane) {
+      if (!lanes[lane]) continue;
+      const uint64_t bit = lane + (reused ? 0 : repeat * per);
+      const bool chosen = (static_cast<uint8_t>(mask[bit / 8]) >> (bit % 8) & 1) != 0;
+      const auto place = [&](uint32_t i) {
+        const uint64_t pitch =
+            contiguous ? kRepeatBytes : uint64_t{in.repeat_stride[i]} * kBlockBytes;
+        return ub + in.operand[i].address + repeat * pitch +
+               LaneOffset(lane, size, contiguous ? 1 : in.block_stride[i]);
+      };
+      if (chosen) {
+        std::memcpy(place(0), place(1), size);
+      } else if (scalar) {
+        std::memcpy(place(0), &in.scalar, size);
+      } else {
+        std::memcpy(place(0), place(2), size);
+      }
+    }
+  }
+  Commit();
+}
+
+void Core::MoveCmpMask(SoftnpuInstruction& in) {
+  const SoftnpuTensor& tensor = in.operand[0];
+  const bool get = in.opcode == SOFTNPU_OP_GET_CMP_MASK;
+  if (strict() && tensor.address % kCmpMaskBytes != 0) {
+    FailAt(Format("the tensor begins at byte %llu of the UB, which is not a multiple of %llu",
+                  static_cast<unsigned long long>(tensor.address),
+                  static_cast<unsigned long long>(kCmpMaskBytes)),
+           tensor, tensor.address, tensor.address + kCmpMaskBytes);
+  }
+  if (get && strict() && !registers_.compare_set) {
+    Fail("CMPMASK holds no value: no Compare or SetCmpMask has set it in this block");
+  }
+  Add(tensor, get, tensor.address, kCmpMaskBytes);
+  Admit();
+  if (get) {
+    std::memcpy(accesses_[0].host, registers_.compare, kCmpMaskBytes);
+  } else {
+    std::memcpy(registers_.compare, accesses_[0].host, kCmpMaskBytes);
+    registers_.compare_set = true;
+  }
+  Commit();
+}
+
+}  // namespace softnpu::ascendc

@@ -1,0 +1,236 @@
+// cc/softnpu/ascendc/vector_faults_test.cc: faults of the vector unit, their lines, and mended
+// twins.
+//
+// As in faults_test.cc: a kernel is a template over whether it commits its fault, and the faulty
+// line carries the comment FAULT with the kernel's name.
+#include <fstream>
+
+#include "cc/softnpu/ascendc/vector_testing.h"
+
+namespace {
+
+using namespace AscendC;
+using namespace softnpu::ascendc;
+using namespace softnpu::ascendc::testing;
+using ::testing::HasSubstr;
+
+// 16 KiB of ones, as float.
+struct Place {
+  TPipe pipe;
+  TBuf<> buffer;
+  LocalTensor<float> a;
+  Place() {
+    pipe.InitBuffer(buffer, 16384);
+    a = buffer.Get<float>();
+    Duplicate(a, 1.0f, 4096);
+    PipeBarrier<PIPE_ALL>();
+  }
+};
+
+template <bool fault>
+void MaskBitBeyondTheRepeat(GM_ADDR) {
+  Place p;
+  const uint64_t mask[2] = {1, fault ? 1u : 0u};
+  Adds(p.a, p.a, 1.0f, mask, 1, UnaryRepeatParams());  // FAULT MaskBitBeyondTheRepeat
+}
+
+template <bool fault>
+void RegisterOfAnotherMode(GM_ADDR) {
+  Place p;
+  if (!fault) SetMaskCount();
+  SetVectorMask<float, MaskMode::COUNTER>(100);
+  Adds<float, false>(p.a, p.a, 1.0f, MASK_PLACEHOLDER, 1, {});  // FAULT RegisterOfAnotherMode
+}
+
+template <bool fault>
+void BitsInCounterMode(GM_ADDR) {
+  Place p;
+  if (fault) SetMaskCount();
+  const uint64_t mask[2] = {1, 0};
+  Adds(p.a, p.a, 1.0f, mask, 1, UnaryRepeatParams());  // FAULT BitsInCounterMode
+}
+
+template <bool fault>
+void ComparedNotWhole(GM_ADDR) {
+  Place p;
+  const LocalTensor<uint8_t> bits = p.a[2048].ReinterpretCast<uint8_t>();
+  Compare(bits, p.a, p.a, CMPMODE::EQ, fault ? 96 : 128);  // FAULT ComparedNotWhole
+}
+
+template <bool fault>
+void NoComparison(GM_ADDR) {
+  Place p;
+  if (!fault) Compare(p.a, p.a[64], CMPMODE::EQ, uint64_t{64}, BinaryRepeatParams());
+  PipeBarrier<PIPE_V>();
+  Select<float>(p.a[512], p.a, p.a[64], 1, BinaryRepeatParams());  // FAULT NoComparison
+}
+
+template <bool fault>
+void ResultOnLaterInput(GM_ADDR) {
+  Place p;
+  WholeReduceSum(p.a[fault ? 64 : 0], p.a, 64, 4, 1, 1, 8);  // FAULT ResultOnLaterInput
+}
+
+template <bool fault>
+void TooLittleTmp(GM_ADDR) {
+  Place p;
+  LocalTensor<float> tmp = p.a[1024];
+  tmp.SetSize(fault ? 8 : 16);
+  ReduceSum(p.a[2048], p.a, tmp, 1000);  // FAULT TooLittleTmp
+}
+
+template <bool fault>
+void OffsetOfNoBlock(GM_ADDR) {
+  Place p;
+  const LocalTensor<uint32_t> offset = p.a[1024].ReinterpretCast<uint32_t>();
+  Duplicate(offset, fault ? 8u : 32u, 8);
+  PipeBarrier<PIPE_V>();
+  Gatherb(p.a[2048], p.a, offset, 1, GatherRepeatParams());  // FAULT OffsetOfNoBlock
+}
+
+template <bool fault>
+void GatherMaskPastTheEnd(GM_ADDR) {
+  Place p;
+  uint64_t kept = 0;
+  const GatherMaskParams params(1, 2, 8, 0);
+  LocalTensor<float> out = p.a[2048];
+  out.raw_.begin = out.raw_.address;
+  out.SetSize(fault ? 63 : 64);
+  GatherMask(out, p.a, uint8_t{1}, false, 0, params, kept);  // FAULT GatherMaskPastTheEnd
+}
+
+template <bool fault>
+void ListsOfDifferentLength(GM_ADDR) {
+  Place p;
+  const uint16_t lengths[4] = {16, 16, 16, static_cast<uint16_t>(fault ? 8 : 16)};
+  const MrgSortSrcList<float> list(p.a, p.a[32], p.a[64], p.a[96]);
+  MrgSort(p.a[2048], list, MrgSort4Info(lengths, false, 15, 2));  // FAULT ListsOfDifferentLength
+}
+
+template <bool fault>
+void NameOfAnotherChip(GM_ADDR) {
+  Place p;
+  const LocalTensor<uint32_t> offset = p.a[1024].ReinterpretCast<uint32_t>();
+  Duplicate(offset, 0u, 8);
+  PipeBarrier<PIPE_V>();
+  if (fault) Scatter(p.a[2048], p.a, offset, 0, 8);  // FAULT NameOfAnotherChip
+}
+
+template <bool fault>
+void CastOddElsewhere(GM_ADDR) {
+  Place p;
+  const LocalTensor<bfloat16_t> out = p.a[1024].ReinterpretCast<bfloat16_t>();
+  const RoundMode mode = fault ? RoundMode::CAST_ODD : RoundMode::CAST_RINT;
+  Cast(out, p.a, mode, 64);  // FAULT CastOddElsewhere
+}
+
+template <bool fault>
+void HalfOfAByte(GM_ADDR) {
+  Place p;
+  const LocalTensor<half> in = p.a.ReinterpretCast<half>();
+  const LocalTensor<int4b_t> out = p.a[1024].ReinterpretCast<int4b_t>();
+  Cast(out, in, RoundMode::CAST_RINT, fault ? 15 : 16);  // FAULT HalfOfAByte
+}
+
+template <bool fault>
+void AtomicLeftOn(GM_ADDR) {
+  SetAtomicAdd<float>();  // FAULT AtomicLeftOn
+  if (!fault) SetAtomicNone();
+}
+
+template <bool fault>
+void AtomicOfAnotherType(GM_ADDR x) {
+  Place p;
+  GlobalTensor<float> gm;
+  gm.SetGlobalBuffer(reinterpret_cast<float*>(x), 64);
+  if (fault) {
+    SetAtomicAdd<int32_t>();
+  } else {
+    SetAtomicAdd<float>();
+  }
+  DataCopy(gm, p.a, 64);  // FAULT AtomicOfAnotherType
+  SetAtomicNone();
+}
+
+template <bool fault>
+void TmpIsNoValue(GM_ADDR) {
+  Place p;
+  const LocalTensor<uint8_t> tmp = p.buffer.GetWithOffset<uint8_t>(1024, 8192);
+  Sigmoid(p.a, p.a, tmp, 64);
+  PipeBarrier<PIPE_V>();
+  Adds(p.a[64], p.a[fault ? 2048 : 0], 1.0f, 8);  // FAULT TmpIsNoValue
+}
+
+struct Case {
+  const char* name;
+  SoftnpuKernelEntry faulty;
+  SoftnpuKernelEntry mended;
+  const char* pipe;
+  const char* instruction;
+  const char* sentence;
+};
+void PrintTo(const Case& test, std::ostream* out) { *out << test.name; }
+
+#define CASE(name, pipe, instruction, sentence)                                               \
+  Case {                                                                                      \
+    #name, softnpu::twin::MakeEntry<&name<true>>(#name, __FILE__, __LINE__),                  \
+        softnpu::twin::MakeEntry<&name<false>>(#name, __FILE__, __LINE__), pipe, instruction, \
+        sentence                                                                              \
+  }
+
+const Case kCases[] = {
+    CASE(MaskBitBeyondTheRepeat, "V", "Adds", "a bit of the mask is set beyond the 64 elements"),
+    CASE(RegisterOfAnotherMode, "V", "Adds", "the mask register has a count of elements"),
+    CASE(BitsInCounterMode, "V", "Adds", "a mask of bits while SetMaskCount holds"),
+    CASE(ComparedNotWhole, "V", "Compare", "96 elements are 384 bytes"),
+    CASE(NoComparison, "V", "Select", "CMPMASK holds no value"),
+    CASE(ResultOnLaterInput, "V", "WholeReduceSum",
+         "the result of repeat 0 overlaps what a later repeat reads"),
+    CASE(TooLittleTmp, "V", "ReduceSum", "sharedTmpBuffer has 32 bytes, 64 are needed"),
+    CASE(OffsetOfNoBlock, "V", "Gatherb", "offset 8 of block 0 is not a multiple of 32"),
+    CASE(GatherMaskPastTheEnd, "V", "GatherMask", "writes outside the tensor's 252 bytes"),
+    CASE(ListsOfDifferentLength, "V", "MrgSort", "four lists of equal length"),
+    CASE(NameOfAnotherChip, "V", "Scatter", "Ascend910B3 has no Scatter"),
+    CASE(CastOddElsewhere, "V", "Cast", "CAST_ODD is for float to half only"),
+    CASE(HalfOfAByte, "V", "Cast", "one of two int4b_t that share a byte"),
+    CASE(AtomicLeftOn, "S", "SetAtomicAdd", "still holds when the kernel ends"),
+    CASE(AtomicOfAnotherType, "MTE3", "DataCopy", "SetAtomicAdd of int32_t holds"),
+    CASE(TmpIsNoValue, "V", "Adds", "hold no value"),
+};
+
+std::string SourceLine(int number) {
+  std::ifstream file(__FILE__);
+  std::string line;
+  for (int i = 0; i < number && std::getline(file, line); ++i) {
+  }
+  return line;
+}
+
+void Execute(const SoftnpuKernelEntry& entry) {
+  softnpu::twin::Bind(CoreApi());
+  HostMemory memory;
+  const Slots slots(memory.Put(std::vector<float>(64, 1.0f), "x"));
+  Launch(Chip910B(), memory, entry, slots.data(), slots.bytes(), 1, true);
+}
+
+class VectorFaults : public ::testing::TestWithParam<Case> {};
+
+TEST_P(VectorFaults, FaultyKernelStopsAtItsLine) {
+  const Case& test = GetParam();
+  try {
+    Execute(test.faulty);
+    FAIL() << test.name << " ran without a fault";
+  } catch (const KernelError& error) {
+    EXPECT_EQ(error.where().pipe, test.pipe) << error.what();
+    EXPECT_EQ(error.where().instruction, test.instruction) << error.what();
+    EXPECT_THAT(error.what(), HasSubstr(test.sentence));
+    EXPECT_THAT(SourceLine(error.where().line), HasSubstr(std::string("// FAULT ") + test.name))
+        << error.what();
+  }
+}
+TEST_P(VectorFaults, MendedKernelPasses) { EXPECT_NO_THROW(Execute(GetParam().mended)); }
+
+INSTANTIATE_TEST_SUITE_P(All, VectorFaults, ::testing::ValuesIn(kCases),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+}  // namespace

@@ -1,0 +1,326 @@
+// cc/softnpu/ascendc/vector_reduce.cc: reductions of a repeat, a block or a pair, and of a tensor.
+//
+// Sums are binary trees over adjacent elements, each sum rounded to the element's type; elements
+// that the mask leaves out take no part. A NaN anywhere in a group is its result.
+#include "cc/softnpu/ascendc/vector_unit.h"
+
+namespace softnpu::ascendc {
+namespace {
+
+using namespace vector;  // NOLINT: the namespace of this unit
+
+enum Order : int64_t { kValueIndex = 0, kIndexValue, kOnlyValue, kOnlyIndex };
+
+// The sum of values[i] where present[i]; both are used up.
+template <typename T>
+T TreeSum(T* values, bool* present, uint64_t n) {
+  while (n > 1) {
+    for (uint64_t i = 0; i < (n + 1) / 2; ++i) {
+      const bool right = 2 * i + 1 < n && present[2 * i + 1];
+      if (present[2 * i] && right) {
+        values[i] = Store<T>(Load(values[2 * i]) + Load(values[2 * i + 1]));
+      } else {
+        values[i] = right ? values[2 * i + 1] : values[2 * i];
+      }
+      present[i] = present[2 * i] || right;
+    }
+    n = (n + 1) / 2;
+  }
+  return values[0];
+}
+
+// Whether `value` takes the place of the extreme so far: the first of equal ones stays, and so
+// does the first NaN.
+inline bool Beats(float value, float best, bool max) {
+  if (std::isnan(best)) return false;
+  return std::isnan(value) || (max ? value > best : value < best);
+}
+
+}  // namespace
+
+void Core::Reduce(SoftnpuInstruction& in) {
+  const SoftnpuTensor& dst = in.operand[0];
+  const SoftnpuTensor& src = in.operand[1];
+  const uint8_t type = src.type;
+  const uint64_t size = TypeBytes(type);
+  const bool whole =
+      in.opcode <= SOFTNPU_OP_WHOLE_REDUCE_MIN || in.opcode == SOFTNPU_OP_REPEAT_REDUCE_SUM;
+  const bool pair = in.opcode == SOFTNPU_OP_PAIR_REDUCE_SUM;
+  const bool extreme =
+      in.opcode == SOFTNPU_OP_WHOLE_REDUCE_MAX || in.opcode == SOFTNPU_OP_WHOLE_REDUCE_MIN ||
+      in.opcode == SOFTNPU_OP_BLOCK_REDUCE_MAX || in.opcode == SOFTNPU_OP_BLOCK_REDUCE_MIN;
+  const bool max =
+      in.opcode == SOFTNPU_OP_WHOLE_REDUCE_MAX || in.opcode == SOFTNPU_OP_BLOCK_REDUCE_MAX;
+  if (type != SOFTNPU_FLOAT && type != SOFTNPU_FLOAT16) {
+    Fail(Format("%s does not take %s", OpcodeName(in.opcode), TypeName(type)));
+  }
+  const int64_t order = whole && extreme ? in.params[0] : static_cast<int64_t>(kOnlyValue);
+  CheckLimit("ReduceOrder", order, kValueIndex, kOnlyIndex);
+  const uint64_t per = kRepeatBytes / size;
+  const uint64_t groups = whole ? 1 : pair ? per / 2 : kBlocksPerRepeat;  // results of a repeat
+  const uint64_t lanes_of_group = per / groups;
+  const uint64_t record = order == kOnlyValue   ? size
+                          : order == kOnlyIndex ? 4
+                                                : 2 * size;  // bytes of a result
+  ResolveMask(in);
+  if (strict()) {
+    CheckUbAlignment(src, "src");
+    const uint64_t alignment = whole ? record : pair ? kBlockBytes : kBlocksPerRepeat * size;
+    if (dst.address % alignment != 0) {
+      FailAt(Format("dst begins at byte %llu of the UB, which is not a multiple of %llu",
+                    static_cast<unsigned long long>(dst.address),
+                    static_cast<unsigned long long>(alignment)),
+             dst, dst.address, dst.address + record);
+    }
+  }
+  if (!CheckForm(in, size)) return;
+  const uint64_t repeats = RepeatsOf(in, per);
+  // The unit of dst's stride is what a repeat leaves behind.
+  const uint64_t to_pitch = uint64_t{in.repeat_stride[0]} * record * groups;
+  const uint64_t from_pitch = uint64_t{in.repeat_stride[1]} * kBlockBytes;
+  AddLanes(in, 1, false, size);
+  const auto part_of = [&](const LaneBits& lanes, uint64_t group) {
+    for (uint64_t i = 0; i < lanes_of_group; ++i) {
+      if (lanes[group * lanes_of_group + i]) return true;
+    }
+    return false;
+  };
+  const auto add_results = [&](uint64_t first, uint64_t count) {
+    const LaneBits lanes = LanesOf(in, first, per);
+    for (uint64_t group = 0; group < groups;) {
+      uint64_t end = group;
+      while (end < groups && part_of(lanes, end)) ++end;
+      if (end > group) {
+        Add(dst, true, dst.address + first * to_pitch + group * record, (end - group) * record,
+            count, to_pitch);
+      }
+      group = end + 1;
+    }
+  };
+  if (in.form == SOFTNPU_FORM_COUNTER && repeats > 1) {
+    add_results(0, repeats - 1);
+    add_results(repeats - 1, 1);
+  } else {
+    add_results(0, repeats);
+  }
+  Admit();
+  if (strict()) {
+    // Results may fall on elements that were read, not on those that a later repeat reads.
+    const uint64_t span = LaneOffset(per - 1, size, in.block_stride[1]) + size;
+    for (uint64_t repeat = 0; repeat + 1 < repeats; ++repeat) {
+      const uint64_t to = dst.address + repeat * to_pitch;
+      const uint64_t later = src.address + (repeat + 1) * from_pitch;
+      const uint64_t end = src.address + (repeats - 1) * from_pitch + span;
+      if (to < end && later < to + groups * record) {
+        FailAt(Format("the result of repeat %llu overlaps what a later repeat reads",
+                      static_cast<unsigned long long>(repeat)),
+               dst, to, to + groups * record);
+      }
+    }
+  }
+  const auto run = [&]<typename T>() {
+    T values[kRepeatBytes / sizeof(T)];
+    bool present[kRepeatBytes / sizeof(T)];
+    for (uint64_t repeat = 0; repeat < repeats; ++repeat) {
+      const LaneBits lanes = LanesOf(in, repeat, per);
+      const std::byte* const from = ub_.data() + src.address + repeat * from_pitch;
+      for (uint64_t lane = 0; lane < per; ++lane) {
+        present[lane] = lanes[lane];
+        values[lane] = T{};
+        if (!present[lane]) continue;
+        values[lane] = Peek<T>(from + LaneOffset(lane, size, in.block_stride[1]));
+      }
+      for (uint64_t group = 0; group < groups; ++group) {
+        if (!part_of(lanes, group)) continue;
+        T* const at = values + group * lanes_of_group;
+        bool* const has = present + group * lanes_of_group;
+        std::byte* const to = ub_.data() + dst.address + repeat * to_pitch + group * record;
+        if (!extreme) {
+          const T sum = TreeSum(at, has, lanes_of_group);
+          Poke(to, sum);
+          if (whole) {
+            registers_.accumulated = ToBits(sum);
+            registers_.accumulated_type = type;
+          }
+          continue;
+        }
+        uint32_t index = ~uint32_t{0};
+        for (uint64_t i = 0; i < lanes_of_group; ++i) {
+          if (!has[i]) continue;
+          if (index == ~uint32_t{0} || Beats(Load(at[i]), Load(at[index]), max)) {
+            index = static_cast<uint32_t>(i);
+          }
+        }
+        T best = at[index];
+        if (Load(best) == 0) {  // of zeros of both signs: +0 is the larger
+          for (uint64_t i = 0; i < lanes_of_group; ++i) {
+            if (has[i] && Load(at[i]) == 0 && std::signbit(Load(at[i])) != max) best = at[i];
+          }
+        }
+        if (order == kOnlyIndex) {
+          Poke(to, index);
+        } else if (order == kOnlyValue) {
+          Poke(to, best);
+        } else {
+          std::memcpy(to + (order == kValueIndex ? 0 : size), &best, size);
+          std::memcpy(to + (order == kValueIndex ? size : 0), &index, size);
+        }
+        if (whole) {
+          registers_.reduce_value = ToBits(best);
+          registers_.reduce_index = index;
+          registers_.reduce_type = type;
+        }
+      }
+    }
+  };
+  if (type == SOFTNPU_FLOAT) {
+    run.operator()<float>();
+  } else {
+    run.operator()<Half>();
+  }
+  Commit();
+}
+
+// operands: dst, src, tmp; params: calIndex. A sequence of reductions on the device, with its
+// barriers inside; here one instruction that uses the same places.
+void Core::ReduceAll(SoftnpuInstruction& in) {
+  const SoftnpuTensor& dst = in.operand[0];
+  const SoftnpuTensor& src = in.operand[1];
+  const SoftnpuTensor& tmp = in.operand[2];
+  const uint8_t type = src.type;
+  const uint64_t size = TypeBytes(type);
+  const bool sum = in.opcode == SOFTNPU_OP_REDUCE_SUM;
+  const bool max = in.opcode == SOFTNPU_OP_REDUCE_MAX;
+  const bool index = in.params[0] != 0;
+  if (type != SOFTNPU_FLOAT && type != SOFTNPU_FLOAT16) {
+    Fail(Format("%s does not take %s", OpcodeName(in.opcode), TypeName(type)));
+  }
+  ResolveMask(in);
+  if (strict()) {
+    CheckUbAlignment(src, "src");
+    CheckUbAlignment(tmp, "sharedTmpBuffer");
+    const uint64_t alignment = sum ? size : 2 * size;
+    if (dst.address % alignment != 0) {
+      FailAt(Format("dst begins at byte %llu of the UB, which is not a multiple of %llu",
+                    static_cast<unsigned long long>(dst.address),
+                    static_cast<unsigned long long>(alignment)),
+             dst, dst.address, dst.address + size);
+    }
+  }
+  if (!CheckForm(in, size)) return;
+  const bool contiguous = in.form == SOFTNPU_FORM_COUNT;
+  const uint64_t per = kRepeatBytes / size;
+  const uint64_t count = static_cast<uint64_t>(in.count);
+  const uint64_t repeats = contiguous ? (count + per - 1) / per : RepeatsOf(in, per);
+  const uint64_t pitch = contiguous ? kRepeatBytes : uint64_t{in.repeat_stride[1]} * kBlockBytes;
+  // What tmp has to hold: a result, or a value and an index, per repeat, then for their reductions.
+  const uint64_t per_block = kBlockBytes / size;
+  const auto rounded = [per_block](uint64_t n) {
+    return (n + per_block - 1) / per_block * per_block;
+  };
+  uint64_t needed = rounded(repeats * (sum ? 1 : 2));
+  if (index) {
+    for (uint64_t results = repeats * 2; results > per;) {
+      results = (results + per - 1) / per * 2;
+      needed += rounded(results);
+    }
+  }
+  if (strict() && tmp.address + needed * size > tmp.end) {
+    FailAt(Format("sharedTmpBuffer has %llu bytes, %llu are needed",
+                  static_cast<unsigned long long>(tmp.end - tmp.address),
+                  static_cast<unsigned long long>(needed * size)),
+           tmp, tmp.address, tmp.end);
+  }
+  AddLanes(in, 1, false, size);
+  Add(tmp, true, tmp.address, (sum ? repeats : repeats * 2) * size);
+  Add(dst, true, dst.address, (index ? 2 : 1) * size);
+  Admit();
+  const auto run = [&]<typename T>() {
+    std::vector<T> partial(repeats);
+    uint64_t best_index = 0;
+    T best = {};
+    bool some = false;
+    for (uint64_t repeat = 0; repeat < repeats; ++repeat) {
+      const LaneBits lanes =
+          contiguous ? Prefix(std::min(per, count - repeat * per)) : LanesOf(in, repeat, per);
+      const std::byte* const from = ub_.data() + src.address + repeat * pitch;
+      T values[kRepeatBytes / sizeof(T)] = {};
+      bool present[kRepeatBytes / sizeof(T)] = {};
+      for (uint64_t lane = 0; lane < per; ++lane) {
+        if (!lanes[lane]) continue;
+        values[lane] = Peek<T>(from + lane * size);
+        present[lane] = true;
+        if (sum) continue;
+        const float value = Load(values[lane]);
+        const bool better_zero = some && value == 0 && Load(best) == 0 &&
+                                 std::signbit(value) != max && std::signbit(Load(best)) == max;
+        if (!some || Beats(value, Load(best), max)) {
+          best = values[lane];
+          best_index = repeat * (pitch / size) + lane;
+          some = true;
+        } else if (better_zero) {
+          best = values[lane];
+        }
+      }
+      partial[repeat] = sum ? TreeSum(values, present, per) : best;
+    }
+    // The partial sums are summed alike, a repeat's worth at a time, until one is left.
+    std::vector<T> level = partial;
+    while (sum && level.size() > 1) {
+      std::vector<T> next;
+      for (size_t first = 0; first < level.size(); first += per) {
+        const uint64_t n = std::min<uint64_t>(per, level.size() - first);
+        bool present[kRepeatBytes / sizeof(T)];
+        std::fill_n(present, n, true);
+        next.push_back(TreeSum(level.data() + first, present, n));
+      }
+      level = next;
+    }
+    const T result = sum ? level[0] : best;
+    for (uint64_t repeat = 0; repeat < repeats; ++repeat) {
+      if (sum) {
+        Poke(ub_.data() + tmp.address + repeat * size, partial[repeat]);
+      } else {
+        Poke(ub_.data() + tmp.address + 2 * repeat * size, partial[repeat]);
+        std::memcpy(ub_.data() + tmp.address + (2 * repeat + 1) * size, &best_index, size);
+      }
+    }
+    std::byte* const to = ub_.data() + dst.address;
+    Poke(to, result);
+    if (index) std::memcpy(to + size, &best_index, size);
+    if (sum) {
+      registers_.accumulated = ToBits(result);
+      registers_.accumulated_type = type;
+    } else {
+      registers_.reduce_value = ToBits(result);
+      registers_.reduce_index = best_index;
+      registers_.reduce_type = type;
+    }
+  };
+  if (type == SOFTNPU_FLOAT) {
+    run.operator()<float>();
+  } else {
+    run.operator()<Half>();
+  }
+  Commit();
+}
+
+// params: SoftnpuType asked for, and of GetReduceMaxMinCount 0 for the value, 1 for the index.
+void Core::GetReduced(SoftnpuInstruction& in) {
+  pipe_ = SOFTNPU_PIPE_S;
+  const bool sum = in.opcode == SOFTNPU_OP_GET_ACC_VAL;
+  const uint8_t type = sum ? registers_.accumulated_type : registers_.reduce_type;
+  if (type == 0xFF) {
+    Fail(sum ? "no sum has been reduced in this block"
+             : "no maximum or minimum has been reduced in this block");
+  }
+  if (type != static_cast<uint8_t>(in.params[0])) {
+    Fail(Format("the last reduction was of %s, the value is asked for as %s", TypeName(type),
+                TypeName(static_cast<uint8_t>(in.params[0]))));
+  }
+  in.result = sum                 ? registers_.accumulated
+              : in.params[1] == 0 ? registers_.reduce_value
+                                  : registers_.reduce_index;
+}
+
+}  // namespace softnpu::ascendc

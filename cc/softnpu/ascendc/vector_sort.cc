@@ -1,0 +1,229 @@
+// cc/softnpu/ascendc/vector_sort.cc: sorting of records, descending by score.
+//
+// A record has 8 bytes: the score (a half in the low 2 bytes, or a float) and a 32-bit index.
+// Records of equal scores keep their order. 310P sorts region proposals instead: 8 elements, the
+// score at number 4.
+#include "cc/softnpu/ascendc/vector_unit.h"
+
+namespace softnpu::ascendc {
+namespace {
+
+using namespace vector;  // NOLINT: the namespace of this unit
+
+constexpr uint64_t kRecordBytes = 8;
+constexpr uint64_t kSortWidth = 32;
+constexpr uint64_t kProposalElements = 8;
+constexpr uint64_t kProposalWidth = 16;
+constexpr uint64_t kScore = 4;
+constexpr int64_t kMaxListLength = 4095;
+
+float ScoreOf(const std::byte* score, uint8_t type) {
+  return type == SOFTNPU_FLOAT ? Peek<float>(score) : Load(Peek<Half>(score));
+}
+
+}  // namespace
+
+void Core::Sort32(SoftnpuInstruction& in) {
+  const SoftnpuTensor& dst = in.operand[0];
+  const SoftnpuTensor& src = in.operand[1];
+  const SoftnpuTensor& index = in.operand[2];
+  const uint8_t type = src.type;
+  const uint64_t size = TypeBytes(type);
+  if (type != SOFTNPU_FLOAT && type != SOFTNPU_FLOAT16) {
+    Fail(Format("Sort32 does not take %s", TypeName(type)));
+  }
+  CheckLimit("repeatTime", in.count, 0, kMaxRepeat);
+  if (strict()) {
+    CheckUbAlignment(dst, "dst");
+    CheckUbAlignment(src, "src0");
+    CheckUbAlignment(index, "src1");
+  }
+  const uint64_t elements = static_cast<uint64_t>(in.count) * kSortWidth;
+  if (elements == 0) return;
+  Add(dst, true, dst.address, elements * kRecordBytes);
+  Add(src, false, src.address, elements * size);
+  Add(index, false, index.address, elements * 4);
+  Admit();
+  if (strict()) {
+    for (int i = 1; i < 3; ++i) {
+      if (accesses_[0].base < accesses_[i].base + accesses_[i].bytes &&
+          accesses_[i].base < accesses_[0].base + accesses_[0].bytes) {
+        FailAt(Format("dst overlaps src%d", i - 1), dst, dst.address, dst.address + kRecordBytes);
+      }
+    }
+  }
+  for (uint64_t first = 0; first < elements; first += kSortWidth) {
+    uint64_t order[kSortWidth];
+    for (uint64_t i = 0; i < kSortWidth; ++i) order[i] = first + i;
+    const auto score = [&](uint64_t i) { return ScoreOf(accesses_[1].host + i * size, type); };
+    std::stable_sort(order, order + kSortWidth,
+                     [&](uint64_t a, uint64_t b) { return score(a) > score(b); });
+    for (uint64_t i = 0; i < kSortWidth; ++i) {
+      std::byte* const record = accesses_[0].host + (first + i) * kRecordBytes;
+      std::memset(record, 0, 4);
+      std::memcpy(record, accesses_[1].host + order[i] * size, size);
+      std::memcpy(record + 4, accesses_[2].host + order[i] * 4, 4);
+    }
+  }
+  Commit();
+}
+
+// operand[0]: dst; list: 4 sources; params: 4 lengths, ifExhaustedSuspension, validBit, repeats,
+// bytes of a record (310P: proposals). The lengths merged of each list become params[8..11].
+void Core::MrgSort(SoftnpuInstruction& in) {
+  const SoftnpuTensor& dst = in.operand[0];
+  const uint8_t type = dst.type;
+  const bool proposals = in.opcode == SOFTNPU_OP_MRG_SORT4;
+  if (type != SOFTNPU_FLOAT && type != SOFTNPU_FLOAT16) {
+    Fail(Format("%s does not take %s", OpcodeName(in.opcode), TypeName(type)));
+  }
+  const uint64_t bytes = proposals ? kProposalElements * TypeBytes(type) : kRecordBytes;
+  const uint64_t score_at = proposals ? kScore * TypeBytes(type) : 0;
+  const bool suspend = in.params[4] != 0;
+  const int64_t valid = in.params[5];
+  const int64_t repeats = in.params[6];
+  if (valid != 0b11 && valid != 0b111 && valid != 0b1111) {
+    Fail(Format("validBit %lld, it can be 3, 7 or 15", static_cast<long long>(valid)));
+  }
+  CheckLimit("repeatTimes", repeats, 0, kMaxRepeat);
+  const uint32_t lists = valid == 0b11 ? 2 : valid == 0b111 ? 3 : 4;
+  if (in.list_count < lists) Fail("fewer sources than validBit says");
+  uint64_t length[4] = {};
+  uint64_t total = 0;
+  for (uint32_t i = 0; i < lists; ++i) {
+    CheckLimit(Format("elementLengths[%u]", i).c_str(), in.params[i], 0, kMaxListLength);
+    length[i] = static_cast<uint64_t>(in.params[i]);
+    total += length[i];
+  }
+  if (repeats > 1) {
+    // Only four lists of one length that lie one behind the other can be repeated.
+    for (uint32_t i = 0; i < lists; ++i) {
+      if (valid != 0b1111 || suspend || length[i] != length[0] ||
+          in.list[i].address != in.list[0].address + i * length[0] * bytes) {
+        Fail(
+            "repeatTimes above 1 needs four lists of equal length, one behind the other, and no "
+            "ifExhaustedSuspension");
+      }
+    }
+  }
+  if (strict()) {
+    CheckUbAlignment(dst, "dst");
+    for (uint32_t i = 0; i < lists; ++i) {
+      if (in.list[i].address % kRecordBytes == 0) continue;
+      FailAt(Format("source %u begins at byte %llu of the UB, which is not a multiple of %llu", i,
+                    static_cast<unsigned long long>(in.list[i].address),
+                    static_cast<unsigned long long>(kRecordBytes)),
+             in.list[i], in.list[i].address, in.list[i].address + kRecordBytes);
+    }
+  }
+  if (repeats == 0 || total == 0) return;
+  const uint64_t times = static_cast<uint64_t>(repeats);
+  for (uint32_t i = 0; i < lists; ++i) {
+    if (length[i] == 0) continue;
+    Add(in.list[i], false, in.list[i].address, length[i] * bytes, times, total * bytes);
+  }
+  Admit();
+  uint64_t merged[4] = {};
+  std::vector<std::byte> out;
+  for (uint64_t repeat = 0; repeat < times; ++repeat) {
+    uint64_t taken[4] = {};
+    while (true) {
+      int best = -1;
+      float best_score = 0;
+      bool exhausted = false;
+      for (uint32_t i = 0; i < lists; ++i) {
+        if (taken[i] == length[i]) {
+          exhausted = true;
+          continue;
+        }
+        const std::byte* const record =
+            ub_.data() + in.list[i].address + (repeat * total + taken[i]) * bytes;
+        const float score = ScoreOf(record + score_at, type);
+        if (best < 0 || score > best_score) {
+          best = static_cast<int>(i);
+          best_score = score;
+        }
+      }
+      if (best < 0 || (suspend && exhausted)) break;
+      const std::byte* const record =
+          ub_.data() + in.list[best].address + (repeat * total + taken[best]) * bytes;
+      out.insert(out.end(), record, record + bytes);
+      ++taken[best];
+    }
+    std::copy(taken, taken + 4, merged);
+  }
+  if (!out.empty()) {
+    const size_t reads = accesses_.size();
+    std::byte* const to = AdmitLate(dst, true, dst.address, out.size());
+    for (size_t i = 0; i < reads && strict(); ++i) {
+      const Access& read = accesses_[i];
+      if (dst.address < read.base + read.extent() && read.base < dst.address + out.size()) {
+        FailAt("dst overlaps a source", dst, dst.address, dst.address + out.size());
+      }
+    }
+    std::memcpy(to, out.data(), out.size());
+  }
+  for (int i = 0; i < 4; ++i) {
+    registers_.sorted[i] = static_cast<uint16_t>(merged[i]);
+    in.params[8 + i] = static_cast<int64_t>(merged[i]);
+  }
+  registers_.sorted_set = true;
+  Commit();
+}
+
+// 310P. RpSort16 sorts 16 proposals per repeat; ProposalConcat and ProposalExtract move 16
+// elements per repeat into and out of the field params[0].
+void Core::Proposals(SoftnpuInstruction& in) {
+  if (in.opcode == SOFTNPU_OP_MRG_SORT4) return MrgSort(in);
+  const SoftnpuTensor& dst = in.operand[0];
+  const SoftnpuTensor& src = in.operand[1];
+  const uint8_t type = dst.type;
+  const uint64_t size = TypeBytes(type);
+  if (type != SOFTNPU_FLOAT && type != SOFTNPU_FLOAT16) {
+    Fail(Format("%s does not take %s", OpcodeName(in.opcode), TypeName(type)));
+  }
+  CheckLimit("repeatTime", in.count, 0, kMaxRepeat);
+  const uint64_t field = static_cast<uint64_t>(in.params[0]);
+  if (in.opcode != SOFTNPU_OP_RP_SORT16) CheckLimit("modeNumber", in.params[0], 0, 5);
+  if (strict()) {
+    CheckUbAlignment(dst, "dst");
+    CheckUbAlignment(src, "src");
+  }
+  const uint64_t elements = static_cast<uint64_t>(in.count) * kProposalWidth;
+  if (elements == 0) return;
+  const uint64_t bytes = kProposalElements * size;
+  if (in.opcode == SOFTNPU_OP_RP_SORT16) {
+    Add(dst, true, dst.address, elements * bytes);
+    Add(src, false, src.address, elements * bytes);
+    Admit();
+    const std::vector<std::byte> from(accesses_[1].host, accesses_[1].host + elements * bytes);
+    for (uint64_t first = 0; first < elements; first += kProposalWidth) {
+      uint64_t order[kProposalWidth];
+      for (uint64_t i = 0; i < kProposalWidth; ++i) order[i] = first + i;
+      const auto score = [&](uint64_t i) {
+        return ScoreOf(from.data() + i * bytes + kScore * size, type);
+      };
+      std::stable_sort(order, order + kProposalWidth,
+                       [&](uint64_t a, uint64_t b) { return score(a) > score(b); });
+      for (uint64_t i = 0; i < kProposalWidth; ++i) {
+        std::memcpy(accesses_[0].host + (first + i) * bytes, from.data() + order[i] * bytes, bytes);
+      }
+    }
+    Commit();
+    return;
+  }
+  const bool concat = in.opcode == SOFTNPU_OP_PROPOSAL_CONCAT;
+  const SoftnpuTensor& proposals = concat ? dst : src;
+  const SoftnpuTensor& line = concat ? src : dst;
+  Add(proposals, concat, proposals.address + field * size, size, elements, bytes);
+  Add(line, !concat, line.address, elements * size);
+  Admit();
+  for (uint64_t i = 0; i < elements; ++i) {
+    std::byte* const far = accesses_[0].host + i * bytes;
+    std::byte* const near = accesses_[1].host + i * size;
+    std::memcpy(concat ? far : near, concat ? near : far, size);
+  }
+  Commit();
+}
+
+}  // namespace softnpu::ascendc
