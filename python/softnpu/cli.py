@@ -9,7 +9,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from softnpu import launcher, profiles
+from softnpu import launcher, profiles, twin
 
 
 def _size(text: str) -> int:
@@ -95,6 +95,11 @@ def _parser() -> argparse.ArgumentParser:
         description='eval "$(softnpu env)"',
     )
     _add_settings(env)
+    build = commands.add_parser("build", help="compile AscendC kernels with the host compiler, for softnpu.launch in Python")
+    build.add_argument("source", type=Path, nargs="+", help="file with kernels")
+    build.add_argument("-o", "--output", type=Path, help="the twin; default: <stem>.twin.so beside the first source")
+    build.add_argument("--auto-sync", action="store_true", help="the device compiler orders dependent vector instructions")
+    build.add_argument("--option", action="append", default=[], metavar="OPTION", help="for the compiler, as --option=-DNAME")
     commands.add_parser("info", help="print versions and profiles")
     return parser
 
@@ -143,6 +148,16 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.command == "info":
             _print_info()
             return 0
+        if arguments.command == "build":
+            print(
+                twin.build(
+                    *arguments.source,
+                    output=arguments.output,
+                    options=tuple(arguments.option),
+                    auto_sync=arguments.auto_sync,
+                )
+            )
+            return 0
         if arguments.command == "env":
             for name, value in launcher.environment(_settings(arguments), os.environ).items():
                 print(f"export {name}={shlex.quote(value)}")
@@ -150,7 +165,7 @@ def main(argv: list[str] | None = None) -> int:
         if not command:
             raise ValueError("no command to run; write it after --, for example: softnpu run -- python script.py")
         return launcher.run(command, _settings(arguments), arguments.trace)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, twin.BuildError) as error:
         print(f"softnpu: {error}", file=sys.stderr)
         return 2
 

@@ -114,3 +114,38 @@ def write(state: Path, target: Path) -> int:
         end.track_event.track_uuid = tracks[key]
     target.write_bytes(trace.SerializeToString())
     return len(events)
+
+
+def write_slices(slices: list[tuple[str, str, str, str, float, float]], title: str, target: Path) -> None:
+    """Writes (core, pipe, name, place, begin, end in microseconds) as a Perfetto trace, a track for each core and pipe."""
+    from perfetto.protos.perfetto.trace import perfetto_trace_pb2 as schema
+
+    trace = schema.Trace()
+    root = trace.packet.add(trusted_packet_sequence_id=1)
+    root.track_descriptor.uuid = 1
+    root.track_descriptor.name = f"{title} (modelled time)"
+    tracks: dict[tuple[str, ...], int] = {}
+
+    def track(key: tuple[str, ...], parent: int) -> int:
+        if key not in tracks:
+            tracks[key] = len(tracks) + 2
+            packet = trace.packet.add(trusted_packet_sequence_id=1)
+            packet.track_descriptor.uuid = tracks[key]
+            packet.track_descriptor.parent_uuid = parent
+            packet.track_descriptor.name = key[-1]
+        return tracks[key]
+
+    for core, pipe, name, place, begin, end in sorted(slices, key=lambda s: s[4]):
+        uuid = track((core, pipe), track((core,), 1))
+        packet = trace.packet.add(timestamp=round(begin * 1000), trusted_packet_sequence_id=1)
+        packet.track_event.type = schema.TrackEvent.TYPE_SLICE_BEGIN
+        packet.track_event.track_uuid = uuid
+        packet.track_event.name = name
+        packet.track_event.categories.append("instruction")
+        annotation = packet.track_event.debug_annotations.add()
+        annotation.name = "place"
+        annotation.string_value = place
+        packet = trace.packet.add(timestamp=round(end * 1000), trusted_packet_sequence_id=1)
+        packet.track_event.type = schema.TrackEvent.TYPE_SLICE_END
+        packet.track_event.track_uuid = uuid
+    target.write_bytes(trace.SerializeToString())

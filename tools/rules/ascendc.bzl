@@ -44,7 +44,7 @@ def ascendc_kernel_library(name, srcs, entries, hdrs = [], copts = [], **kwargs)
         name = name + ".twin.so",
         srcs = wrappers + [name + ".twin.cc"],
         additional_linker_inputs = [script],
-        copts = ["-std=c++17", "-fno-exceptions", "-fno-rtti", "-fvisibility=hidden", "-Wall", "-Wextra"] + copts,
+        copts = ["-std=c++17", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-fvisibility=hidden", "-Wall", "-Wextra"] + copts,
         linkopts = ["-Wl,--version-script=$(location {})".format(script)],
         linkshared = True,
         deps = [
@@ -56,5 +56,31 @@ def ascendc_kernel_library(name, srcs, entries, hdrs = [], copts = [], **kwargs)
     native.filegroup(
         name = name,
         srcs = [name + ".twin.so"],
+        **kwargs
+    )
+
+def ascendc_kernel_test(name, srcs, kernels, deps = [], data = [], **kwargs):
+    """A GoogleTest of kernels: their twins run on the simulated cores.
+
+    Sources include cc/softnpu/ascendc/testing.h: Twin(path) loads "<package>/<family>.twin.so", HostMemory is GM, and Launch runs a kernel
+    under all checks.
+
+    Args:
+        name: name of the target
+        srcs: C++ files
+        kernels: ascendc_kernel_library targets
+        deps: more libraries: the host's tiling for instance
+        data: more files
+        **kwargs: the other attributes of cc_test; size is small by default
+    """
+    native.cc_test(
+        name = name,
+        size = kwargs.pop("size", "small"),
+        srcs = srcs,
+        data = kernels + data,
+        deps = deps + [
+            Label("//cc/softnpu/ascendc:testing"),
+            "@googletest//:gtest_main",
+        ],
         **kwargs
     )

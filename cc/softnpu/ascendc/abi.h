@@ -27,7 +27,16 @@ typedef struct SoftnpuKernelEntry {
   uint32_t line;
   uint32_t param_count;  // 8-byte slots
   void (*invoke)(const uint64_t* slots);
+  const uint32_t* flags;  // of the twin: SOFTNPU_TWIN_...
+  int32_t task_type;      // KernelMetaType; -1: what KERNEL_TASK_TYPE says when the kernel runs
 } SoftnpuKernelEntry;
+
+// Some kernel of the twin synchronises cores, so blocks cannot run one after the other.
+#define SOFTNPU_TWIN_CROSS_CORE 1u
+// The device compiler orders dependent instructions of the vector unit (--cce-auto-sync).
+#define SOFTNPU_TWIN_AUTO_SYNC 2u
+// Some kernel adds to GM with atomics, where the order of blocks shows in floats.
+#define SOFTNPU_TWIN_ATOMIC 4u
 
 typedef struct SoftnpuTwin {
   uint32_t abi_version;

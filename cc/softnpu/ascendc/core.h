@@ -2,22 +2,28 @@
 //
 // Run() is the one point where an instruction is executed. Its steps are the same for all: a
 // function of the operation lists the accesses (which bytes are read and written by which pipe),
-// Admit() checks them, the function computes, Commit() records what was written. Whatever observes
-// instructions (race detection, cost) belongs between Admit and Commit.
+// Admit() checks them, the function computes, Commit() records what was written, and Observe()
+// judges their order.
 #pragma once
 
+#include <array>
 #include <csetjmp>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <exception>
+#include <initializer_list>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "cc/softnpu/ascendc/byte_set.h"
 #include "cc/softnpu/ascendc/instruction.h"
+#include "cc/softnpu/ascendc/race.h"
 #include "cc/softnpu/ascendc/simulator.h"
+#include "cc/softnpu/ascendc/timing.h"
 
 namespace softnpu::ascendc {
 
@@ -44,22 +50,64 @@ struct Access {
 uint64_t TypeBytes(uint8_t type);  // of int4b_t: 0
 const char* TypeName(uint8_t type);
 
-// What all blocks of a launch share.
+class Cluster;
+
+// How the blocks of a launch are laid on cores.
+struct Layout {
+  int cubes = 0;    // cube cores per block
+  int vectors = 1;  // vector cores per block
+};
+
+// What all cores of a launch share.
 struct LaunchState {
   const ChipSpec* chip = nullptr;
   GlobalMemory* memory = nullptr;
-  const char* kernel = "";
+  const SoftnpuKernelEntry* entry = nullptr;
   uint32_t blocks = 0;
+  Layout layout;
+  int64_t task_type = -1;       // KernelMetaType; -1: not known
+  bool task_type_said = false;  // by the kernel itself
+  LaunchOptions options;
   bool strict = true;
-  std::vector<GlobalRegion> regions;  // those that the launch has touched
-  const std::vector<Output>* outputs = nullptr;
+  bool races = true;
+  bool auto_sync = false;
+  bool synchronised = false;  // the kernel orders its cores
+  Cluster* cluster = nullptr;
+  const TimeTable* table = nullptr;  // null: time is not modelled
+  std::mutex mutex;                  // guards what follows
+  Footprint footprint;
   std::vector<ByteSet> written;  // per output
+  SharedAccesses shared;
 };
+
+enum CoreKind : uint8_t { kVectorCore = 1, kCubeCore = 2, kBothCore = 3 };
+
+// A core that has to run again because its kernel said how its blocks are laid out.
+struct Relaid {};
 
 class Core {
  public:
-  // Makes the core ready for a block of a launch.
-  void Reset(LaunchState* launch, int64_t block);
+  // Makes the core ready for its part of a block of a launch.
+  void Reset(LaunchState* launch, CoreKind kind, uint32_t block, uint32_t sub_block,
+             uint32_t context);
+
+  CoreKind kind() const { return kind_; }
+  uint32_t block() const { return block_; }
+  uint32_t context() const { return context_; }
+  std::string Name() const;    // "AIV block 3"
+  int64_t BlockIndex() const;  // as GetBlockIdx counts
+  const LaunchState& launch() const { return *launch_; }
+  KernelError::Where Here() const;
+  int32_t Code() const;  // what the chip gives for an exception of this core
+  const SoftnpuInstruction* current() const { return current_; }
+  CoreClocks& clocks() { return clocks_; }
+  Place place() const;
+  CoreTimeline* timeline() { return launch_->table == nullptr ? nullptr : &timeline_; }
+  // Another core, or its DMA, has written GM behind this core's data cache.
+  void MarkStale(const Access& access, const Core& writer);
+  // What each pipe did last and which flags are set, for a deadlock's report.
+  std::string StateOfPipes() const;
+  [[noreturn]] void Fail(const std::string& fault) const;
 
   // False when the instruction faulted; then `fault` holds a KernelError.
   bool Run(SoftnpuInstruction& instruction) noexcept;
@@ -81,7 +129,10 @@ class Core {
     uint8_t position = 0;
     State state = State::kFree;
     uint16_t generation = 0;
-    int event = -1;              // id that the piece holds of its queue's forward or backward event
+    int event = -1;  // id that the piece holds of its queue's forward or backward event
+    uint8_t space = SOFTNPU_SPACE_UB;
+    Knowledge knowledge;         // what that event carries
+    uint64_t token = 0;          // and when, in the model of time
     const char* file = nullptr;  // the last operation of its queue
     uint32_t line = 0;
   };
@@ -102,15 +153,41 @@ class Core {
     bool of_queue = false;
     const char* file = nullptr;
     uint32_t line = 0;
+    Knowledge knowledge;
+    uint64_t token = 0;
+  };
+  struct Memory {
+    std::vector<std::byte> bytes;
+    ByteSet defined;    // bytes that hold a value
+    uint64_t used = 0;  // taken by InitBuffer
+  };
+  // A part of a memory that TBufPool shares out.
+  struct Pool {
+    uint8_t space = SOFTNPU_SPACE_UB;
+    uint64_t begin = 0;
+    uint64_t bytes = 0;
+    uint64_t used = 0;
+  };
+  // A line of GM in the scalar unit's data cache. Bit i stands for its byte i.
+  struct Line {
+    uint64_t dirty = 0;
+    uint64_t stale = 0;  // GM was written since
+    Place store;         // the last of this core's
+    Place overwrite;     // of GM
+    uint32_t epoch = 0;
   };
 
   void Dispatch(SoftnpuInstruction& instruction);
 
   // frame.cc
   void CreatePipe();
+  void FreePieces();
   void InitQueue(SoftnpuInstruction& instruction);
   void InitBuffer(SoftnpuInstruction& instruction);
+  void InitPool(SoftnpuInstruction& instruction);
+  void ResetPool(SoftnpuInstruction& instruction);
   int AddPiece(uint64_t bytes, uint8_t position);
+  uint8_t SpaceOf(uint8_t position) const;
   Queue& QueueOf(const SoftnpuInstruction& instruction);
   std::string QueueName(const Queue& queue) const;
   Piece& OwnPiece(const SoftnpuInstruction& instruction, const Queue& queue);
@@ -128,6 +205,19 @@ class Core {
   Flag& FlagOf(const SoftnpuInstruction& instruction);
   // Throws when the pipe of the instruction may not touch the tensor now.
   void CheckSide(const Access& access) const;
+
+  // system.cc
+  void TaskType(SoftnpuInstruction& instruction);
+  void TilingCopy(SoftnpuInstruction& instruction);
+  void Print(const SoftnpuInstruction& instruction) const;
+  void Dump(SoftnpuInstruction& instruction);
+  void Assert(const SoftnpuInstruction& instruction);
+  void CacheClean(SoftnpuInstruction& instruction);
+  void CleanLine(uint64_t address, Line& line, bool cleaned);
+  void CacheStore(const Access& access);
+  void CacheLoad(const Access& access);
+  // A pipe other than the scalar unit touches GM.
+  void CheckCache(const Access& access);
 
   // copy.cc
   void ScalarLoad(SoftnpuInstruction& instruction);
@@ -205,11 +295,33 @@ class Core {
   void Combine(std::byte* to, const std::byte* from, uint64_t bytes) const;
   void InitOutput(SoftnpuInstruction& instruction);
 
+  // cost.cc
+  void NoteTime(const SoftnpuInstruction& instruction);
+  double VectorCycles(const SoftnpuInstruction& instruction);
+  double BankConflicts(const SoftnpuInstruction& instruction, uint64_t repeats) const;
+  double CubeCycles(const SoftnpuInstruction& instruction) const;
+
+  // cube.cc
+  void Cube(SoftnpuInstruction& instruction);
+  void LoadData2D(SoftnpuInstruction& instruction);
+  void LoadTransposed(SoftnpuInstruction& instruction);
+  void LoadData3D(SoftnpuInstruction& instruction);
+  void InitConst(SoftnpuInstruction& instruction);
+  void Mmad(SoftnpuInstruction& instruction);
+  void Fixpipe(SoftnpuInstruction& instruction);
+  void Matmul(SoftnpuInstruction& instruction);
+  void CheckFractal(const SoftnpuTensor& tensor, const char* operand, uint64_t unit) const;
+  void RequireSpace(const SoftnpuTensor& tensor, const char* operand,
+                    std::initializer_list<uint8_t> spaces) const;
+
   // core.cc
   Access& Add(const SoftnpuTensor& tensor, bool write, uint64_t base, uint64_t bytes,
               uint64_t rows = 1, uint64_t stride = 0);
   void Admit();
   void Commit();
+  void Observe();
+  void Judge(const RaceRecord& access);
+  RaceRecord RecordOf(const Access& access) const;
   void AdmitOnChip(Access& access);
   void AdmitGlobal(Access& access);
   void CheckInitialised(const Access& access) const;
@@ -217,7 +329,6 @@ class Core {
   // The buffer's name and where it begins, for messages.
   std::string NameOf(const SoftnpuTensor& tensor, uint64_t address, uint64_t* origin) const;
 
-  [[noreturn]] void Fail(const std::string& fault) const;
   [[noreturn]] void FailAt(const std::string& fault, const SoftnpuTensor& tensor, uint64_t begin,
                            uint64_t end) const;
   [[noreturn]] void FailIn(const std::string& fault, const std::string& buffer, int64_t begin,
@@ -226,12 +337,19 @@ class Core {
   bool strict() const { return launch_->strict; }
 
   LaunchState* launch_ = nullptr;
-  int64_t block_ = 0;
-  std::vector<std::byte> ub_;
-  ByteSet defined_;  // bytes of the UB that hold a value
+  CoreKind kind_ = kVectorCore;
+  uint32_t block_ = 0;
+  uint32_t sub_block_ = 0;
+  uint32_t context_ = 0;
+  std::array<Memory, SOFTNPU_SPACE_FB + 1> memories_;
+  std::vector<std::byte>& ub_ = memories_[SOFTNPU_SPACE_UB].bytes;
+  ByteSet& defined_ = memories_[SOFTNPU_SPACE_UB].defined;
+  std::vector<GlobalRegion> regions_;  // those that the core has touched
 
   bool pipe_alive_ = false;
-  uint64_t used_ub_ = 0;
+  uint64_t pipe_object_ = 0;
+  std::vector<Pool> pools_;
+  int64_t pool_ = -1;  // of the next InitBuffer
   uint16_t generation_ = 0;
   int tbufs_ = 0;
   std::vector<Piece> pieces_;
@@ -271,10 +389,23 @@ class Core {
   const SoftnpuInstruction* current_ = nullptr;
   int pipe_ = SOFTNPU_PIPE_S;
   std::vector<Access> accesses_;
+  std::array<Place, kPipes> last_{};  // instruction of each pipe
+  CoreClocks clocks_;
+  CoreAccesses records_;
+  CoreTimeline timeline_;
+  struct VectorCost {
+    double start = -1;  // not looked up yet
+    double rate = 0;
+  };
+  std::unordered_map<uint32_t, VectorCost> vector_costs_;  // by opcode and bytes of an element
+  SharedAccesses shared_;
+  std::unordered_map<uint64_t, Line> cache_;  // by address
 };
 
 const char* OpcodeName(uint32_t opcode);
 const char* AdvancedName(int64_t call);
+const char* SpaceName(uint8_t space);
+std::string FileOf(const char* file);
 const char* PipeName(int pipe);
 const char* EventName(int64_t event);
 const char* PositionName(uint8_t position);

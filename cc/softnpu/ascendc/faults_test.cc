@@ -81,6 +81,7 @@ void VectorMisaligned(GM_ADDR, GM_ADDR) {
   pipe.InitBuffer(buffer, 1024);
   LocalTensor<float> a = buffer.Get<float>();
   Duplicate(a, 1.0f, 128);
+  PipeBarrier<PIPE_ALL>();
   Adds(a, a[fault ? 1 : 0], 1.0f, 64);  // FAULT VectorMisaligned
 }
 
@@ -157,6 +158,7 @@ void UninitialisedUb(GM_ADDR x, GM_ADDR y) {
   pipe.InitBuffer(buffer, 1024);
   LocalTensor<float> a = buffer.Get<float>();
   DataCopy(a, gm.x, 64);
+  PipeBarrier<PIPE_ALL>();
   Adds(a, a, 1.0f, fault ? 65 : 64);  // FAULT UninitialisedUb
 }
 
@@ -178,6 +180,7 @@ void PaddingIsNoValue(GM_ADDR x, GM_ADDR y) {
   LocalTensor<float> a = buffer.Get<float>();
   // Five elements and two of padding; the eighth of the block is nobody's.
   DataCopyPad(a, gm.x, {1, 20, 0, 0, 0}, {true, 0, static_cast<uint8_t>(fault ? 2 : 3), 0.0f});
+  PipeBarrier<PIPE_ALL>();
   Adds(a, a, 1.0f, 8);  // FAULT PaddingIsNoValue
 }
 
@@ -189,6 +192,7 @@ void UnspecifiedPadding(GM_ADDR x, GM_ADDR y) {
   pipe.InitBuffer(buffer, 1024);
   LocalTensor<float> a = buffer.Get<float>();
   DataCopyPad(a, gm.x, {1, 20, 0, 0, 0}, {!fault, 1, 2, 0.0f});
+  PipeBarrier<PIPE_ALL>();
   Adds(a, a, 1.0f, 8);  // FAULT UnspecifiedPadding
 }
 
@@ -416,6 +420,7 @@ void PartialOverlap(GM_ADDR, GM_ADDR) {
   pipe.InitBuffer(buffer, 1024);
   LocalTensor<float> a = buffer.Get<float>();
   Duplicate(a, 1.0f, 128);
+  PipeBarrier<PIPE_ALL>();
   Adds(a[fault ? 8 : 0], a, 1.0f, 64);  // FAULT PartialOverlap
 }
 
@@ -430,6 +435,7 @@ void GatherOutside(GM_ADDR, GM_ADDR) {
   LocalTensor<int32_t> offsets = index.Get<int32_t>();
   Duplicate(offsets, fault ? 256 : 252, 64);
   const LocalTensor<uint32_t> bytes = offsets.ReinterpretCast<uint32_t>();
+  PipeBarrier<PIPE_ALL>();
   Gather(target.Get<float>(), source.Get<float>(), bytes, 0, 64);  // FAULT GatherOutside
 }
 
@@ -444,8 +450,10 @@ void GatherOfNoValue(GM_ADDR, GM_ADDR) {
   Duplicate(source.Get<float>()[16], 1.0f, 8);  // elements 8 to 15 hold nothing
   LocalTensor<int32_t> offsets = index.Get<int32_t>();
   Duplicate(offsets, 64, 16);
+  PipeBarrier<PIPE_ALL>();
   Duplicate(offsets, fault ? 32 : 0, 8);
   const LocalTensor<uint32_t> bytes = offsets.ReinterpretCast<uint32_t>();
+  PipeBarrier<PIPE_ALL>();
   Gather(target.Get<float>(), source.Get<float>(), bytes, 0, 16);  // FAULT GatherOfNoValue
 }
 
@@ -457,6 +465,7 @@ void HoleBetweenRows(GM_ADDR x, GM_ADDR y) {
   pipe.InitBuffer(buffer, 1024);
   LocalTensor<float> a = buffer.Get<float>();
   DataCopy(a, gm.x, DataCopyParams(2, 1, 0, fault ? 1 : 0));
+  PipeBarrier<PIPE_ALL>();
   Adds(a, a, 1.0f, 16);  // FAULT HoleBetweenRows
 }
 
@@ -467,7 +476,9 @@ void ReusedBuffer(GM_ADDR, GM_ADDR) {
   pipe.InitBuffer(queue, 1, 1024);
   for (int i = 0; i < 2; ++i) {
     LocalTensor<float> a = queue.AllocTensor<float>();
+    PipeBarrier<PIPE_ALL>();
     if (i == 0 || !fault) Duplicate(a, 1.0f, 64);
+    PipeBarrier<PIPE_ALL>();
     Adds(a, a, 1.0f, 64);  // FAULT ReusedBuffer
     queue.FreeTensor(a);
   }
@@ -480,6 +491,7 @@ void NoSuchCast(GM_ADDR, GM_ADDR) {
   pipe.InitBuffer(buffer, 1024);
   LocalTensor<int32_t> a = buffer.Get<int32_t>();
   Duplicate(a, 1, 64);
+  PipeBarrier<PIPE_V>();
   if constexpr (fault) {
     Cast(a[64].ReinterpretCast<bfloat16_t>(), a, RoundMode::CAST_RINT, 64);  // FAULT NoSuchCast
   } else {
@@ -531,6 +543,7 @@ void OutputWithAHole(GM_ADDR x, GM_ADDR y) {
   pipe.InitBuffer(buffer, 1024);
   LocalTensor<float> a = buffer.Get<float>();
   Duplicate(a, 1.0f, kElements);
+  PipeBarrier<PIPE_ALL>();
   DataCopy(gm.y, a, fault ? kElements - 8 : kElements);
 }
 
@@ -768,6 +781,7 @@ void CopyHalf(GM_ADDR x, GM_ADDR) {
     DataCopyPad(a, gm, {1, 32, 0, 0, 0}, {});
   } else {
     DataCopy(a, gm, 16);
+    PipeBarrier<PIPE_ALL>();
     Adds(a[1], a[1], half(1.0f), 8);  // the vector unit of 310P takes any element's address
   }
 }

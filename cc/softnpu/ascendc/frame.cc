@@ -1,29 +1,93 @@
 // cc/softnpu/ascendc/frame.cc: TPipe, queues, events and flags of a simulated core.
 //
 // Instructions run in program order, so a queue's events never have to be waited for. They are
-// taken and given back all the same: a core has eight ids per event, and hand-written flags share
-// them.
+// taken and given back all the same: a core has eight ids per event, hand-written flags share them,
+// and what they order is what race.h knows.
 #include "cc/softnpu/ascendc/core.h"
 
 namespace softnpu::ascendc {
 namespace {
 
 // Numbers of AscendC's enumerations.
-enum Position : uint8_t { kGm = 0, kVecIn = 9, kVecOut = 10, kVecCalc = 11 };
+enum Position : uint8_t {
+  kGm,
+  kA1,
+  kA2,
+  kB1,
+  kB2,
+  kC1,
+  kC2,
+  kCo1,
+  kCo2,
+  kVecIn,
+  kVecOut,
+  kVecCalc,
+  kSpm,
+  kTscm,
+  kC2Pipe2Gm,
+};
 enum HardEvent : int {
-  kMte2V = 4,
-  kVMte2 = 5,
-  kMte3V = 6,
-  kVMte3 = 7,
+  kMte2Mte1 = 0,
+  kMte1Mte2,
+  kMte1M,
+  kMMte1,
+  kMte2V,
+  kVMte2,
+  kMte3V,
+  kVMte3,
   kVV = 10,
-  kMte3Mte2 = 19,
-  kMte2Mte3 = 20,
+  kMFix = 17,
+  kFixM,
+  kMte3Mte2,
+  kMte2Mte3,
 };
-constexpr bool kVectorCoreEvent[kEvents] = {
-    false, false, false, false, true,  true,  true,  true,  false, false, true,  false,
-    false, false, false, false, false, false, false, true,  true,  true,  true,  true,
-    true,  true,  true,  false, false, false, false, false, false, false, false,
+
+struct EventPipes {
+  SoftnpuPipe from, to;
 };
+#define P(from, to) {SOFTNPU_PIPE_##from, SOFTNPU_PIPE_##to}
+constexpr EventPipes kEventPipes[kEvents] = {
+    P(MTE2, MTE1), P(MTE1, MTE2), P(MTE1, M),    P(M, MTE1),   P(MTE2, V),   P(V, MTE2),
+    P(MTE3, V),    P(V, MTE3),    P(M, V),       P(V, M),      P(V, V),      P(MTE3, MTE1),
+    P(MTE1, MTE3), P(MTE1, V),    P(MTE2, M),    P(M, MTE2),   P(V, MTE1),   P(M, FIX),
+    P(FIX, M),     P(MTE3, MTE2), P(MTE2, MTE3), P(S, V),      P(V, S),      P(S, MTE2),
+    P(MTE2, S),    P(S, MTE3),    P(MTE3, S),    P(MTE2, FIX), P(FIX, MTE2), P(FIX, S),
+    P(M, S),       P(FIX, MTE3),  P(MTE1, FIX),  P(FIX, MTE1), P(FIX, FIX)};
+#undef P
+
+// The queues that there are: what fills their buffers and what empties them.
+struct Route {
+  Position source, destination, position;
+  SoftnpuPipe producer, consumer;
+  int forward, backward;  // events; -1: both sides are the vector unit
+};
+constexpr Route kRoutes[] = {
+    {kGm, kVecIn, kVecIn, SOFTNPU_PIPE_MTE2, SOFTNPU_PIPE_V, kMte2V, kVMte2},
+    {kVecOut, kGm, kVecOut, SOFTNPU_PIPE_V, SOFTNPU_PIPE_MTE3, kVMte3, kMte3V},
+    {kVecIn, kVecOut, kVecIn, SOFTNPU_PIPE_MTE2, SOFTNPU_PIPE_MTE3, kMte2Mte3, kMte3Mte2},
+    {kVecCalc, kVecCalc, kVecCalc, SOFTNPU_PIPE_V, SOFTNPU_PIPE_V, -1, -1},
+    {kA1, kA1, kA1, SOFTNPU_PIPE_MTE2, SOFTNPU_PIPE_MTE1, kMte2Mte1, kMte1Mte2},
+    {kB1, kB1, kB1, SOFTNPU_PIPE_MTE2, SOFTNPU_PIPE_MTE1, kMte2Mte1, kMte1Mte2},
+    {kC1, kC1, kC1, SOFTNPU_PIPE_MTE2, SOFTNPU_PIPE_MTE1, kMte2Mte1, kMte1Mte2},
+    {kTscm, kTscm, kTscm, SOFTNPU_PIPE_MTE2, SOFTNPU_PIPE_MTE1, kMte2Mte1, kMte1Mte2},
+    {kA2, kA2, kA2, SOFTNPU_PIPE_MTE1, SOFTNPU_PIPE_M, kMte1M, kMMte1},
+    {kB2, kB2, kB2, SOFTNPU_PIPE_MTE1, SOFTNPU_PIPE_M, kMte1M, kMMte1},
+    {kC2, kC2, kC2, SOFTNPU_PIPE_MTE1, SOFTNPU_PIPE_M, kMte1M, kMMte1},
+    {kCo1, kCo1, kCo1, SOFTNPU_PIPE_M, SOFTNPU_PIPE_FIX, kMFix, kFixM},
+};
+
+bool HasPipe(CoreKind kind, SoftnpuPipe pipe) {
+  switch (pipe) {
+    case SOFTNPU_PIPE_V:
+      return (kind & kVectorCore) != 0;
+    case SOFTNPU_PIPE_M:
+    case SOFTNPU_PIPE_MTE1:
+    case SOFTNPU_PIPE_FIX:
+      return (kind & kCubeCore) != 0;
+    default:
+      return true;
+  }
+}
 
 constexpr size_t kMaxPieces = 64;
 constexpr int kMaxTensorsOut = 8;
@@ -34,6 +98,10 @@ unsigned long long Ull(uint64_t value) { return value; }
 
 void Core::CreatePipe() {
   pipe_alive_ = true;
+  FreePieces();
+}
+
+void Core::FreePieces() {
   for (Queue& queue : queues_) {
     for (const int piece : queue.pieces) {
       Piece& buffer = pieces_[static_cast<size_t>(piece)];
@@ -41,10 +109,46 @@ void Core::CreatePipe() {
       DropQueueEvent(buffer.state == State::kFree ? queue.backward : queue.forward, buffer.event);
     }
   }
-  used_ub_ = 0;
+  for (Memory& memory : memories_) memory.used = 0;
   tbufs_ = 0;
   pieces_.clear();
   queues_.clear();
+  pools_.clear();
+  pool_ = -1;
+}
+
+uint8_t Core::SpaceOf(uint8_t position) const {
+  const bool coupled = launch_->chip->npu_arch == 2002;
+  switch (position) {
+    case kVecIn:
+    case kVecOut:
+    case kVecCalc:
+      return SOFTNPU_SPACE_UB;
+    case kA1:
+    case kB1:
+    case kTscm:
+      return SOFTNPU_SPACE_L1;
+    case kA2:
+      return SOFTNPU_SPACE_L0A;
+    case kB2:
+      return SOFTNPU_SPACE_L0B;
+    case kC1:
+      return coupled ? SOFTNPU_SPACE_UB : SOFTNPU_SPACE_L1;
+    case kC2:
+      return coupled ? SOFTNPU_SPACE_L0C : SOFTNPU_SPACE_BT;
+    case kCo1:
+      return SOFTNPU_SPACE_L0C;
+    case kCo2:
+      if (coupled) return SOFTNPU_SPACE_UB;
+      break;
+    case kC2Pipe2Gm:
+      if (!coupled) return SOFTNPU_SPACE_FB;
+      break;
+    default:
+      break;
+  }
+  Fail(Format("no buffers lie in %s on %s", PositionName(position),
+              launch_->chip->soc_name.c_str()));
 }
 
 int Core::AddPiece(uint64_t bytes, uint8_t position) {
@@ -54,20 +158,82 @@ int Core::AddPiece(uint64_t bytes, uint8_t position) {
   }
   if (bytes == 0) Fail("a buffer of 0 bytes");
   const uint64_t padded = (bytes + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
-  if (padded > ub_.size() - used_ub_) {
-    Fail(
-        Format("%llu bytes for a buffer, but of the UB's %zu bytes %llu are taken and %llu are "
-               "left",
-               Ull(padded), ub_.size(), Ull(used_ub_), Ull(ub_.size() - used_ub_)));
-  }
   Piece piece;
-  piece.begin = used_ub_;
+  piece.space = SpaceOf(position);
+  Memory& memory = memories_[piece.space];
+  if (memory.bytes.empty()) {
+    Fail(Format("a buffer in %s: a core of this kind (%s) has no %s", PositionName(position),
+                kind_ == kVectorCore ? "AIV" : "AIC", SpaceName(piece.space)));
+  }
+  uint64_t total = memory.bytes.size();
+  uint64_t* used = &memory.used;
+  uint64_t begin = 0;
+  std::string name = Format("the %s's", SpaceName(piece.space));
+  if (pool_ >= 0) {
+    Pool& pool = pools_[static_cast<size_t>(pool_)];
+    if (pool.space != piece.space) {
+      Fail(Format("a buffer of the %s from a TBufPool of the %s", SpaceName(piece.space),
+                  SpaceName(pool.space)));
+    }
+    total = pool.bytes;
+    used = &pool.used;
+    begin = pool.begin;
+    name = "the TBufPool's";
+  }
+  if (padded > total - *used) {
+    Fail(Format("%llu bytes for a buffer, but of %s %llu bytes %llu are taken and %llu are left",
+                Ull(padded), name.c_str(), Ull(total), Ull(*used), Ull(total - *used)));
+  }
+  piece.begin = begin + *used;
   piece.bytes = padded;
   piece.position = position;
   piece.generation = ++generation_;
-  used_ub_ += padded;
+  *used += padded;
   pieces_.push_back(piece);
   return static_cast<int>(pieces_.size()) - 1;
+}
+
+void Core::InitPool(SoftnpuInstruction& instruction) {
+  if (!pipe_alive_) Fail("InitBufPool without a living TPipe");
+  const uint64_t bytes =
+      (static_cast<uint64_t>(instruction.params[1]) + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
+  Pool pool;
+  pool.space = SpaceOf(static_cast<uint8_t>(instruction.params[0]));
+  pool.bytes = bytes;
+  const int64_t shared = instruction.params[2];
+  if (shared > 0) {
+    const Pool& other = pools_.at(static_cast<size_t>(shared - 1));
+    if (bytes > other.bytes || other.space != pool.space) {
+      Fail(Format("a TBufPool of %llu bytes at the place of one of %llu bytes", Ull(bytes),
+                  Ull(other.bytes)));
+    }
+    pool.begin = other.begin;
+  } else {
+    Memory& memory = memories_[pool.space];
+    uint64_t total = memory.bytes.size();
+    uint64_t* used = &memory.used;
+    if (pool_ >= 0) {
+      Pool& parent = pools_[static_cast<size_t>(pool_)];
+      pool.begin = parent.begin;
+      total = parent.bytes;
+      used = &parent.used;
+    }
+    if (bytes > total - *used) {
+      Fail(Format("%llu bytes for a TBufPool, but of %llu bytes %llu are taken", Ull(bytes),
+                  Ull(total), Ull(*used)));
+    }
+    pool.begin += *used;
+    *used += bytes;
+  }
+  pool_ = -1;
+  pools_.push_back(pool);
+  instruction.result = pools_.size() - 1;
+}
+
+void Core::ResetPool(SoftnpuInstruction& instruction) {
+  const int64_t pool = instruction.params[0];
+  if (pool < 0) return FreePieces();
+  pools_.at(static_cast<size_t>(pool)).used = 0;
 }
 
 SoftnpuTensor Core::TensorOf(int index) const {
@@ -77,18 +243,15 @@ SoftnpuTensor Core::TensorOf(int index) const {
   tensor.begin = piece.begin;
   tensor.end = piece.begin + piece.bytes;
   tensor.buffer = static_cast<uint32_t>(piece.generation) << 16 | static_cast<uint32_t>(index + 1);
-  tensor.space = SOFTNPU_SPACE_UB;
+  tensor.space = piece.space;
   tensor.position = piece.position;
   return tensor;
 }
 
 void Core::InitBuffer(SoftnpuInstruction& instruction) {
   const uint8_t position = static_cast<uint8_t>(instruction.params[0]);
-  if (position != kVecIn && position != kVecOut && position != kVecCalc) {
-    Fail(Format("TBuf<%s>: SoftNPU has buffers in VECIN, VECOUT and VECCALC only",
-                PositionName(position)));
-  }
   const int piece = AddPiece(static_cast<uint64_t>(instruction.params[1]), position);
+  pool_ = -1;
   pieces_[static_cast<size_t>(piece)].index = tbufs_++;
   instruction.operand[0] = TensorOf(piece);
 }
@@ -99,32 +262,21 @@ void Core::InitQueue(SoftnpuInstruction& instruction) {
   queue.destination = static_cast<uint8_t>(instruction.params[1]);
   queue.depth = instruction.params[2];
   const int64_t number = instruction.params[3];
-  uint8_t position = queue.source;
-  if (queue.source == kGm && queue.destination == kVecIn) {
-    queue.producer = SOFTNPU_PIPE_MTE2;
-    queue.consumer = SOFTNPU_PIPE_V;
-    queue.forward = kMte2V;
-    queue.backward = kVMte2;
-    position = kVecIn;
-  } else if (queue.source == kVecOut && queue.destination == kGm) {
-    queue.producer = SOFTNPU_PIPE_V;
-    queue.consumer = SOFTNPU_PIPE_MTE3;
-    queue.forward = kVMte3;
-    queue.backward = kMte3V;
-  } else if (queue.source == kVecIn && queue.destination == kVecOut) {
-    queue.producer = SOFTNPU_PIPE_MTE2;
-    queue.consumer = SOFTNPU_PIPE_MTE3;
-    queue.forward = kMte2Mte3;
-    queue.backward = kMte3Mte2;
-  } else if (queue.source == kVecCalc && queue.destination == kVecCalc) {
-    queue.producer = SOFTNPU_PIPE_V;
-    queue.consumer = SOFTNPU_PIPE_V;
-  } else {
-    Fail(
-        Format("a queue from %s to %s: SoftNPU has queues of VECIN, VECOUT, VECCALC and "
-               "TQueBind<VECIN, VECOUT> only",
-               PositionName(queue.source), PositionName(queue.destination)));
+  const Route* route = nullptr;
+  for (const Route& candidate : kRoutes) {
+    if (candidate.source == queue.source && candidate.destination == queue.destination) {
+      route = &candidate;
+    }
   }
+  if (route == nullptr) {
+    Fail(Format("a queue from %s to %s: SoftNPU has none", PositionName(queue.source),
+                PositionName(queue.destination)));
+  }
+  const uint8_t position = route->position;
+  queue.producer = route->producer;
+  queue.consumer = route->consumer;
+  queue.forward = route->forward;
+  queue.backward = route->backward;
   if (number == 0) Fail("a queue of 0 buffers");
   if (number > kMaxTensorsOut) {
     Fail(Format("a queue of %lld buffers: each needs an event id, of which a core has %d",
@@ -136,6 +288,7 @@ void Core::InitQueue(SoftnpuInstruction& instruction) {
     pieces_[static_cast<size_t>(piece)].index = static_cast<int>(i);
     queue.pieces.push_back(piece);
   }
+  pool_ = -1;
   queues_.push_back(std::move(queue));
   instruction.result = queues_.size();
 }
@@ -177,7 +330,7 @@ int Core::TakeQueueEvent(int event) {
   for (int id = 0; id < kEventIds; ++id) {
     if ((reserved_[event] >> id & 1) != 0 || flags_[event][id].set) continue;
     reserved_[event] = static_cast<uint8_t>(reserved_[event] | 1u << id);
-    flags_[event][id] = {true, true, current_->file, current_->line};
+    flags_[event][id] = {true, true, current_->file, current_->line, {}, 0};
     return id;
   }
   Fail(Format("no event id of %s is left for the queue: a core has %d", EventName(event),
@@ -207,13 +360,20 @@ void Core::Alloc(SoftnpuInstruction& instruction) {
   const int index = queue.pieces[slot];
   Piece& piece = pieces_[static_cast<size_t>(index)];
   DropQueueEvent(queue.backward, piece.event);
+  if (queue.forward >= 0) {
+    clocks_.Acquire(queue.producer, piece.knowledge);
+    if (timeline() && piece.token != 0) timeline_.Wait(queue.producer, piece.token, place());
+  } else {
+    clocks_.Barrier(queue.producer);  // the event V_V is a barrier
+    if (timeline()) timeline_.Barrier(queue.producer, place());
+  }
   piece.event = -1;
   piece.state = State::kAllocated;
   piece.generation = ++generation_;
   piece.file = instruction.file;
   piece.line = instruction.line;
   if (strict()) {
-    defined_.Remove(piece.begin, piece.begin + piece.bytes);
+    memories_[piece.space].defined.Remove(piece.begin, piece.begin + piece.bytes);
     int out = 0;
     for (const Piece& other : pieces_) {
       out += other.queue >= 0 && other.position == piece.position && other.state != State::kFree;
@@ -246,6 +406,11 @@ void Core::EnQue(SoftnpuInstruction& instruction) {
                 queue.waiting.size(), static_cast<long long>(queue.depth)));
   }
   piece.event = TakeQueueEvent(queue.forward);
+  clocks_.Issue(queue.producer);
+  if (queue.forward >= 0) {
+    piece.knowledge = clocks_.Release(queue.producer);
+    if (timeline()) piece.token = timeline_.Set(queue.producer, place());
+  }
   piece.state = State::kQueued;
   piece.file = instruction.file;
   piece.line = instruction.line;
@@ -261,6 +426,13 @@ void Core::DeQue(SoftnpuInstruction& instruction) {
   queue.waiting.pop_front();
   Piece& piece = pieces_[static_cast<size_t>(index)];
   DropQueueEvent(queue.forward, piece.event);
+  if (queue.forward >= 0) {
+    clocks_.Acquire(queue.consumer, piece.knowledge);
+    if (timeline()) timeline_.Wait(queue.consumer, piece.token, place());
+  } else {
+    clocks_.Barrier(queue.consumer);
+    if (timeline()) timeline_.Barrier(queue.consumer, place());
+  }
   piece.event = -1;
   piece.state = State::kTaken;
   piece.file = instruction.file;
@@ -280,6 +452,11 @@ void Core::Free(SoftnpuInstruction& instruction) {
            tensor.begin, tensor.end);
   }
   piece.event = TakeQueueEvent(queue.backward);
+  clocks_.Issue(queue.consumer);
+  if (queue.forward >= 0) {
+    piece.knowledge = clocks_.Release(queue.consumer);
+    if (timeline()) piece.token = timeline_.Set(queue.consumer, place());
+  }
   piece.state = State::kFree;
   piece.file = instruction.file;
   piece.line = instruction.line;
@@ -314,8 +491,10 @@ Core::Flag& Core::FlagOf(const SoftnpuInstruction& instruction) {
   const int64_t event = instruction.params[0];
   const int64_t id = instruction.params[1];
   if (event < 0 || event >= kEvents) Fail(Format("event %lld does not exist", (long long)event));
-  if (!kVectorCoreEvent[event]) {
-    Fail(Format("a vector core has no event %s", EventName(event)));
+  const EventPipes pipes = kEventPipes[event];
+  if (!HasPipe(kind_, pipes.from) || !HasPipe(kind_, pipes.to)) {
+    Fail(Format("a %s core has no event %s", kind_ == kVectorCore ? "vector" : "cube",
+                EventName(event)));
   }
   if (id < 0 || id >= kEventIds) {
     Fail(Format("event id %lld, the limits are 0 and %d", (long long)id, kEventIds - 1));
@@ -325,7 +504,11 @@ Core::Flag& Core::FlagOf(const SoftnpuInstruction& instruction) {
 
 void Core::SetFlag(const SoftnpuInstruction& instruction) {
   Flag& flag = FlagOf(instruction);
-  if (instruction.params[0] == kVV) return;  // a barrier of the vector unit
+  if (instruction.params[0] == kVV) {
+    clocks_.Barrier(SOFTNPU_PIPE_V);
+    if (timeline()) timeline_.Barrier(SOFTNPU_PIPE_V, place());
+    return;
+  }
   if (strict() && flag.set) {
     Fail(Format(
         "the flag (%s, id %lld) is set already, %s", EventName(instruction.params[0]),
@@ -334,7 +517,10 @@ void Core::SetFlag(const SoftnpuInstruction& instruction) {
             ? "by a queue: take ids from AllocEventID or FetchEventID"
             : Format("at %s:%u", flag.file == nullptr ? "?" : flag.file, flag.line).c_str()));
   }
-  flag = {true, false, instruction.file, instruction.line};
+  const int pipe = kEventPipes[instruction.params[0]].from;
+  clocks_.Issue(pipe);
+  flag = {true, false, instruction.file, instruction.line, clocks_.Release(pipe), 0};
+  if (timeline()) flag.token = timeline_.Set(pipe, place());
 }
 
 void Core::WaitFlag(const SoftnpuInstruction& instruction) {
@@ -344,6 +530,10 @@ void Core::WaitFlag(const SoftnpuInstruction& instruction) {
     Fail(Format("the flag (%s, id %lld) is not set: the pipe would wait for ever",
                 EventName(instruction.params[0]), (long long)instruction.params[1]));
   }
+  const int pipe = kEventPipes[instruction.params[0]].to;
+  clocks_.Issue(pipe);
+  clocks_.Acquire(pipe, flag.knowledge);
+  if (timeline() && flag.set) timeline_.Wait(pipe, flag.token, place());
   if (!flag.of_queue) flag = Flag{};
 }
 
@@ -351,6 +541,9 @@ void Core::Barrier(const SoftnpuInstruction& instruction) {
   const int64_t pipe = instruction.params[0];
   if (pipe == SOFTNPU_PIPE_S) Fail("PipeBarrier<PIPE_S>: the scalar unit has no barrier");
   pipe_ = static_cast<int>(pipe);
+  clocks_.Issue(pipe_);
+  clocks_.Barrier(pipe_);
+  if (timeline()) timeline_.Barrier(pipe_, place());
 }
 
 void Core::CheckSide(const Access& access) const {
@@ -397,6 +590,12 @@ void Core::CheckSide(const Access& access) const {
 void Core::Finish() {
   current_ = nullptr;
   if (!strict()) return;
+  for (auto& [address, line] : cache_) CleanLine(address, line, false);
+  cache_.clear();
+  if (!shared_.empty()) {
+    const std::lock_guard<std::mutex> lock(launch_->mutex);
+    launch_->shared.Append(std::move(shared_));
+  }
   SoftnpuInstruction last{};
   if (registers_.atomic != 0) {
     last.opcode = registers_.atomic;

@@ -89,15 +89,19 @@ TEST(Frame, ScalarsAndBlocks) {
     EXPECT_EQ(GetSubBlockNum(), 1);
     GlobalTensor<float> gm;
     gm.SetGlobalBuffer(reinterpret_cast<float*>(address), 64);
-    const uint64_t at = static_cast<uint64_t>(GetBlockIdx());
+    // A line of 64 bytes for each block.
+    const uint64_t at = static_cast<uint64_t>(GetBlockIdx()) * 16;
     TPipe pipe;
     TBuf<> buffer;
     pipe.InitBuffer(buffer, 32);
     LocalTensor<float> ub = buffer.Get<float>();
     ub.SetValue(3, gm.GetValue(at) + 0.5f);
-    gm.SetValue(at, ub.GetValue(3) + static_cast<float>(at));
+    gm.SetValue(at, ub.GetValue(3) + static_cast<float>(GetBlockIdx()));
   });
-  EXPECT_EQ(std::vector<float>(x.begin(), x.begin() + 4), (std::vector<float>{2.5, 3.5, 4.5, 2}));
+  EXPECT_EQ(x[0], 2.5f);
+  EXPECT_EQ(x[1], 2.0f);
+  EXPECT_EQ(x[16], 3.5f);
+  EXPECT_EQ(x[32], 4.5f);
 }
 
 TEST(Frame, OldParametersOfDataCopyPad) {

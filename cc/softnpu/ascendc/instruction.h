@@ -19,30 +19,57 @@ extern "C" {
 // Groups of operations, X(name, name in AscendC). Each group has a range of numbers of its own, so
 // that growth of one does not move another.
 
-// TPipe, TQue, TBuf and queries.
-#define SOFTNPU_FRAME_OPCODES(X)                                                                  \
-  X(NONE, "no instruction")                                                                       \
-  X(BLOCK_INDEX, "GetBlockIdx") /* result */                                                      \
-  X(BLOCK_COUNT, "GetBlockNum") /* result */                                                      \
-  X(PIPE_CREATE, "TPipe")                                                                         \
-  X(PIPE_DESTROY, "~TPipe")                                                                       \
-  /* params: source position, destination position, depth, number, bytes */                       \
-  X(INIT_QUEUE, "InitBuffer")                                                                     \
-  X(INIT_BUFFER, "InitBuffer") /* params: position, bytes; operand[0] becomes the buffer */       \
-  X(ALLOC, "AllocTensor")      /* params: queue; operand[0] becomes the tensor */                 \
-  X(ENQUEUE, "EnQue")          /* params: queue; operand[0] */                                    \
-  X(DEQUEUE, "DeQue")          /* params: queue; operand[0] becomes the tensor */                 \
-  X(FREE, "FreeTensor")        /* params: queue; operand[0] */                                    \
-  X(QUEUE_SIZE, "GetTensorCountInQue") /* params: queue; result: tensors that wait for DeQue */   \
+// clang-format off
+// TPipe, TQue, TBuf, queries and help for debugging.
+#define SOFTNPU_FRAME_OPCODES(X) \
+  X(NONE, "no instruction") \
+  X(BLOCK_INDEX, "GetBlockIdx") /* result */ \
+  X(BLOCK_COUNT, "GetBlockNum") /* result */ \
+  X(PIPE_CREATE, "TPipe") /* params: the object */ \
+  X(PIPE_DESTROY, "~TPipe") \
+  X(PIPE_CURRENT, "GetTPipePtr") /* result: the object of PIPE_CREATE */ \
+  X(PIPE_RESET, "TPipe::Reset") /* params: pool; -1: all */ \
+  X(INIT_QUEUE, "InitBuffer") /* params: source position, destination position, depth, number, bytes */ \
+  X(INIT_BUFFER, "InitBuffer") /* params: position, bytes; operand[0] becomes the buffer */ \
+  X(INIT_POOL, "InitBufPool") /* params: position, bytes, shared pool + 1 or 0; result: pool */ \
+  X(POOL_BUFFER, "InitBuffer") /* params: pool, which the next INIT_... takes its memory from */ \
+  X(ALLOC, "AllocTensor") /* params: queue; operand[0] becomes the tensor */ \
+  X(ENQUEUE, "EnQue") /* params: queue; operand[0] */ \
+  X(DEQUEUE, "DeQue") /* params: queue; operand[0] becomes the tensor */ \
+  X(FREE, "FreeTensor") /* params: queue; operand[0] */ \
+  X(QUEUE_SIZE, "GetTensorCountInQue") /* params: queue; result: tensors that wait for DeQue */ \
   X(QUEUE_IDLE, "HasIdleBuffer") /* params: queue; result: buffers that AllocTensor could give */ \
-  X(EVENT_ALLOC, "AllocEventID") /* params: event */                                              \
-  X(EVENT_RELEASE, "ReleaseEventID") /* params: event, id */                                      \
-  X(EVENT_FETCH, "FetchEventID")     /* params: event */
+  X(EVENT_ALLOC, "AllocEventID") /* params: event; result */ \
+  X(EVENT_RELEASE, "ReleaseEventID") /* params: event, id */ \
+  X(EVENT_FETCH, "FetchEventID") /* params: event; result */ \
+  X(SUB_BLOCK_INDEX, "GetSubBlockIdx") /* result */ \
+  X(SUB_BLOCK_COUNT, "GetSubBlockNum") /* result */ \
+  X(TASK_RATIO, "GetTaskRation") /* result */ \
+  X(CORE_TYPE, "g_coreType") /* result: bit 0: has a vector unit, 1: a cube unit, 2: its block has both */ \
+  X(TASK_TYPE, "KERNEL_TASK_TYPE") /* params: KernelMetaType, tiling key or -1 */ \
+  X(SYSTEM_CYCLE, "GetSystemCycle") /* result */ \
+  X(TILING_KEY, "TILING_KEY_IS") /* result: the launch's tiling key */ \
+  X(TILING_COPY, "GET_TILING_DATA") /* operand[0], count: bytes of GM; params: host address of the copy */ \
+  X(PRINT, "printf") /* params: text, bytes */ \
+  X(DUMP, "DumpTensor") /* operand[0], count; params: description */ \
+  X(ASSERT, "ASSERT") /* params: text of the condition, bytes */ \
+  X(TRAP, "Trap")
 
-#define SOFTNPU_SYNC_OPCODES(X)                          \
-  X(SET_FLAG, "SetFlag")         /* params: event, id */ \
-  X(WAIT_FLAG, "WaitFlag")       /* params: event, id */ \
-  X(PIPE_BARRIER, "PipeBarrier") /* params: pipe */
+// Order.
+#define SOFTNPU_SYNC_OPCODES(X) \
+  X(SET_FLAG, "SetFlag") /* params: event, id */ \
+  X(WAIT_FLAG, "WaitFlag") /* params: event, id */ \
+  X(PIPE_BARRIER, "PipeBarrier") /* params: pipe */ \
+  X(CROSS_SET, "CrossCoreSetFlag") /* params: mode, pipe, flag */ \
+  X(CROSS_WAIT, "CrossCoreWaitFlag") /* params: mode, pipe, flag */ \
+  X(SYNC_ALL, "SyncAll") /* params: vector cores only, used cores; operands: workspaces or none */ \
+  X(IB_SET, "IBSet") /* operands: workspaces; params: block, event */ \
+  X(IB_WAIT, "IBWait") /* operands: workspaces; params: block, event */ \
+  X(DETERMINE_INIT, "InitDetermineComputeWorkspace") /* operands: workspaces */ \
+  X(WAIT_PRE_BLOCK, "WaitPreBlock") /* operands: workspaces */ \
+  X(NOTIFY_NEXT_BLOCK, "NotifyNextBlock") /* operands: workspaces */ \
+  X(CACHE_CLEAN, "DataCacheCleanAndInvalid") /* operand[0]; params: CacheLine, DcciDst */ \
+  X(DATA_SYNC_BARRIER, "DataSyncBarrier") /* params: MemDsbT */
 
 // The scalar unit and the DMA engines. A copy is operand[0] = operand[1].
 #define SOFTNPU_MOVE_OPCODES(X)                                                                    \
@@ -187,12 +214,24 @@ extern "C" {
 typedef enum SoftnpuAdvanced { SOFTNPU_ADVANCED_CALLS(SOFTNPU_ADVANCED_CALL) } SoftnpuAdvanced;
 #undef SOFTNPU_ADVANCED_CALL
 
+// The cube unit and what feeds it.
+#define SOFTNPU_CUBE_OPCODES(X) \
+  X(LOAD_2D, "LoadData") /* params: startIndex, repeatTimes, srcStride, dstGap, ifTranspose, addrMode */ \
+  X(LOAD_TRANSPOSE, "LoadDataWithTranspose") /* params: as above, dstFracGap for ifTranspose */ \
+  X(LOAD_3D, "LoadData") /* params: the fields of LoadData3DParamsV2; scalar: padValue */ \
+  X(INIT_CONST, "InitConstValue") /* params: repeatTimes, blockNum, dstGap; scalar */ \
+  X(MMAD, "Mmad") /* operands: dst, a, b, bias or none; params: m, n, k, cmatrixInitVal, ... */ \
+  X(FIXPIPE, "Fixpipe") /* operands: dst, src, scales or none; params: the fields of its struct */ \
+  X(MATMUL, "Matmul") /* operands: c, a, b, bias or none, all in GM; params: m, n, k, ... */
+// clang-format on
+
 #define SOFTNPU_OPCODE(name, text) SOFTNPU_OP_##name,
 typedef enum SoftnpuOpcode {
   SOFTNPU_FRAME_OPCODES(SOFTNPU_OPCODE) SOFTNPU_OP_SYNC = 63,
   SOFTNPU_SYNC_OPCODES(SOFTNPU_OPCODE) SOFTNPU_OP_MOVE = 127,
   SOFTNPU_MOVE_OPCODES(SOFTNPU_OPCODE) SOFTNPU_OP_VECTOR = 255,
   SOFTNPU_VECTOR_OPCODES(SOFTNPU_OPCODE) SOFTNPU_OP_CUBE = 1023,
+  SOFTNPU_CUBE_OPCODES(SOFTNPU_OPCODE)
 } SoftnpuOpcode;
 #undef SOFTNPU_OPCODE
 

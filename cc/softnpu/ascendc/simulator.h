@@ -1,13 +1,15 @@
 // cc/softnpu/ascendc/simulator.h: runs a kernel of a twin on the cores of a simulated chip.
 //
-// Contract: Launch runs every block to completion on the calling thread, in block order, and throws
-// KernelError at the first fault; global memory keeps what was written before the fault. The
-// results of a kernel without faults do not depend on `strict`.
+// Contract: Launch runs every block to completion and throws the KernelError of the first core, in
+// the order of cores, that faults; global memory keeps what was written until then. The results of
+// a kernel without faults depend neither on `strict` nor on `threads`, and on `seed` only by the
+// order of atomic additions of floats.
 //
-// Always checked: limits of buffers and allocations, parameters of instructions, queues, and what
-// the chip does not have. Strict adds what a chip gets wrong in silence: bytes read before they
-// were written, alignment, flags without a partner, tensors used by the wrong side of a queue,
-// operands that overlap, outputs left unwritten.
+// Always checked: limits of buffers and allocations, parameters of instructions, queues, what the
+// chip does not have, and cores that wait for each other for ever. Strict adds what a chip gets
+// wrong in silence: bytes read before they were written, alignment, flags without a partner,
+// tensors used by the wrong side of a queue, operands that overlap, outputs left unwritten, stale
+// lines of the scalar unit's cache, and races (race.h).
 //
 // A kernel may not hold objects whose destructors matter when it faults: the simulator leaves it
 // with longjmp, since no C++ exception may cross into a twin.
@@ -20,6 +22,7 @@
 
 #include "cc/softnpu/ascendc/abi.h"
 #include "cc/softnpu/ascendc/error.h"
+#include "cc/softnpu/ascendc/timing.h"
 
 namespace softnpu::ascendc {
 
@@ -28,8 +31,14 @@ struct ChipSpec {
   std::string soc_name;
   int64_t npu_arch = 2201;
   int64_t vector_cores = 40;
+  int64_t cube_cores = 20;
   int64_t ub_bytes = 196608;
   int64_t l1_bytes = 524288;
+  int64_t l0a_bytes = 65536;
+  int64_t l0b_bytes = 65536;
+  int64_t l0c_bytes = 131072;
+  int64_t bias_bytes = 1024;
+  int64_t fixpipe_bytes = 7168;
   bool bfloat16 = true;
   bool data_copy_pad = true;
 };
@@ -59,8 +68,9 @@ class KernelError : public Error {
  public:
   struct Where {
     std::string kernel;
-    int64_t block = -1;
+    int64_t block = -1;  // as GetBlockIdx counts
     int64_t core = -1;
+    std::string core_type;    // "AIV", "AIC"; empty on a chip whose cores are both
     std::string pipe;         // "MTE2", "V", ...
     std::string instruction;  // "DataCopyPad", ...
     std::string buffer;       // "UB", "GM allocation #3", "TQue<VECIN> #0", ...
@@ -68,6 +78,12 @@ class KernelError : public Error {
     int64_t end = 0;
     std::string file;
     int line = 0;
+    // Of a race: the access that it is not ordered with.
+    std::string other_pipe;
+    std::string other_instruction;
+    int64_t other_block = -1;
+    std::string other_file;
+    int other_line = 0;
   };
   KernelError(int32_t code, std::string fault, Where where);
   const Where& where() const { return where_; }
@@ -85,8 +101,27 @@ struct Output {
   std::string name;
 };
 
+struct LaunchOptions {
+  bool strict = true;
+  bool races = true;  // of the strict checks, those for races
+  // 0: cores take turns in their order, each until it waits. Others: a seeded order of cores, which
+  // also changes at every instruction that orders cores.
+  uint64_t seed = 0;
+  // Host threads for cores that do not wait for each other; 0: as many as the host has CPUs.
+  int threads = 1;
+  uint64_t tiling_key = 0;
+  std::vector<Output> outputs;  // strict: a byte of them that no core has written is a fault
+  // Models the time of the launch (timing.h) with the profile's numbers; null: it does not.
+  const TimeTable* time = nullptr;
+  TimeReport* report = nullptr;
+  bool slices = false;  // notes every instruction's time in the report
+};
+
 // Throws KernelError for a fault, Error for a bad launch (blocks 0 or > 65535, wrong argument
 // bytes).
+void Launch(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKernelEntry& entry,
+            const void* args, size_t arg_bytes, uint32_t blocks, const LaunchOptions& options);
+
 void Launch(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKernelEntry& entry,
             const void* args, size_t arg_bytes, uint32_t blocks, bool strict);
 
@@ -94,6 +129,9 @@ void Launch(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKernelEntry
 void LaunchForOutputs(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKernelEntry& entry,
                       const void* args, size_t arg_bytes, uint32_t blocks,
                       const std::vector<Output>& outputs);
+
+// An opcode's name in AscendC.
+const char* InstructionName(uint32_t opcode);
 
 // The function table that SoftnpuTwin::bind takes.
 const SoftnpuCoreApi* CoreApi();

@@ -38,8 +38,15 @@ struct Invoker<kernel> {
 };
 
 template <auto kernel>
-constexpr SoftnpuKernelEntry MakeEntry(const char* name, const char* file, uint32_t line) {
-  return {name, file, line, Invoker<kernel>::kSlots, &Invoker<kernel>::Invoke};
+constexpr SoftnpuKernelEntry MakeEntry(const char* name, const char* file, uint32_t line,
+                                       int32_t task_type = -1) {
+  return {name,
+          file,
+          line,
+          Invoker<kernel>::kSlots,
+          &Invoker<kernel>::Invoke,
+          &softnpu::core::g_flags,
+          task_type};
 }
 
 inline void Bind(const SoftnpuCoreApi* api) { softnpu::core::g_api = api; }

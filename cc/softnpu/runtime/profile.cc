@@ -26,6 +26,7 @@ class Fields {
       if (const size_t hash = line.find('#'); hash != std::string::npos) line.resize(hash);
       line = Trim(line);
       if (line.empty()) continue;
+      if (line.front() == '[') break;  // the sections behind are of others
       const size_t equals = line.find('=');
       if (equals == std::string::npos) {
         throw Error(kInvalidParam,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -43,6 +44,7 @@ def find(name: str) -> Path:
     return path.resolve()
 
 
+@functools.cache
 def load(path: Path) -> Profile:
     """Reads a profile.
 
@@ -51,6 +53,7 @@ def load(path: Path) -> Profile:
     """
     with path.open("rb") as file:
         values = tomllib.load(file)
+    values.pop("time", None)
     expected = {field.name: {"str": str, "int": int, "bool": bool}[str(field.type)] for field in fields(Profile)}
     for key, kind in expected.items():
         if key not in values:
@@ -61,3 +64,29 @@ def load(path: Path) -> Profile:
         if key not in expected:
             raise ValueError(f"the device profile {path} has the unknown key {key!r}")
     return Profile(**values)
+
+
+@functools.cache
+def load_time(path: Path) -> dict[str, float] | None:
+    """The numbers of a profile's [time] section by their dotted names; None when the chip's time is not modelled.
+
+    Raises:
+        ValueError: a value is not a number
+    """
+    with path.open("rb") as file:
+        section = tomllib.load(file).get("time")
+    if section is None:
+        return None
+    out: dict[str, float] = {}
+
+    def flatten(prefix: str, values: dict) -> None:
+        for key, value in values.items():
+            if isinstance(value, dict):
+                flatten(f"{prefix}{key}.", value)
+            elif isinstance(value, int | float) and not isinstance(value, bool):
+                out[prefix + key] = float(value)
+            else:
+                raise ValueError(f"the device profile {path} has {value!r} for time.{prefix}{key}, which is not a number")
+
+    flatten("", section)
+    return out

@@ -35,10 +35,10 @@ def load(device: torch.device) -> None:
     _ops.set_kernel_directory(str(kernel_directory()))
     # A launch over no tokens would load nothing, so one cache slot is written and one head is turned.
     row = torch.zeros(1, 1, 32, dtype=torch.float16, device=device)
-    cache = torch.zeros(1, 16, 1, 32, dtype=torch.float16, device=device)
+    cache = torch.zeros(2, 1, 16, 1, 32, dtype=torch.float16, device=device)
     index = torch.zeros(1, dtype=torch.int64, device=device)
     try:
-        reshape_and_cache(row, row, cache, cache, index)
+        reshape_and_cache(row, row, cache[0], cache[1], index)
         rotary_embedding(index, row, None, 32, row[0], True)
     except RuntimeError as error:
         name = torch.npu.get_device_name(device)

@@ -6,10 +6,12 @@
 // the source.
 #pragma once
 
+#include "ascendc/cube.h"
 #include "ascendc/data_copy.h"
 #include "ascendc/data_copy_layout.h"
 #include "ascendc/pipe.h"
 #include "ascendc/sync.h"
+#include "ascendc/system.h"
 #include "ascendc/tensor.h"
 #include "ascendc/types.h"
 #include "ascendc/vector.h"

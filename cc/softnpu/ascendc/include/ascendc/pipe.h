@@ -9,6 +9,62 @@
 namespace AscendC {
 
 class TPipe;
+template <TPosition source, TPosition destination, int32_t depth, auto mask>
+class TQueBind;
+template <TPosition position>
+class TBuf;
+
+// A part of a TPipe's memory that is shared out to buffers of its own.
+template <TPosition position, uint32_t bufIDSize = 4>
+class TBufPool {
+ public:
+  template <TPosition source, TPosition destination, int32_t depth, auto mask>
+  bool InitBuffer(TQueBind<source, destination, depth, mask>& queue, uint8_t number,
+                  uint32_t length, Where where = Where::Here());
+  template <TPosition at>
+  bool InitBuffer(TBuf<at>& buffer, uint32_t length, Where where = Where::Here());
+  // A pool inside the pool, or at the place of `shared`.
+  template <TPosition at, uint32_t size>
+  bool InitBufPool(TBufPool<at, size>& pool, uint32_t length, Where where = Where::Here()) {
+    return Make(pool, length, 0, where);
+  }
+  template <TPosition at, uint32_t size, TPosition at2, uint32_t size2>
+  bool InitBufPool(TBufPool<at, size>& pool, uint32_t length, TBufPool<at2, size2>& shared,
+                   Where where = Where::Here()) {
+    return Make(pool, length, shared.pool_ + 1, where);
+  }
+  void Reset(Where where = Where::Here()) {
+    SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_PIPE_RESET, where);
+    instruction.params[0] = pool_;
+    softnpu::core::Execute(instruction);
+  }
+
+ private:
+  friend class TPipe;
+  template <TPosition at, uint32_t size>
+  friend class TBufPool;
+
+  template <TPosition at, uint32_t size>
+  bool Make(TBufPool<at, size>& pool, uint32_t length, int64_t shared, const Where& where) {
+    Enter(where);
+    pool.Init(length, shared, where);
+    return true;
+  }
+  void Init(uint32_t length, int64_t shared, const Where& where) {
+    SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_INIT_POOL, where);
+    instruction.params[0] = static_cast<int64_t>(position);
+    instruction.params[1] = length;
+    instruction.params[2] = shared;
+    pool_ = static_cast<int64_t>(softnpu::core::Execute(instruction));
+  }
+  void Enter(const Where& where) {
+    SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_POOL_BUFFER, where);
+    instruction.params[0] = pool_;
+    softnpu::core::Execute(instruction);
+  }
+
+  int64_t pool_ = -1;  // -1: InitBufPool was not called
+};
 
 template <TPosition source, TPosition destination, int32_t depth, auto mask = 0>
 class TQueBind {
@@ -118,8 +174,8 @@ class TPipe {
  public:
   explicit TPipe(Where where = Where::Here()) {
     SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_PIPE_CREATE, where);
+    instruction.params[0] = reinterpret_cast<int64_t>(this);
     softnpu::core::Execute(instruction);
-    Current() = this;
   }
   ~TPipe() { Destroy(); }
   TPipe(const TPipe&) = delete;
@@ -147,6 +203,24 @@ class TPipe {
     return true;
   }
 
+  template <TPosition position, uint32_t size>
+  bool InitBufPool(TBufPool<position, size>& pool, uint32_t length, Where where = Where::Here()) {
+    pool.Init(length, 0, where);
+    return true;
+  }
+  template <TPosition position, uint32_t size, TPosition position2, uint32_t size2>
+  bool InitBufPool(TBufPool<position, size>& pool, uint32_t length,
+                   TBufPool<position2, size2>& shared, Where where = Where::Here()) {
+    pool.Init(length, shared.pool_ + 1, where);
+    return true;
+  }
+  // Frees all buffers; queues and TBufs have to be initialised again.
+  void Reset(Where where = Where::Here()) {
+    SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_PIPE_RESET, where);
+    instruction.params[0] = -1;
+    softnpu::core::Execute(instruction);
+  }
+
   // Reserves an event id until ReleaseEventID.
   template <HardEvent event>
   TEventID AllocEventID(Where where = Where::Here()) {
@@ -167,14 +241,14 @@ class TPipe {
 
   void Destroy() {
     if (Current() != this) return;
-    Current() = nullptr;
     SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_PIPE_DESTROY, Where::Here());
     softnpu::core::Execute(instruction);
   }
 
-  static TPipe*& Current() {
-    static thread_local TPipe* current = nullptr;
-    return current;
+  // The core's living TPipe.
+  static TPipe* Current() {
+    SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_PIPE_CURRENT, Where::Here());
+    return reinterpret_cast<TPipe*>(softnpu::core::Execute(instruction));
   }
 
  private:
@@ -187,5 +261,19 @@ class TPipe {
 };
 
 inline TPipe* GetTPipePtr() { return TPipe::Current(); }
+
+template <TPosition position, uint32_t bufIDSize>
+template <TPosition source, TPosition destination, int32_t depth, auto mask>
+bool TBufPool<position, bufIDSize>::InitBuffer(TQueBind<source, destination, depth, mask>& queue,
+                                               uint8_t number, uint32_t length, Where where) {
+  Enter(where);
+  return GetTPipePtr()->InitBuffer(queue, number, length, where);
+}
+template <TPosition position, uint32_t bufIDSize>
+template <TPosition at>
+bool TBufPool<position, bufIDSize>::InitBuffer(TBuf<at>& buffer, uint32_t length, Where where) {
+  Enter(where);
+  return GetTPipePtr()->InitBuffer(buffer, length, where);
+}
 
 }  // namespace AscendC

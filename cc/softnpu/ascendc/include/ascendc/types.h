@@ -15,10 +15,9 @@
 #define __ubuf__
 #define __cbuf__
 #define GM_ADDR uint8_t*
-#define ASCEND_IS_AIV constexpr(true)
-#define ASCEND_IS_AIC constexpr(false)
-#define KERNEL_TASK_TYPE_DEFAULT(type)
-#define KERNEL_TASK_TYPE(key, type)
+#define __vector__
+#define __cube__
+#define __mix__(cubes, vectors)
 #define SOFTNPU_TWIN 1
 
 // IEEE binary16. Arithmetic goes through float and rounds once per operation.
@@ -141,6 +140,23 @@ enum class HardEvent : uint8_t {
   MAX,
 };
 
+// How a kernel's blocks are laid on cube (AIC) and vector (AIV) cores.
+enum KernelMetaType : int32_t {
+  KERNEL_TYPE_AIV_ONLY,
+  KERNEL_TYPE_AIC_ONLY,
+  KERNEL_TYPE_MIX_AIV_1_0,
+  KERNEL_TYPE_MIX_AIC_1_0,
+  KERNEL_TYPE_MIX_AIC_1_1,
+  KERNEL_TYPE_MIX_AIC_1_2,
+  KERNEL_TYPE_AICORE,
+  KERNEL_TYPE_VECTORCORE,
+  KERNEL_TYPE_MIX_AICORE,
+  KERNEL_TYPE_MIX_VECTOR_CORE,
+  KERNEL_TYPE_MAX,
+};
+
+enum CoreKind : int32_t { AIV = 1, AIC = 2, MIX = 3 };
+
 enum class RoundMode : uint8_t {
   CAST_NONE = 0,
   CAST_RINT,
@@ -170,6 +186,24 @@ namespace softnpu::core {
 
 // Set by SoftnpuTwin::bind. One per shared library: twins hide their symbols.
 inline const SoftnpuCoreApi* g_api = nullptr;
+
+#ifdef SOFTNPU_AUTO_SYNC
+inline constexpr uint32_t kFirstFlags = SOFTNPU_TWIN_AUTO_SYNC;
+#else
+inline constexpr uint32_t kFirstFlags = 0;
+#endif
+// SOFTNPU_TWIN_...: what the kernels of the library use, known when it is loaded.
+inline uint32_t g_flags = kFirstFlags;
+
+template <uint32_t flag>
+struct Uses {
+  static inline const bool noted = (g_flags |= flag, true);
+};
+// Called by the functions that need it; the library's static initialisers then set the flag.
+template <uint32_t flag>
+inline void Note() {
+  [[maybe_unused]] const volatile bool& noted = Uses<flag>::noted;
+}
 
 template <typename T>
 constexpr uint8_t kTypeOf = 0xFF;

@@ -1,0 +1,68 @@
+// cc/softnpu/ascendc/capi.h: the simulator for other languages: load a twin, launch its kernels.
+//
+// No exception leaves a function. A failure is reported through the caller's `field` callback, one
+// name and value after the other ("code", "fault", "file", "line", ...), and by the status.
+#pragma once
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef void (*SoftnpuField)(void* context, const char* name, const char* value);
+
+// One array of GM. Kernels see it at `address`, the host has its bytes at `data`.
+typedef struct SoftnpuArray {
+  uint64_t address;
+  void* data;
+  uint64_t bytes;
+  const char* name;
+  uint32_t undefined;  // 1: its bytes hold no value yet
+  uint32_t output;     // 1: the launch has to write all of it
+} SoftnpuArray;
+
+typedef struct SoftnpuLaunchRequest {
+  const void* twin;  // of softnpu_twin_load
+  const char* kernel;
+  const char* chip;  // "name=value" lines: the profile's fields
+  const char* time;  // the same of its [time] section; null: time is not modelled
+  const uint64_t* slots;
+  uint64_t slot_count;
+  uint32_t blocks;
+  uint32_t strict;
+  uint32_t races;
+  int32_t threads;
+  uint64_t seed;
+  uint64_t tiling_key;
+  const SoftnpuArray* arrays;
+  uint64_t array_count;
+  uint32_t slices;
+} SoftnpuLaunchRequest;
+
+// A slice of the modelled time; microseconds after the start of the launch.
+typedef struct SoftnpuSlice {
+  double begin;
+  double end;
+  uint32_t context;
+  uint32_t pipe;
+  uint32_t line;
+  const char* instruction;
+  const char* file;
+  const char* core;  // "AIV 3", "AIC 0"
+} SoftnpuSlice;
+
+typedef void (*SoftnpuSlices)(void* context, const SoftnpuSlice* slices, uint64_t count);
+
+// The twin in a shared library, bound to this simulator; null after a failure. It stays loaded.
+const void* softnpu_twin_load(const char* path, SoftnpuField field, void* context);
+// Reports for each kernel "kernel" with the name, "slots" with the number of 8-byte words of its
+// arguments and "flags" with its twin's SOFTNPU_TWIN_... bits.
+void softnpu_twin_kernels(const void* twin, SoftnpuField field, void* context);
+// 0 when the kernel ran; then the fields are the time report. `slices` may be null.
+int32_t softnpu_launch(const SoftnpuLaunchRequest* request, SoftnpuField field,
+                       SoftnpuSlices slices, void* context);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif

@@ -1,0 +1,628 @@
+// cc/softnpu/ascendc/cube.cc: the cube unit of A2 and A3: loads of fractals, products, the fix
+// pipe.
+//
+// Products of half and bfloat16_t are exact in float; sums run over k in float, in order. The chip
+// adds the products of a fractal in an order that is not published, so results are `modelled` to a
+// few units in the last place of float; integers are exact.
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <type_traits>
+#include <vector>
+
+#include "cc/softnpu/ascendc/core.h"
+#include "cc/softnpu/ascendc/numeric.h"
+
+namespace softnpu::ascendc {
+namespace {
+
+constexpr uint64_t kFractalBytes = 512;
+constexpr uint64_t kSide = 16;  // rows of a fractal, and rows and columns of one in L0C
+
+uint64_t Ceil(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit; }
+
+float LoadFloat(uint8_t type, const std::byte* at) {
+  uint16_t bits = 0;
+  float value = 0;
+  switch (type) {
+    case SOFTNPU_FLOAT16:
+      std::memcpy(&bits, at, 2);
+      return numeric::HalfToFloat(bits);
+    case SOFTNPU_BFLOAT16:
+      std::memcpy(&bits, at, 2);
+      return numeric::Bfloat16ToFloat(bits);
+    default:
+      std::memcpy(&value, at, 4);
+      return value;
+  }
+}
+
+int32_t SaturatedInt8(float value) {
+  if (std::isnan(value)) return 0;
+  return static_cast<int32_t>(std::clamp(std::nearbyint(value), -128.0f, 127.0f));
+}
+
+enum Quant : int64_t {
+  kNoQuant,
+  kF322F16,
+  kF322BF16,
+  kDeqF16,
+  kVDeqF16,
+  kQF322B8,
+  kVQF322B8,
+  kReq8,
+  kVReq8,
+};
+
+}  // namespace
+
+void Core::CheckFractal(const SoftnpuTensor& tensor, const char* operand, uint64_t unit) const {
+  if (!strict() || tensor.address % unit == 0) return;
+  FailAt(Format("%s begins at byte %llu of the %s, which is not a multiple of %llu", operand,
+                static_cast<unsigned long long>(tensor.address), SpaceName(tensor.space),
+                static_cast<unsigned long long>(unit)),
+         tensor, tensor.address, tensor.address + kBlockBytes);
+}
+
+void Core::RequireSpace(const SoftnpuTensor& tensor, const char* operand,
+                        std::initializer_list<uint8_t> spaces) const {
+  for (const uint8_t space : spaces) {
+    if (tensor.space == space) return;
+  }
+  std::string names;
+  for (const uint8_t space : spaces) {
+    names += std::string(names.empty() ? "" : " or ") + SpaceName(space);
+  }
+  Fail(Format("%s lies in %s, it has to lie in %s", operand, SpaceName(tensor.space),
+              names.c_str()));
+}
+
+// params: startIndex, repeatTimes, srcStride, dstGap, ifTranspose, addrMode
+void Core::LoadData2D(SoftnpuInstruction& in) {
+  const SoftnpuTensor& dst = in.operand[0];
+  const SoftnpuTensor& src = in.operand[1];
+  pipe_ = src.space == SOFTNPU_SPACE_GM ? SOFTNPU_PIPE_MTE2 : SOFTNPU_PIPE_MTE1;
+  RequireSpace(src, "src", {SOFTNPU_SPACE_L1, SOFTNPU_SPACE_GM});
+  RequireSpace(dst, "dst", {SOFTNPU_SPACE_L0A, SOFTNPU_SPACE_L0B});
+  CheckFractal(dst, "dst", kFractalBytes);
+  if (src.space == SOFTNPU_SPACE_L1) CheckFractal(src, "src", kBlockBytes);
+  const auto repeat = static_cast<uint64_t>(in.params[1]);
+  const bool transpose = in.params[4] != 0;
+  const bool down = in.params[5] != 0;
+  const uint64_t size = TypeBytes(dst.type);
+  if (transpose && size != 2) {
+    Fail(Format("ifTranspose takes 16-bit types, not %s: LoadDataWithTranspose takes others",
+                TypeName(dst.type)));
+  }
+  if (repeat == 0) return;
+  for (uint64_t i = 0; i < repeat; ++i) {
+    const int64_t step = in.params[2] * static_cast<int64_t>(i) * (down ? -1 : 1);
+    const int64_t index = in.params[0] + step;
+    if (index < 0) Fail(Format("fractal %lld of src", static_cast<long long>(index)));
+    Add(dst, true, dst.address + i * (1 + static_cast<uint64_t>(in.params[3])) * kFractalBytes,
+        kFractalBytes);
+    Add(src, false, src.address + static_cast<uint64_t>(index) * kFractalBytes, kFractalBytes);
+  }
+  Admit();
+  for (uint64_t i = 0; i < repeat; ++i) {
+    std::byte* const to = accesses_[2 * i].host;
+    const std::byte* const from = accesses_[2 * i + 1].host;
+    if (!transpose) {
+      std::memcpy(to, from, kFractalBytes);
+      continue;
+    }
+    for (uint64_t row = 0; row < kSide; ++row) {
+      for (uint64_t column = 0; column < kSide; ++column) {
+        std::memcpy(to + (column * kSide + row) * 2, from + (row * kSide + column) * 2, 2);
+      }
+    }
+  }
+  Commit();
+}
+
+// params: startIndex, repeatTimes, srcStride, dstGap, dstFracGap, addrMode. A square block of the
+// source: 16 x 16 of 2 bytes (a fractal), 32 x 32 of 1 byte and 16 x 16 of 4 bytes (two fractals).
+void Core::LoadTransposed(SoftnpuInstruction& in) {
+  const SoftnpuTensor& dst = in.operand[0];
+  const SoftnpuTensor& src = in.operand[1];
+  pipe_ = SOFTNPU_PIPE_MTE1;
+  RequireSpace(src, "src", {SOFTNPU_SPACE_L1});
+  RequireSpace(dst, "dst", {SOFTNPU_SPACE_L0A, SOFTNPU_SPACE_L0B});
+  CheckFractal(dst, "dst", kFractalBytes);
+  CheckFractal(src, "src", kBlockBytes);
+  const uint64_t size = TypeBytes(dst.type);
+  if (size != 1 && size != 2 && size != 4)
+    Fail(Format("no transposition of %s", TypeName(dst.type)));
+  const uint64_t side = size == 1 ? 32 : 16;
+  const uint64_t c0 = kBlockBytes / size;
+  const uint64_t fractals = size == 2 ? 1 : 2;
+  const auto repeat = static_cast<uint64_t>(in.params[1]);
+  const bool down = in.params[5] != 0;
+  if (repeat == 0) return;
+  const auto frac_gap = static_cast<uint64_t>(in.params[4]);
+  for (uint64_t i = 0; i < repeat; ++i) {
+    const int64_t index = in.params[0] + in.params[2] * static_cast<int64_t>(i) * (down ? -1 : 1);
+    if (index < 0) Fail(Format("block %lld of src", static_cast<long long>(index)));
+    Add(src, false, src.address + static_cast<uint64_t>(index) * fractals * kFractalBytes,
+        fractals * kFractalBytes);
+    const uint64_t head = i * (1 + static_cast<uint64_t>(in.params[3])) * kFractalBytes;
+    for (uint64_t f = 0; f < fractals; ++f) {
+      Add(dst, true, dst.address + head + f * (1 + frac_gap) * kFractalBytes, kFractalBytes);
+    }
+  }
+  Admit();
+  for (uint64_t i = 0; i < repeat; ++i) {
+    const size_t first = i * (1 + fractals);
+    const std::byte* const from = accesses_[first].host;
+    for (uint64_t row = 0; row < side; ++row) {
+      for (uint64_t column = 0; column < side; ++column) {
+        // Source: rows of 32 bytes; 4-byte blocks are two fractals side by side.
+        const std::byte* const at =
+            size == 4 ? from + column / c0 * kFractalBytes + (row * c0 + column % c0) * 4
+                      : from + (row * c0 + column) * size;
+        // Destination: row `column`, the fractal that holds element `row` of it.
+        const uint64_t fractal = size == 1 ? column / kSide : size == 4 ? row / c0 : 0;
+        const uint64_t line = size == 1 ? column % kSide : column;
+        std::byte* const to = accesses_[first + 1 + fractal].host;
+        std::memcpy(to + (line * c0 + row % c0) * size, at, size);
+      }
+    }
+  }
+  Commit();
+}
+
+// params: pads, l1H, l1W, channelSize, kExtension, mExtension, kStartPt, mStartPt, strideW,
+// strideH, filterW, filterH, dilationW, dilationH, enTranspose
+void Core::LoadData3D(SoftnpuInstruction& in) {
+  const SoftnpuTensor& dst = in.operand[0];
+  const SoftnpuTensor& src = in.operand[1];
+  pipe_ = SOFTNPU_PIPE_MTE1;
+  RequireSpace(src, "src", {SOFTNPU_SPACE_L1});
+  RequireSpace(dst, "dst", {SOFTNPU_SPACE_L0A, SOFTNPU_SPACE_L0B});
+  CheckFractal(dst, "dst", kFractalBytes);
+  const auto field = [&](int i) { return in.params[i]; };
+  if (field(14) != 0) Fail("enTranspose is not supported by SoftNPU");
+  const int64_t pad[4] = {field(0) & 255, field(0) >> 8 & 255, field(0) >> 16 & 255,
+                          field(0) >> 24 & 255};
+  const int64_t height = field(1), width = field(2);
+  const auto size = static_cast<int64_t>(TypeBytes(dst.type));
+  const int64_t c0 = static_cast<int64_t>(kBlockBytes) / size;
+  const int64_t kh = field(11), kw = field(10);
+  if (field(8) < 1 || field(9) < 1 || kh < 1 || kw < 1 || field(12) < 1 || field(13) < 1) {
+    Fail("strides, filter sizes and dilations have to be at least 1");
+  }
+  const int64_t out_w = (width + pad[0] + pad[1] - field(12) * (kw - 1) - 1) / field(8) + 1;
+  const int64_t out_h = (height + pad[2] + pad[3] - field(13) * (kh - 1) - 1) / field(9) + 1;
+  const int64_t channel_blocks = (field(3) + c0 - 1) / c0;
+  const int64_t k_total = channel_blocks * kh * kw * c0;
+  const int64_t k = field(4), m = field(5), k0 = field(6), m0 = field(7);
+  if (k % c0 != 0 || k0 % c0 != 0 || k0 + k > k_total) {
+    Fail(Format("columns [%lld, %lld) of %lld; both ends are multiples of %lld",
+                static_cast<long long>(k0), static_cast<long long>(k0 + k),
+                static_cast<long long>(k_total), static_cast<long long>(c0)));
+  }
+  if (m0 % 16 != 0 || m == 0 || k == 0) {
+    Fail(Format("mStartPt %lld is not a multiple of 16, or an extension is 0",
+                static_cast<long long>(m0)));
+  }
+  const int64_t m_blocks = (m + 15) / 16;
+  Add(dst, true, dst.address, static_cast<uint64_t>(m_blocks * (k / c0)) * kFractalBytes);
+  Add(src, false, src.address,
+      static_cast<uint64_t>(channel_blocks * height * width) * kBlockBytes);
+  Admit();
+  std::byte* const to = accesses_[0].host;
+  const std::byte* const from = accesses_[1].host;
+  for (int64_t mb = 0; mb < m_blocks; ++mb) {
+    for (int64_t kb = 0; kb < k / c0; ++kb) {
+      std::byte* const fractal = to + (mb * (k / c0) + kb) * static_cast<int64_t>(kFractalBytes);
+      const int64_t column = k0 / c0 + kb;  // (c1, kh, kw)
+      const int64_t c1 = column / (kh * kw), y = column / kw % kh, x = column % kw;
+      for (int64_t row = 0; row < 16; ++row) {
+        const int64_t position = m0 + mb * 16 + row;
+        const int64_t iy = position / out_w * field(9) - pad[2] + y * field(13);
+        const int64_t ix = position % out_w * field(8) - pad[0] + x * field(12);
+        std::byte* const block = fractal + row * static_cast<int64_t>(kBlockBytes);
+        if (position >= out_h * out_w || mb * 16 + row >= m || iy < 0 || iy >= height || ix < 0 ||
+            ix >= width) {
+          for (int64_t c = 0; c < c0; ++c) {
+            std::memcpy(block + c * size, &in.scalar, static_cast<size_t>(size));
+          }
+          continue;
+        }
+        std::memcpy(block,
+                    from + ((c1 * height + iy) * width + ix) * static_cast<int64_t>(kBlockBytes),
+                    kBlockBytes);
+      }
+    }
+  }
+  Commit();
+}
+
+// params: repeatTimes, blockNum, dstGap; a block is 32 bytes in L1 and a fractal in L0.
+void Core::InitConst(SoftnpuInstruction& in) {
+  const SoftnpuTensor& dst = in.operand[0];
+  RequireSpace(dst, "dst", {SOFTNPU_SPACE_L1, SOFTNPU_SPACE_L0A, SOFTNPU_SPACE_L0B});
+  pipe_ = dst.space == SOFTNPU_SPACE_L1 ? SOFTNPU_PIPE_MTE2 : SOFTNPU_PIPE_MTE1;
+  const uint64_t unit = dst.space == SOFTNPU_SPACE_L1 ? kBlockBytes : kFractalBytes;
+  const auto repeat = static_cast<uint64_t>(in.params[0]);
+  const uint64_t bytes = static_cast<uint64_t>(in.params[1]) * unit;
+  const uint64_t gap = static_cast<uint64_t>(in.params[2]) * unit;
+  if (repeat == 0 || bytes == 0) return;
+  CheckFractal(dst, "dst", unit);
+  Add(dst, true, dst.address, bytes, repeat, bytes + gap);
+  Admit();
+  const uint64_t size = TypeBytes(dst.type);
+  for (uint64_t i = 0; i < repeat; ++i) {
+    for (uint64_t at = 0; at < bytes; at += size) {
+      std::memcpy(accesses_[0].host + i * (bytes + gap) + at, &in.scalar, size);
+    }
+  }
+  Commit();
+}
+
+// params: m, n, k, cmatrixInitVal, kDirectionAlign, sparse or Winograd
+void Core::Mmad(SoftnpuInstruction& in) {
+  const SoftnpuTensor& dst = in.operand[0];
+  const SoftnpuTensor& a = in.operand[1];
+  const SoftnpuTensor& b = in.operand[2];
+  pipe_ = SOFTNPU_PIPE_M;
+  RequireSpace(dst, "dst", {SOFTNPU_SPACE_L0C});
+  RequireSpace(a, "the left matrix", {SOFTNPU_SPACE_L0A});
+  RequireSpace(b, "the right matrix", {SOFTNPU_SPACE_L0B});
+  CheckFractal(dst, "dst", 1024);
+  CheckFractal(a, "the left matrix", kFractalBytes);
+  CheckFractal(b, "the right matrix", kFractalBytes);
+  if (in.params[5] != 0) Fail("sparse and Winograd products are not supported by SoftNPU");
+  const bool integer = a.type == SOFTNPU_INT8;
+  const bool floats =
+      a.type == SOFTNPU_FLOAT16 || a.type == SOFTNPU_BFLOAT16 || a.type == SOFTNPU_FLOAT;
+  if (a.type != b.type || (!integer && !floats) ||
+      dst.type != (integer ? SOFTNPU_INT32 : SOFTNPU_FLOAT)) {
+    Fail(Format("there is no product of %s and %s into %s", TypeName(a.type), TypeName(b.type),
+                TypeName(dst.type)));
+  }
+  for (int i = 0; i < 3; ++i) {
+    if (in.params[i] < 0 || in.params[i] > 4095) {
+      Fail(Format("%c = %lld, the limits are 0 and 4095", "mnk"[i],
+                  static_cast<long long>(in.params[i])));
+    }
+  }
+  const auto m = static_cast<uint64_t>(in.params[0]);
+  const auto n = static_cast<uint64_t>(in.params[1]);
+  const auto k = static_cast<uint64_t>(in.params[2]);
+  if (m == 0 || n == 0 || k == 0) return;
+  const uint64_t size = TypeBytes(a.type);
+  const uint64_t c0 = kBlockBytes / size;
+  const uint64_t mb = Ceil(m, kSide), nb = Ceil(n, kSide);
+  const uint64_t kb = Ceil(k, size == 4 && in.params[4] != 0 ? kSide : c0) *
+                      (size == 4 && in.params[4] != 0 ? 2 : 1);
+  const bool first = in.params[3] != 0;
+  const bool bias = in.operand_count == 4;
+  Add(dst, true, dst.address, mb * nb * 1024);
+  Add(a, false, a.address, mb * kb * kFractalBytes);
+  Add(b, false, b.address, kb * nb * kFractalBytes);
+  if (bias) {
+    RequireSpace(in.operand[3], "the bias", {SOFTNPU_SPACE_BT});
+    Add(in.operand[3], false, in.operand[3].address, n * 4);
+  } else if (!first) {
+    Add(dst, false, dst.address, mb * nb * 1024);
+  }
+  Admit();
+  std::byte* const out = accesses_[0].host;
+  const std::byte* const left = accesses_[1].host;
+  const std::byte* const right = accesses_[2].host;
+  const std::byte* const start = bias ? accesses_[3].host : nullptr;
+
+  const auto product = [&]<typename Sum, typename Load>(Load&& load) {
+    // The left rows and the right columns as contiguous runs of k.
+    std::vector<Sum> rows(mb * kSide * k), columns(nb * kSide * k);
+    for (uint64_t i = 0; i < mb * kSide; ++i) {
+      for (uint64_t p = 0; p < k; ++p) {
+        const uint64_t fractal = i / kSide * kb + p / c0;
+        rows[i * k + p] = load(left + fractal * kFractalBytes + (i % kSide * c0 + p % c0) * size);
+      }
+    }
+    for (uint64_t p = 0; p < k; ++p) {
+      for (uint64_t j = 0; j < nb * kSide; ++j) {
+        const uint64_t fractal = p / c0 * nb + j / kSide;
+        columns[p * nb * kSide + j] =
+            load(right + fractal * kFractalBytes + (j % kSide * c0 + p % c0) * size);
+      }
+    }
+    std::vector<Sum> row(nb * kSide);
+    for (uint64_t i = 0; i < mb * kSide; ++i) {
+      const auto at = [&](uint64_t j) {
+        return out + ((j / kSide * mb * kSide + i) * kSide + j % kSide) * sizeof(Sum);
+      };
+      for (uint64_t j = 0; j < row.size(); ++j) {
+        row[j] = 0;
+        if (bias) {
+          if (j < n) std::memcpy(&row[j], start + j * sizeof(Sum), sizeof(Sum));
+        } else if (!first) {
+          std::memcpy(&row[j], at(j), sizeof(Sum));
+        }
+      }
+      for (uint64_t p = 0; p < k; ++p) {
+        const Sum x = rows[i * k + p];
+        const Sum* const y = &columns[p * nb * kSide];
+        for (uint64_t j = 0; j < row.size(); ++j) row[j] += x * y[j];
+      }
+      for (uint64_t j = 0; j < row.size(); ++j) std::memcpy(at(j), &row[j], sizeof(Sum));
+    }
+  };
+  if (integer) {
+    // Wraps as the chip's accumulator does.
+    product.operator()<uint32_t>([](const std::byte* at) {
+      return static_cast<uint32_t>(static_cast<int32_t>(static_cast<int8_t>(*at)));
+    });
+  } else {
+    const uint8_t type = a.type;
+    product.operator()<float>([type](const std::byte* at) { return LoadFloat(type, at); });
+  }
+  Commit();
+}
+
+// params: nSize, mSize, srcStride, dstStride, quantPre, ndNum, srcNdStride, dstNdStride, reluEn,
+// layout, isChannelSplit
+void Core::Fixpipe(SoftnpuInstruction& in) {
+  const SoftnpuTensor& dst = in.operand[0];
+  const SoftnpuTensor& src = in.operand[1];
+  pipe_ = SOFTNPU_PIPE_FIX;
+  RequireSpace(src, "src", {SOFTNPU_SPACE_L0C});
+  RequireSpace(dst, "dst", {SOFTNPU_SPACE_GM, SOFTNPU_SPACE_L1});
+  CheckFractal(src, "src", 64);
+  const auto n = static_cast<uint64_t>(in.params[0]);
+  const auto m = static_cast<uint64_t>(in.params[1]);
+  const auto source_rows = static_cast<uint64_t>(in.params[2]);
+  const auto pitch = static_cast<uint64_t>(in.params[3]);
+  const int64_t quant = in.params[4];
+  const bool relu = in.params[8] != 0;
+  const bool row_major = in.params[9] == 1;
+  if (in.params[9] > 1) Fail("COLUMN_MAJOR is not supported on this chip");
+  if (in.params[10] != 0) Fail("isChannelSplit is not supported by SoftNPU");
+  if (n == 0 || m == 0) return;
+  if (source_rows < m || source_rows % kSide != 0) {
+    Fail(Format("srcStride %llu: a column of L0C has at least mSize (%llu) rows, a multiple of 16",
+                static_cast<unsigned long long>(source_rows), static_cast<unsigned long long>(m)));
+  }
+  const bool from_float = src.type == SOFTNPU_FLOAT;
+  struct Pair {
+    int64_t quant;
+    uint8_t from, to;
+  };
+  constexpr Pair kPairs[] = {
+      {kNoQuant, SOFTNPU_FLOAT, SOFTNPU_FLOAT},   {kNoQuant, SOFTNPU_INT32, SOFTNPU_INT32},
+      {kF322F16, SOFTNPU_FLOAT, SOFTNPU_FLOAT16}, {kF322BF16, SOFTNPU_FLOAT, SOFTNPU_BFLOAT16},
+      {kDeqF16, SOFTNPU_INT32, SOFTNPU_FLOAT16},  {kVDeqF16, SOFTNPU_INT32, SOFTNPU_FLOAT16},
+      {kQF322B8, SOFTNPU_FLOAT, SOFTNPU_INT8},    {kVQF322B8, SOFTNPU_FLOAT, SOFTNPU_INT8},
+      {kReq8, SOFTNPU_INT32, SOFTNPU_INT8},       {kVReq8, SOFTNPU_INT32, SOFTNPU_INT8}};
+  const bool known = std::any_of(std::begin(kPairs), std::end(kPairs), [&](const Pair& pair) {
+    return pair.quant == quant && pair.from == src.type && pair.to == dst.type;
+  });
+  if (!known) {
+    Fail(Format("quantPre %lld does not make %s of %s", static_cast<long long>(quant),
+                TypeName(dst.type), TypeName(src.type)));
+  }
+  const bool per_column = quant == kVDeqF16 || quant == kVQF322B8 || quant == kVReq8;
+  if (per_column != (in.operand_count == 3)) {
+    Fail(per_column ? "this quantPre takes a tensor of scales" : "this quantPre takes no scales");
+  }
+  const uint64_t size = TypeBytes(dst.type);
+  const uint64_t c0 = kBlockBytes / size;
+  const uint64_t width = row_major ? 1 : (size == 4 ? kSide : c0);  // columns of an NZ fractal
+  const auto matrices = static_cast<uint64_t>(std::max<int64_t>(in.params[5], 1));
+  const uint64_t blocks = Ceil(n, kSide);
+  if (row_major && pitch < n) {
+    Fail(Format("dstStride %llu is less than the %llu columns",
+                static_cast<unsigned long long>(pitch), static_cast<unsigned long long>(n)));
+  }
+  const auto source_step = static_cast<uint64_t>(in.params[6]) * 1024;
+  const auto target_step = static_cast<uint64_t>(in.params[7]) * size;
+  const uint64_t nz_columns = row_major ? 0 : Ceil(n, width);
+  size_t per_matrix = 0;
+  for (uint64_t matrix = 0; matrix < matrices; ++matrix) {
+    const size_t before = accesses_.size();
+    const uint64_t base = dst.address + matrix * target_step;
+    if (row_major) {
+      Add(dst, true, base, n * size, m, pitch * size);
+    } else {
+      for (uint64_t c = 0; c < nz_columns; ++c) {
+        Add(dst, true, base + c * pitch * kBlockBytes, m * width * size);
+      }
+    }
+    for (uint64_t j = 0; j < blocks; ++j) {
+      Add(src, false, src.address + matrix * source_step + j * source_rows * kSide * 4,
+          m * kSide * 4);
+    }
+    per_matrix = accesses_.size() - before;
+  }
+  if (per_column) Add(in.operand[2], false, in.operand[2].address, n * 8);
+  Admit();
+  const float scale = std::bit_cast<float>(static_cast<uint32_t>(in.scalar));
+  const std::byte* const scales = per_column ? accesses_.back().host : nullptr;
+  for (uint64_t matrix = 0; matrix < matrices; ++matrix) {
+    const Access* const access = &accesses_[matrix * per_matrix];
+    const Access* const sources = access + (row_major ? 1 : nz_columns);
+    for (uint64_t i = 0; i < m; ++i) {
+      for (uint64_t j = 0; j < (row_major ? n : nz_columns * width); ++j) {
+        std::byte* const to = row_major ? access[0].host + i * pitch * size + j * size
+                                        : access[j / width].host + (i * width + j % width) * size;
+        if (j >= blocks * kSide) {
+          std::memset(to, 0, size);
+          continue;
+        }
+        const std::byte* const from = sources[j / kSide].host + (i * kSide + j % kSide) * 4;
+        int32_t integer = 0;
+        float value = 0;
+        if (from_float) {
+          std::memcpy(&value, from, 4);
+        } else {
+          std::memcpy(&integer, from, 4);
+          value = static_cast<float>(integer);
+        }
+        if (relu) {
+          value = value > 0 ? value : 0;
+          integer = std::max(integer, 0);
+        }
+        float factor = scale;
+        if (per_column && j < n) {
+          uint64_t word = 0;
+          std::memcpy(&word, scales + j * 8, 8);
+          factor = std::bit_cast<float>(static_cast<uint32_t>(word));
+        }
+        switch (quant) {
+          case kNoQuant:
+            if (from_float) {
+              std::memcpy(to, &value, 4);
+            } else {
+              std::memcpy(to, &integer, 4);
+            }
+            break;
+          case kF322F16:
+          case kDeqF16:
+          case kVDeqF16: {
+            const uint16_t bits = numeric::FloatToHalf(quant == kF322F16 ? value : value * factor);
+            std::memcpy(to, &bits, 2);
+            break;
+          }
+          case kF322BF16: {
+            const uint16_t bits = numeric::FloatToBfloat16(value);
+            std::memcpy(to, &bits, 2);
+            break;
+          }
+          default: {
+            const auto byte = static_cast<int8_t>(SaturatedInt8(value * factor));
+            std::memcpy(to, &byte, 1);
+            break;
+          }
+        }
+      }
+    }
+  }
+  Commit();
+}
+
+// params: m, n, k, transposed a, transposed b, pitches of a, b and c, atomic
+void Core::Matmul(SoftnpuInstruction& in) {
+  const SoftnpuTensor& c = in.operand[0];
+  const SoftnpuTensor& a = in.operand[1];
+  const SoftnpuTensor& b = in.operand[2];
+  pipe_ = SOFTNPU_PIPE_FIX;
+  const bool integer = a.type == SOFTNPU_INT8;
+  const bool floats =
+      a.type == SOFTNPU_FLOAT16 || a.type == SOFTNPU_BFLOAT16 || a.type == SOFTNPU_FLOAT;
+  const bool result =
+      integer ? c.type == SOFTNPU_INT32
+              : c.type == SOFTNPU_FLOAT || c.type == SOFTNPU_FLOAT16 || c.type == SOFTNPU_BFLOAT16;
+  if (a.type != b.type || (!integer && !floats) || !result) {
+    Fail(Format("there is no product of %s and %s into %s", TypeName(a.type), TypeName(b.type),
+                TypeName(c.type)));
+  }
+  if (in.params[8] != 0) Fail("enAtomic is not supported by SoftNPU");
+  for (int i = 0; i < 3; ++i) {
+    if (in.params[i] <= 0) {
+      Fail(Format("%c = %lld has to be positive", "mnk"[i], static_cast<long long>(in.params[i])));
+    }
+  }
+  const auto field = [&](int i) { return static_cast<uint64_t>(in.params[i]); };
+  const uint64_t m = field(0), n = field(1), k = field(2);
+  const bool ta = in.params[3] != 0, tb = in.params[4] != 0;
+  const uint64_t size = TypeBytes(a.type), out_size = TypeBytes(c.type);
+  // The cube core works for this core between two messages, which order all pipes.
+  clocks_.Barrier(SOFTNPU_PIPE_ALL);
+  Add(c, true, c.address, n * out_size, m, field(7) * out_size);
+  Add(a, false, a.address, (ta ? m : k) * size, ta ? k : m, field(5) * size);
+  Add(b, false, b.address, (tb ? k : n) * size, tb ? n : k, field(6) * size);
+  const bool bias = in.operand_count == 4;
+  const uint8_t bias_type = in.operand[3].type;
+  if (bias) {
+    if (integer ? bias_type != SOFTNPU_INT32
+                : bias_type != SOFTNPU_FLOAT && bias_type != SOFTNPU_FLOAT16) {
+      Fail(Format("a bias of %s", TypeName(bias_type)));
+    }
+    Add(in.operand[3], false, in.operand[3].address, n * TypeBytes(bias_type));
+  }
+  Admit();
+  const std::byte* const left = accesses_[1].host;
+  const std::byte* const right = accesses_[2].host;
+  const auto product = [&]<typename Sum, typename Load, typename Store>(Load&& load,
+                                                                        Store&& store) {
+    std::vector<Sum> columns(k * n), row(n);
+    for (uint64_t p = 0; p < k; ++p) {
+      for (uint64_t j = 0; j < n; ++j) {
+        columns[p * n + j] = load(right + (tb ? j * field(6) + p : p * field(6) + j) * size);
+      }
+    }
+    for (uint64_t i = 0; i < m; ++i) {
+      std::fill(row.begin(), row.end(), Sum{0});
+      if (bias) {
+        const std::byte* const start = accesses_[3].host;
+        for (uint64_t j = 0; j < n; ++j) {
+          if constexpr (std::is_same_v<Sum, float>) {
+            row[j] = LoadFloat(bias_type, start + j * TypeBytes(bias_type));
+          } else {
+            std::memcpy(&row[j], start + j * 4, 4);
+          }
+        }
+      }
+      for (uint64_t p = 0; p < k; ++p) {
+        const Sum x = load(left + (ta ? p * field(5) + i : i * field(5) + p) * size);
+        for (uint64_t j = 0; j < n; ++j) row[j] += x * columns[p * n + j];
+      }
+      for (uint64_t j = 0; j < n; ++j) {
+        store(accesses_[0].host + (i * field(7) + j) * out_size, row[j]);
+      }
+    }
+  };
+  if (integer) {
+    product.operator()<uint32_t>(
+        [](const std::byte* at) {
+          return static_cast<uint32_t>(static_cast<int32_t>(static_cast<int8_t>(*at)));
+        },
+        [](std::byte* at, uint32_t value) { std::memcpy(at, &value, 4); });
+  } else {
+    const uint8_t from = a.type, to = c.type;
+    product.operator()<float>([from](const std::byte* at) { return LoadFloat(from, at); },
+                              [to](std::byte* at, float value) {
+                                if (to == SOFTNPU_FLOAT) {
+                                  std::memcpy(at, &value, 4);
+                                  return;
+                                }
+                                const uint16_t bits = to == SOFTNPU_FLOAT16
+                                                          ? numeric::FloatToHalf(value)
+                                                          : numeric::FloatToBfloat16(value);
+                                std::memcpy(at, &bits, 2);
+                              });
+  }
+  Commit();
+}
+
+void Core::Cube(SoftnpuInstruction& in) {
+  switch (in.opcode) {
+    case SOFTNPU_OP_LOAD_2D:
+      return LoadData2D(in);
+    case SOFTNPU_OP_LOAD_TRANSPOSE:
+      return LoadTransposed(in);
+    case SOFTNPU_OP_LOAD_3D:
+      return LoadData3D(in);
+    case SOFTNPU_OP_INIT_CONST:
+      return InitConst(in);
+    case SOFTNPU_OP_MMAD:
+      return Mmad(in);
+    case SOFTNPU_OP_FIXPIPE:
+      return Fixpipe(in);
+    case SOFTNPU_OP_MATMUL:
+      Matmul(in);
+      if (launch_->races) {
+        Observe();
+        accesses_.clear();
+        clocks_.Barrier(SOFTNPU_PIPE_ALL);
+      }
+      return;
+    default:
+      Fail(Format("operation %u is unknown to this SoftNPU", in.opcode));
+  }
+}
+
+}  // namespace softnpu::ascendc

@@ -1,0 +1,494 @@
+// cc/softnpu/ascendc/timing.cc: plays what the cores noted against the chip's rates.
+#include "cc/softnpu/ascendc/timing.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <deque>
+#include <limits>
+#include <queue>
+
+#include "cc/softnpu/ascendc/error.h"
+
+namespace softnpu::ascendc {
+namespace {
+
+constexpr double kNever = std::numeric_limits<double>::infinity();
+
+// Transfers of one direction that run at one rate, all the same. `served` counts the bytes that
+// each of them has got since the beginning, so a transfer ends when `served` reaches a fixed value.
+class Flow {
+ public:
+  explicit Flow(double most) : most_(most) {}
+  void Start(double bytes, size_t pipe) { ends_.emplace(served_ + bytes, pipe); }
+  size_t size() const { return ends_.size(); }
+  void SetRate(double share) { rate_ = std::min(most_, share); }
+  void Advance(double cycles) { served_ += rate_ * cycles; }
+  double Next() const {
+    return ends_.empty() ? kNever : std::max(0.0, ends_.top().first - served_) / rate_;
+  }
+  size_t Pop() {
+    served_ = std::max(served_, ends_.top().first);
+    const size_t pipe = ends_.top().second;
+    ends_.pop();
+    return pipe;
+  }
+
+ private:
+  using End = std::pair<double, size_t>;
+  double most_;
+  double rate_ = 1;
+  double served_ = 0;
+  std::priority_queue<End, std::vector<End>, std::greater<>> ends_;
+};
+
+class Player {
+ public:
+  Player(const TimeTable& table, const std::vector<TimedCore>& cores, int64_t cube_cores,
+         int64_t vector_cores, bool in_l2, bool with_slices, TimeReport* report)
+      : cores_(cores),
+        in_l2_(in_l2),
+        with_slices_(with_slices),
+        report_(report),
+        depth_(static_cast<size_t>(table.At("queue_depth"))),
+        flag_(table.At("flag_cycles")),
+        hbm_(table.At("hbm_bytes_per_cycle")),
+        l2_(table.At("l2_bytes_per_cycle")),
+        flows_{Flow(table.At("read.most_bytes_per_cycle")),
+               Flow(table.At("write.most_bytes_per_cycle")),
+               Flow(table.At("read.most_bytes_per_cycle")),
+               Flow(table.At("write.most_bytes_per_cycle"))},
+        free_{cube_cores, vector_cores} {
+    states_.resize(cores.size());
+    for (size_t c = 0; c < cores.size(); ++c) {
+      states_[c].set_at.assign(cores[c].timeline->ops().size(), kNever);
+    }
+  }
+
+  void Run() {
+    for (size_t c = 0; c < cores_.size(); ++c) waiting_.push_back(c);
+    Admit();
+    for (;;) {
+      Rates();
+      size_t flow = 4;
+      double next = events_.empty() ? kNever : events_.top().time;
+      for (size_t f = 0; f < 4; ++f) {
+        const double at = now_ + flows_[f].Next();
+        if (at < next) {
+          next = at;
+          flow = f;
+        }
+      }
+      if (next == kNever) break;
+      for (Flow& each : flows_) each.Advance(next - now_);
+      now_ = next;
+      if (flow < 4) {
+        Transferred(flows_[flow].Pop());
+      } else {
+        const Event event = events_.top();
+        events_.pop();
+        Handle(event);
+      }
+    }
+    report_->cycles = last_;
+    std::array<double, kPipes> used{};
+    for (size_t c = 0; c < states_.size(); ++c) {
+      for (size_t p = 0; p < kPipes; ++p) {
+        if (!states_[c].pipes[p].used) continue;
+        used[p] += 1;
+        report_->busy[p] += states_[c].pipes[p].busy;
+      }
+    }
+    for (size_t p = 0; p < kPipes; ++p) {
+      if (used[p] > 0 && last_ > 0) report_->busy[p] /= used[p] * last_;
+    }
+  }
+
+ private:
+  struct Event {
+    double time;
+    uint64_t order;  // of two at the same time, the one made first
+    size_t core;
+    int pipe;     // SOFTNPU_PIPE_S: the scalar unit goes on
+    bool finish;  // the pipe's work has ended; otherwise it looks for some
+    bool operator>(const Event& other) const {
+      return time != other.time ? time > other.time : order > other.order;
+    }
+  };
+  struct Pipe {
+    std::deque<size_t> queue;  // ops
+    bool working = false;
+    bool used = false;
+    double started = 0;
+    double done = 0;  // when the results of all that has started are there
+    double busy = 0;
+  };
+  struct State {
+    size_t next = 0;  // op of the scalar unit
+    std::array<Pipe, kPipes> pipes;
+    std::vector<double> set_at;  // of a kSet op: when its flag is there
+    std::vector<std::pair<size_t, int>>
+        watchers;               // cores and pipes that wait for a flag of this core
+    bool blocked = false;       // the scalar unit waits for its pipes
+    uint64_t scalar_event = 0;  // order of its event
+    bool ended = false;
+  };
+
+  const TimeOp& Op(size_t core, size_t index) const { return cores_[core].timeline->ops()[index]; }
+
+  void Push(double time, size_t core, int pipe, bool finish = false) {
+    // Of the scalar unit, the last event counts: there is one place where it goes on.
+    if (pipe == SOFTNPU_PIPE_S) states_[core].scalar_event = order_;
+    events_.push({time, order_++, core, pipe, finish});
+  }
+
+  // Starts cores while the chip has free ones, in order.
+  void Admit() {
+    while (!waiting_.empty()) {
+      const size_t core = waiting_.front();
+      int64_t& free = free_[cores_[core].cube ? 0 : 1];
+      if (free == 0) break;
+      --free;
+      waiting_.pop_front();
+      Push(now_, core, SOFTNPU_PIPE_S);
+    }
+  }
+
+  void Rates() {
+    const double hbm = static_cast<double>(flows_[0].size() + flows_[1].size());
+    const double l2 = static_cast<double>(flows_[2].size() + flows_[3].size());
+    if (hbm > 0) {
+      flows_[0].SetRate(hbm_ / hbm);
+      flows_[1].SetRate(hbm_ / hbm);
+    }
+    if (l2 > 0) {
+      flows_[2].SetRate(l2_ / l2);
+      flows_[3].SetRate(l2_ / l2);
+    }
+  }
+
+  double FlagTime(uint64_t token) const { return states_[token >> 32].set_at[token & 0xFFFFFFFFu]; }
+
+  // When all flags of a wait are there; kNever, and a watch on one of them, when they are not.
+  double Ready(size_t core, int pipe, const TimeOp& op) {
+    double ready = 0;
+    for (uint32_t i = 0; i < op.count; ++i) {
+      const uint64_t token = cores_[core].timeline->waits()[op.token + i];
+      const double at = FlagTime(token);
+      if (at == kNever) {
+        states_[token >> 32].watchers.emplace_back(core, pipe);
+        return kNever;
+      }
+      ready = std::max(ready, at);
+    }
+    return ready + flag_;
+  }
+
+  void Handle(const Event& event) {
+    if (event.pipe == SOFTNPU_PIPE_S) {
+      if (states_[event.core].scalar_event == event.order) Issue(event.core);
+      return;
+    }
+    if (event.finish) Finish(event.core, event.pipe);
+    Start(event.core, event.pipe);
+  }
+
+  void Transferred(size_t id) {
+    const size_t core = id / kPipes;
+    const int p = static_cast<int>(id % kPipes);
+    // A copy holds its pipe for a least time.
+    const Pipe& pipe = states_[core].pipes[id % kPipes];
+    const double least = pipe.started + Op(core, pipe.queue.front()).work;
+    if (least > now_) {
+      Push(least, core, p, true);
+      return;
+    }
+    Finish(core, p);
+    Start(core, p);
+  }
+
+  void Finish(size_t core, int p) {
+    Pipe& pipe = states_[core].pipes[static_cast<size_t>(p)];
+    const TimeOp& op = Op(core, pipe.queue.front());
+    pipe.working = false;
+    pipe.busy += now_ - pipe.started;
+    // The start of a copy runs beside its transfer and the next copy's.
+    pipe.done =
+        std::max({pipe.done, now_, op.bytes > 0 ? pipe.started + op.latency : now_ + op.latency});
+    last_ = std::max(last_, pipe.done);
+    if (with_slices_) {
+      report_->slices.push_back(
+          {static_cast<uint32_t>(core), static_cast<uint8_t>(p), pipe.started, now_, op.place});
+    }
+    pipe.queue.pop_front();
+    Wake(core);
+  }
+
+  // The scalar unit may have waited for room in a queue or for a pipe to be empty.
+  void Wake(size_t core) {
+    State& state = states_[core];
+    if (!state.blocked) return;
+    state.blocked = false;
+    Push(now_, core, SOFTNPU_PIPE_S);
+  }
+
+  void Start(size_t core, int p) {
+    Pipe& pipe = states_[core].pipes[static_cast<size_t>(p)];
+    while (!pipe.working && !pipe.queue.empty()) {
+      const TimeOp& op = Op(core, pipe.queue.front());
+      switch (op.kind) {
+        case TimeOp::Kind::kWork:
+          pipe.working = pipe.used = true;
+          pipe.started = now_;
+          if (op.bytes > 0) {
+            const size_t flow = (in_l2_ || op.missed == 0 ? 2u : 0u) + (op.write ? 1u : 0u);
+            flows_[flow].Start(std::max<double>(op.bytes, 1),
+                               core * kPipes + static_cast<size_t>(p));
+          } else {
+            Push(now_ + op.work, core, p, true);
+          }
+          return;
+        case TimeOp::Kind::kSet: {
+          const double at = std::max(now_, pipe.done);
+          states_[core].set_at[pipe.queue.front()] = at;
+          pipe.queue.pop_front();
+          Notify(core);
+          break;
+        }
+        case TimeOp::Kind::kWait: {
+          const double ready = Ready(core, p, op);
+          if (ready == kNever) return;
+          if (ready > now_) {
+            Push(ready, core, p);
+            return;
+          }
+          pipe.queue.pop_front();
+          break;
+        }
+        default:  // a barrier of the pipe
+          if (pipe.done > now_) {
+            Push(pipe.done, core, p);
+            return;
+          }
+          pipe.queue.pop_front();
+          break;
+      }
+      Wake(core);
+    }
+  }
+
+  void Notify(size_t core) {
+    std::vector<std::pair<size_t, int>> watchers;
+    watchers.swap(states_[core].watchers);
+    for (const auto& [other, pipe] : watchers) Push(now_, other, pipe);
+  }
+
+  void Issue(size_t core) {
+    State& state = states_[core];
+    if (state.ended) return;
+    const auto& ops = cores_[core].timeline->ops();
+    if (state.next == ops.size()) {
+      End(core);
+      return;
+    }
+    const TimeOp& op = ops[state.next];
+    const auto p = static_cast<size_t>(op.pipe);
+    Pipe& scalar = state.pipes[SOFTNPU_PIPE_S];
+    double then = now_ + op.issue;
+    if (op.kind == TimeOp::Kind::kBarrier && op.pipe == SOFTNPU_PIPE_ALL) {
+      double done = now_;
+      for (const Pipe& pipe : state.pipes) {
+        if (!pipe.queue.empty()) {
+          state.blocked = true;
+          return;
+        }
+        done = std::max(done, pipe.done);
+      }
+      then = done + op.issue;
+    } else if (op.kind == TimeOp::Kind::kScalar || op.pipe == SOFTNPU_PIPE_S) {
+      if (op.kind == TimeOp::Kind::kWait) {
+        const double ready = Ready(core, SOFTNPU_PIPE_S, op);
+        if (ready == kNever) return;
+        then = std::max(then, ready);
+      } else if (op.kind == TimeOp::Kind::kSet) {
+        state.set_at[state.next] = then;
+        ++state.next;
+        Notify(core);
+        Push(then, core, SOFTNPU_PIPE_S);
+        return;
+      } else {
+        then += op.work;
+        scalar.used = true;
+        scalar.busy += then - now_;
+        if (with_slices_ && op.work > 0) {
+          report_->slices.push_back(
+              {static_cast<uint32_t>(core), SOFTNPU_PIPE_S, now_, then, op.place});
+        }
+      }
+    } else {
+      if (state.pipes[p].queue.size() >= depth_) {
+        state.blocked = true;
+        return;
+      }
+      scalar.used = true;
+      scalar.busy += op.issue;
+      state.pipes[p].queue.push_back(state.next);
+      ++state.next;
+      if (!state.pipes[p].working) Push(then, core, op.pipe);
+      Push(then, core, SOFTNPU_PIPE_S);
+      return;
+    }
+    last_ = std::max(last_, then);
+    ++state.next;
+    Push(then, core, SOFTNPU_PIPE_S);
+  }
+
+  // A core ends when its pipes are empty; then another may start in its place.
+  void End(size_t core) {
+    State& state = states_[core];
+    double done = now_;
+    for (const Pipe& pipe : state.pipes) {
+      if (!pipe.queue.empty()) {
+        state.blocked = true;
+        return;
+      }
+      done = std::max(done, pipe.done);
+    }
+    if (done > now_) {
+      Push(done, core, SOFTNPU_PIPE_S);
+      return;
+    }
+    state.ended = true;
+    last_ = std::max(last_, done);
+    ++free_[cores_[core].cube ? 0 : 1];
+    Admit();
+  }
+
+  const std::vector<TimedCore>& cores_;
+  const bool in_l2_;
+  const bool with_slices_;
+  TimeReport* const report_;
+  const size_t depth_;
+  const double flag_;
+  const double hbm_;
+  const double l2_;
+  Flow flows_[4];  // read and write of HBM, of L2
+  int64_t free_[2];
+  std::deque<size_t> waiting_;
+  std::vector<State> states_;
+  std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
+  uint64_t order_ = 0;
+  double now_ = 0;
+  double last_ = 0;
+};
+
+}  // namespace
+
+TimeTable::TimeTable(std::string_view text) {
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    const std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (line.empty()) continue;
+    const size_t equals = line.find('=');
+    double value = 0;
+    const char* const last = line.data() + line.size();
+    const auto parsed = equals == std::string_view::npos
+                            ? std::from_chars_result{nullptr, std::errc::invalid_argument}
+                            : std::from_chars(line.data() + equals + 1, last, value);
+    if (parsed.ec != std::errc() || parsed.ptr != last) {
+      throw Error(kInvalidParam, "'" + std::string(line) + "' is not a line 'name=number'");
+    }
+    values_[std::string(line.substr(0, equals))] = value;
+  }
+  if (values_.empty()) return;
+  const auto copy = [&](const std::string& prefix) {
+    return Copy{At(prefix + "start_cycles"), At(prefix + "burst_bytes_per_cycle"),
+                At(prefix + "bytes_per_row"), At(prefix + "least_cycles")};
+  };
+  rates_ = {At("issue_cycles"),
+            At("scalar.ub_access_cycles"),
+            At("scalar.gm_access_cycles"),
+            At("onchip.start_cycles"),
+            At("onchip.bytes_per_cycle"),
+            At("bank.read_read_cycles"),
+            At("bank.read_write_cycles"),
+            copy("read."),
+            copy("write.")};
+}
+
+double TimeTable::At(const std::string& name) const {
+  const auto found = values_.find(name);
+  if (found == values_.end()) {
+    throw Error(kInvalidParam, "the profile's [time] section has no number '" + name + "'");
+  }
+  return found->second;
+}
+
+double TimeTable::At(const std::string& name, double otherwise) const {
+  const auto found = values_.find(name);
+  return found == values_.end() ? otherwise : found->second;
+}
+
+TimeOp& CoreTimeline::Add(TimeOp::Kind kind, int pipe, const Place& place) {
+  TimeOp& op = ops_.emplace_back();
+  op.kind = kind;
+  op.pipe = static_cast<uint8_t>(pipe);
+  op.place = place;
+  return op;
+}
+
+uint64_t CoreTimeline::Set(int pipe, const Place& place) {
+  const uint64_t token = uint64_t{context_} << 32 | ops_.size();
+  Add(TimeOp::Kind::kSet, pipe, place);
+  return token;
+}
+
+void CoreTimeline::Wait(int pipe, uint64_t token, const Place& place) {
+  TimeOp& op = Add(TimeOp::Kind::kWait, pipe, place);
+  op.token = waits_.size();
+  op.count = 1;
+  waits_.push_back(token);
+}
+
+void CoreTimeline::Wait(int pipe, const std::vector<uint64_t>& tokens, const Place& place) {
+  TimeOp& op = Add(TimeOp::Kind::kWait, pipe, place);
+  op.token = waits_.size();
+  op.count = static_cast<uint32_t>(tokens.size());
+  waits_.insert(waits_.end(), tokens.begin(), tokens.end());
+}
+
+void CoreTimeline::Barrier(int pipe, const Place& place) {
+  Add(TimeOp::Kind::kBarrier, pipe, place);
+}
+
+uint64_t Footprint::Touch(uint64_t begin, uint64_t end) {
+  uint64_t fresh = 0;
+  for (uint64_t unit = begin / kUnit; unit * kUnit < end; ++unit) {
+    if (!touched_.insert(unit).second) continue;
+    fresh += std::min(end, (unit + 1) * kUnit) - std::max(begin, unit * kUnit);
+  }
+  return fresh;
+}
+
+TimeReport PlayTimelines(const TimeTable& table, const std::vector<TimedCore>& cores,
+                         int64_t cube_cores, int64_t vector_cores, uint64_t footprint,
+                         bool with_slices) {
+  TimeReport report;
+  report.clock_mhz = table.At("clock_mhz");
+  report.in_l2 = static_cast<double>(footprint) <= table.At("l2_bytes");
+  for (const TimedCore& core : cores) {
+    for (const TimeOp& op : core.timeline->ops()) {
+      (op.write ? report.written_bytes : report.read_bytes) += op.bytes;
+    }
+  }
+  Player(table, cores, cube_cores, vector_cores, report.in_l2, with_slices, &report).Run();
+  const double on_cores = std::min<double>(static_cast<double>(cores.size()),
+                                           static_cast<double>(cube_cores + vector_cores));
+  report.head_microseconds =
+      table.At("launch_microseconds") + table.At("launch_microseconds_per_core") * on_cores;
+  report.microseconds = report.head_microseconds + report.cycles / report.clock_mhz;
+  return report;
+}
+
+}  // namespace softnpu::ascendc

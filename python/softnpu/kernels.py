@@ -1,0 +1,383 @@
+"""Kernels from Python: `build` a source, `load` the twin, `launch` it on numpy arrays.
+
+    twin = softnpu.load(softnpu.build("add.cpp"))
+    report = softnpu.launch(twin["add"], x, y, softnpu.Output(z), np.int32(x.size), blocks=8)
+
+No torch and no CANN is involved. Kernels run under all checks; a fault is a KernelError with fields.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from softnpu import profiles, trace
+
+LIBRARY = Path(__file__).parent / "lib" / "libsoftnpu_simulator.so"
+_ATOMIC = 4
+_PIPES = ("S", "V", "M", "MTE1", "MTE2", "MTE3", "ALL", "FIX")
+
+_Field = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p)
+
+
+class _Array(ctypes.Structure):
+    _fields_ = [
+        ("address", ctypes.c_uint64),
+        ("data", ctypes.c_void_p),
+        ("bytes", ctypes.c_uint64),
+        ("name", ctypes.c_char_p),
+        ("undefined", ctypes.c_uint32),
+        ("output", ctypes.c_uint32),
+    ]
+
+
+class _Request(ctypes.Structure):
+    _fields_ = [
+        ("twin", ctypes.c_void_p),
+        ("kernel", ctypes.c_char_p),
+        ("chip", ctypes.c_char_p),
+        ("time", ctypes.c_char_p),
+        ("slots", ctypes.POINTER(ctypes.c_uint64)),
+        ("slot_count", ctypes.c_uint64),
+        ("blocks", ctypes.c_uint32),
+        ("strict", ctypes.c_uint32),
+        ("races", ctypes.c_uint32),
+        ("threads", ctypes.c_int32),
+        ("seed", ctypes.c_uint64),
+        ("tiling_key", ctypes.c_uint64),
+        ("arrays", ctypes.POINTER(_Array)),
+        ("array_count", ctypes.c_uint64),
+        ("slices", ctypes.c_uint32),
+    ]
+
+
+class _Slice(ctypes.Structure):
+    _fields_ = [
+        ("begin", ctypes.c_double),
+        ("end", ctypes.c_double),
+        ("context", ctypes.c_uint32),
+        ("pipe", ctypes.c_uint32),
+        ("line", ctypes.c_uint32),
+        ("instruction", ctypes.c_char_p),
+        ("file", ctypes.c_char_p),
+        ("core", ctypes.c_char_p),
+    ]
+
+
+_Slices = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.POINTER(_Slice), ctypes.c_uint64)
+
+
+def _library() -> ctypes.CDLL:
+    global _loaded
+    if _loaded is None:
+        if not LIBRARY.is_file():
+            raise RuntimeError(f"SoftNPU's library {LIBRARY} is missing; the softnpu wheel brings it")
+        _loaded = ctypes.CDLL(str(LIBRARY))
+        _loaded.softnpu_twin_load.restype = ctypes.c_void_p
+        _loaded.softnpu_twin_load.argtypes = [ctypes.c_char_p, _Field, ctypes.c_void_p]
+        _loaded.softnpu_twin_kernels.restype = None
+        _loaded.softnpu_twin_kernels.argtypes = [ctypes.c_void_p, _Field, ctypes.c_void_p]
+        _loaded.softnpu_launch.argtypes = [ctypes.POINTER(_Request), _Field, _Slices, ctypes.c_void_p]
+    return _loaded
+
+
+_loaded: ctypes.CDLL | None = None
+
+
+class KernelError(RuntimeError):
+    """A kernel broke a rule of the chip, or a launch was bad.
+
+    Attributes:
+        code: what CANN would give: 507035 (vector core exception), 507015 (AI core exception), 507034 (time-out), 107000 (parameter) ...
+        fault: the sentence without the place
+        kernel, block, core, core_type, pipe, instruction: where it happened; block as GetBlockIdx counts
+        buffer, begin, end: the bytes [begin, end) of what
+        file, line: the place in the kernel's source; line 0 when there is none
+        other_pipe, other_instruction, other_block, other_file, other_line: of a race, the access that it is not ordered with
+        seed: the schedule that showed it; launch(..., seed=seed) shows it again
+    """
+
+    def __init__(self, fields: dict[str, str], seed: int) -> None:
+        super().__init__(fields["message"] + (f" [seed {seed}]" if seed else ""))
+        self.seed = seed
+        self.code = int(fields["code"])
+        self.fault = fields["fault"]
+        self.kernel = fields.get("kernel", "")
+        self.block = int(fields.get("block", -1))
+        self.core = int(fields.get("core", -1))
+        self.core_type = fields.get("core_type", "")
+        self.pipe = fields.get("pipe", "")
+        self.instruction = fields.get("instruction", "")
+        self.buffer = fields.get("buffer", "")
+        self.begin = int(fields.get("begin", 0))
+        self.end = int(fields.get("end", 0))
+        self.file = fields.get("file", "")
+        self.line = int(fields.get("line", 0))
+        self.other_pipe = fields.get("other_pipe", "")
+        self.other_instruction = fields.get("other_instruction", "")
+        self.other_block = int(fields.get("other_block", -1))
+        self.other_file = fields.get("other_file", "")
+        self.other_line = int(fields.get("other_line", 0))
+
+
+class OrderError(RuntimeError):
+    """The results of a kernel depend on the order of its cores, though it adds nothing atomically.
+
+    Attributes:
+        seed: the schedule whose results differ from those of seed 0
+        argument: the position of the array that differs
+    """
+
+    def __init__(self, kernel: str, seed: int, argument: int) -> None:
+        super().__init__(f"kernel {kernel}: with seed {seed} argument {argument} gets other bytes than with seed 0")
+        self.seed = seed
+        self.argument = argument
+
+
+@dataclass(frozen=True)
+class Output:
+    """An array whose content before the launch is no value, and which the launch has to write completely."""
+
+    array: np.ndarray
+
+
+@dataclass(frozen=True)
+class Report:
+    """Modelled time of a launch, and what it is made of.
+
+    Attributes:
+        microseconds: of the launch on the chip, with its head; None when the profile has no time model
+        cycles: of the cores alone
+        busy: share of that time that a pipe works, mean over the cores that use it, by the pipe's name
+        read_bytes, written_bytes: of GM
+        order_dependent: results differed between schedules, by atomic additions
+        slices: instructions as (core, pipe, name, place, begin, end), microseconds; when asked for
+    """
+
+    microseconds: float | None = None
+    head_microseconds: float = 0.0
+    cycles: float = 0.0
+    busy: dict[str, float] = field(default_factory=dict)
+    read_bytes: int = 0
+    written_bytes: int = 0
+    in_l2: bool = False
+    order_dependent: bool = False
+    slices: tuple[tuple[str, str, str, str, float, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel of a loaded twin. `slots`: 8-byte words of its arguments."""
+
+    name: str
+    slots: int
+    twin: int
+    flags: int
+
+
+class Twin:
+    """A twin in this process: a mapping from names to kernels."""
+
+    def __init__(self, path: Path) -> None:
+        fields: dict[str, str] = {}
+        handle = _library().softnpu_twin_load(str(path.absolute()).encode(), _collector(fields), None)
+        if not handle:
+            raise KernelError(fields, 0)
+        found: list[list[str]] = []
+
+        def take(_: object, name: bytes, value: bytes) -> None:
+            if name == b"kernel":
+                found.append([value.decode()])
+            else:
+                found[-1].append(value.decode())
+
+        _library().softnpu_twin_kernels(handle, _Field(take), None)
+        self._kernels = {name: Kernel(name, int(slots), handle, int(flags)) for name, slots, flags in found}
+
+    def __getitem__(self, name: str) -> Kernel:
+        if name not in self._kernels:
+            raise KeyError(f"the twin has no kernel {name!r}; it has {', '.join(self._kernels)}")
+        return self._kernels[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kernels)
+
+
+def load(path: str | Path) -> Twin:
+    """Loads a twin that `build` has made.
+
+    Raises:
+        KernelError: it is no twin, or one for another SoftNPU
+    """
+    return Twin(Path(path))
+
+
+def launch(
+    kernel: Kernel,
+    *arguments: Any,
+    blocks: int = 1,
+    profile: str = "ascend910b3",
+    checks: str = "strict",
+    seed: int = 0,
+    schedules: int = 1,
+    threads: int = 1,
+    tiling_key: int = 0,
+    trace_file: str | Path | None = None,
+) -> Report:
+    """Runs a kernel on the cores of a simulated chip; arrays are changed in place.
+
+    Args:
+        kernel: of a loaded twin
+        arguments: in the kernel's order. A C-contiguous numpy array, or Output(array), is a tensor in GM; None a null address;
+            an int or bool a scalar of any integer type; a float a 32-bit float; a numpy scalar itself; a ctypes.Structure or bytes a
+            struct by value
+        blocks: blockDim
+        profile: the chip
+        checks: "strict"; "no-races"; "off": only what keeps the simulation safe
+        seed: the order in which cores take turns; 0: their own
+        schedules: so many orders, from `seed` on; their results have to be the same bits
+        threads: host threads for cores that do not wait for each other; 0: as many as there are CPUs
+        tiling_key: what TILING_KEY_IS asks for
+        trace_file: writes the modelled time as a Perfetto trace, a track for each core and pipe
+    Returns:
+        the modelled time
+    Raises:
+        KernelError: the kernel broke a rule, or the launch is bad
+        OrderError: schedules gave different results
+        ValueError, TypeError: a bad argument
+    """
+    if schedules < 1:
+        raise ValueError(f"schedules is {schedules}, at least 1 is needed")
+    if checks not in ("strict", "no-races", "off"):
+        raise ValueError(f"checks is {checks!r}; there are 'strict', 'no-races' and 'off'")
+    chip = profiles.find(profile)
+    arrays = [_array_of(a, i) for i, a in enumerate(arguments)]
+    if schedules == 1:
+        return _launch(kernel, arguments, arrays, chip, blocks, checks, seed, threads, tiling_key, trace_file)
+    start = [None if a is None else a.copy() for a in arrays]
+    report = _launch(kernel, arguments, arrays, chip, blocks, checks, seed, threads, tiling_key, trace_file)
+    for other in range(seed + 1, seed + schedules):
+        again = [None if a is None else a.copy() for a in start]
+        _launch(kernel, arguments, again, chip, blocks, checks, other, threads, tiling_key, None)
+        for i, (one, two) in enumerate(zip(arrays, again, strict=True)):
+            if one is not None and two is not None and one.tobytes() != two.tobytes():
+                if not kernel.flags & _ATOMIC:
+                    raise OrderError(kernel.name, other, i)
+                report = replace(report, order_dependent=True)
+    return report
+
+
+def _array_of(argument: Any, position: int) -> np.ndarray | None:
+    array = argument.array if isinstance(argument, Output) else argument
+    if not isinstance(array, np.ndarray):
+        if isinstance(argument, Output):
+            raise TypeError(f"argument {position}: Output of {type(array).__name__}; it takes a numpy array")
+        return None
+    if not array.flags.c_contiguous or not array.flags.writeable:
+        raise ValueError(f"argument {position}: the array is not C-contiguous and writeable")
+    return array
+
+
+def _slots_of(argument: Any, position: int) -> bytes:
+    if argument is None:
+        data = b""
+    elif isinstance(argument, bool | int):
+        data = int(argument).to_bytes(8, "little", signed=argument < 0)
+    elif isinstance(argument, float):
+        data = np.float32(argument).tobytes()
+    elif isinstance(argument, np.generic):
+        data = argument.tobytes()
+    elif isinstance(argument, bytes | bytearray | ctypes.Structure):
+        data = bytes(argument)
+    else:
+        raise TypeError(f"argument {position} is of type {type(argument).__name__}, which no kernel takes")
+    return data.ljust(max(8, -(-len(data) // 8) * 8), b"\0")
+
+
+def _lines(values: dict[str, Any]) -> bytes:
+    return "".join(f"{k}={int(v) if isinstance(v, bool) else v}\n" for k, v in values.items()).encode()
+
+
+def _collector(fields: dict[str, str]) -> Callable:
+    def take(_: object, name: bytes, value: bytes) -> None:
+        fields[name.decode()] = value.decode(errors="replace")
+
+    return _Field(take)
+
+
+def _launch(
+    kernel: Kernel,
+    arguments: Sequence[Any],
+    arrays: list[np.ndarray | None],
+    chip: Path,
+    blocks: int,
+    checks: str,
+    seed: int,
+    threads: int,
+    tiling_key: int,
+    trace_file: str | Path | None,
+) -> Report:
+    profile = profiles.load(chip)
+    time = profiles.load_time(chip)
+    if trace_file is not None and time is None:
+        raise ValueError(f"the time of {profile.soc_name} is not modelled, so there is no trace")
+    described = []
+    slots = b""
+    address = 0x100000000000
+    for i, (argument, array) in enumerate(zip(arguments, arrays, strict=True)):
+        if array is None:
+            slots += _slots_of(argument, i)
+            continue
+        output = isinstance(argument, Output)
+        described.append(_Array(address, array.ctypes.data, array.nbytes, f"argument {i}".encode(), output, output))
+        slots += address.to_bytes(8, "little")
+        address += (array.nbytes + 8191) // 4096 * 4096
+    fields: dict[str, str] = {}
+    slices: list[tuple[str, str, str, str, float, float]] = []
+
+    def take_slices(_: object, found: Any, count: int) -> None:
+        for i in range(count):
+            s = found[i]
+            slices.append(
+                (s.core.decode(), _PIPES[s.pipe], s.instruction.decode(), f"{Path(s.file.decode()).name}:{s.line}", s.begin, s.end)
+            )
+
+    words = len(slots) // 8
+    request = _Request(
+        twin=kernel.twin,
+        kernel=kernel.name.encode(),
+        chip=_lines({name: getattr(profile, name) for name in profile.__dataclass_fields__}),
+        time=None if time is None else _lines(time),
+        slots=(ctypes.c_uint64 * words).from_buffer_copy(slots),
+        slot_count=words,
+        blocks=blocks,
+        strict=checks != "off",
+        races=checks == "strict",
+        threads=threads,
+        seed=seed,
+        tiling_key=tiling_key,
+        arrays=(_Array * len(described))(*described),
+        array_count=len(described),
+        slices=trace_file is not None,
+    )
+    if _library().softnpu_launch(ctypes.byref(request), _collector(fields), _Slices(take_slices), None) != 0:
+        raise KernelError(fields, seed)
+    if time is None:
+        return Report()
+    if trace_file is not None:
+        trace.write_slices(slices, kernel.name, Path(trace_file))
+    return Report(
+        microseconds=float(fields["microseconds"]),
+        head_microseconds=float(fields["head_microseconds"]),
+        cycles=float(fields["cycles"]),
+        busy={pipe: float(fields[f"busy.{pipe}"]) for pipe in _PIPES if float(fields[f"busy.{pipe}"]) > 0},
+        read_bytes=int(float(fields["read_bytes"])),
+        written_bytes=int(float(fields["written_bytes"])),
+        in_l2=fields["in_l2"] == "1",
+        slices=tuple(slices),
+    )
