@@ -268,7 +268,8 @@ class Core {
   void Gatherb(SoftnpuInstruction& instruction);
   void GatherMask(SoftnpuInstruction& instruction);
   // Lists an access whose place became known by reading another operand, and admits it.
-  std::byte* AdmitLate(const SoftnpuTensor& tensor, bool write, uint64_t base, uint64_t bytes);
+  std::byte* AdmitLate(const SoftnpuTensor& tensor, bool write, uint64_t base, uint64_t bytes,
+                       uint64_t rows = 1, uint64_t stride = 0);
 
   // vector_transpose.cc
   void Transpose(SoftnpuInstruction& instruction);
