@@ -268,7 +268,8 @@ class Core {
   void Gatherb(SoftnpuInstruction& instruction);
   void GatherMask(SoftnpuInstruction& instruction);
   // Lists an access whose place became known by reading another operand, and admits it.
-  std::byte* AdmitLate(const SoftnpuTensor& tensor, bool write, uint64_t base, uint64_t bytes);
+  std::byte* AdmitLate(const SoftnpuTensor& tensor, bool write, uint64_t base, uint64_t bytes,
+                       uint64_t rows = 1, uint64_t stride = 0);
 
   // vector_transpose.cc
   void Transpose(SoftnpuInstruction& instruction);
@@ -404,9 +405,9 @@ class Core {
 };
 
 const char* OpcodeName(uint32_t opcode);
+const char* AdvancedName(int64_t call);
 const char* SpaceName(uint8_t space);
 std::string FileOf(const char* file);
-const char* AdvancedName(int64_t call);
 const char* PipeName(int pipe);
 const char* EventName(int64_t event);
 const char* PositionName(uint8_t position);

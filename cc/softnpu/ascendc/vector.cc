@@ -237,6 +237,13 @@ void Core::CheckOverlap(const SoftnpuInstruction& in) const {
 
 void Core::Vector(SoftnpuInstruction& instruction) {
   pipe_ = SOFTNPU_PIPE_V;
+  // The functions below address the UB.
+  const auto in_ub = [&](const SoftnpuTensor& tensor) {
+    if (tensor.space == SOFTNPU_SPACE_UB || tensor.space == SOFTNPU_SPACE_NONE) return;
+    Fail(Format("a tensor of the %s: the vector unit works on the UB", SpaceName(tensor.space)));
+  };
+  for (uint32_t i = 0; i < instruction.operand_count; ++i) in_ub(instruction.operand[i]);
+  for (uint32_t i = 0; i < instruction.list_count; ++i) in_ub(instruction.list[i]);
   switch (instruction.opcode) {
     case SOFTNPU_OP_CAST:
       return Cast(instruction);

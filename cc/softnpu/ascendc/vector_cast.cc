@@ -300,6 +300,10 @@ void Core::CastDequant(SoftnpuInstruction& in) {
   const SoftnpuTensor& src = in.operand[1];
   const bool vector_scale = in.params[0] != 0;
   const uint64_t high = in.params[1] != 0 ? 16 : 0;
+  if (src.type == SOFTNPU_INT32 && dst.type == SOFTNPU_FLOAT16) {  // times the scale, as Cast
+    in.params[0] = kRint;
+    return Cast(in);
+  }
   if (src.type != SOFTNPU_INT16 || (dst.type != SOFTNPU_INT8 && dst.type != SOFTNPU_UINT8)) {
     Fail(Format("there is no %s from %s to %s", OpcodeName(in.opcode), TypeName(src.type),
                 TypeName(dst.type)));

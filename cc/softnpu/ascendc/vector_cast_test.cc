@@ -285,6 +285,12 @@ TEST(Cast, DequantScalesIntoHalfABlock) {
                          0.0, 255.0))
         << i;
   }
+  const auto halves = RunOn<half>(std::vector<int32_t>{7, -9}, [](auto a, auto d) {
+    SetDeqScale(half(0.5f));
+    CastDeq<half, int32_t, false, false>(d, a, 8);
+  });
+  EXPECT_EQ(FromHalf(halves[0]), 3.5);
+  EXPECT_EQ(FromHalf(halves[1]), -4.5);
   EXPECT_THAT((FaultOf<uint8_t, int16_t>([](auto a, auto d) {
                 SetDeqScale(1.0f, 0, true);
                 CastDequant<uint8_t, int16_t, false, false>(d, a, 16);

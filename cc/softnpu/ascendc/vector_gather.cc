@@ -6,11 +6,54 @@ namespace {
 
 using namespace vector;  // NOLINT: the namespace of this unit
 
+constexpr size_t kMaxPatterns = 32;
+
+// `rows` runs of `bytes`, `stride` apart.
+struct RunsOfBytes {
+  uint64_t begin;
+  uint64_t bytes;
+  uint64_t rows;
+  uint64_t stride;
+};
+
+// The bytes of elements of `size` at `places`, in few patterns.
+std::vector<RunsOfBytes> PatternsOf(std::vector<uint64_t> places, uint64_t size) {
+  if (!std::is_sorted(places.begin(), places.end())) std::sort(places.begin(), places.end());
+  std::vector<RunsOfBytes> out;
+  uint64_t begin = 0;
+  uint64_t end = 0;  // the run that is being collected; 0: none
+  const auto close = [&] {
+    if (end == 0) return;
+    if (!out.empty() && out.back().bytes == end - begin) {
+      RunsOfBytes& last = out.back();
+      const uint64_t stride = begin - (last.begin + (last.rows - 1) * last.stride);
+      if (last.rows == 1 || stride == last.stride) {
+        last.stride = stride;
+        ++last.rows;
+        return;
+      }
+    }
+    out.push_back({begin, end - begin, 1, 0});
+  };
+  for (const uint64_t place : places) {
+    if (end != 0 && place <= end) {
+      end = std::max(end, place + size);
+      continue;
+    }
+    close();
+    begin = place;
+    end = place + size;
+  }
+  close();
+  return out;
+}
+
 }  // namespace
 
-std::byte* Core::AdmitLate(const SoftnpuTensor& tensor, bool write, uint64_t base, uint64_t bytes) {
+std::byte* Core::AdmitLate(const SoftnpuTensor& tensor, bool write, uint64_t base, uint64_t bytes,
+                           uint64_t rows, uint64_t stride) {
   const size_t at = accesses_.size();
-  Add(tensor, write, base, bytes);
+  Add(tensor, write, base, bytes, rows, stride);
   AdmitOnChip(accesses_[at]);
   if (strict()) {
     if (tensor.buffer != 0) CheckSide(accesses_[at]);
@@ -80,8 +123,7 @@ void Core::Gather(SoftnpuInstruction& in) {
   };
   uint64_t lowest = ~uint64_t{0};
   uint64_t highest = 0;
-  uint64_t run_begin = 0;
-  uint64_t run_end = 0;  // the run of adjacent elements that is being collected
+  std::vector<uint64_t> places;
   each([&](uint64_t repeat, uint64_t lane, uint64_t offset) {
     if (offset % size != 0) {
       FailAt(Format("offset %llu of element %llu is not a multiple of the element's %llu bytes",
@@ -92,17 +134,21 @@ void Core::Gather(SoftnpuInstruction& in) {
     }
     lowest = std::min(lowest, offset);
     highest = std::max(highest, offset);
-    if (!strict()) return;
-    if (run_end != 0 && offset == run_end) {
-      run_end += size;
-    } else if (run_end == 0 || offset < run_begin || offset + size > run_end) {
-      if (run_end != 0) AdmitLate(scattered, scatter, base + run_begin, run_end - run_begin);
-      run_begin = offset;
-      run_end = offset + size;
-    }
+    if (strict()) places.push_back(offset);
   });
-  AdmitLate(scattered, scatter, base + (strict() ? run_begin : lowest),
-            strict() ? run_end - run_begin : highest - lowest + size);
+  // Strict: the bytes that are touched, as runs of one length and distance.
+  const std::vector<RunsOfBytes> patterns = PatternsOf(std::move(places), size);
+  for (const RunsOfBytes& p : patterns) {
+    AdmitLate(scattered, scatter, base + p.begin, p.bytes, p.rows, p.stride);
+  }
+  if (patterns.size() > kMaxPatterns) {  // too many to compare with others: all that lies between
+    accesses_.resize(accesses_.size() - patterns.size());
+  }
+  if (patterns.empty() || patterns.size() > kMaxPatterns) {
+    const size_t at = accesses_.size();
+    Add(scattered, scatter, base + lowest, highest - lowest + size);
+    AdmitOnChip(accesses_[at]);
+  }
   if (strict()) {
     const uint64_t begin = base + lowest;
     const uint64_t end = base + highest + size;

@@ -54,19 +54,23 @@ __aicore__ inline void Exponentials(GM_ADDR x, GM_ADDR y, uint64_t count, uint32
     out.FreeTensor(b);
   }
 }
-extern "C" __global__ __aicore__ void exp_half(GM_ADDR x, GM_ADDR y, uint64_t count, uint32_t tile) {
+extern "C" __global__ __aicore__ void exp_half(GM_ADDR x, GM_ADDR y, uint64_t count,
+                                               uint32_t tile) {
   Exponentials<half>(x, y, count, tile);
 }
-extern "C" __global__ __aicore__ void exp_float(GM_ADDR x, GM_ADDR y, uint64_t count, uint32_t tile) {
+extern "C" __global__ __aicore__ void exp_float(GM_ADDR x, GM_ADDR y, uint64_t count,
+                                                uint32_t tile) {
   Exponentials<float>(x, y, count, tile);
 }
-extern "C" __global__ __aicore__ void exp_bfloat16(GM_ADDR x, GM_ADDR y, uint64_t count, uint32_t tile) {
+extern "C" __global__ __aicore__ void exp_bfloat16(GM_ADDR x, GM_ADDR y, uint64_t count,
+                                                   uint32_t tile) {
   Exponentials<bfloat16_t>(x, y, count, tile);
 }
 
 // y = x / sqrt(mean(x^2) + 1e-6) * gamma, a row of `width` at a time, in float.
 template <typename T>
-__aicore__ inline void RootMeanSquare(GM_ADDR x, GM_ADDR gamma, GM_ADDR y, uint64_t rows, uint32_t width) {
+__aicore__ inline void RootMeanSquare(GM_ADDR x, GM_ADDR gamma, GM_ADDR y, uint64_t rows,
+                                      uint32_t width) {
   GlobalTensor<T> from, scale, to;
   from.SetGlobalBuffer((__gm__ T*)x, rows * width);
   scale.SetGlobalBuffer((__gm__ T*)gamma, width);
@@ -144,13 +148,16 @@ __aicore__ inline void RootMeanSquare(GM_ADDR x, GM_ADDR gamma, GM_ADDR y, uint6
   }
   weights.FreeTensor(g);
 }
-extern "C" __global__ __aicore__ void rms_norm_half(GM_ADDR x, GM_ADDR gamma, GM_ADDR y, uint64_t rows, uint32_t width) {
+extern "C" __global__ __aicore__ void rms_norm_half(GM_ADDR x, GM_ADDR gamma, GM_ADDR y,
+                                                    uint64_t rows, uint32_t width) {
   RootMeanSquare<half>(x, gamma, y, rows, width);
 }
-extern "C" __global__ __aicore__ void rms_norm_bfloat16(GM_ADDR x, GM_ADDR gamma, GM_ADDR y, uint64_t rows, uint32_t width) {
+extern "C" __global__ __aicore__ void rms_norm_bfloat16(GM_ADDR x, GM_ADDR gamma, GM_ADDR y,
+                                                        uint64_t rows, uint32_t width) {
   RootMeanSquare<bfloat16_t>(x, gamma, y, rows, width);
 }
-extern "C" __global__ __aicore__ void rms_norm_float(GM_ADDR x, GM_ADDR gamma, GM_ADDR y, uint64_t rows, uint32_t width) {
+extern "C" __global__ __aicore__ void rms_norm_float(GM_ADDR x, GM_ADDR gamma, GM_ADDR y,
+                                                     uint64_t rows, uint32_t width) {
   RootMeanSquare<float>(x, gamma, y, rows, width);
 }
 
@@ -171,7 +178,8 @@ __aicore__ inline void Transposed(GM_ADDR x, GM_ADDR y, uint32_t rows, uint32_t 
   for (uint64_t tile = share.first; tile < share.end; ++tile) {
     const uint64_t r = tile / across * side, c = tile % across * side;
     LocalTensor<T> a = in.template AllocTensor<T>();
-    DataCopy(a, from[r * columns + c], DataCopyParams(side, side / block, (columns - side) / block, 0));
+    DataCopy(a, from[r * columns + c],
+             DataCopyParams(side, side / block, (columns - side) / block, 0));
     in.EnQue(a);
     a = in.template DeQue<T>();
     LocalTensor<T> b = out.template AllocTensor<T>();
@@ -196,17 +204,20 @@ __aicore__ inline void Transposed(GM_ADDR x, GM_ADDR y, uint32_t rows, uint32_t 
     out.FreeTensor(b);
   }
 }
-extern "C" __global__ __aicore__ void transpose_16(GM_ADDR x, GM_ADDR y, uint32_t rows, uint32_t columns) {
+extern "C" __global__ __aicore__ void transpose_16(GM_ADDR x, GM_ADDR y, uint32_t rows,
+                                                   uint32_t columns) {
   Transposed<half, 128>(x, y, rows, columns);
 }
-extern "C" __global__ __aicore__ void transpose_32(GM_ADDR x, GM_ADDR y, uint32_t rows, uint32_t columns) {
+extern "C" __global__ __aicore__ void transpose_32(GM_ADDR x, GM_ADDR y, uint32_t rows,
+                                                   uint32_t columns) {
   Transposed<float, 64>(x, y, rows, columns);
 }
 
-// q and k (tokens x heads x width) in place: x cos + rotated(x) sin, halves swapped, in T. The sines of
-// the first half are negative already.
+// q and k (tokens x heads x width) in place: x cos + rotated(x) sin, halves swapped, in T. The
+// sines of the first half are negative already.
 template <typename T>
-__aicore__ inline void Rotated(GM_ADDR q, GM_ADDR k, GM_ADDR cos, GM_ADDR sin, uint64_t tokens, uint32_t heads, uint32_t width) {
+__aicore__ inline void Rotated(GM_ADDR q, GM_ADDR k, GM_ADDR cos, GM_ADDR sin, uint64_t tokens,
+                               uint32_t heads, uint32_t width) {
   GlobalTensor<T> cosines, sines;
   cosines.SetGlobalBuffer((__gm__ T*)cos, tokens * width);
   sines.SetGlobalBuffer((__gm__ T*)sin, tokens * width);
@@ -260,9 +271,11 @@ __aicore__ inline void Rotated(GM_ADDR q, GM_ADDR k, GM_ADDR cos, GM_ADDR sin, u
     table.FreeTensor(angles);
   }
 }
-extern "C" __global__ __aicore__ void rope_half(GM_ADDR q, GM_ADDR k, GM_ADDR cos, GM_ADDR sin, uint64_t tokens, uint32_t heads, uint32_t width) {
+extern "C" __global__ __aicore__ void rope_half(GM_ADDR q, GM_ADDR k, GM_ADDR cos, GM_ADDR sin,
+                                                uint64_t tokens, uint32_t heads, uint32_t width) {
   Rotated<half>(q, k, cos, sin, tokens, heads, width);
 }
-extern "C" __global__ __aicore__ void rope_float(GM_ADDR q, GM_ADDR k, GM_ADDR cos, GM_ADDR sin, uint64_t tokens, uint32_t heads, uint32_t width) {
+extern "C" __global__ __aicore__ void rope_float(GM_ADDR q, GM_ADDR k, GM_ADDR cos, GM_ADDR sin,
+                                                 uint64_t tokens, uint32_t heads, uint32_t width) {
   Rotated<float>(q, k, cos, sin, tokens, heads, width);
 }
