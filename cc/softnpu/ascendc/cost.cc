@@ -50,8 +50,8 @@ void Core::NoteTime(const SoftnpuInstruction& in) {
     const std::lock_guard<std::mutex> lock(launch_->mutex);
     for (uint64_t row = 0; row < access.rows; ++row) {
       const uint64_t begin = access.base + row * access.stride;
-      op.missed += static_cast<uint32_t>(
-          std::min<uint64_t>(launch_->footprint.Touch(begin, begin + access.bytes), UINT32_MAX));
+      op.missed += static_cast<uint32_t>(std::min<uint64_t>(
+          launch_->footprint.Touch(begin, begin + access.bytes) * Footprint::kLine, UINT32_MAX / 2));
     }
   }
   if (read + written > 0) {
@@ -60,6 +60,7 @@ void Core::NoteTime(const SoftnpuInstruction& in) {
     op.write = written > 0;
     const double bytes =
         static_cast<double>(read + written) + static_cast<double>(rows) * copy.per_row;
+    op.moved = static_cast<uint32_t>(std::min<uint64_t>(read + written, UINT32_MAX));
     op.bytes = static_cast<uint32_t>(std::min(std::max(bytes, 1.0), kMost));
     op.work = static_cast<float>(copy.least);
     op.latency = static_cast<float>(copy.start + static_cast<double>(read + written) / copy.burst);

@@ -241,8 +241,10 @@ class Player {
           pipe.working = pipe.used = true;
           pipe.started = now_;
           if (op.bytes > 0) {
-            const size_t flow = (in_l2_ || op.missed == 0 ? 2u : 0u) + (op.write ? 1u : 0u);
-            flows_[flow].Start(std::max<double>(op.bytes, 1),
+            // What was brought before is in L2.
+            const bool hbm = !in_l2_ && op.missed > 0;
+            const size_t flow = (hbm ? 0u : 2u) + (op.write ? 1u : 0u);
+            flows_[flow].Start(hbm ? std::max(op.bytes, op.missed) : op.bytes,
                                core * kPipes + static_cast<size_t>(p));
           } else {
             Push(now_ + op.work, core, p, true);
@@ -464,10 +466,15 @@ void CoreTimeline::Barrier(int pipe, const Place& place) {
 
 uint64_t Footprint::Touch(uint64_t begin, uint64_t end) {
   uint64_t fresh = 0;
-  for (uint64_t unit = begin / kUnit; unit * kUnit < end; ++unit) {
-    if (!touched_.insert(unit).second) continue;
-    fresh += std::min(end, (unit + 1) * kUnit) - std::max(begin, unit * kUnit);
+  for (uint64_t line = begin / kLine; line * kLine < end; ++line) {
+    std::vector<uint64_t>& page = pages_[line / kPageLines];
+    if (page.empty()) page.resize(kPageLines / 64);
+    uint64_t& word = page[line % kPageLines / 64];
+    const uint64_t bit = uint64_t{1} << (line % 64);
+    fresh += (word & bit) == 0;
+    word |= bit;
   }
+  lines_ += fresh;
   return fresh;
 }
 
@@ -479,7 +486,7 @@ TimeReport PlayTimelines(const TimeTable& table, const std::vector<TimedCore>& c
   report.in_l2 = static_cast<double>(footprint) <= table.At("l2_bytes");
   for (const TimedCore& core : cores) {
     for (const TimeOp& op : core.timeline->ops()) {
-      (op.write ? report.written_bytes : report.read_bytes) += op.bytes;
+      (op.write ? report.written_bytes : report.read_bytes) += op.moved;
     }
   }
   Player(table, cores, cube_cores, vector_cores, report.in_l2, with_slices, &report).Run();

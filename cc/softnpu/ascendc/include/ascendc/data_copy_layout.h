@@ -184,6 +184,7 @@ inline void DataCopy(const GlobalTensor<T>& dst, const LocalTensor<T>& src,
 
 namespace softnpu_internal {
 inline void Atomic(SoftnpuOpcode opcode, int64_t type, const Where& where) {
+  softnpu::core::Note<SOFTNPU_TWIN_ATOMIC>();
   SoftnpuInstruction instruction = softnpu::core::Begin(opcode, where);
   instruction.params[0] = type;
   softnpu::core::Execute(instruction);

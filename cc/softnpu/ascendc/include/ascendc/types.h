@@ -71,6 +71,15 @@ namespace AscendC {
 
 using TEventID = int32_t;
 
+template <typename A, typename B>
+struct IsSameType {
+  static constexpr bool value = false;
+};
+template <typename A>
+struct IsSameType<A, A> {
+  static constexpr bool value = true;
+};
+
 constexpr uint32_t ONE_BLK_SIZE = 32;
 constexpr uint32_t DEFAULT_BLK_NUM = 8;
 constexpr uint8_t DEFAULT_REPEAT_STRIDE = 8;
