@@ -52,6 +52,7 @@ class _Request(ctypes.Structure):
         ("tiling_key", ctypes.c_uint64),
         ("arrays", ctypes.POINTER(_Array)),
         ("array_count", ctypes.c_uint64),
+        ("warm_l2", ctypes.c_uint32),
         ("slices", ctypes.c_uint32),
     ]
 
@@ -227,6 +228,7 @@ def launch(
     schedules: int = 1,
     threads: int = 1,
     tiling_key: int = 0,
+    l2: str = "cold",
     trace_file: str | Path | None = None,
 ) -> Report:
     """Runs a kernel on the cores of a simulated chip; arrays are changed in place.
@@ -243,6 +245,7 @@ def launch(
         schedules: so many orders, from `seed` on; their results have to be the same bits
         threads: host threads for cores that do not wait for each other; 0: as many as there are CPUs
         tiling_key: what TILING_KEY_IS asks for
+        l2: for the time: "cold", or "warm": data that fit L2 are there when the launch begins
         trace_file: writes the modelled time as a Perfetto trace, a track for each core and pipe
     Returns:
         the modelled time
@@ -255,15 +258,17 @@ def launch(
         raise ValueError(f"schedules is {schedules}, at least 1 is needed")
     if checks not in ("strict", "no-races", "off"):
         raise ValueError(f"checks is {checks!r}; there are 'strict', 'no-races' and 'off'")
+    if l2 not in ("cold", "warm"):
+        raise ValueError(f"l2 is {l2!r}; there are 'cold' and 'warm'")
     chip = profiles.find(profile)
     arrays = [_array_of(a, i) for i, a in enumerate(arguments)]
     if schedules == 1:
-        return _launch(kernel, arguments, arrays, chip, blocks, checks, seed, threads, tiling_key, trace_file)
+        return _launch(kernel, arguments, arrays, chip, blocks, checks, seed, threads, tiling_key, l2, trace_file)
     start = [None if a is None else a.copy() for a in arrays]
-    report = _launch(kernel, arguments, arrays, chip, blocks, checks, seed, threads, tiling_key, trace_file)
+    report = _launch(kernel, arguments, arrays, chip, blocks, checks, seed, threads, tiling_key, l2, trace_file)
     for other in range(seed + 1, seed + schedules):
         again = [None if a is None else a.copy() for a in start]
-        _launch(kernel, arguments, again, chip, blocks, checks, other, threads, tiling_key, None)
+        _launch(kernel, arguments, again, chip, blocks, checks, other, threads, tiling_key, l2, None)
         for i, (one, two) in enumerate(zip(arrays, again, strict=True)):
             if one is not None and two is not None and one.tobytes() != two.tobytes():
                 if not kernel.flags & _ATOMIC:
@@ -320,6 +325,7 @@ def _launch(
     seed: int,
     threads: int,
     tiling_key: int,
+    l2: str,
     trace_file: str | Path | None,
 ) -> Report:
     profile = profiles.load(chip)
@@ -363,6 +369,7 @@ def _launch(
         tiling_key=tiling_key,
         arrays=(_Array * len(described))(*described),
         array_count=len(described),
+        warm_l2=l2 == "warm",
         slices=trace_file is not None,
     )
     if _library().softnpu_launch(ctypes.byref(request), _collector(fields), _Slices(take_slices), None) != 0:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 import softnpu
 from softnpu import profiles
 
-CHIP = {"profile": "ascend910b2", "checks": "off"}
+CHIP = {"profile": "ascend910b2", "checks": "off", "l2": "warm"}
 MICRO = softnpu.load("tests/benchmarks/kernels/micro.twin.so")
 GIB = 1 << 30
 KIB = 1 << 10

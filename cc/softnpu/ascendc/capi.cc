@@ -210,6 +210,7 @@ SOFTNPU_EXPORT int32_t softnpu_launch(const SoftnpuLaunchRequest* request, Softn
     if (request->time != nullptr) {
       options.time = &table;
       options.report = &report;
+      options.warm_l2 = request->warm_l2 != 0;
       options.slices = slices != nullptr && request->slices != 0;
     }
     Launch(ChipOf(request->chip), memory, *entry, request->slots,

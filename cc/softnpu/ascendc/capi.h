@@ -37,6 +37,7 @@ typedef struct SoftnpuLaunchRequest {
   uint64_t tiling_key;
   const SoftnpuArray* arrays;
   uint64_t array_count;
+  uint32_t warm_l2;
   uint32_t slices;
 } SoftnpuLaunchRequest;
 

@@ -75,8 +75,9 @@ struct LaunchState {
   Cluster* cluster = nullptr;
   const TimeTable* table = nullptr;  // null: time is not modelled
   std::mutex mutex;                  // guards what follows
-  Footprint footprint;
-  std::vector<ByteSet> written;  // per output
+  Footprint footprint;               // read or written
+  Footprint overwritten;             // written
+  std::vector<ByteSet> written;      // per output
   SharedAccesses shared;
 };
 

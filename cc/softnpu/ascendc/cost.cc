@@ -50,8 +50,11 @@ void Core::NoteTime(const SoftnpuInstruction& in) {
     const std::lock_guard<std::mutex> lock(launch_->mutex);
     for (uint64_t row = 0; row < access.rows; ++row) {
       const uint64_t begin = access.base + row * access.stride;
-      op.missed += static_cast<uint32_t>(std::min<uint64_t>(
-          launch_->footprint.Touch(begin, begin + access.bytes) * Footprint::kLine, UINT32_MAX / 2));
+      uint64_t parts = launch_->footprint.Touch(begin, begin + access.bytes);
+      // What is written goes to HBM once, also where it was read before.
+      if (access.write) parts = launch_->overwritten.Touch(begin, begin + access.bytes);
+      op.missed +=
+          static_cast<uint32_t>(std::min<uint64_t>(parts * Footprint::kLine, UINT32_MAX / 2));
     }
   }
   if (read + written > 0) {

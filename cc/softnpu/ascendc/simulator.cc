@@ -315,7 +315,7 @@ void LaunchBlocks(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKerne
     launch.shared.Reset(launch.synchronised);
     parts = PartsOf(launch);
     timelines.assign(launch.table == nullptr ? 0 : parts.size(), CoreTimeline{});
-    launch.footprint = Footprint{};
+    launch.footprint = launch.overwritten = Footprint{};
     struct Leave {
       ~Leave() { t_core = nullptr; }
     } leave;
@@ -337,7 +337,7 @@ void LaunchBlocks(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKerne
       timed.push_back({&timelines[i], parts[i].kind == kCubeCore});
     }
     *options.report = PlayTimelines(*launch.table, timed, chip.cube_cores, chip.vector_cores,
-                                    launch.footprint.bytes(), options.slices);
+                                    launch.footprint.bytes(), options.warm_l2, options.slices);
     for (const Part& part : parts) {
       const uint32_t core =
           part.kind == kCubeCore

@@ -114,7 +114,8 @@ struct LaunchOptions {
   // Models the time of the launch (timing.h) with the profile's numbers; null: it does not.
   const TimeTable* time = nullptr;
   TimeReport* report = nullptr;
-  bool slices = false;  // notes every instruction's time in the report
+  bool warm_l2 = false;  // what fits L2 is there when the launch begins
+  bool slices = false;   // notes every instruction's time in the report
 };
 
 // Throws KernelError for a fault, Error for a bad launch (blocks 0 or > 65535, wrong argument

@@ -479,11 +479,11 @@ uint64_t Footprint::Touch(uint64_t begin, uint64_t end) {
 }
 
 TimeReport PlayTimelines(const TimeTable& table, const std::vector<TimedCore>& cores,
-                         int64_t cube_cores, int64_t vector_cores, uint64_t footprint,
+                         int64_t cube_cores, int64_t vector_cores, uint64_t footprint, bool warm_l2,
                          bool with_slices) {
   TimeReport report;
   report.clock_mhz = table.At("clock_mhz");
-  report.in_l2 = static_cast<double>(footprint) <= table.At("l2_bytes");
+  report.in_l2 = warm_l2 && static_cast<double>(footprint) <= table.At("l2_bytes");
   for (const TimedCore& core : cores) {
     for (const TimeOp& op : core.timeline->ops()) {
       (op.write ? report.written_bytes : report.read_bytes) += op.moved;

@@ -54,9 +54,9 @@ struct TimeOp {
   float issue = 0;      // cycles of the scalar unit
   float work = 0;       // cycles that the pipe is taken
   float latency = 0;    // cycles more until the result is there
-  uint32_t moved = 0;      // bytes to or from GM
-  uint32_t bytes = 0;      // the same, with what its rows cost
-  uint32_t missed = 0;     // bytes of lines that the launch touches for the first time
+  uint32_t moved = 0;   // bytes to or from GM
+  uint32_t bytes = 0;   // the same, with what its rows cost
+  uint32_t missed = 0;  // bytes of lines that the launch touches for the first time
   uint64_t token = 0;   // kSet: its name; kWait: index of its first token in `waits`
   uint32_t count = 0;   // kWait: tokens
 };
@@ -83,8 +83,8 @@ class CoreTimeline {
   std::vector<uint64_t> waits_;
 };
 
-// Which parts of L2 lines a launch has touched. Lines are of 512 bytes; that a miss brings a quarter
-// of one is what fits the vendor's sweep with rows of 128 bytes.
+// Which parts of L2 lines a launch has touched. Lines are of 512 bytes; that a miss brings a
+// quarter of one is what fits the vendor's sweep with rows of 128 bytes.
 class Footprint {
  public:
   static constexpr uint64_t kLine = 128;
@@ -114,7 +114,7 @@ struct TimeReport {
   double clock_mhz = 0;
   uint64_t read_bytes = 0;
   uint64_t written_bytes = 0;
-  bool in_l2 = false;                   // the launch's data fit L2, and were there
+  bool in_l2 = false;                   // the launch's data were in L2 when it began
   std::array<double, kPipes> busy{};    // share of the time that a pipe works, mean over its cores
   std::vector<TimeSlice> slices;        // when asked for
   std::vector<std::string> core_names;  // per context: "AIV 3"
@@ -126,7 +126,7 @@ struct TimedCore {
   bool cube = false;
 };
 TimeReport PlayTimelines(const TimeTable& table, const std::vector<TimedCore>& cores,
-                         int64_t cube_cores, int64_t vector_cores, uint64_t footprint,
+                         int64_t cube_cores, int64_t vector_cores, uint64_t footprint, bool warm_l2,
                          bool with_slices);
 
 }  // namespace softnpu::ascendc

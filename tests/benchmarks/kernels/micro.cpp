@@ -1,5 +1,5 @@
-// tests/benchmarks/kernels/micro.cpp: small programs whose times on a chip were published: the ladder
-// of additions, sweeps of copies, bank conflicts.
+// tests/benchmarks/kernels/micro.cpp: small programs whose times on a chip were published: the
+// ladder of additions, sweeps of copies, bank conflicts.
 #include "kernel_operator.h"
 
 using namespace AscendC;
@@ -38,10 +38,12 @@ __aicore__ inline void Added(GM_ADDR x, GM_ADDR y, GM_ADDR z, uint64_t count, ui
     out.FreeTensor(c);
   }
 }
-extern "C" __global__ __aicore__ void add_single(GM_ADDR x, GM_ADDR y, GM_ADDR z, uint64_t count, uint32_t tile) {
+extern "C" __global__ __aicore__ void add_single(GM_ADDR x, GM_ADDR y, GM_ADDR z, uint64_t count,
+                                                 uint32_t tile) {
   Added<1>(x, y, z, count, tile);
 }
-extern "C" __global__ __aicore__ void add_double(GM_ADDR x, GM_ADDR y, GM_ADDR z, uint64_t count, uint32_t tile) {
+extern "C" __global__ __aicore__ void add_double(GM_ADDR x, GM_ADDR y, GM_ADDR z, uint64_t count,
+                                                 uint32_t tile) {
   Added<2>(x, y, z, count, tile);
 }
 extern "C" __global__ __aicore__ void add_scalar(GM_ADDR x, GM_ADDR y, GM_ADDR z, uint64_t count) {
@@ -74,7 +76,8 @@ extern "C" __global__ __aicore__ void copy_out(GM_ADDR x, uint32_t bytes) {
 
 // A matrix of half, `columns` wide, read in pieces of `rows` rows of `width` elements. For the time
 // alone: pieces overwrite each other in no order.
-extern "C" __global__ __aicore__ void sweep(GM_ADDR x, uint64_t count, uint32_t columns, uint32_t rows, uint32_t width) {
+extern "C" __global__ __aicore__ void sweep(GM_ADDR x, uint64_t count, uint32_t columns,
+                                            uint32_t rows, uint32_t width) {
   GlobalTensor<half> gm;
   gm.SetGlobalBuffer((__gm__ half*)x, count);
   TPipe pipe;
@@ -85,7 +88,8 @@ extern "C" __global__ __aicore__ void sweep(GM_ADDR x, uint64_t count, uint32_t 
   const uint64_t pieces = count / columns / rows * across;
   uint32_t i = 0;
   for (uint64_t piece = GetBlockIdx(); piece < pieces; piece += GetBlockNum(), ++i) {
-    DataCopy(buffer.Get<half>()[i % places * rows * width], gm[piece / across * rows * columns + piece % across * width],
+    DataCopy(buffer.Get<half>()[i % places * rows * width],
+             gm[piece / across * rows * columns + piece % across * width],
              DataCopyParams(rows, width / 16, (columns - width) / 16, 0));
   }
 }

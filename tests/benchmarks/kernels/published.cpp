@@ -82,10 +82,10 @@ __aicore__ inline void RootMeanSquare(GM_ADDR x, GM_ADDR gamma, GM_ADDR y, uint6
   pipe.InitBuffer(in, 2, width * sizeof(T));
   pipe.InitBuffer(weights, 1, width * sizeof(T));
   pipe.InitBuffer(out, 2, width * sizeof(T));
-  pipe.InitBuffer(square_buffer, width * sizeof(float));
   pipe.InitBuffer(sum_buffer, 1024);
   constexpr bool wide = IsSameType<T, float>::value;
   if constexpr (!wide) {
+    pipe.InitBuffer(square_buffer, width * sizeof(float));
     pipe.InitBuffer(wide_buffer, width * sizeof(float));
     pipe.InitBuffer(gamma_buffer, width * sizeof(float));
   }
@@ -100,7 +100,8 @@ __aicore__ inline void RootMeanSquare(GM_ADDR x, GM_ADDR gamma, GM_ADDR y, uint6
     gf = gamma_buffer.Get<float>();
     Cast(gf, g, RoundMode::CAST_NONE, width);
   }
-  LocalTensor<float> square = square_buffer.Get<float>(), sum = sum_buffer.Get<float>();
+  LocalTensor<float> square, sum = sum_buffer.Get<float>();
+  if constexpr (!wide) square = square_buffer.Get<float>();
   const Share share(rows);
   for (uint64_t row = share.first; row < share.end; ++row) {
     LocalTensor<T> a = in.template AllocTensor<T>();
@@ -108,9 +109,11 @@ __aicore__ inline void RootMeanSquare(GM_ADDR x, GM_ADDR gamma, GM_ADDR y, uint6
     in.EnQue(a);
     a = in.template DeQue<T>();
     LocalTensor<float> f;
+    LocalTensor<T> b = out.template AllocTensor<T>();
     PipeBarrier<PIPE_V>();
     if constexpr (wide) {
       f = a;
+      square = b;
     } else {
       f = wide_buffer.Get<float>();
       Cast(f, a, RoundMode::CAST_NONE, width);
@@ -132,11 +135,8 @@ __aicore__ inline void RootMeanSquare(GM_ADDR x, GM_ADDR gamma, GM_ADDR y, uint6
     WaitFlag<HardEvent::S_V>(EVENT_ID0);
     Muls(square, f, factor, width);
     PipeBarrier<PIPE_V>();
-    LocalTensor<T> b = out.template AllocTensor<T>();
-    if constexpr (wide) {
-      Mul(b, square, gf, width);
-    } else {
-      Mul(square, square, gf, width);
+    Mul(square, square, gf, width);
+    if constexpr (!wide) {
       PipeBarrier<PIPE_V>();
       Cast(b, square, RoundMode::CAST_RINT, width);
     }
