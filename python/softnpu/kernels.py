@@ -19,7 +19,6 @@ import numpy as np
 from softnpu import profiles, trace
 
 LIBRARY = Path(__file__).parent / "lib" / "libsoftnpu_simulator.so"
-_ATOMIC = 4
 _PIPES = ("S", "V", "M", "MTE1", "MTE2", "MTE3", "ALL", "FIX")
 
 _Field = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p)
@@ -156,6 +155,7 @@ class Report:
         cycles: of the cores alone
         busy: share of that time that a pipe works, mean over the cores that use it, by the pipe's name
         read_bytes, written_bytes: of GM
+        atomics: copies combined with what was in GM
         order_dependent: results differed between schedules, by atomic additions
         slices: instructions as (core, pipe, name, place, begin, end), microseconds; when asked for
     """
@@ -167,6 +167,7 @@ class Report:
     read_bytes: int = 0
     written_bytes: int = 0
     in_l2: bool = False
+    atomics: bool = False
     order_dependent: bool = False
     slices: tuple[tuple[str, str, str, str, float, float], ...] = ()
 
@@ -178,7 +179,6 @@ class Kernel:
     name: str
     slots: int
     twin: int
-    flags: int
 
 
 class Twin:
@@ -198,7 +198,7 @@ class Twin:
                 found[-1].append(value.decode())
 
         _library().softnpu_twin_kernels(handle, _Field(take), None)
-        self._kernels = {name: Kernel(name, int(slots), handle, int(flags)) for name, slots, flags in found}
+        self._kernels = {name: Kernel(name, int(slots), handle) for name, slots in found}
 
     def __getitem__(self, name: str) -> Kernel:
         if name not in self._kernels:
@@ -271,7 +271,7 @@ def launch(
         _launch(kernel, arguments, again, chip, blocks, checks, other, threads, tiling_key, l2, None)
         for i, (one, two) in enumerate(zip(arrays, again, strict=True)):
             if one is not None and two is not None and one.tobytes() != two.tobytes():
-                if not kernel.flags & _ATOMIC:
+                if not report.atomics:
                     raise OrderError(kernel.name, other, i)
                 report = replace(report, order_dependent=True)
     return report
@@ -374,8 +374,9 @@ def _launch(
     )
     if _library().softnpu_launch(ctypes.byref(request), _collector(fields), _Slices(take_slices), None) != 0:
         raise KernelError(fields, seed)
+    atomics = fields["atomics"] == "1"
     if time is None:
-        return Report()
+        return Report(atomics=atomics)
     if trace_file is not None:
         trace.write_slices(slices, kernel.name, Path(trace_file))
     return Report(
@@ -386,5 +387,6 @@ def _launch(
         read_bytes=int(float(fields["read_bytes"])),
         written_bytes=int(float(fields["written_bytes"])),
         in_l2=fields["in_l2"] == "1",
+        atomics=atomics,
         slices=tuple(slices),
     )

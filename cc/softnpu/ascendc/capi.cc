@@ -179,7 +179,6 @@ SOFTNPU_EXPORT void softnpu_twin_kernels(const void* twin, SoftnpuField field, v
   for (uint32_t i = 0; i < TwinOf(twin).entry_count; ++i) {
     field(context, "kernel", TwinOf(twin).entries[i].name);
     field(context, "slots", std::to_string(TwinOf(twin).entries[i].param_count).c_str());
-    field(context, "flags", std::to_string(*TwinOf(twin).entries[i].flags).c_str());
   }
 }
 
@@ -205,6 +204,8 @@ SOFTNPU_EXPORT int32_t softnpu_launch(const SoftnpuLaunchRequest* request, Softn
       const SoftnpuArray& array = request->arrays[i];
       if (array.output != 0) options.outputs.push_back({array.address, array.bytes, array.name});
     }
+    bool atomics = false;
+    options.atomics = &atomics;
     TimeReport report;
     const TimeTable table(request->time == nullptr ? "" : request->time);
     if (request->time != nullptr) {
@@ -215,6 +216,7 @@ SOFTNPU_EXPORT int32_t softnpu_launch(const SoftnpuLaunchRequest* request, Softn
     }
     Launch(ChipOf(request->chip), memory, *entry, request->slots,
            request->slot_count * sizeof(uint64_t), request->blocks, options);
+    field(context, "atomics", atomics ? "1" : "0");
     if (request->time == nullptr) return;
     ReportTime(report, field, context);
     if (!options.slices) return;

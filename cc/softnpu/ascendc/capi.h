@@ -57,10 +57,10 @@ typedef void (*SoftnpuSlices)(void* context, const SoftnpuSlice* slices, uint64_
 
 // The twin in a shared library, bound to this simulator; null after a failure. It stays loaded.
 const void* softnpu_twin_load(const char* path, SoftnpuField field, void* context);
-// Reports for each kernel "kernel" with the name, "slots" with the number of 8-byte words of its
-// arguments and "flags" with its twin's SOFTNPU_TWIN_... bits.
+// Reports for each kernel "kernel" with the name and "slots" with the number of 8-byte words of its
+// arguments.
 void softnpu_twin_kernels(const void* twin, SoftnpuField field, void* context);
-// 0 when the kernel ran; then the fields are the time report. `slices` may be null.
+// 0 when the kernel ran; then the fields are "atomics" and the time report. `slices` may be null.
 int32_t softnpu_launch(const SoftnpuLaunchRequest* request, SoftnpuField field,
                        SoftnpuSlices slices, void* context);
 

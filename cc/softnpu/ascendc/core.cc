@@ -575,6 +575,7 @@ void Core::Commit() {
       }
       continue;
     }
+    if (access.atomic) launch_->atomics = true;
     const GlobalRegion& region = regions_[static_cast<size_t>(access.region)];
     for (uint64_t row = 0; row < access.rows; ++row) {
       const uint64_t begin = access.base + row * access.stride;

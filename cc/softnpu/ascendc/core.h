@@ -7,6 +7,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <csetjmp>
 #include <cstddef>
 #include <cstdint>
@@ -74,7 +75,8 @@ struct LaunchState {
   bool synchronised = false;  // the kernel orders its cores
   Cluster* cluster = nullptr;
   const TimeTable* table = nullptr;  // null: time is not modelled
-  std::mutex mutex;                  // guards what follows
+  std::atomic<bool> atomics = false;  // a copy has combined with what was in GM
+  std::mutex mutex;                   // guards what follows
   Footprint footprint;               // read or written
   Footprint overwritten;             // written
   std::vector<ByteSet> written;      // per output

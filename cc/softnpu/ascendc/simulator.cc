@@ -347,6 +347,7 @@ void LaunchBlocks(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKerne
           Format("%s %u", part.kind == kCubeCore ? "AIC" : "AIV", core));
     }
   }
+  if (options.atomics != nullptr) *options.atomics = launch.atomics;
   if (launch.races) {
     CrossRace race;
     if (launch.shared.FindRace(&race)) ThrowCrossRace(launch, parts, race);
