@@ -10,7 +10,8 @@ struct Scale {
 };
 
 // y = x * factor + offset, all arguments by value; some of it in a struct.
-extern "C" __global__ __aicore__ void affine(GM_ADDR x, GM_ADDR y, Scale scale, int32_t sign, bool twice, GM_ADDR nothing) {
+extern "C" __global__ __aicore__ void affine(GM_ADDR x, GM_ADDR y, Scale scale, int32_t sign,
+                                             bool twice, GM_ADDR nothing) {
   GlobalTensor<float> from, to;
   from.SetGlobalBuffer((__gm__ float*)x, scale.count);
   to.SetGlobalBuffer((__gm__ float*)y, scale.count);

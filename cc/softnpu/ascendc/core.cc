@@ -149,7 +149,7 @@ void Core::Reset(LaunchState* launch, CoreKind kind, uint32_t block, uint32_t su
   size(SOFTNPU_SPACE_BT, chip.bias_bytes, cube);
   size(SOFTNPU_SPACE_FB, chip.fixpipe_bytes, cube);
   regions_.clear();
-  clocks_.Reset();
+  clocks_.Reset(races());
   timeline_.Reset(context);
   vector_costs_.clear();
   records_.Reset();
@@ -188,8 +188,8 @@ bool Core::Run(SoftnpuInstruction& instruction) noexcept {
   accesses_.clear();
   try {
     Dispatch(instruction);
-    if (launch_->table != nullptr) NoteTime(instruction);
-    if (launch_->races && !accesses_.empty()) Observe();
+    if (timed()) NoteTime(instruction);
+    if (races() && !accesses_.empty()) Observe();
     return true;
   } catch (...) {
     fault = std::current_exception();

@@ -74,12 +74,12 @@ struct LaunchState {
   bool auto_sync = false;
   bool synchronised = false;  // the kernel orders its cores
   Cluster* cluster = nullptr;
-  const TimeTable* table = nullptr;  // null: time is not modelled
+  const TimeTable* table = nullptr;   // null: time is not modelled
   std::atomic<bool> atomics = false;  // a copy has combined with what was in GM
   std::mutex mutex;                   // guards what follows
-  Footprint footprint;               // read or written
-  Footprint overwritten;             // written
-  std::vector<ByteSet> written;      // per output
+  Footprint footprint;                // read or written
+  Footprint overwritten;              // written
+  std::vector<ByteSet> written;       // per output
   SharedAccesses shared;
 };
 
@@ -338,7 +338,16 @@ class Core {
   [[noreturn]] void FailIn(const std::string& fault, const std::string& buffer, int64_t begin,
                            int64_t end) const;
 
+  // SOFTNPU_WITHOUT_CHECKS: a build that has none, to measure what the switched-off ones cost.
+#ifdef SOFTNPU_WITHOUT_CHECKS
+  static constexpr bool strict() { return false; }
+  static constexpr bool races() { return false; }
+  static constexpr bool timed() { return false; }
+#else
   bool strict() const { return launch_->strict; }
+  bool races() const { return launch_->races; }
+  bool timed() const { return launch_->table != nullptr; }
+#endif
 
   LaunchState* launch_ = nullptr;
   CoreKind kind_ = kVectorCore;

@@ -66,7 +66,9 @@ void Product(GM_ADDR a_address, GM_ADDR b_address, GM_ADDR c_address, Shape shap
   a1.EnQue(left);
   LocalTensor<T> right = b1.AllocTensor<T>();
   if (b_is_nk) {
-    LoadNz(right, b, n, k);
+    DataCopy(right, b,
+             Nd2NzParams(1, static_cast<uint16_t>(n), static_cast<uint16_t>(k), 0,
+                         static_cast<uint16_t>(k), static_cast<uint16_t>(n), 1, 0));
   } else {
     LoadNz(right, b, k, n);
   }

@@ -713,6 +713,97 @@ TEST(Launch, TilingDataAndKey) {
   }
 }
 
+// The forms in which kernels take their tiling; a pipe and queues as members; an entry per type.
+REGISTER_TILING_DEFAULT(ScaleTiling);
+
+template <typename T>
+class Scaler {
+ public:
+  __aicore__ inline void Init(GM_ADDR x, GM_ADDR y, const ScaleTiling* tiling) {
+    count_ = static_cast<int32_t>(tiling->count);
+    scale_ = static_cast<T>(tiling->scale);
+    x_.SetGlobalBuffer((__gm__ T*)x);
+    y_.SetGlobalBuffer((__gm__ T*)y);
+    pipe_.InitBuffer(in_, 1, tiling->count * sizeof(T));
+    pipe_.InitBuffer(out_, 1, tiling->count * sizeof(T));
+  }
+  __aicore__ inline void Process() {
+    LocalTensor<T> a = in_.template AllocTensor<T>();
+    DataCopy(a, x_, count_);
+    in_.EnQue(a);
+    a = in_.template DeQue<T>();
+    LocalTensor<T> b = out_.template AllocTensor<T>();
+    Muls(b, a, scale_, count_);
+    in_.FreeTensor(a);
+    out_.EnQue(b);
+    b = out_.template DeQue<T>();
+    DataCopy(y_, b, count_);
+    out_.FreeTensor(b);
+  }
+
+ private:
+  TPipe pipe_;
+  TQue<QuePosition::VECIN, 1> in_;
+  TQue<QuePosition::VECOUT, 1> out_;
+  GlobalTensor<T> x_, y_;
+  int32_t count_ = 0;
+  T scale_{};
+};
+
+template <typename T, int form>
+void ScaleBy(GM_ADDR x, GM_ADDR y, GM_ADDR tiling) {
+  Scaler<T> scaler;
+  if constexpr (form == 0) {
+    GET_TILING_DATA(data, tiling);
+    scaler.Init(x, y, &data);
+  } else if constexpr (form == 1) {
+    GET_TILING_DATA_MEMBER(ScaleTiling, count, count, tiling);
+    GET_TILING_DATA_MEMBER(ScaleTiling, scale, scale, tiling);
+    const ScaleTiling data = {count, scale};
+    scaler.Init(x, y, &data);
+  } else {
+    COPY_TILING_WITH_STRUCT(ScaleTiling, tiling, data);
+    scaler.Init(x, y, data);
+  }
+  scaler.Process();
+}
+
+template <typename T, int form>
+void CheckScaleBy() {
+  softnpu::twin::Bind(softnpu::ascendc::CoreApi());
+  HostMemory memory;
+  const uintptr_t x = memory.Put(std::vector<T>(64, T(3.0f)), "x");
+  const uintptr_t y = memory.Allocate(64 * sizeof(T), "y");
+  const uintptr_t tiling = memory.Put(std::vector<ScaleTiling>(1, {64, 0.5f}), "tiling");
+  const Slots slots(x, y, tiling);
+  Launch(ChipSpec{}, memory,
+         softnpu::twin::MakeEntry<&ScaleBy<T, form>>("scale_by", __FILE__, __LINE__), slots.data(),
+         slots.bytes(), 1, LaunchOptions{});
+  for (const T value : memory.Get<T>(y)) EXPECT_EQ(static_cast<float>(value), 1.5f);
+}
+
+TEST(Launch, FormsOfTilingAndOfKernels) {
+  CheckScaleBy<float, 0>();
+  CheckScaleBy<half, 0>();
+  CheckScaleBy<float, 1>();
+  CheckScaleBy<half, 2>();
+}
+
+TEST(Launch, TilingBeyondItsAllocationIsAFault) {
+  softnpu::twin::Bind(softnpu::ascendc::CoreApi());
+  HostMemory memory;
+  const uintptr_t x = memory.Put(std::vector<float>(64, 3.0f), "x");
+  const Slots slots(x, x, memory.Put(std::vector<float>(1, 0.0f), "tiling"));
+  try {
+    Launch(ChipSpec{}, memory,
+           softnpu::twin::MakeEntry<&ScaleBy<float, 0>>("scale_by", __FILE__, __LINE__),
+           slots.data(), slots.bytes(), 1, LaunchOptions{});
+    FAIL();
+  } catch (const KernelError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("GET_TILING_DATA, bytes [0, 8) of GM 'tiling'"));
+  }
+}
+
 void Pools(GM_ADDR, GM_ADDR, GM_ADDR) {
   TPipe pipe;
   TBufPool<TPosition::VECCALC> outer, left, right;

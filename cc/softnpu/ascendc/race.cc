@@ -61,12 +61,14 @@ bool Overlap(const Pattern& a, const Pattern& b, uint64_t* begin, uint64_t* end)
   return false;
 }
 
-void CoreClocks::Reset() {
+void CoreClocks::Reset(bool on) {
+  on_ = on;
   for (Knowledge& known : known_) known = Knowledge{};
   epoch_.fill(1);
 }
 
 void CoreClocks::Barrier(int pipe) {
+  if (!on_) return;
   if (pipe != SOFTNPU_PIPE_ALL) {
     const auto p = static_cast<size_t>(pipe);
     known_[p].own[p] = epoch_[p]++;
@@ -84,6 +86,7 @@ void CoreClocks::Barrier(int pipe) {
 }
 
 Knowledge CoreClocks::Release(int pipe) {
+  if (!on_) return {};
   const auto p = static_cast<size_t>(pipe);
   Knowledge out = known_[p];
   out.own[p] = epoch_[p]++;
@@ -91,11 +94,11 @@ Knowledge CoreClocks::Release(int pipe) {
 }
 
 void CoreClocks::Acquire(int pipe, const Knowledge& knowledge) {
-  known_[static_cast<size_t>(pipe)].Join(knowledge);
+  if (on_) known_[static_cast<size_t>(pipe)].Join(knowledge);
 }
 
 void CoreClocks::Issue(int pipe) {
-  if (pipe == SOFTNPU_PIPE_S) return;
+  if (!on_ || pipe == SOFTNPU_PIPE_S) return;
   known_[static_cast<size_t>(pipe)].Join(known_[SOFTNPU_PIPE_S]);
 }
 

@@ -80,7 +80,8 @@ struct Race {
 // The order within one core.
 class CoreClocks {
  public:
-  void Reset();
+  // Clocks that are not `on` stand still.
+  void Reset(bool on);
 
   void Barrier(int pipe);  // SOFTNPU_PIPE_ALL: all of them
   Knowledge Release(int pipe);
@@ -92,6 +93,7 @@ class CoreClocks {
   uint32_t epoch(int pipe) const { return epoch_[static_cast<size_t>(pipe)]; }
 
  private:
+  bool on_ = false;
   std::array<Knowledge, kPipes> known_;
   std::array<uint32_t, kPipes> epoch_{};
 };

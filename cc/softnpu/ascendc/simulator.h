@@ -111,7 +111,7 @@ struct LaunchOptions {
   int threads = 1;
   uint64_t tiling_key = 0;
   std::vector<Output> outputs;  // strict: a byte of them that no core has written is a fault
-  bool* atomics = nullptr;  // becomes true when a copy has combined with what was in GM
+  bool* atomics = nullptr;      // becomes true when a copy has combined with what was in GM
   // Models the time of the launch (timing.h) with the profile's numbers; null: it does not.
   const TimeTable* time = nullptr;
   TimeReport* report = nullptr;
