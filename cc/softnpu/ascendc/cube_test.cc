@@ -504,6 +504,8 @@ void CheckHighLevel() {
   }
 }
 
+static_assert(CFG_ROW_MAJOR.format == CO2Layout::ROW_MAJOR && CFG_NZ.format == CO2Layout::NZ);
+
 TEST(Matmul, InHalf) { CheckHighLevel<half, float, false>(); }
 TEST(Matmul, WithATransposedRightMatrix) { CheckHighLevel<bfloat16_t, bfloat16_t, true>(); }
 

@@ -628,6 +628,11 @@ void Hints(GM_ADDR x, GM_ADDR, GM_ADDR w) {
   GlobalTensor<int32_t> gm;
   gm.SetGlobalBuffer(reinterpret_cast<int32_t*>(w), kWords);
   gm.SetL2CacheHint<CacheRwMode::READ>(CacheMode::CACHE_MODE_DISABLE);
+  ICachePreLoad(1);
+  GlobalTensor<uint64_t> line;
+  line.SetGlobalBuffer(reinterpret_cast<uint64_t*>(w), 8);
+  DataCachePreload(line, 0);
+  SetSysWorkspace(w);
   (void)gm.GetValue(0);
   DataSyncBarrier<MemDsbT::ALL>();
   ASSERT(GetSystemCycle() > before);

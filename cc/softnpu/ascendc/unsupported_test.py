@@ -19,7 +19,8 @@ STDINT += "#define UINT64_MAX __UINT64_MAX__\n"
 
 def calls(header):
     names = re.findall(r"SOFTNPU_UNSUPPORTED\((\w+)\)\n", pathlib.Path(header).read_text())
-    return CALLS | {name: f"{name}(1, 2);" for name in names}
+    types = re.findall(r"SOFTNPU_UNSUPPORTED_TYPE\((\w+)\)\n", pathlib.Path(header).read_text())
+    return CALLS | {name: f"{name}(1, 2);" for name in names} | {name: f"{name} object;" for name in types}
 
 
 def compile_calls(compiler, header):

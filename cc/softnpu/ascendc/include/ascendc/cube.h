@@ -330,7 +330,5 @@ inline void Fixpipe(const GlobalTensor<T>& dst, const LocalTensor<U>& src,
 inline void SetHF32Mode(bool) {}
 inline void SetHF32TransMode(bool) {}
 inline void SetMMLayoutTransform(bool) {}
-// Of the older Fixpipe; the params of FixpipeParamsV220 say the same.
-inline void SetFixpipeNz2ndFlag(uint16_t, uint16_t, uint16_t) {}
 
 }  // namespace AscendC

@@ -19,6 +19,11 @@ SOFTNPU_UNSUPPORTED(AscendDequant)
 SOFTNPU_UNSUPPORTED(AscendQuant)
 SOFTNPU_UNSUPPORTED(Asin)
 SOFTNPU_UNSUPPORTED(Asinh)
+SOFTNPU_UNSUPPORTED(AtomicAdd)
+SOFTNPU_UNSUPPORTED(AtomicCas)
+SOFTNPU_UNSUPPORTED(AtomicExch)
+SOFTNPU_UNSUPPORTED(AtomicMax)
+SOFTNPU_UNSUPPORTED(AtomicMin)
 SOFTNPU_UNSUPPORTED(Atan)
 SOFTNPU_UNSUPPORTED(Atanh)
 SOFTNPU_UNSUPPORTED(BatchNorm)
@@ -28,6 +33,7 @@ SOFTNPU_UNSUPPORTED(CumSum)
 SOFTNPU_UNSUPPORTED(DeepNorm)
 SOFTNPU_UNSUPPORTED(Digamma)
 SOFTNPU_UNSUPPORTED(DropOut)
+SOFTNPU_UNSUPPORTED(DumpAccChkPoint)
 SOFTNPU_UNSUPPORTED(Erfc)
 SOFTNPU_UNSUPPORTED(FasterGelu)
 SOFTNPU_UNSUPPORTED(FasterGeluV2)
@@ -39,6 +45,13 @@ SOFTNPU_UNSUPPORTED(Lgamma)
 SOFTNPU_UNSUPPORTED(LogSoftMax)
 SOFTNPU_UNSUPPORTED(Pad)
 SOFTNPU_UNSUPPORTED(ReGlu)
+SOFTNPU_UNSUPPORTED(SetFixPipeConfig)
+SOFTNPU_UNSUPPORTED(SetFixpipeNz2ndFlag)
+SOFTNPU_UNSUPPORTED(SetFixpipePreQuantFlag)
+SOFTNPU_UNSUPPORTED(SetFmatrix)
+SOFTNPU_UNSUPPORTED(SetLoadDataBoundary)
+SOFTNPU_UNSUPPORTED(SetLoadDataPaddingValue)
+SOFTNPU_UNSUPPORTED(SetLoadDataRepeat)
 SOFTNPU_UNSUPPORTED(Sign)
 SOFTNPU_UNSUPPORTED(Sinh)
 SOFTNPU_UNSUPPORTED(SoftmaxFlash)
@@ -50,5 +63,19 @@ SOFTNPU_UNSUPPORTED(UnPad)
 SOFTNPU_UNSUPPORTED(WelfordUpdate)
 SOFTNPU_UNSUPPORTED(Xor)
 #undef SOFTNPU_UNSUPPORTED
+
+// The same for types: an object of one does not compile.
+#define SOFTNPU_UNSUPPORTED_TYPE(Name)                                        \
+  struct Name {                                                               \
+    template <typename Any = char, typename... Args>                          \
+    explicit Name(Args&&...) {                                                \
+      static_assert(sizeof(Any) > 100, #Name " is not supported by SoftNPU"); \
+    }                                                                         \
+  };
+SOFTNPU_UNSUPPORTED_TYPE(DataCopyCO12DstParams)
+SOFTNPU_UNSUPPORTED_TYPE(ListTensorDesc)
+SOFTNPU_UNSUPPORTED_TYPE(LoadData2DParamsV2)
+SOFTNPU_UNSUPPORTED_TYPE(ShapeInfo)
+#undef SOFTNPU_UNSUPPORTED_TYPE
 
 }  // namespace AscendC
