@@ -469,10 +469,14 @@ def test_rotary_embedding_takes_its_turn_too() -> None:
 
 
 def test_events_order_side_streams_and_without_them_the_order_is_lost() -> None:
+    # Keeps the main stream busy for far longer than the host needs to queue the rest.
+    slow = torch.ones(1500, 1500, device="npu")
+
     def chain(wait: bool) -> bool:
         key, cache, slots = filled(32)
         side = torch.npu.Stream()
         ready, done = torch.npu.Event(), torch.npu.Event()
+        slow @ slow
         for _ in range(30):
             key += 1
         ready.record()

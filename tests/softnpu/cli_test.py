@@ -25,7 +25,7 @@ def softnpu(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["run"], "no command to run; write it after --"),
         (
             ["run", "--profile", "ascend999", "--", "true"],
-            "no device profile 'ascend999'; there are ascend310p3, ascend910b3",
+            "no device profile 'ascend999'; there are ascend310p3, ascend910b2, ascend910b3",
         ),
         (["run", "--memory", "3x", "--", "true"], "'3x' is not a size"),
         (["run", "--memory", "65GiB", "--", "true"], "Ascend910B3 has 68719476736"),

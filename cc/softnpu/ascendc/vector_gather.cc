@@ -6,7 +6,7 @@ namespace {
 
 using namespace vector;  // NOLINT: the namespace of this unit
 
-constexpr size_t kMaxPatterns = 32;
+constexpr size_t kMaxPatterns = 256;
 
 // `rows` runs of `bytes`, `stride` apart.
 struct RunsOfBytes {
