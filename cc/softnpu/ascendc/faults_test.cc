@@ -2,7 +2,6 @@
 //
 // A kernel is a template over whether it commits its fault. The faulty line carries the comment
 // FAULT with the name of the kernel: the test reads this file and compares.
-#include <fstream>
 #include <functional>
 
 #include "cc/softnpu/ascendc/testing.h"
@@ -22,6 +21,7 @@ using softnpu::ascendc::LaunchForOutputs;
 using softnpu::ascendc::Output;
 using softnpu::ascendc::testing::HostMemory;
 using softnpu::ascendc::testing::Slots;
+using softnpu::ascendc::testing::SourceLine;
 using ::testing::HasSubstr;
 
 constexpr uint32_t kElements = 256;
@@ -617,14 +617,6 @@ const std::vector<Case>& Cases() {
   return cases;
 }
 
-std::string SourceLine(int number) {
-  std::ifstream file(__FILE__);
-  std::string line;
-  for (int i = 0; i < number && std::getline(file, line); ++i) {
-  }
-  return line;
-}
-
 class Device {
  public:
   Device() {
@@ -668,7 +660,7 @@ TEST_P(Faults, FaultyKernelStopsAtItsLine) {
     EXPECT_EQ(where.instruction, test.instruction) << error.what();
     for (const char* const part : test.parts) EXPECT_THAT(error.what(), HasSubstr(part));
     EXPECT_EQ(where.file, __FILE__);
-    EXPECT_THAT(SourceLine(where.line), HasSubstr(std::string("// FAULT ") + test.name))
+    EXPECT_THAT(SourceLine(__FILE__, where.line), HasSubstr(std::string("// FAULT ") + test.name))
         << error.what();
   }
 }

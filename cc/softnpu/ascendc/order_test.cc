@@ -1,6 +1,5 @@
 // cc/softnpu/ascendc/order_test.cc: order between pipes and cores. Kernels that lack an order, at
 // the line with FAULT and their name, each with a mended twin; then layouts, schedules, debugging.
-#include <fstream>
 #include <numeric>
 
 #include "cc/softnpu/ascendc/testing.h"
@@ -18,6 +17,7 @@ using softnpu::ascendc::Launch;
 using softnpu::ascendc::LaunchOptions;
 using softnpu::ascendc::testing::HostMemory;
 using softnpu::ascendc::testing::Slots;
+using softnpu::ascendc::testing::SourceLine;
 using ::testing::HasSubstr;
 
 constexpr uint32_t kElements = 4096;  // of x and y, floats
@@ -396,14 +396,6 @@ const std::vector<Case>& Cases() {
   return cases;
 }
 
-std::string SourceLine(int number) {
-  std::ifstream file(__FILE__);
-  std::string line;
-  for (int i = 0; i < number && std::getline(file, line); ++i) {
-  }
-  return line;
-}
-
 class Device {
  public:
   Device() {
@@ -445,9 +437,9 @@ TEST_P(Order, FaultyKernelStopsAtItsLine) {
       EXPECT_EQ(where.kernel, test.name);
       const std::string mark = std::string("// FAULT ") + test.name;
       // A race has two ends; which of them came last may depend on the order of cores.
-      EXPECT_THAT(
-          SourceLine(where.line) + SourceLine(where.line + 1) + SourceLine(where.other_line),
-          HasSubstr(mark))
+      EXPECT_THAT(SourceLine(__FILE__, where.line) + SourceLine(__FILE__, where.line + 1) +
+                      SourceLine(__FILE__, where.other_line),
+                  HasSubstr(mark))
           << error.what();
       if (seed != 0) continue;
       EXPECT_EQ(where.file, __FILE__);
@@ -478,7 +470,8 @@ TEST(Race, NamesBothEnds) {
     EXPECT_EQ(error.where().other_pipe, "MTE2");
     EXPECT_EQ(error.where().other_instruction, "DataCopy");
     EXPECT_EQ(error.where().other_file, __FILE__);
-    EXPECT_THAT(SourceLine(error.where().other_line), HasSubstr("DataCopy(f.a, f.x, kPart);"));
+    EXPECT_THAT(SourceLine(__FILE__, error.where().other_line),
+                HasSubstr("DataCopy(f.a, f.x, kPart);"));
     EXPECT_EQ(error.where().begin, 0);
     EXPECT_EQ(error.where().end, 256);
   }

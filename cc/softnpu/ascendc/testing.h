@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 
 #include <cstring>
+#include <fstream>
 #include <map>
 #include <memory>
 #include <stdexcept>
@@ -84,6 +85,15 @@ class HostMemory : public GlobalMemory {
   uintptr_t next_ = 0x100000000000;
   std::map<uintptr_t, std::unique_ptr<Block>> blocks_;
 };
+
+// A line of a source, by which tests of faults know the place that a report names.
+inline std::string SourceLine(const char* path, int number) {
+  std::ifstream file(path);
+  std::string line;
+  for (int i = 0; i < number && std::getline(file, line); ++i) {
+  }
+  return line;
+}
 
 // Launch arguments in slots, as a host program packs them.
 class Slots {

@@ -3,7 +3,6 @@
 //
 // As in faults_test.cc: a kernel is a template over whether it commits its fault, and the faulty
 // line carries the comment FAULT with the kernel's name.
-#include <fstream>
 
 #include "cc/softnpu/ascendc/vector_testing.h"
 
@@ -198,14 +197,6 @@ const Case kCases[] = {
     CASE(TmpIsNoValue, "V", "Adds", "hold no value"),
 };
 
-std::string SourceLine(int number) {
-  std::ifstream file(__FILE__);
-  std::string line;
-  for (int i = 0; i < number && std::getline(file, line); ++i) {
-  }
-  return line;
-}
-
 void Execute(const SoftnpuKernelEntry& entry) {
   softnpu::twin::Bind(CoreApi());
   HostMemory memory;
@@ -224,7 +215,8 @@ TEST_P(VectorFaults, FaultyKernelStopsAtItsLine) {
     EXPECT_EQ(error.where().pipe, test.pipe) << error.what();
     EXPECT_EQ(error.where().instruction, test.instruction) << error.what();
     EXPECT_THAT(error.what(), HasSubstr(test.sentence));
-    EXPECT_THAT(SourceLine(error.where().line), HasSubstr(std::string("// FAULT ") + test.name))
+    EXPECT_THAT(SourceLine(__FILE__, error.where().line),
+                HasSubstr(std::string("// FAULT ") + test.name))
         << error.what();
   }
 }
