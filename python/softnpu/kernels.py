@@ -226,7 +226,7 @@ def launch(
     checks: str = "strict",
     seed: int = 0,
     schedules: int = 1,
-    threads: int = 1,
+    threads: int = 0,
     tiling_key: int = 0,
     l2: str = "cold",
     trace_file: str | Path | None = None,
