@@ -228,6 +228,7 @@ def launch(
     schedules: int = 1,
     threads: int = 0,
     tiling_key: int = 0,
+    time: bool = True,
     l2: str = "cold",
     trace_file: str | Path | None = None,
 ) -> Report:
@@ -243,8 +244,9 @@ def launch(
         checks: "strict"; "no-races"; "off": only what keeps the simulation safe
         seed: the order in which cores take turns; 0: their own
         schedules: so many orders, from `seed` on; their results have to be the same bits
-        threads: host threads for cores that do not wait for each other; 0: as many as there are CPUs
+        threads: host threads for cores that do not wait for each other; 0: as many as there are CPUs. With `time`, one
         tiling_key: what TILING_KEY_IS asks for
+        time: model the time, where the profile can
         l2: for the time: "cold", or "warm": data that fit L2 are there when the launch begins
         trace_file: writes the modelled time as a Perfetto trace, a track for each core and pipe
     Returns:
@@ -263,12 +265,12 @@ def launch(
     chip = profiles.find(profile)
     arrays = [_array_of(a, i) for i, a in enumerate(arguments)]
     if schedules == 1:
-        return _launch(kernel, arguments, arrays, chip, blocks, checks, seed, threads, tiling_key, l2, trace_file)
+        return _launch(kernel, arguments, arrays, chip, blocks, checks, seed, threads, tiling_key, time, l2, trace_file)
     start = [None if a is None else a.copy() for a in arrays]
-    report = _launch(kernel, arguments, arrays, chip, blocks, checks, seed, threads, tiling_key, l2, trace_file)
+    report = _launch(kernel, arguments, arrays, chip, blocks, checks, seed, threads, tiling_key, time, l2, trace_file)
     for other in range(seed + 1, seed + schedules):
         again = [None if a is None else a.copy() for a in start]
-        _launch(kernel, arguments, again, chip, blocks, checks, other, threads, tiling_key, l2, None)
+        _launch(kernel, arguments, again, chip, blocks, checks, other, threads, tiling_key, False, l2, None)
         for i, (one, two) in enumerate(zip(arrays, again, strict=True)):
             if one is not None and two is not None and one.tobytes() != two.tobytes():
                 if not report.atomics:
@@ -325,13 +327,14 @@ def _launch(
     seed: int,
     threads: int,
     tiling_key: int,
+    with_time: bool,
     l2: str,
     trace_file: str | Path | None,
 ) -> Report:
     profile = profiles.load(chip)
-    time = profiles.load_time(chip)
+    time = profiles.load_time(chip) if with_time else None
     if trace_file is not None and time is None:
-        raise ValueError(f"the time of {profile.soc_name} is not modelled, so there is no trace")
+        raise ValueError(f"the time of {profile.soc_name} is not modelled{'' if with_time else ' here (time=False)'}, so there is no trace")
     described = []
     slots = b""
     address = 0x100000000000

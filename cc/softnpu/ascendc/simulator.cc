@@ -302,8 +302,9 @@ void LaunchBlocks(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKerne
   launch.auto_sync = (flags & SOFTNPU_TWIN_AUTO_SYNC) != 0;
   launch.synchronised = (flags & SOFTNPU_TWIN_CROSS_CORE) != 0;
   launch.task_type = entry.task_type >= 0 ? entry.task_type : KnownTaskTypes().Find(key);
-  // The order of float additions shows: one host thread keeps it.
-  if ((flags & SOFTNPU_TWIN_ATOMIC) != 0) launch.options.threads = 1;
+  // The order of float additions shows, and so does, in the time, who brings a line to L2: one host
+  // thread keeps it.
+  if ((flags & SOFTNPU_TWIN_ATOMIC) != 0 || launch.table != nullptr) launch.options.threads = 1;
   std::vector<Part> parts;
   std::vector<CoreTimeline> timelines;
   for (;;) {

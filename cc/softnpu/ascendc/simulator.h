@@ -107,7 +107,8 @@ struct LaunchOptions {
   // 0: cores take turns in their order, each until it waits. Others: a seeded order of cores, which
   // also changes at every instruction that orders cores.
   uint64_t seed = 0;
-  // Host threads for cores that do not wait for each other; 0: as many as the host has CPUs.
+  // Host threads for cores that do not wait for each other; 0: as many as the host has CPUs. One,
+  // whatever is asked for, when time is modelled or copies combine atomically.
   int threads = 1;
   uint64_t tiling_key = 0;
   std::vector<Output> outputs;  // strict: a byte of them that no core has written is a fault
