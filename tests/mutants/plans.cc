@@ -1,0 +1,95 @@
+// tests/mutants/plans.cc: the tiling of the host operators as C functions, for kernels launched
+// from Python.
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <string>
+
+#include "cc/ops/cache/reshape_and_cache_plan.h"
+#include "cc/ops/rotary/rotary_embedding_plan.h"
+
+namespace {
+
+using vllm_cann::ops::DataType;
+using vllm_cann::ops::DeviceInfo;
+using vllm_cann::ops::Tensor;
+
+// Any address: plans only ask whether there is one.
+constexpr uintptr_t kSomewhere = 4096;
+
+template <typename Plan>
+int Give(const Plan& plan, void* tiling, uint32_t* cores) {
+  std::memcpy(tiling, &plan.tiling, sizeof(plan.tiling));
+  *cores = plan.cores;
+  return static_cast<int>(sizeof(plan.tiling));
+}
+
+int Refused(const std::exception& error, void* tiling) {
+  std::snprintf(static_cast<char*>(tiling), 512, "%s", error.what());
+  return -1;
+}
+
+Tensor Rows(const int64_t* shape, int64_t stride, int64_t type) {
+  return {kSomewhere,
+          static_cast<DataType>(type),
+          3,
+          {shape[0], shape[1], shape[2]},
+          {stride, shape[2], 1}};
+}
+
+}  // namespace
+
+struct Device {
+  const char* name;
+  int64_t arch, vector_cores, ub_bytes;
+};
+
+// Bytes of the tiling written to `tiling` (at least 512 bytes), or -1 and there the reason.
+extern "C" __attribute__((visibility("default"))) int plan_rotary_embedding(
+    const Device* device, int64_t type, int64_t position_type, const int64_t* query,
+    int64_t query_stride, const int64_t* key, int64_t key_stride, int64_t max_position,
+    int64_t rotary_dim, int is_neox, void* tiling, uint32_t* cores) {
+  vllm_cann::ops::RotaryEmbeddingArgs args;
+  args.positions = {kSomewhere, static_cast<DataType>(position_type), 1, {query[0]}, {1}};
+  args.query = Rows(query, query_stride, type);
+  if (key[1] > 0) args.key = Rows(key, key_stride, type);
+  args.cos_sin_cache = {
+      kSomewhere, static_cast<DataType>(type), 2, {max_position, rotary_dim}, {rotary_dim, 1}};
+  args.is_neox = is_neox != 0;
+  try {
+    return Give(PlanRotaryEmbedding(
+                    args, {device->name, device->arch, device->vector_cores, device->ub_bytes}),
+                tiling, cores);
+  } catch (const std::exception& error) {
+    return Refused(error, tiling);
+  }
+}
+
+extern "C" __attribute__((visibility("default"))) int plan_reshape_and_cache(
+    const Device* device, int64_t type, int64_t slot_type, const int64_t* key, int64_t key_stride,
+    const int64_t* value, int64_t value_stride, int64_t num_blocks, int64_t block_size,
+    int64_t key_block_stride, int64_t value_block_stride, void* tiling, uint32_t* cores) {
+  vllm_cann::ops::ReshapeAndCacheArgs args;
+  const auto cache = [&](const int64_t* rows, int64_t block_stride) -> Tensor {
+    return {kSomewhere,
+            static_cast<DataType>(type),
+            4,
+            {num_blocks, block_size, rows[1], rows[2]},
+            {block_stride, rows[1] * rows[2], rows[2], 1}};
+  };
+  args.key = Rows(key, key_stride, type);
+  args.key_cache = cache(key, key_block_stride);
+  if (value[1] > 0) {
+    args.value = Rows(value, value_stride, type);
+    args.value_cache = cache(value, value_block_stride);
+  }
+  args.slot_mapping = {kSomewhere, static_cast<DataType>(slot_type), 1, {key[0]}, {1}};
+  try {
+    return Give(PlanReshapeAndCache(
+                    args, {device->name, device->arch, device->vector_cores, device->ub_bytes}),
+                tiling, cores);
+  } catch (const std::exception& error) {
+    return Refused(error, tiling);
+  }
+}
