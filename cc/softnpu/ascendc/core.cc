@@ -132,6 +132,7 @@ void Core::Reset(LaunchState* launch, CoreKind kind, uint32_t block, uint32_t su
   context_ = context;
   fault = nullptr;
   current_ = nullptr;
+  latest_ = {};
   const ChipSpec& chip = *launch->chip;
   const auto size = [&](int space, int64_t bytes, bool present) {
     Memory& memory = memories_[static_cast<size_t>(space)];
@@ -190,11 +191,31 @@ bool Core::Run(SoftnpuInstruction& instruction) noexcept {
     Dispatch(instruction);
     if (timed()) NoteTime(instruction);
     if (races() && !accesses_.empty()) Observe();
+    latest_ = place();
+    current_ = nullptr;
     return true;
   } catch (...) {
     fault = std::current_exception();
     return false;
   }
+}
+
+bool Core::Interrupt(const char* sentence) noexcept {
+  if (!in_kernel || current_ != nullptr) return false;
+  try {
+    SoftnpuInstruction last{};
+    last.opcode = latest_.opcode;
+    last.file = latest_.file;
+    last.line = latest_.line;
+    if (last.file != nullptr) current_ = &last;
+    pipe_ = SOFTNPU_PIPE_S;
+    Fail(last.file == nullptr ? std::string(sentence)
+                              : Format("%s, after this instruction", sentence));
+  } catch (...) {
+    fault = std::current_exception();
+  }
+  current_ = nullptr;
+  return true;
 }
 
 Place Core::place() const { return {current_->opcode, current_->line, current_->file}; }

@@ -117,8 +117,13 @@ class Core {
   // Checks what has to hold when a block has ended; throws KernelError.
   void Finish();
 
+  // For a signal of the CPU. False when it was not the kernel's own code that was running; else
+  // `fault` holds a KernelError at the instruction before.
+  bool Interrupt(const char* sentence) noexcept;
+
   std::exception_ptr fault;
   jmp_buf exit;
+  bool in_kernel = false;
 
  private:
   enum class State : uint8_t { kFree, kAllocated, kQueued, kTaken };
@@ -229,6 +234,7 @@ class Core {
   void DataCopyBlocks(SoftnpuInstruction& instruction);
   void DataCopyPad(SoftnpuInstruction& instruction);
   void SetCopyPipe(const SoftnpuInstruction& instruction);
+  void CopyNothing(int64_t rows, int64_t length) const;
   void CheckCopyAlignment(const SoftnpuInstruction& instruction) const;
   void CopyRows(const SoftnpuInstruction& instruction, uint64_t rows, uint64_t bytes,
                 uint64_t destination_stride, uint64_t source_stride);
@@ -313,6 +319,9 @@ class Core {
   void InitConst(SoftnpuInstruction& instruction);
   void Mmad(SoftnpuInstruction& instruction);
   void Fixpipe(SoftnpuInstruction& instruction);
+  void CopyL0c(SoftnpuInstruction& instruction);
+  void SetNz2Nd(const SoftnpuInstruction& instruction);
+  void SetFixpipeScales(const SoftnpuInstruction& instruction);
   void Matmul(SoftnpuInstruction& instruction);
   void CheckFractal(const SoftnpuTensor& tensor, const char* operand, uint64_t unit) const;
   void RequireSpace(const SoftnpuTensor& tensor, const char* operand,
@@ -396,11 +405,16 @@ class Core {
     uint32_t atomic_line = 0;
     uint64_t pad_value = 0;
     uint64_t pad_bytes = 0;  // 0: SetPadValue was not called
+    int64_t nz2nd[3] = {};   // matrices (0: SetFixpipeNz2ndFlag was not called), steps
+    bool pre_quant_set = false;
+    uint64_t pre_quant = 0;             // bits of a float
+    SoftnpuTensor fixpipe_scales = {};  // no space: SetFixPipeConfig was not called
   };
   Registers registers_;
   bool mask_of_register_ = false;  // the current instruction runs under the mask register
 
-  const SoftnpuInstruction* current_ = nullptr;
+  const SoftnpuInstruction* current_ = nullptr;  // while it is carried out
+  Place latest_{};                               // the last one
   int pipe_ = SOFTNPU_PIPE_S;
   std::vector<Access> accesses_;
   std::array<Place, kPipes> last_{};  // instruction of each pipe

@@ -55,6 +55,11 @@ enum Quant : int64_t {
   kVReq8,
 };
 
+// The scales are a tensor with a word per column.
+constexpr bool PerColumn(int64_t quant) {
+  return quant == kVDeqF16 || quant == kVQF322B8 || quant == kVReq8;
+}
+
 }  // namespace
 
 void Core::CheckFractal(const SoftnpuTensor& tensor, const char* operand, uint64_t unit) const {
@@ -404,7 +409,7 @@ void Core::Fixpipe(SoftnpuInstruction& in) {
     Fail(Format("quantPre %lld does not make %s of %s", static_cast<long long>(quant),
                 TypeName(dst.type), TypeName(src.type)));
   }
-  const bool per_column = quant == kVDeqF16 || quant == kVQF322B8 || quant == kVReq8;
+  const bool per_column = PerColumn(quant);
   if (per_column != (in.operand_count == 3)) {
     Fail(per_column ? "this quantPre takes a tensor of scales" : "this quantPre takes no scales");
   }
@@ -501,6 +506,55 @@ void Core::Fixpipe(SoftnpuInstruction& in) {
     }
   }
   Commit();
+}
+
+// Fixpipe whose matrices and scales were set beforehand.
+void Core::CopyL0c(SoftnpuInstruction& in) {
+  const int64_t quant = in.params[4];
+  if (in.params[9] == 1) {
+    if (registers_.nz2nd[0] == 0) Fail("nz2ndEn needs SetFixpipeNz2ndFlag before the copy");
+    if (in.operand[0].space != SOFTNPU_SPACE_GM) Fail("nz2ndEn is for copies to GM");
+    std::copy_n(registers_.nz2nd, 3, &in.params[5]);
+  } else {
+    if (in.params[0] % static_cast<int64_t>(kSide) != 0) {
+      Fail(Format("nSize %lld has to be a multiple of %llu without nz2ndEn",
+                  static_cast<long long>(in.params[0]), static_cast<unsigned long long>(kSide)));
+    }
+    in.params[5] = 1;
+  }
+  if (in.params[3] == 0) Fail("dstStride is 0");
+  if (quant == kDeqF16 || quant == kQF322B8 || quant == kReq8) {
+    if (!registers_.pre_quant_set) {
+      Fail("this quantPre needs SetFixpipePreQuantFlag before the copy");
+    }
+    in.scalar = registers_.pre_quant;
+  } else if (PerColumn(quant)) {
+    if (registers_.fixpipe_scales.space == SOFTNPU_SPACE_NONE) {
+      Fail("this quantPre needs SetFixPipeConfig before the copy");
+    }
+    in.operand[2] = registers_.fixpipe_scales;
+    in.operand_count = 3;
+  }
+  Fixpipe(in);
+}
+
+void Core::SetNz2Nd(const SoftnpuInstruction& in) {
+  constexpr struct {
+    const char* name;
+    int64_t limit;
+  } kFields[] = {{"ndNum", 65535}, {"srcNdStride", 512}, {"dstNdStride", 65535}};
+  for (int i = 0; i < 3; ++i) {
+    if (in.params[i] < 1 || in.params[i] > kFields[i].limit) {
+      Fail(Format("%s %lld is not in [1, %lld]", kFields[i].name,
+                  static_cast<long long>(in.params[i]), static_cast<long long>(kFields[i].limit)));
+    }
+  }
+  std::copy_n(in.params, 3, registers_.nz2nd);
+}
+
+void Core::SetFixpipeScales(const SoftnpuInstruction& in) {
+  RequireSpace(in.operand[0], "preTensor", {SOFTNPU_SPACE_FB});
+  registers_.fixpipe_scales = in.operand[0];
 }
 
 // params: m, n, k, transposed a, transposed b, pitches of a, b and c, atomic
@@ -612,6 +666,16 @@ void Core::Cube(SoftnpuInstruction& in) {
       return Mmad(in);
     case SOFTNPU_OP_FIXPIPE:
       return Fixpipe(in);
+    case SOFTNPU_OP_COPY_L0C:
+      return CopyL0c(in);
+    case SOFTNPU_OP_SET_NZ2ND:
+      return SetNz2Nd(in);
+    case SOFTNPU_OP_SET_PRE_QUANT:
+      registers_.pre_quant = in.scalar;
+      registers_.pre_quant_set = true;
+      return;
+    case SOFTNPU_OP_SET_FIXPIPE_SCALES:
+      return SetFixpipeScales(in);
     case SOFTNPU_OP_MATMUL:
       Matmul(in);
       if (launch_->races) {

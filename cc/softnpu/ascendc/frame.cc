@@ -618,6 +618,15 @@ void Core::Finish() {
                "disturbs the next kernel",
                queue.waiting.size(), QueueName(queue).c_str()));
   }
+  for (const Piece& piece : pieces_) {
+    if (piece.queue < 0 || piece.state == State::kFree) continue;
+    last.opcode = piece.state == State::kAllocated ? SOFTNPU_OP_ALLOC : SOFTNPU_OP_DEQUEUE;
+    last.file = piece.file;
+    last.line = piece.line;
+    current_ = &last;
+    Fail(Format("the tensor of %s had no FreeTensor when the kernel ended",
+                QueueName(queues_[static_cast<size_t>(piece.queue)]).c_str()));
+  }
   for (int event = 0; event < kEvents; ++event) {
     for (int id = 0; id < kEventIds; ++id) {
       const Flag& flag = flags_[event][id];
