@@ -203,18 +203,11 @@ bool Core::Run(SoftnpuInstruction& instruction) noexcept {
 bool Core::Interrupt(const char* sentence) noexcept {
   if (!in_kernel || current_ != nullptr) return false;
   try {
-    SoftnpuInstruction last{};
-    last.opcode = latest_.opcode;
-    last.file = latest_.file;
-    last.line = latest_.line;
-    if (last.file != nullptr) current_ = &last;
-    pipe_ = SOFTNPU_PIPE_S;
-    Fail(last.file == nullptr ? std::string(sentence)
-                              : Format("%s, after this instruction", sentence));
+    if (latest_.file == nullptr) Fail(sentence);
+    FailAtPlace(latest_, Format("%s, after this instruction", sentence));
   } catch (...) {
     fault = std::current_exception();
   }
-  current_ = nullptr;
   return true;
 }
 
@@ -694,6 +687,19 @@ KernelError::Where Core::Here() const {
     where.line = static_cast<int>(current_->line);
   }
   return where;
+}
+
+KernelError::Where Core::At(const Place& place) const {
+  KernelError::Where where = Here();
+  where.pipe = PipeName(SOFTNPU_PIPE_S);
+  where.instruction = OpcodeName(place.opcode);
+  where.file = FileOf(place.file);
+  where.line = static_cast<int>(place.line);
+  return where;
+}
+
+void Core::FailAtPlace(const Place& place, const std::string& fault) const {
+  throw KernelError(Code(), fault, At(place));
 }
 
 void Core::FailIn(const std::string& fault, const std::string& buffer, int64_t begin,

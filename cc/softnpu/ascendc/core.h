@@ -99,10 +99,9 @@ class Core {
   uint32_t context() const { return context_; }
   std::string Name() const;    // "AIV block 3"
   int64_t BlockIndex() const;  // as GetBlockIdx counts
-  const LaunchState& launch() const { return *launch_; }
   KernelError::Where Here() const;
+  KernelError::Where At(const Place& place) const;  // of the scalar unit
   int32_t Code() const;  // what the chip gives for an exception of this core
-  const SoftnpuInstruction* current() const { return current_; }
   CoreClocks& clocks() { return clocks_; }
   Place place() const;
   CoreTimeline* timeline() { return launch_->table == nullptr ? nullptr : &timeline_; }
@@ -111,6 +110,7 @@ class Core {
   // What each pipe did last and which flags are set, for a deadlock's report.
   std::string StateOfPipes() const;
   [[noreturn]] void Fail(const std::string& fault) const;
+  [[noreturn]] void FailAtPlace(const Place& place, const std::string& fault) const;
 
   // False when the instruction faulted; then `fault` holds a KernelError.
   bool Run(SoftnpuInstruction& instruction) noexcept;
@@ -315,6 +315,7 @@ class Core {
   void Cube(SoftnpuInstruction& instruction);
   void LoadData2D(SoftnpuInstruction& instruction);
   void LoadTransposed(SoftnpuInstruction& instruction);
+  uint64_t SourceFractal(const SoftnpuInstruction& instruction, uint64_t repeat) const;
   void LoadData3D(SoftnpuInstruction& instruction);
   void InitConst(SoftnpuInstruction& instruction);
   void Mmad(SoftnpuInstruction& instruction);

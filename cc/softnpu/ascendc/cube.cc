@@ -83,6 +83,15 @@ void Core::RequireSpace(const SoftnpuTensor& tensor, const char* operand,
               names.c_str()));
 }
 
+// The fractal, or square block, of the source that a repeat of LoadData takes.
+// params: startIndex, repeatTimes, srcStride, dstGap, ..., addrMode (1: downwards)
+uint64_t Core::SourceFractal(const SoftnpuInstruction& in, uint64_t repeat) const {
+  const int64_t step = in.params[2] * static_cast<int64_t>(repeat) * (in.params[5] != 0 ? -1 : 1);
+  const int64_t index = in.params[0] + step;
+  if (index < 0) Fail(Format("fractal %lld of src", static_cast<long long>(index)));
+  return static_cast<uint64_t>(index);
+}
+
 // params: startIndex, repeatTimes, srcStride, dstGap, ifTranspose, addrMode
 void Core::LoadData2D(SoftnpuInstruction& in) {
   const SoftnpuTensor& dst = in.operand[0];
@@ -94,7 +103,6 @@ void Core::LoadData2D(SoftnpuInstruction& in) {
   if (src.space == SOFTNPU_SPACE_L1) CheckFractal(src, "src", kBlockBytes);
   const auto repeat = static_cast<uint64_t>(in.params[1]);
   const bool transpose = in.params[4] != 0;
-  const bool down = in.params[5] != 0;
   const uint64_t size = TypeBytes(dst.type);
   if (transpose && size != 2) {
     Fail(Format("ifTranspose takes 16-bit types, not %s: LoadDataWithTranspose takes others",
@@ -102,12 +110,9 @@ void Core::LoadData2D(SoftnpuInstruction& in) {
   }
   if (repeat == 0) return;
   for (uint64_t i = 0; i < repeat; ++i) {
-    const int64_t step = in.params[2] * static_cast<int64_t>(i) * (down ? -1 : 1);
-    const int64_t index = in.params[0] + step;
-    if (index < 0) Fail(Format("fractal %lld of src", static_cast<long long>(index)));
     Add(dst, true, dst.address + i * (1 + static_cast<uint64_t>(in.params[3])) * kFractalBytes,
         kFractalBytes);
-    Add(src, false, src.address + static_cast<uint64_t>(index) * kFractalBytes, kFractalBytes);
+    Add(src, false, src.address + SourceFractal(in, i) * kFractalBytes, kFractalBytes);
   }
   Admit();
   for (uint64_t i = 0; i < repeat; ++i) {
@@ -143,13 +148,10 @@ void Core::LoadTransposed(SoftnpuInstruction& in) {
   const uint64_t c0 = kBlockBytes / size;
   const uint64_t fractals = size == 2 ? 1 : 2;
   const auto repeat = static_cast<uint64_t>(in.params[1]);
-  const bool down = in.params[5] != 0;
   if (repeat == 0) return;
   const auto frac_gap = static_cast<uint64_t>(in.params[4]);
   for (uint64_t i = 0; i < repeat; ++i) {
-    const int64_t index = in.params[0] + in.params[2] * static_cast<int64_t>(i) * (down ? -1 : 1);
-    if (index < 0) Fail(Format("block %lld of src", static_cast<long long>(index)));
-    Add(src, false, src.address + static_cast<uint64_t>(index) * fractals * kFractalBytes,
+    Add(src, false, src.address + SourceFractal(in, i) * fractals * kFractalBytes,
         fractals * kFractalBytes);
     const uint64_t head = i * (1 + static_cast<uint64_t>(in.params[3])) * kFractalBytes;
     for (uint64_t f = 0; f < fractals; ++f) {
