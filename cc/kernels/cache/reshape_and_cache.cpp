@@ -4,7 +4,9 @@
 // slot % block_size. A slot that is negative or not below num_blocks * block_size is padding: its
 // token is skipped and nothing is written. Slots must be unique; of equal ones, any may win.
 //
-// Rows are moved, not computed with: the kernel knows bytes, not types. It needs DataCopyPad.
+// Rows are moved, not computed with: the kernel knows bytes, not types. In the cache a row lies in
+// one part (ND), in a part per head (HND) or in parts of 32 bytes (NZ). Without DataCopyPad, on
+// 310P, only whole blocks of 32 bytes are moved.
 #include "cc/kernels/cache/reshape_and_cache_tiling.h"
 #include "kernel_operator.h"
 
@@ -14,7 +16,9 @@ using namespace AscendC;
 
 constexpr int64_t kBlockBytes = 32;
 constexpr int64_t kMaxRows = 4095;         // blockCount of one copy
-constexpr int64_t kMaxGap = 0xFFFFFFFFll;  // bytes between the rows of one copy
+constexpr int64_t kMaxGap = 0xFFFFFFFFll;  // bytes between the rows of one DataCopyPad
+constexpr int64_t kMaxGapBlocks = 65535;   // of one DataCopy
+constexpr int64_t kBlockWords = kBlockBytes / 4;
 
 __aicore__ inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -41,8 +45,8 @@ class ReshapeAndCache {
     for (int64_t first = begin; first < end; first += tiling_.slot_batch) {
       const int64_t count = Min(tiling_.slot_batch, end - first);
       LoadSlots(first, count, first != begin);
-      if (tiling_.key.row_bytes > 0) Scatter(key, key_cache, tiling_.key, first, count);
-      if (tiling_.value.row_bytes > 0) Scatter(value, value_cache, tiling_.value, first, count);
+      if (tiling_.key.parts > 0) Scatter(key, key_cache, tiling_.key, first, count);
+      if (tiling_.value.parts > 0) Scatter(value, value_cache, tiling_.value, first, count);
     }
   }
 
@@ -55,9 +59,18 @@ class ReshapeAndCache {
       WaitFlag<HardEvent::S_MTE2>(read);
     }
     const int64_t words = tiling_.slot_bytes / 4;
-    const DataCopyExtParams shape(1, (uint32_t)(count * tiling_.slot_bytes), 0, 0, 0);
-    const DataCopyPadExtParams<int32_t> pad(false, 0, 0, 0);
-    DataCopyPad(slots_, slots_gm_[first * words], shape, pad);
+    if (tiling_.has_copy_pad != 0) {
+      const DataCopyExtParams shape(1, (uint32_t)(count * tiling_.slot_bytes), 0, 0, 0);
+      const DataCopyPadExtParams<int32_t> pad(false, 0, 0, 0);
+      DataCopyPad(slots_, slots_gm_[first * words], shape, pad);
+    } else {
+      // Whole blocks, and what is left by the scalar unit.
+      const int64_t whole = count * words / kBlockWords * kBlockWords;
+      if (whole > 0) DataCopy(slots_, slots_gm_[first * words], (uint32_t)whole);
+      for (int64_t i = whole; i < count * words; ++i) {
+        slots_.SetValue((uint32_t)i, slots_gm_.GetValue(first * words + i));
+      }
+    }
     const TEventID loaded = pipe_->FetchEventID(HardEvent::MTE2_S);
     SetFlag<HardEvent::MTE2_S>(loaded);
     WaitFlag<HardEvent::MTE2_S>(loaded);
@@ -74,31 +87,37 @@ class ReshapeAndCache {
   __aicore__ inline void Scatter(GM_ADDR rows, GM_ADDR cache, const ReshapeAndCacheSide& side,
                                  int64_t first, int64_t count) {
     GlobalTensor<uint8_t> from;
-    from.SetGlobalBuffer(rows, (tiling_.tokens - 1) * side.token_stride + side.row_bytes);
+    from.SetGlobalBuffer(rows,
+                         (tiling_.tokens - 1) * side.token_stride + side.parts * side.part_bytes);
     GlobalTensor<uint8_t> to;
-    to.SetGlobalBuffer(
-        cache, (tiling_.num_blocks - 1) * side.block_stride + tiling_.block_size * side.row_bytes);
-    const int64_t pitch = (side.row_bytes + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
+    to.SetGlobalBuffer(cache, (tiling_.num_blocks - 1) * side.block_stride +
+                                  tiling_.block_size * side.parts * side.part_bytes);
+    const int64_t part = (side.part_bytes + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
+    const int64_t pitch = part * side.parts;  // of a row in the UB
     if (pitch > tiling_.buffer_bytes) {
       for (int64_t i = 0; i < count; ++i) {
         const int64_t slot = Slot(i);
-        if (slot >= 0) CopyInPieces(from, to, side, first + i, slot);
+        if (slot >= 0) CopyInPieces(from, to, side, part, first + i, slot);
       }
       return;
     }
-    int64_t batch = Min(tiling_.buffer_bytes / pitch, kMaxRows);
-    if (side.token_stride < side.row_bytes || side.token_stride - side.row_bytes > kMaxGap) {
-      batch = 1;
-    }
+    int64_t batch = Min(tiling_.buffer_bytes / pitch, kMaxRows / side.parts);
+    const int64_t gap = side.token_stride - side.parts * side.part_bytes;
+    // In the UB a part begins with a block. So rows of several parts that are no whole blocks
+    // come in parts, which is one copy only if there is no gap between tokens.
+    const bool split = side.parts > 1 && part != side.part_bytes;
+    const int64_t widest = tiling_.has_copy_pad != 0 ? kMaxGap : kMaxGapBlocks * kBlockBytes;
+    if (gap < 0 || gap > widest || (split && gap != 0)) batch = 1;
     for (int64_t i = 0; i < count; i += batch) {
-      CopyRows(from, to, side, pitch, first, i, Min(batch, count - i));
+      CopyRows(from, to, side, part, first, i, Min(batch, count - i));
     }
   }
 
-  // Tokens [i, i + count) of the batch: one load, and one store per run of neighbouring slots.
+  // Tokens [i, i + count) of the batch: one load, and for each run of neighbouring slots a store
+  // per token or per part, whatever is less.
   __aicore__ inline void CopyRows(const GlobalTensor<uint8_t>& from,
                                   const GlobalTensor<uint8_t>& to, const ReshapeAndCacheSide& side,
-                                  int64_t pitch, int64_t first, int64_t i, int64_t count) {
+                                  int64_t part, int64_t first, int64_t i, int64_t count) {
     // Padding at both ends is not loaded; a batch may be nothing else.
     while (count > 0 && Slot(i) < 0) {
       ++i;
@@ -107,12 +126,17 @@ class ReshapeAndCache {
     while (count > 0 && Slot(i + count - 1) < 0) --count;
     if (count == 0) return;
     LocalTensor<uint8_t> rows = rows_.AllocTensor<uint8_t>();
-    const int64_t gap = count == 1 ? 0 : side.token_stride - side.row_bytes;
-    const DataCopyExtParams load((uint16_t)count, (uint32_t)side.row_bytes, (uint32_t)gap, 0, 0);
-    const DataCopyPadExtParams<uint8_t> pad(false, 0, 0, 0);
-    DataCopyPad(rows, from[(first + i) * side.token_stride], load, pad);
+    const GlobalTensor<uint8_t> source = from[(first + i) * side.token_stride];
+    if (side.parts > 1 && part != side.part_bytes) {
+      Load(rows, source, count * side.parts, side.part_bytes, 0);
+    } else {
+      const int64_t row_bytes = side.parts * side.part_bytes;
+      Load(rows, source, count, row_bytes, count == 1 ? 0 : side.token_stride - row_bytes);
+    }
     rows_.EnQue(rows);
     rows = rows_.DeQue<uint8_t>();
+    const int64_t pitch = part * side.parts;
+    const int64_t part_stride = tiling_.block_size * side.part_bytes;
     for (int64_t row = 0; row < count;) {
       const int64_t slot = Slot(i + row);
       if (slot < 0) {
@@ -124,32 +148,76 @@ class ReshapeAndCache {
       const int64_t longest = Min(count - row, tiling_.block_size - place);
       int64_t run = 1;
       while (run < longest && Slot(i + row + run) == slot + run) ++run;
-      const DataCopyExtParams store((uint16_t)run, (uint32_t)side.row_bytes, 0, 0, 0);
-      DataCopyPad(to[block * side.block_stride + place * side.row_bytes],
-                  rows[(uint32_t)(row * pitch)], store);
+      const GlobalTensor<uint8_t> target = to[block * side.block_stride + place * side.part_bytes];
+      const LocalTensor<uint8_t> source_row = rows[(uint32_t)(row * pitch)];
+      if (side.parts <= run) {
+        for (int64_t p = 0; p < side.parts; ++p) {
+          Store(target[p * part_stride], source_row[(uint32_t)(p * part)], run, side.part_bytes,
+                pitch - part, 0);
+        }
+      } else {
+        for (int64_t r = 0; r < run; ++r) {
+          Store(target[r * side.part_bytes], source_row[(uint32_t)(r * pitch)], side.parts,
+                side.part_bytes, 0, part_stride - side.part_bytes);
+        }
+      }
       row += run;
     }
     rows_.FreeTensor(rows);
   }
 
-  // A row that is larger than a buffer.
+  // A row that is larger than a buffer: some parts at a time, or a piece of a part.
   __aicore__ inline void CopyInPieces(const GlobalTensor<uint8_t>& from,
                                       const GlobalTensor<uint8_t>& to,
-                                      const ReshapeAndCacheSide& side, int64_t token,
+                                      const ReshapeAndCacheSide& side, int64_t part, int64_t token,
                                       int64_t slot) {
-    const int64_t source = token * side.token_stride;
-    const int64_t destination =
-        slot / tiling_.block_size * side.block_stride + slot % tiling_.block_size * side.row_bytes;
-    for (int64_t at = 0; at < side.row_bytes; at += tiling_.buffer_bytes) {
-      const int64_t bytes = Min(tiling_.buffer_bytes, side.row_bytes - at);
-      const DataCopyExtParams shape(1, (uint32_t)bytes, 0, 0, 0);
+    const GlobalTensor<uint8_t> source = from[token * side.token_stride];
+    const GlobalTensor<uint8_t> target = to[slot / tiling_.block_size * side.block_stride +
+                                            slot % tiling_.block_size * side.part_bytes];
+    const int64_t part_stride = tiling_.block_size * side.part_bytes;
+    const int64_t most =
+        Min(part > tiling_.buffer_bytes ? 1 : tiling_.buffer_bytes / part, kMaxRows);
+    for (int64_t p = 0; p < side.parts; p += most) {
+      const int64_t parts = Min(most, side.parts - p);
+      for (int64_t at = 0; at < side.part_bytes; at += tiling_.buffer_bytes) {
+        const int64_t bytes = Min(tiling_.buffer_bytes, side.part_bytes - at);
+        LocalTensor<uint8_t> piece = rows_.AllocTensor<uint8_t>();
+        Load(piece, source[p * side.part_bytes + at], parts, bytes, 0);
+        rows_.EnQue(piece);
+        piece = rows_.DeQue<uint8_t>();
+        Store(target[p * part_stride + at], piece, parts, bytes, 0,
+              parts == 1 ? 0 : part_stride - side.part_bytes);
+        rows_.FreeTensor(piece);
+      }
+    }
+  }
+
+  // `rows` of `bytes` each, `gap` bytes apart in GM, each from a block of the UB on.
+  __aicore__ inline void Load(const LocalTensor<uint8_t>& to, const GlobalTensor<uint8_t>& from,
+                              int64_t rows, int64_t bytes, int64_t gap) {
+    if (tiling_.has_copy_pad != 0) {
+      const DataCopyExtParams shape((uint16_t)rows, (uint32_t)bytes, (uint32_t)gap, 0, 0);
       const DataCopyPadExtParams<uint8_t> pad(false, 0, 0, 0);
-      LocalTensor<uint8_t> piece = rows_.AllocTensor<uint8_t>();
-      DataCopyPad(piece, from[source + at], shape, pad);
-      rows_.EnQue(piece);
-      piece = rows_.DeQue<uint8_t>();
-      DataCopyPad(to[destination + at], piece, shape);
-      rows_.FreeTensor(piece);
+      DataCopyPad(to, from, shape, pad);
+    } else {
+      const DataCopyParams shape((uint16_t)rows, (uint16_t)(bytes / kBlockBytes),
+                                 (uint16_t)(gap / kBlockBytes), 0);
+      DataCopy(to, from, shape);
+    }
+  }
+
+  // The other way; gaps in bytes, in the UB between whole blocks.
+  __aicore__ inline void Store(const GlobalTensor<uint8_t>& to, const LocalTensor<uint8_t>& from,
+                               int64_t rows, int64_t bytes, int64_t from_gap, int64_t to_gap) {
+    if (tiling_.has_copy_pad != 0) {
+      const DataCopyExtParams shape((uint16_t)rows, (uint32_t)bytes,
+                                    (uint32_t)(from_gap / kBlockBytes), (uint32_t)to_gap, 0);
+      DataCopyPad(to, from, shape);
+    } else {
+      const DataCopyParams shape((uint16_t)rows, (uint16_t)(bytes / kBlockBytes),
+                                 (uint16_t)(from_gap / kBlockBytes),
+                                 (uint16_t)(to_gap / kBlockBytes));
+      DataCopy(to, from, shape);
     }
   }
 

@@ -6,12 +6,20 @@
 
 namespace vllm_cann::ops {
 
+// How a block of a paged cache lies in memory.
+enum class CacheLayout : int32_t {
+  kNd = 0,   // [N, B, H, D]
+  kHnd = 1,  // [N, H, B, D]
+  kNz = 2,   // [N, H * D / n, B, n], n elements being 32 bytes
+};
+
 // T tokens, H heads, N cache blocks of B slots.
 struct ReshapeAndCacheArgs {
+  CacheLayout layout = CacheLayout::kNd;
   Tensor key;           // [>= T, H, Dk]; heads of a token contiguous, any stride between tokens
   Tensor value;         // [>= T, H, Dv], the same; absent for caches without values
-  Tensor key_cache;     // [N, B, H, Dk]; blocks contiguous, any stride between blocks
-  Tensor value_cache;   // [N, B, H, Dv], the same; absent together with `value`
+  Tensor key_cache;     // of the layout; blocks contiguous, any stride between blocks
+  Tensor value_cache;   // the same; absent together with `value`
   Tensor slot_mapping;  // [T], int32 or int64, contiguous
 };
 
