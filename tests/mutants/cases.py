@@ -239,6 +239,16 @@ def rotary_cases(plans: Plans) -> list[Case]:
     return out
 
 
+def _slots(layout: int, block_size: int, heads: int, size: int, element: int) -> np.ndarray:
+    """Bytes of each slot within a block of a paged cache: [block_size, heads * size * element]. Layouts: 0 ND, 1 HND, 2 NZ."""
+    row = heads * size * element
+    block = np.arange(block_size * row)
+    if layout == 0:
+        return block.reshape(block_size, row)
+    part = size * element if layout == 1 else 32
+    return block.reshape(row // part, block_size, part).swapaxes(0, 1).reshape(block_size, row)
+
+
 def _cache(
     plans: Plans,
     slots: list[int],
@@ -253,6 +263,7 @@ def _cache(
     cores: int = 2,
     slot_bytes: int = 8,
     profile: str = "ascend910b3",
+    layout: int = 0,
 ) -> Case:
     random = np.random.default_rng(5)
     tokens = len(slots)
@@ -277,6 +288,7 @@ def _cache(
         "plan_reshape_and_cache",
         profile,
         cores,
+        layout,
         code,
         9 if slot_bytes == 8 else 3,
         integers(tokens, heads, key),
@@ -289,20 +301,20 @@ def _cache(
         sides[1][2],
     )
     wanted = []
-    for row, stride, pitch, rows, cache in sides:
+    for size, (row, stride, pitch, rows, cache) in zip((key, value), sides, strict=True):
         if row:
             want = cache.copy()
+            places = _slots(layout, block_size, heads, size, element)
             for t, slot in enumerate(slots):
                 if 0 <= slot < blocks * block_size:
-                    to = (slot // block_size * pitch + slot % block_size * row) * element
-                    want[to : to + row * element] = rows[t * stride * element :][: row * element]
+                    want[slot // block_size * pitch * element + places[slot % block_size]] = rows[t * stride * element :][: row * element]
             wanted.append((cache, want))
     mapping = np.array(slots, np.int64 if slot_bytes == 8 else np.int32)
 
     def check() -> str:
         return next((text for now, want in wanted if (text := same(now, want, "cache"))), "")
 
-    name = f"t{tokens} h{heads} {key},{value}x{element} blocks {blocks}x{block_size} gaps {token_gap},{block_gap} cores{used} s{slot_bytes}"
+    name = f"layout{layout} t{tokens} h{heads} {key},{value}x{element} blocks {blocks}x{block_size} gaps {token_gap},{block_gap} cores{used} s{slot_bytes}"
     return Case(name, "reshape_and_cache", used, [sides[0][3], sides[1][3], sides[0][4], sides[1][4], mapping, tiling], check, profile)
 
 
@@ -343,6 +355,200 @@ def cache_cases(plans: Plans) -> list[Case]:
         # Rows more than 4 GiB apart.
         _cache(plans, [1, 2], cores=1, heads=1, key=16, value=0, element=4, token_gap=(1 << 30) + 16),
         _cache(plans, [1, 2], cores=1, heads=1, key=16, value=0, element=4, token_gap=(1 << 30)),
+        *(
+            case
+            for layout, key, value in ((1, 16, 24), (1, 7, 5), (2, 16, 32))
+            for case in (
+                _cache(plans, list(range(2, 18)), cores=1, layout=layout, heads=2, key=key, value=value, block_gap=3),
+                _cache(plans, shuffled(11, 20), cores=2, layout=layout, heads=5, key=key, value=value, token_gap=16),
+                _cache(plans, [3, 4, 5, -1, 30, 0, 1], cores=1, layout=layout, heads=2, key=key, value=value, element=4, slot_bytes=4),
+                _cache(plans, [2, 3, -1, 7], cores=1, profile=tiny, layout=layout, heads=3 * key, key=key, value=value),
+            )
+        ),
+        *(
+            case
+            for layout in range(3)
+            for case in (
+                _cache(
+                    plans, list(range(1, 14)), cores=1, profile="ascend310p3", layout=layout, key=16, value=32, token_gap=16, slot_bytes=4
+                ),
+                _cache(plans, shuffled(9, 20), cores=2, profile="ascend310p3", layout=layout, heads=3, key=32, value=16, block_gap=1),
+                _cache(plans, [1, 2, 9, -1, 8], cores=1, profile="ascend310p3", layout=layout, heads=1, token_gap=1 << 20),
+                _cache(plans, shuffled(6, 20), cores=1, profile="ascend310p3", layout=layout, heads=2500, key=16, value=16),
+            )
+        ),
+    ]
+
+
+def _gather(
+    plans: Plans,
+    lengths: list[int],
+    starts: list[int] | None = None,
+    cumulative: bool = False,
+    heads: int = 2,
+    key: int = 16,
+    value: int = 24,
+    layout: int = 0,
+    element: int = 2,
+    blocks: int = 9,
+    block_size: int = 4,
+    width: int = 8,
+    block_gap: int = 0,
+    more: int = 0,
+    cores: int = 2,
+    profile: str = "ascend910b3",
+) -> Case:
+    random = np.random.default_rng(6)
+    rows = sum(lengths) + more
+    table = random.integers(0, blocks, (len(lengths), width)).astype(np.int32)
+    sides: list[Any] = []
+    wanted = []
+    for size in (key, value):
+        if size == 0:
+            sides.append((0, None, None))
+            continue
+        row = heads * size * element
+        pitch = block_size * heads * size + block_gap
+        cache = random.integers(0, 256, (blocks - 1) * pitch * element + block_size * row).astype(np.uint8)
+        out = random.integers(0, 256, (rows, row)).astype(np.uint8)
+        places = _slots(layout, block_size, heads, size, element)
+        want, at = out.copy(), 0
+        for i, length in enumerate(lengths):
+            for j in range(length):
+                position = j + (starts[i] if starts else 0)
+                block = int(table[i, position // block_size])
+                want[at] = cache[block * pitch * element + places[position % block_size]]
+                at += 1
+        sides.append((pitch, cache, out))
+        wanted.append((out, want))
+    tiling, used = plans.ask(
+        "plan_gather_cache",
+        profile,
+        cores,
+        layout,
+        {1: 2, 2: 1, 4: 0}[element],
+        rows,
+        heads,
+        key,
+        value,
+        blocks,
+        block_size,
+        sides[0][0],
+        sides[1][0],
+        len(lengths),
+        width,
+        int(cumulative),
+        int(starts is not None),
+    )
+    given = np.array(np.concatenate([[0], np.cumsum(lengths)]) if cumulative else lengths, np.int32)
+    first = None if starts is None else np.array(starts, np.int32)
+
+    def check() -> str:
+        return next((text for now, want in wanted if (text := same(now, want, "rows"))), "")
+
+    name = (
+        f"layout{layout} {lengths} from {starts} h{heads} {key},{value}x{element} gap {block_gap} more {more} cores{used} {profile[-12:]}"
+    )
+    arguments = [sides[0][1], sides[1][1], table, given, first, sides[0][2], sides[1][2], tiling]
+    return Case(name, "gather_cache", used, arguments, check, profile)
+
+
+def gather_cases(plans: Plans) -> list[Case]:
+    """Of gather_cache."""
+    tiny = plans.profile("ascend910b3", 8192 + 640)
+    return [
+        _gather(plans, [5]),
+        _gather(plans, [1, 0, 9, 3], cores=3, more=4),
+        _gather(plans, [1, 0, 9, 3], [3, 0, 5, 16], cores=5, block_gap=5),
+        _gather(plans, [7, 8], [4, 1], cumulative=True, cores=4),
+        _gather(plans, [0, 30], cumulative=True, cores=1, value=0),
+        _gather(plans, [3, 2, 4], [1, 2, 3], cores=2, element=1, key=7, value=5),
+        _gather(plans, [20], [3], cores=1, profile=tiny),
+        _gather(plans, [32], cores=1),  # all of the table
+        *(
+            case
+            for layout, key, value in ((1, 16, 24), (1, 7, 5), (2, 16, 32))
+            for case in (
+                _gather(plans, [9, 1], [3, 0], cores=2, layout=layout, key=key, value=value, block_gap=7),
+                _gather(plans, [17], cores=1, layout=layout, key=key, value=value, heads=5, element=4, block_size=16),
+                _gather(plans, [6, 3], cores=3, layout=layout, key=key, value=value, heads=1, block_size=16),
+                _gather(plans, [6], cores=1, layout=layout, key=key, value=value, heads=3 * key, profile=tiny),
+                _gather(plans, [11], cores=1, layout=layout, key=key, value=value, heads=2, profile=tiny, block_size=16),
+            )
+        ),
+        *(
+            _gather(plans, [9, 5], [2, 1], cores=3, layout=layout, key=16, value=32, cumulative=layout == 1, profile="ascend310p3")
+            for layout in range(3)
+        ),
+    ]
+
+
+def _transpose_cache(
+    plans: Plans,
+    splits: int,
+    ids: list[int],
+    heads: int = 4,
+    size: int = 16,
+    element: int = 2,
+    blocks: int = 6,
+    block_size: int = 8,
+    caches: int = 2,
+    gap: int = 0,
+    cores: int = 3,
+    profile: str = "ascend910b3",
+) -> Case:
+    random = np.random.default_rng(8)
+    block = block_size * heads * size * element
+    pitch = block + gap * element
+    tiling, used = plans.ask(
+        "plan_transpose_kv_cache",
+        profile,
+        cores,
+        {1: 2, 2: 1, 4: 0}[element],
+        caches,
+        len(ids),
+        blocks,
+        block_size,
+        heads,
+        size,
+        splits,
+    )
+    arrays = []
+    wanted = []
+    for _ in range(caches):
+        cache = random.integers(0, 256, (blocks - 1) * pitch + block).astype(np.uint8)
+        want = cache.copy()
+        for index in ids:
+            part = cache[index * pitch :][:block].reshape(splits, block_size, -1)
+            want[index * pitch :][:block] = part.swapaxes(0, 1).reshape(-1)
+        arrays.append(cache)
+        wanted.append(want)
+    pieces = np.frombuffer(tiling, np.int64)[7]
+    kernel = "transpose_kv_cache_shared" if pieces > 1 else "transpose_kv_cache"
+    table = softnpu.Addresses([item for cache in arrays for item in (cache, pitch)])
+
+    def check() -> str:
+        return next((text for now, want in zip(arrays, wanted, strict=True) if (text := same(now, want, "cache"))), "")
+
+    name = f"S{splits} {ids} h{heads} {size}x{element} B{block_size} caches{caches} gap{gap} cores{used} pieces{pieces}"
+    return Case(name, kernel, used, [table, np.array(ids, np.int64), tiling], check, profile, schedules=1 if pieces == 1 else 3)
+
+
+def transpose_cases(plans: Plans) -> list[Case]:
+    """Of transpose_kv_cache and transpose_kv_cache_shared."""
+    small = plans.profile("ascend910b3", 8192 + 1024)
+    return [
+        _transpose_cache(plans, 2, [4, 0, 3]),
+        _transpose_cache(plans, 4, [5], caches=1, gap=3),
+        _transpose_cache(plans, 2, [1, 2, 3, 4], cores=1, caches=3, element=4),
+        _transpose_cache(plans, 4, [1, 0], size=10, block_size=5),
+        _transpose_cache(plans, 2, [2], size=7, element=1, gap=1, block_size=2500, caches=1),  # more chunks than rows of a copy
+        _transpose_cache(plans, 2, [2, 5], cores=1, profile="ascend310p3"),
+        # Blocks that some cores share: in rounds, and in one with more cores than there are blocks.
+        _transpose_cache(plans, 2, [4, 0, 3], cores=5, profile=small),
+        _transpose_cache(plans, 4, [4, 0, 3, 1, 2], cores=8, profile=small, block_size=9, caches=3, gap=2),
+        _transpose_cache(plans, 2, [1, 3], cores=9, profile=small, size=10, block_size=11, caches=1),
+        _transpose_cache(plans, 2, [1], cores=40, block_size=128, size=128, caches=1),
     ]
 
 
@@ -496,7 +702,9 @@ def api_cases(_: Plans) -> list[Case]:
 WITHOUT_RESULT = {"conflicts", "sweep", "meet"}
 
 CASES: dict[str, Callable[[Plans], list[Case]]] = {
+    "cc/kernels/cache/gather_cache.cpp": gather_cases,
     "cc/kernels/cache/reshape_and_cache.cpp": cache_cases,
+    "cc/kernels/cache/transpose_kv_cache.cpp": transpose_cases,
     "cc/kernels/rotary/rotary_embedding.cpp": rotary_cases,
     "tests/benchmarks/kernels/published.cpp": published_cases,
     "tests/benchmarks/kernels/micro.cpp": micro_cases,

@@ -6,11 +6,19 @@
 #include <exception>
 #include <string>
 
+#include "cc/ops/cache/gather_cache_plan.h"
 #include "cc/ops/cache/reshape_and_cache_plan.h"
+#include "cc/ops/cache/transpose_kv_cache_plan.h"
 #include "cc/ops/rotary/rotary_embedding_plan.h"
+
+struct Device {
+  const char* name;
+  int64_t arch, vector_cores, ub_bytes;
+};
 
 namespace {
 
+using vllm_cann::ops::CacheLayout;
 using vllm_cann::ops::DataType;
 using vllm_cann::ops::DeviceInfo;
 using vllm_cann::ops::Tensor;
@@ -18,16 +26,18 @@ using vllm_cann::ops::Tensor;
 // Any address: plans only ask whether there is one.
 constexpr uintptr_t kSomewhere = 4096;
 
-template <typename Plan>
-int Give(const Plan& plan, void* tiling, uint32_t* cores) {
-  std::memcpy(tiling, &plan.tiling, sizeof(plan.tiling));
-  *cores = plan.cores;
-  return static_cast<int>(sizeof(plan.tiling));
-}
-
-int Refused(const std::exception& error, void* tiling) {
-  std::snprintf(static_cast<char*>(tiling), 512, "%s", error.what());
-  return -1;
+template <typename Plan, typename Args>
+int Planned(Plan&& plan, const Args& args, const Device* device, void* tiling, uint32_t* cores) {
+  try {
+    const auto made =
+        plan(args, {device->name, device->arch, device->vector_cores, device->ub_bytes});
+    std::memcpy(tiling, &made.tiling, sizeof(made.tiling));
+    *cores = made.cores;
+    return static_cast<int>(sizeof(made.tiling));
+  } catch (const std::exception& error) {
+    std::snprintf(static_cast<char*>(tiling), 512, "%s", error.what());
+    return -1;
+  }
 }
 
 Tensor Rows(const int64_t* shape, int64_t stride, int64_t type) {
@@ -38,12 +48,24 @@ Tensor Rows(const int64_t* shape, int64_t stride, int64_t type) {
           {stride, shape[2], 1}};
 }
 
-}  // namespace
+Tensor Cache(int64_t layout, int64_t blocks, int64_t block_size, int64_t heads, int64_t size,
+             int64_t block_stride, int64_t type) {
+  int64_t shape[3] = {block_size, heads, size};
+  const int64_t n = 32 / vllm_cann::ops::ElementBytes(static_cast<DataType>(type));
+  if (layout == 1) std::swap(shape[0], shape[1]);
+  if (layout == 2) {
+    shape[0] = heads * size / n;
+    shape[1] = block_size;
+    shape[2] = n;
+  }
+  return {kSomewhere,
+          static_cast<DataType>(type),
+          4,
+          {blocks, shape[0], shape[1], shape[2]},
+          {block_stride, shape[1] * shape[2], shape[2], 1}};
+}
 
-struct Device {
-  const char* name;
-  int64_t arch, vector_cores, ub_bytes;
-};
+}  // namespace
 
 // Bytes of the tiling written to `tiling` (at least 512 bytes), or -1 and there the reason.
 extern "C" __attribute__((visibility("default"))) int plan_rotary_embedding(
@@ -57,39 +79,63 @@ extern "C" __attribute__((visibility("default"))) int plan_rotary_embedding(
   args.cos_sin_cache = {
       kSomewhere, static_cast<DataType>(type), 2, {max_position, rotary_dim}, {rotary_dim, 1}};
   args.is_neox = is_neox != 0;
-  try {
-    return Give(PlanRotaryEmbedding(
-                    args, {device->name, device->arch, device->vector_cores, device->ub_bytes}),
-                tiling, cores);
-  } catch (const std::exception& error) {
-    return Refused(error, tiling);
-  }
+  return Planned(vllm_cann::ops::PlanRotaryEmbedding, args, device, tiling, cores);
 }
 
 extern "C" __attribute__((visibility("default"))) int plan_reshape_and_cache(
-    const Device* device, int64_t type, int64_t slot_type, const int64_t* key, int64_t key_stride,
-    const int64_t* value, int64_t value_stride, int64_t num_blocks, int64_t block_size,
-    int64_t key_block_stride, int64_t value_block_stride, void* tiling, uint32_t* cores) {
+    const Device* device, int64_t layout, int64_t type, int64_t slot_type, const int64_t* key,
+    int64_t key_stride, const int64_t* value, int64_t value_stride, int64_t num_blocks,
+    int64_t block_size, int64_t key_block_stride, int64_t value_block_stride, void* tiling,
+    uint32_t* cores) {
   vllm_cann::ops::ReshapeAndCacheArgs args;
-  const auto cache = [&](const int64_t* rows, int64_t block_stride) -> Tensor {
-    return {kSomewhere,
-            static_cast<DataType>(type),
-            4,
-            {num_blocks, block_size, rows[1], rows[2]},
-            {block_stride, rows[1] * rows[2], rows[2], 1}};
-  };
+  args.layout = static_cast<CacheLayout>(layout);
   args.key = Rows(key, key_stride, type);
-  args.key_cache = cache(key, key_block_stride);
+  args.key_cache = Cache(layout, num_blocks, block_size, key[1], key[2], key_block_stride, type);
   if (value[1] > 0) {
     args.value = Rows(value, value_stride, type);
-    args.value_cache = cache(value, value_block_stride);
+    args.value_cache =
+        Cache(layout, num_blocks, block_size, value[1], value[2], value_block_stride, type);
   }
   args.slot_mapping = {kSomewhere, static_cast<DataType>(slot_type), 1, {key[0]}, {1}};
-  try {
-    return Give(PlanReshapeAndCache(
-                    args, {device->name, device->arch, device->vector_cores, device->ub_bytes}),
-                tiling, cores);
-  } catch (const std::exception& error) {
-    return Refused(error, tiling);
+  return Planned(vllm_cann::ops::PlanReshapeAndCache, args, device, tiling, cores);
+}
+
+extern "C" __attribute__((visibility("default"))) int plan_gather_cache(
+    const Device* device, int64_t layout, int64_t type, int64_t rows, int64_t heads, int64_t key,
+    int64_t value, int64_t num_blocks, int64_t block_size, int64_t key_block_stride,
+    int64_t value_block_stride, int64_t requests, int64_t table_width, int64_t cumulative,
+    int64_t has_starts, void* tiling, uint32_t* cores) {
+  vllm_cann::ops::GatherCacheArgs args;
+  args.layout = static_cast<CacheLayout>(layout);
+  const int64_t shapes[2][3] = {{rows, heads, key}, {rows, heads, value}};
+  args.key = Rows(shapes[0], heads * key, type);
+  args.key_cache = Cache(layout, num_blocks, block_size, heads, key, key_block_stride, type);
+  if (value > 0) {
+    args.value = Rows(shapes[1], heads * value, type);
+    args.value_cache =
+        Cache(layout, num_blocks, block_size, heads, value, value_block_stride, type);
   }
+  const auto indices = [](int64_t count) -> Tensor {
+    return {kSomewhere, DataType::kInt32, 1, {count}, {1}};
+  };
+  args.block_table = {kSomewhere, DataType::kInt32, 2, {requests, table_width}, {table_width, 1}};
+  args.seq_lens = indices(requests + cumulative);
+  if (has_starts != 0) args.seq_starts = indices(requests);
+  return Planned(vllm_cann::ops::PlanGatherCache, args, device, tiling, cores);
+}
+
+extern "C" __attribute__((visibility("default"))) int plan_transpose_kv_cache(
+    const Device* device, int64_t type, int64_t caches, int64_t ids, int64_t num_blocks,
+    int64_t block_size, int64_t heads, int64_t size, int64_t splits, void* tiling,
+    uint32_t* cores) {
+  vllm_cann::ops::TransposeKvCacheArgs args;
+  args.caches = {kSomewhere, DataType::kInt64, 2, {caches, 2}, {2, 1}};
+  args.block_ids = {kSomewhere, DataType::kInt64, 1, {ids}, {1}};
+  args.type = static_cast<DataType>(type);
+  args.num_blocks = num_blocks;
+  args.block_size = block_size;
+  args.heads = heads;
+  args.head_size = size;
+  args.splits = splits;
+  return Planned(vllm_cann::ops::PlanTransposeKvCache, args, device, tiling, cores);
 }

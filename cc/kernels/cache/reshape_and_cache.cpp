@@ -8,25 +8,20 @@
 // one part (ND), in a part per head (HND) or in parts of 32 bytes (NZ). Without DataCopyPad, on
 // 310P, only whole blocks of 32 bytes are moved.
 #include "cc/kernels/cache/reshape_and_cache_tiling.h"
+#include "cc/kernels/cache/row_copy.h"
 #include "kernel_operator.h"
 
 namespace {
 
 using namespace AscendC;
 
-constexpr int64_t kBlockBytes = 32;
-constexpr int64_t kMaxRows = 4095;         // blockCount of one copy
-constexpr int64_t kMaxGap = 0xFFFFFFFFll;  // bytes between the rows of one DataCopyPad
-constexpr int64_t kMaxGapBlocks = 65535;   // of one DataCopy
-constexpr int64_t kBlockWords = kBlockBytes / 4;
-
-__aicore__ inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
+using namespace cache_rows;
 
 class ReshapeAndCache {
  public:
   __aicore__ inline ReshapeAndCache(TPipe* pipe, GM_ADDR slot_mapping,
                                     const ReshapeAndCacheTiling& tiling)
-      : tiling_(tiling), pipe_(pipe) {
+      : tiling_(tiling), pad_(tiling.has_copy_pad != 0), pipe_(pipe) {
     slots_gm_.SetGlobalBuffer((__gm__ int32_t*)slot_mapping,
                               tiling.tokens * (tiling.slot_bytes / 4));
     pipe->InitBuffer(slot_buffer_, (uint32_t)(tiling.slot_batch * tiling.slot_bytes));
@@ -35,47 +30,18 @@ class ReshapeAndCache {
   }
 
   __aicore__ inline void Run(GM_ADDR key, GM_ADDR value, GM_ADDR key_cache, GM_ADDR value_cache) {
-    // The first `tokens % cores` cores take one token more than the others.
-    const int64_t cores = GetBlockNum();
-    const int64_t core = GetBlockIdx();
-    const int64_t share = tiling_.tokens / cores;
-    const int64_t rest = tiling_.tokens % cores;
-    const int64_t begin = core * share + Min(core, rest);
-    const int64_t end = begin + share + (core < rest ? 1 : 0);
+    int64_t begin = 0, end = 0;
+    Share(tiling_.tokens, begin, end);
     for (int64_t first = begin; first < end; first += tiling_.slot_batch) {
       const int64_t count = Min(tiling_.slot_batch, end - first);
-      LoadSlots(first, count, first != begin);
+      const int64_t words = tiling_.slot_bytes / 4;
+      LoadWords(pipe_, slots_, slots_gm_[first * words], count * words, first != begin, pad_);
       if (tiling_.key.parts > 0) Scatter(key, key_cache, tiling_.key, first, count);
       if (tiling_.value.parts > 0) Scatter(value, value_cache, tiling_.value, first, count);
     }
   }
 
  private:
-  __aicore__ inline void LoadSlots(int64_t first, int64_t count, bool again) {
-    if (again) {
-      // The scalar unit has read the former batch before the copy overwrites it.
-      const TEventID read = pipe_->FetchEventID(HardEvent::S_MTE2);
-      SetFlag<HardEvent::S_MTE2>(read);
-      WaitFlag<HardEvent::S_MTE2>(read);
-    }
-    const int64_t words = tiling_.slot_bytes / 4;
-    if (tiling_.has_copy_pad != 0) {
-      const DataCopyExtParams shape(1, (uint32_t)(count * tiling_.slot_bytes), 0, 0, 0);
-      const DataCopyPadExtParams<int32_t> pad(false, 0, 0, 0);
-      DataCopyPad(slots_, slots_gm_[first * words], shape, pad);
-    } else {
-      // Whole blocks, and what is left by the scalar unit.
-      const int64_t whole = count * words / kBlockWords * kBlockWords;
-      if (whole > 0) DataCopy(slots_, slots_gm_[first * words], (uint32_t)whole);
-      for (int64_t i = whole; i < count * words; ++i) {
-        slots_.SetValue((uint32_t)i, slots_gm_.GetValue(first * words + i));
-      }
-    }
-    const TEventID loaded = pipe_->FetchEventID(HardEvent::MTE2_S);
-    SetFlag<HardEvent::MTE2_S>(loaded);
-    WaitFlag<HardEvent::MTE2_S>(loaded);
-  }
-
   // The slot of token `i` of the batch, -1 for padding.
   __aicore__ inline int64_t Slot(int64_t i) {
     const int64_t slot = tiling_.slot_bytes == 8
@@ -92,7 +58,7 @@ class ReshapeAndCache {
     GlobalTensor<uint8_t> to;
     to.SetGlobalBuffer(cache, (tiling_.num_blocks - 1) * side.block_stride +
                                   tiling_.block_size * side.parts * side.part_bytes);
-    const int64_t part = (side.part_bytes + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
+    const int64_t part = WholeBlocks(side.part_bytes);
     const int64_t pitch = part * side.parts;  // of a row in the UB
     if (pitch > tiling_.buffer_bytes) {
       for (int64_t i = 0; i < count; ++i) {
@@ -106,7 +72,7 @@ class ReshapeAndCache {
     // In the UB a part begins with a block. So rows of several parts that are no whole blocks
     // come in parts, which is one copy only if there is no gap between tokens.
     const bool split = side.parts > 1 && part != side.part_bytes;
-    const int64_t widest = tiling_.has_copy_pad != 0 ? kMaxGap : kMaxGapBlocks * kBlockBytes;
+    const int64_t widest = pad_ ? kMaxGap : kMaxGapBlocks * kBlockBytes;
     if (gap < 0 || gap > widest || (split && gap != 0)) batch = 1;
     for (int64_t i = 0; i < count; i += batch) {
       CopyRows(from, to, side, part, first, i, Min(batch, count - i));
@@ -128,10 +94,11 @@ class ReshapeAndCache {
     LocalTensor<uint8_t> rows = rows_.AllocTensor<uint8_t>();
     const GlobalTensor<uint8_t> source = from[(first + i) * side.token_stride];
     if (side.parts > 1 && part != side.part_bytes) {
-      Load(rows, source, count * side.parts, side.part_bytes, 0);
+      Load(rows, source, count * side.parts, side.part_bytes, 0, 0, pad_);
     } else {
       const int64_t row_bytes = side.parts * side.part_bytes;
-      Load(rows, source, count, row_bytes, count == 1 ? 0 : side.token_stride - row_bytes);
+      const int64_t gap = count == 1 ? 0 : side.token_stride - row_bytes;
+      Load(rows, source, count, row_bytes, gap, 0, pad_);
     }
     rows_.EnQue(rows);
     rows = rows_.DeQue<uint8_t>();
@@ -152,13 +119,13 @@ class ReshapeAndCache {
       const LocalTensor<uint8_t> source_row = rows[(uint32_t)(row * pitch)];
       if (side.parts <= run) {
         for (int64_t p = 0; p < side.parts; ++p) {
-          Store(target[p * part_stride], source_row[(uint32_t)(p * part)], run, side.part_bytes,
-                pitch - part, 0);
+          Store(target[p * part_stride], source_row[(uint32_t)(p * part)], run, side.part_bytes, 0,
+                pitch - part, pad_);
         }
       } else {
         for (int64_t r = 0; r < run; ++r) {
           Store(target[r * side.part_bytes], source_row[(uint32_t)(r * pitch)], side.parts,
-                side.part_bytes, 0, part_stride - side.part_bytes);
+                side.part_bytes, part_stride - side.part_bytes, 0, pad_);
         }
       }
       row += run;
@@ -182,46 +149,18 @@ class ReshapeAndCache {
       for (int64_t at = 0; at < side.part_bytes; at += tiling_.buffer_bytes) {
         const int64_t bytes = Min(tiling_.buffer_bytes, side.part_bytes - at);
         LocalTensor<uint8_t> piece = rows_.AllocTensor<uint8_t>();
-        Load(piece, source[p * side.part_bytes + at], parts, bytes, 0);
+        Load(piece, source[p * side.part_bytes + at], parts, bytes, 0, 0, pad_);
         rows_.EnQue(piece);
         piece = rows_.DeQue<uint8_t>();
-        Store(target[p * part_stride + at], piece, parts, bytes, 0,
-              parts == 1 ? 0 : part_stride - side.part_bytes);
+        Store(target[p * part_stride + at], piece, parts, bytes,
+              parts == 1 ? 0 : part_stride - side.part_bytes, 0, pad_);
         rows_.FreeTensor(piece);
       }
     }
   }
 
-  // `rows` of `bytes` each, `gap` bytes apart in GM, each from a block of the UB on.
-  __aicore__ inline void Load(const LocalTensor<uint8_t>& to, const GlobalTensor<uint8_t>& from,
-                              int64_t rows, int64_t bytes, int64_t gap) {
-    if (tiling_.has_copy_pad != 0) {
-      const DataCopyExtParams shape((uint16_t)rows, (uint32_t)bytes, (uint32_t)gap, 0, 0);
-      const DataCopyPadExtParams<uint8_t> pad(false, 0, 0, 0);
-      DataCopyPad(to, from, shape, pad);
-    } else {
-      const DataCopyParams shape((uint16_t)rows, (uint16_t)(bytes / kBlockBytes),
-                                 (uint16_t)(gap / kBlockBytes), 0);
-      DataCopy(to, from, shape);
-    }
-  }
-
-  // The other way; gaps in bytes, in the UB between whole blocks.
-  __aicore__ inline void Store(const GlobalTensor<uint8_t>& to, const LocalTensor<uint8_t>& from,
-                               int64_t rows, int64_t bytes, int64_t from_gap, int64_t to_gap) {
-    if (tiling_.has_copy_pad != 0) {
-      const DataCopyExtParams shape((uint16_t)rows, (uint32_t)bytes,
-                                    (uint32_t)(from_gap / kBlockBytes), (uint32_t)to_gap, 0);
-      DataCopyPad(to, from, shape);
-    } else {
-      const DataCopyParams shape((uint16_t)rows, (uint16_t)(bytes / kBlockBytes),
-                                 (uint16_t)(from_gap / kBlockBytes),
-                                 (uint16_t)(to_gap / kBlockBytes));
-      DataCopy(to, from, shape);
-    }
-  }
-
   const ReshapeAndCacheTiling& tiling_;
+  const bool pad_;
   TPipe* pipe_;
   TBuf<TPosition::VECCALC> slot_buffer_;
   TQueBind<TPosition::VECIN, TPosition::VECOUT, 2> rows_;

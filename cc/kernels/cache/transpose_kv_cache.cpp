@@ -12,18 +12,16 @@
 //
 // Chunks are moved, not computed with: the kernels know bytes, not types. They need DataCopyPad
 // only for chunks that are not whole blocks of 32 bytes.
+#include "cc/kernels/cache/row_copy.h"
 #include "cc/kernels/cache/transpose_kv_cache_tiling.h"
 #include "kernel_operator.h"
 
 namespace {
 
 using namespace AscendC;
+using namespace cache_rows;
 
-constexpr int64_t kBlockBytes = 32;
-constexpr int64_t kMaxRows = 4095;  // blockCount of one copy
 constexpr uint16_t kReadFlag = 0;
-
-__aicore__ inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
 
 class TransposeKvCache {
  public:
@@ -89,18 +87,11 @@ class TransposeKvCache {
   __aicore__ inline void Load(const GlobalTensor<uint8_t>& block, int64_t first, int64_t tokens) {
     LocalTensor<uint8_t> chunks = chunks_.AllocTensor<uint8_t>();
     const int64_t pitch = tiling_.pitch_bytes;
-    const uint32_t gap = (uint32_t)((tiling_.splits - 1) * (pitch / kBlockBytes));
+    const int64_t gap = (tiling_.splits - 1) * pitch;
     for (int64_t split = 0; split < tiling_.splits; ++split) {
       const int64_t from = (split * tiling_.block_tokens + first) * tiling_.chunk_bytes;
-      if (pitch == tiling_.chunk_bytes) {
-        const DataCopyParams rows((uint16_t)tokens, (uint16_t)(pitch / kBlockBytes), 0,
-                                  (uint16_t)gap);
-        DataCopy(chunks[(uint32_t)(split * pitch)], block[from], rows);
-      } else {
-        const DataCopyExtParams rows((uint16_t)tokens, (uint32_t)tiling_.chunk_bytes, 0, gap, 0);
-        const DataCopyPadExtParams<uint8_t> pad(false, 0, 0, 0);
-        DataCopyPad(chunks[(uint32_t)(split * pitch)], block[from], rows, pad);
-      }
+      cache_rows::Load(chunks[(uint32_t)(split * pitch)], block[from], tokens, tiling_.chunk_bytes,
+                       0, gap, pitch != tiling_.chunk_bytes);
     }
     chunks_.EnQue(chunks);
   }
@@ -113,10 +104,9 @@ class TransposeKvCache {
       DataCopy(block[to], chunks, (uint32_t)(count * tiling_.chunk_bytes));
     } else {
       for (int64_t at = 0; at < count; at += kMaxRows) {
-        const DataCopyExtParams rows((uint16_t)Min(kMaxRows, count - at),
-                                     (uint32_t)tiling_.chunk_bytes, 0, 0, 0);
-        DataCopyPad(block[to + at * tiling_.chunk_bytes],
-                    chunks[(uint32_t)(at * tiling_.pitch_bytes)], rows);
+        cache_rows::Store(block[to + at * tiling_.chunk_bytes],
+                          chunks[(uint32_t)(at * tiling_.pitch_bytes)], Min(kMaxRows, count - at),
+                          tiling_.chunk_bytes, 0, 0, true);
       }
     }
     chunks_.FreeTensor(chunks);

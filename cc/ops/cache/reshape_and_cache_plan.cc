@@ -2,9 +2,6 @@
 #include "cc/ops/cache/reshape_and_cache_plan.h"
 
 #include <algorithm>
-#include <array>
-
-#include "cc/ops/checks.h"
 
 namespace vllm_cann::ops {
 namespace {
@@ -14,36 +11,10 @@ constexpr int64_t kSlotBatch = 512;
 // Beyond this a larger copy gains nothing, and smaller buffers leave the pipes less to wait for.
 constexpr int64_t kMaxBufferBytes = 65536;
 
-std::string Shape(const Tensor& tensor) {
-  std::string text = "[";
-  for (int i = 0; i < tensor.dims; ++i) text += (i == 0 ? "" : ", ") + Text(tensor.shape[i]);
-  return text + "]";
-}
-
-// [N, ...] of a cache with N blocks of B slots of H heads of D elements.
-std::array<int64_t, 4> CacheShape(CacheLayout layout, int64_t blocks, int64_t block_size,
-                                  int64_t heads, int64_t size, int64_t bytes) {
-  switch (layout) {
-    case CacheLayout::kHnd:
-      return {blocks, heads, block_size, size};
-    case CacheLayout::kNz:
-      return {blocks, heads * size * bytes / kBlockBytes, block_size, kBlockBytes / bytes};
-    default:
-      return {blocks, block_size, heads, size};
-  }
-}
-
-int64_t BlockSize(const Tensor& cache, CacheLayout layout) {
-  return cache.shape[layout == CacheLayout::kNd ? 1 : 2];
-}
-
 ReshapeAndCacheSide PlanSide(const Tensor& rows, const Tensor& cache, const std::string& name,
                              const std::string& cache_name, CacheLayout layout, int64_t tokens) {
-  kChecks.Require(cache.address != 0 || cache.shape[0] == 0, cache_name + " has no memory");
   kChecks.Require(rows.dims == 3,
                   name + " has " + Text(rows.dims) + " dimensions, not [tokens, heads, size]");
-  kChecks.Require(cache.dims == 4,
-                  cache_name + " has " + Text(cache.dims) + " dimensions, not four: blocks first");
   kChecks.Require(rows.type == cache.type, cache_name + " is " + Name(cache.type) + ", but " +
                                                name + " is " + Name(rows.type));
   const int64_t bytes = ElementBytes(rows.type);
@@ -62,35 +33,12 @@ ReshapeAndCacheSide PlanSide(const Tensor& rows, const Tensor& cache, const std:
                       "]; the heads of a token have to be contiguous");
   kChecks.Require(rows.strides[0] >= 0,
                   name + " has the negative token stride " + Text(rows.strides[0]));
-  const int64_t row = heads * size;
-  kChecks.Require(layout != CacheLayout::kNz || row * bytes % kBlockBytes == 0,
-                  name + " has rows of " + Text(row * bytes) +
-                      " bytes; a cache in NZ takes whole blocks of 32");
-  const int64_t block_size = BlockSize(cache, layout);
-  const std::array<int64_t, 4> shape =
-      CacheShape(layout, cache.shape[0], block_size, heads, size, bytes);
-  kChecks.Require(std::equal(shape.begin(), shape.end(), cache.shape),
-                  cache_name + " has the shape " + Shape(cache) + "; for heads of [" + Text(heads) +
-                      ", " + Text(size) + "] it has to be " +
-                      Shape({0, cache.type, 4, {shape[0], shape[1], shape[2], shape[3]}}));
-  int64_t dense = 1;
-  for (int i = 3; i > 0; --i) {
-    kChecks.Require(cache.shape[i] == 1 || cache.strides[i] == dense,
-                    cache_name + " has strides [" + Text(cache.strides[0]) + ", " +
-                        Text(cache.strides[1]) + ", " + Text(cache.strides[2]) + ", " +
-                        Text(cache.strides[3]) + "]; a block has to be contiguous");
-    dense *= cache.shape[i];
-  }
-  kChecks.Require(cache.shape[0] <= 1 || cache.strides[0] >= dense,
-                  cache_name + " has the block stride " + Text(cache.strides[0]) +
-                      ", less than a block's " + Text(dense) + " elements");
+  const CacheParts parts = CheckCache(kChecks, cache, cache_name, layout, heads, size, name);
   ReshapeAndCacheSide side;
-  side.part_bytes = layout == CacheLayout::kNd    ? row * bytes
-                    : layout == CacheLayout::kHnd ? size * bytes
-                                                  : kBlockBytes;
-  side.parts = row * bytes / side.part_bytes;
+  side.parts = parts.parts;
+  side.part_bytes = parts.part_bytes;
   side.token_stride = rows.strides[0] * bytes;
-  side.block_stride = cache.strides[0] * bytes;
+  side.block_stride = parts.block_stride;
   return side;
 }
 

@@ -2,16 +2,9 @@
 #pragma once
 
 #include "cc/kernels/cache/reshape_and_cache_tiling.h"
-#include "cc/ops/tensor.h"
+#include "cc/ops/cache/cache_layout.h"
 
 namespace vllm_cann::ops {
-
-// How a block of a paged cache lies in memory.
-enum class CacheLayout : int32_t {
-  kNd = 0,   // [N, B, H, D]
-  kHnd = 1,  // [N, H, B, D]
-  kNz = 2,   // [N, H * D / n, B, n], n elements being 32 bytes
-};
 
 // T tokens, H heads, N cache blocks of B slots.
 struct ReshapeAndCacheArgs {
