@@ -91,7 +91,7 @@ std::string Check(const Case& test, std::vector<int64_t> positions = {}) {
   const SlotMappingPlan plan =
       PlanSlotMapping(args, DeviceInfo{"Ascend910B3", 2201, test.vector_cores, test.ub_bytes});
   if (tokens + test.more == 0) return plan.cores == 0 ? "" : "no slots launch something";
-  ChipSpec chip{.ub_bytes = test.ub_bytes};
+  ChipSpec chip{.soc_name = "Ascend910B3", .ub_bytes = test.ub_bytes};
   static const Twin twin("cc/kernels/cache/cache.twin.so");
   const Slots slots(args.query_start_loc.address, args.positions.address, args.block_table.address,
                     args.slot_mapping.address, plan.tiling);
