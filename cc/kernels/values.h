@@ -1,0 +1,58 @@
+// cc/kernels/values.h: the elements of a tensor of any floating type, for references in tests.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "cc/ops/tensor.h"
+#include "cc/softnpu/ascendc/numeric.h"
+
+namespace vllm_cann::kernels {
+
+// Elements as bytes of their type: float32, float16 or bfloat16.
+struct Values {
+  ops::DataType type = ops::DataType::kFloat;
+  std::vector<uint8_t> bytes;
+
+  Values() = default;
+  Values(ops::DataType t, size_t count)
+      : type(t), bytes(count * static_cast<size_t>(ops::ElementBytes(t))) {}
+  size_t size() const { return bytes.size() / static_cast<size_t>(ops::ElementBytes(type)); }
+  // To nearest, ties to even.
+  void Set(size_t i, float value) {
+    if (type == ops::DataType::kFloat) {
+      std::memcpy(&bytes[i * 4], &value, 4);
+      return;
+    }
+    const uint16_t bits = type == ops::DataType::kFloat16
+                              ? softnpu::numeric::FloatToHalf(value)
+                              : softnpu::numeric::FloatToBfloat16(value);
+    std::memcpy(&bytes[i * 2], &bits, 2);
+  }
+  double operator[](size_t i) const {
+    if (type == ops::DataType::kFloat) {
+      float value;
+      std::memcpy(&value, &bytes[i * 4], 4);
+      return value;
+    }
+    uint16_t bits;
+    std::memcpy(&bits, &bytes[i * 2], 2);
+    return type == ops::DataType::kFloat16 ? softnpu::numeric::HalfToFloat(bits)
+                                           : softnpu::numeric::Bfloat16ToFloat(bits);
+  }
+};
+
+// The distance of `value` to its neighbours in a type.
+inline double LastPlace(ops::DataType type, double value) {
+  const int mantissa = type == ops::DataType::kFloat16    ? 10
+                       : type == ops::DataType::kBfloat16 ? 7
+                                                          : 23;
+  const int least = type == ops::DataType::kFloat16 ? -14 : -126;
+  int exponent = least;
+  if (value != 0.0) exponent = std::max(least, std::ilogb(value));
+  return std::ldexp(1.0, exponent - mantissa);
+}
+
+}  // namespace vllm_cann::kernels

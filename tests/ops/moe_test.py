@@ -1,0 +1,158 @@
+"""The operators of mixtures of experts through torch, with unmodified torch_npu on SoftNPU."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torch_npu  # noqa: F401
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from softnpu import trace
+from vllm_cann import ops
+
+STATE = Path(os.environ["SOFTNPU_STATE_DIR"])
+FLOATS = (torch.float32, torch.float16, torch.bfloat16)
+moe = torch.ops.vllm_cann
+# The same examples in every run, and few of them: each is a launch or two.
+FEW = settings(derandomize=True, max_examples=25, deadline=None, database=None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kernels() -> None:
+    ops.load(torch.device("npu:0"))
+
+
+def kernels_launched() -> int:
+    [counter] = [count for pid, count in trace.counts(STATE).items() if pid == os.getpid()]
+    return sum(number for (kind, _), number in counter.items() if kind == "kernel")
+
+
+def noise(*shape: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(sum(shape) + seed)
+    return torch.randn(*shape, generator=generator).to(dtype)
+
+
+# Gating. The kernel tests hold the bounds; here torch and the kernel see the same numbers.
+
+
+def gate(x: torch.Tensor, k: int, groups: int, kept: int, bias: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Experts and renormalised sigmoid weights of DeepSeek-V3's router, in double precision."""
+    s = x.double().sigmoid()
+    choice = s if bias is None else s + bias.double()
+    by_group = choice.unflatten(-1, (groups, -1))
+    best = by_group.topk(2, -1).values.sum(-1).topk(kept, -1).indices
+    keep = torch.zeros(by_group.shape[:-1], dtype=torch.bool).scatter(-1, best, True)
+    idx = by_group.masked_fill(~keep[..., None], float("-inf")).flatten(-2).topk(k, -1).indices
+    weights = s.gather(-1, idx)
+    return idx, weights / weights.sum(-1, keepdim=True)
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_gating_like_deepseek(dtype: torch.dtype) -> None:
+    x = torch.stack([torch.randperm(64, generator=torch.Generator().manual_seed(i)) for i in range(21)]).sub(32).div(8).to(dtype)
+    bias = noise(64, dtype=dtype).abs()
+    idx, weights = gate(x, 6, 8, 3, bias)
+    y, found, scores = moe.moe_gating_top_k(
+        x.npu(), 6, bias=bias.npu(), k_group=3, group_count=8, group_select_mode=1, norm_type=1, out_flag=True, routed_scaling_factor=2.5
+    )
+    assert torch.equal(found.cpu().long(), idx)
+    # 13 roundings in float32 (the bound is derived in moe_gating_top_k_test.cc), then one into the type.
+    assert torch.allclose(y.cpu().double(), weights * 2.5, rtol=13 * 2**-24 + torch.finfo(dtype).eps / 2, atol=0)
+    assert scores.dtype == torch.float32
+    assert torch.allclose(scores.cpu().double(), x.double().sigmoid(), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("renorm", [0, 1])
+def test_gating_softmax_asserts_experts_weights_and_numbers(renorm: int) -> None:
+    x = noise(3, 5, 60)
+    finished = torch.tensor([[False, True, False, False, True]] * 3)
+    y, idx, rows = moe.moe_gating_top_k_softmax(x.npu(), finished.npu(), 4, renorm)
+    top = x.double().softmax(-1).topk(4)
+    want = top.values / top.values.sum(-1, keepdim=True) if renorm else top.values
+    assert torch.equal(idx.cpu().long(), top.indices.masked_fill(finished[..., None], 60))
+    assert torch.allclose(y.cpu().double(), want, rtol=1e-6, atol=0)
+    assert torch.equal(rows.cpu(), torch.arange(60).reshape(4, 15).T.reshape(3, 5, 4).int())
+
+
+@FEW
+@given(rows=st.integers(1, 5), experts=st.integers(1, 90), seed=st.integers(0, 1000))
+def test_softmax_weights_of_all_experts_sum_to_one(rows: int, experts: int, seed: int) -> None:
+    y, idx, _ = moe.moe_gating_top_k(noise(rows, experts, seed=seed).npu(), experts)
+    assert torch.allclose(y.cpu().sum(-1), torch.ones(rows), rtol=1e-6, atol=0)
+    assert torch.equal(idx.cpu().sort(-1).values.long(), torch.arange(experts).expand(rows, experts))
+    assert bool((y.cpu().diff(dim=-1) <= 0).all())
+
+
+# What Dynamo relies on.
+
+
+def x() -> torch.Tensor:
+    return noise(5, 32, dtype=torch.float16).npu()
+
+
+CALLS: dict[str, Callable[[], list[tuple[tuple[object, ...], dict[str, object]]]]] = {
+    "moe_gating_top_k": lambda: [
+        ((x(), 4), {}),
+        ((x(), 2), {"bias": x()[0], "group_count": 4, "k_group": 2, "out_flag": True, "finished": torch.zeros(5, dtype=torch.bool).npu()}),
+    ],
+    "moe_gating_top_k_softmax": lambda: [((x(), None, 3), {}), ((x(), torch.zeros(5, dtype=torch.bool).npu()), {})],
+}
+CHECKS = (
+    "test_schema",
+    "test_autograd_registration",
+    "test_faketensor",
+    "test_aot_dispatch_static",
+    "test_aot_dispatch_dynamic",
+)
+
+
+@pytest.mark.parametrize("utility", CHECKS)
+@pytest.mark.parametrize("name", CALLS)
+def test_opcheck(name: str, utility: str) -> None:
+    for arguments, keywords in CALLS[name]():
+        torch.library.opcheck(getattr(moe, name).default, arguments, keywords, test_utils=utility)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_is_one_launch(name: str) -> None:
+    for arguments, keywords in CALLS[name]():
+        before = kernels_launched()
+        getattr(moe, name)(*arguments, **keywords)
+        assert kernels_launched() == before + 1
+
+
+# Refusals, before the device is given anything.
+
+REFUSALS: list[tuple[Callable[[], object], str]] = [
+    (lambda: moe.moe_gating_top_k(x().t(), 1), "x has the strides (1, 32); it must be contiguous"),
+    (lambda: moe.moe_gating_top_k(x().int(), 1), "x is torch.int32; it must be one of float32, float16, bfloat16"),
+    (lambda: moe.moe_gating_top_k(x(), 0), "k is 0; it must be positive"),
+    (lambda: moe.moe_gating_top_k(x(), 33), "k is 33; it can be 1 to the 32 experts of 1 groups"),
+    (lambda: moe.moe_gating_top_k(x(), 1, bias=x()[0, :8]), "bias is torch.float16 (8,) for torch.float16 logits of 32 experts"),
+    (lambda: moe.moe_gating_top_k(x(), 1, bias=x()[0].cpu()), "bias is on cpu; all tensors must be on one NPU"),
+    (
+        lambda: moe.moe_gating_top_k(x(), 1, finished=x()[:, 0].contiguous()),
+        "finished is torch.float16 (5,) for logits of the shape (5, 32)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "sentence"), REFUSALS, ids=[text for _, text in REFUSALS])
+def test_refused_before_a_launch(call: Callable[[], object], sentence: str) -> None:
+    before = kernels_launched()
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        call()
+    assert kernels_launched() == before
+
+
+def test_no_rows_launch_nothing() -> None:
+    before = kernels_launched()
+    y, idx, scores = moe.moe_gating_top_k(x()[:0], 3, out_flag=True)
+    assert (y.shape, idx.shape, scores.shape) == ((0, 3), (0, 3), (0, 32))
+    assert kernels_launched() == before
