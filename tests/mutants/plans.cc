@@ -7,6 +7,7 @@
 #include <string>
 
 #include "cc/ops/cache/reshape_and_cache_plan.h"
+#include "cc/ops/moe/moe_gating_top_k_plan.h"
 #include "cc/ops/rotary/rotary_embedding_plan.h"
 
 namespace {
@@ -38,12 +39,58 @@ Tensor Rows(const int64_t* shape, int64_t stride, int64_t type) {
           {stride, shape[2], 1}};
 }
 
+Tensor Matrix(int64_t rows, int64_t columns, int64_t type) {
+  return {kSomewhere, static_cast<DataType>(type), 2, {rows, columns}, {columns, 1}};
+}
+Tensor Vector(int64_t size, int64_t type) {
+  return {kSomewhere, static_cast<DataType>(type), 1, {size}, {1}};
+}
+
+constexpr auto kFloat = static_cast<int64_t>(DataType::kFloat);
+constexpr auto kInt32 = static_cast<int64_t>(DataType::kInt32);
+constexpr auto kUint8 = static_cast<int64_t>(DataType::kUint8);
+
 }  // namespace
 
 struct Device {
   const char* name;
   int64_t arch, vector_cores, ub_bytes;
 };
+
+template <typename Args, typename Plan>
+int Answer(Plan plan, const Args& args, const Device* device, void* tiling, uint32_t* cores) {
+  try {
+    return Give(
+        plan(args, DeviceInfo{device->name, device->arch, device->vector_cores, device->ub_bytes}),
+        tiling, cores);
+  } catch (const std::exception& error) {
+    return Refused(error, tiling);
+  }
+}
+
+// n: rows, experts, k, has bias, finished, row_idx and norm_out, k_group, group_count,
+// group_select_mode, renorm, norm_type.
+extern "C" __attribute__((visibility("default"))) int plan_moe_gating_top_k(
+    const Device* device, int64_t type, const int64_t* n, const double* scale_and_eps, void* tiling,
+    uint32_t* cores) {
+  vllm_cann::ops::MoeGatingTopKArgs args;
+  args.x = Matrix(n[0], n[1], type);
+  if (n[3] != 0) args.bias = Vector(n[1], type);
+  if (n[4] != 0) args.finished = Vector(n[0], kUint8);
+  args.y = Matrix(n[0], n[2], type);
+  args.expert_idx = Matrix(n[0], n[2], kInt32);
+  if (n[5] != 0) args.row_idx = Matrix(n[0], n[2], kInt32);
+  if (n[6] != 0) args.norm_out = Matrix(n[0], n[1], kFloat);
+  args.k = n[2];
+  args.k_group = n[7];
+  args.group_count = n[8];
+  args.group_select_mode = n[9];
+  args.renorm = n[10];
+  args.norm_type = n[11];
+  args.routed_scaling_factor = static_cast<float>(scale_and_eps[0]);
+  args.eps = static_cast<float>(scale_and_eps[1]);
+  return Answer(vllm_cann::ops::PlanMoeGatingTopK, args, device, tiling, cores);
+}
 
 // Bytes of the tiling written to `tiling` (at least 512 bytes), or -1 and there the reason.
 extern "C" __attribute__((visibility("default"))) int plan_rotary_embedding(

@@ -559,9 +559,9 @@ class MoeGatingTopK {
     const LocalTensor<uint32_t> slot = slot_buffer_.Get<uint32_t>();
     const LocalTensor<uint8_t> bits = group_bits_buffer_.Get<uint8_t>();
     const LocalTensor<uint8_t> equal = bits[BitBytes(compared)];
-    Gather(score, records, slot, 0, slots);
+    Pick(score, records, slot, 0, slots);
     if (tiling_.sums_top_two) {
-      Gather(second, records, slot, 8, slots);
+      Pick(second, records, slot, 8, slots);
       PipeBarrier<PIPE_V>();
       Add(score, score, second, (int32_t)slots);
     }
@@ -627,12 +627,30 @@ class MoeGatingTopK {
     PipeBarrier<PIPE_V>();
   }
 
+  // dst[i] = the element `base` + offsets[i] bytes into src. As repeats: what lies between the
+  // first and the last element that is read does not matter.
+  template <typename E>
+  __aicore__ inline void Pick(const LocalTensor<E>& dst, const LocalTensor<E>& src,
+                              const LocalTensor<uint32_t>& offsets, uint32_t base, uint32_t count) {
+    constexpr uint32_t kAtOnce = (uint32_t)(kMaxRepeat * kLanes);
+    for (uint32_t at = 0; at < count; at += kAtOnce) {
+      const uint32_t now = (uint32_t)Min(kAtOnce, count - at);
+      const uint32_t whole = now / (uint32_t)kLanes * (uint32_t)kLanes;
+      if (whole > 0) {
+        Gather(dst[at], src, offsets[at], base, (uint64_t)kLanes, (uint8_t)(whole / kLanes), 8);
+      }
+      if (whole < now) {
+        Gather(dst[at + whole], src, offsets[at + whole], base, (uint64_t)(now - whole), 1, 8);
+      }
+    }
+  }
+
   // For all groups of a row the word at `offset` of the row's sorted groups.
   __aicore__ inline void ByGroup(const LocalTensor<float>& dst, const LocalTensor<float>& sorted,
                                  const LocalTensor<uint32_t>& row_slot, uint32_t offset,
                                  int64_t rows) {
     const LocalTensor<float> each = each_buffer_.Get<float>();
-    Gather(each, sorted, row_slot, offset, (uint32_t)rows);
+    Pick(each, sorted, row_slot, offset, (uint32_t)rows);
     PipeBarrier<PIPE_V>();
     const LocalTensor<float> spread = Spread(each, rows);
     const uint8_t step = (uint8_t)(tiling_.groups_pitch / kBlockFloats);
@@ -645,9 +663,9 @@ class MoeGatingTopK {
     const LocalTensor<uint32_t> chosen = chosen_buffer_.Get<uint32_t>();
     const LocalTensor<float> weights = weight_buffer_.Get<float>();
     const int32_t count = (int32_t)(rows * keep_);
-    Gather(weights, scores, chosen, 0, (uint32_t)count);
+    Pick(weights, scores, chosen, 0, (uint32_t)count);
     LocalTensor<int32_t> experts = experts_out_.template AllocTensor<int32_t>();
-    Gather(experts, expert_buffer_.Get<int32_t>(), chosen, 0, (uint32_t)count);
+    Pick(experts, expert_buffer_.Get<int32_t>(), chosen, 0, (uint32_t)count);
     PipeBarrier<PIPE_V>();
     if (tiling_.renormalise) {
       Reduce<true>(weights, tiling_.k, keep_, rows);
