@@ -6,6 +6,7 @@
 #include "cc/bindings/moe.h"
 
 #include "cc/ops/moe/moe_gating_top_k.h"
+#include "cc/ops/moe/moe_init_routing.h"
 
 namespace {
 
@@ -46,6 +47,52 @@ void MoeGatingTopK(uintptr_t x, uintptr_t bias, uintptr_t finished, uintptr_t y,
   vllm_cann::ops::MoeGatingTopK(args, reinterpret_cast<void*>(stream));
 }
 
+void MoeInitRouting(uintptr_t x, uintptr_t expert_idx, uintptr_t row_idx, uintptr_t scale,
+                    uintptr_t offset, uintptr_t expanded_x, uintptr_t expanded_row_idx,
+                    uintptr_t expanded_expert_idx, uintptr_t expert_tokens,
+                    uintptr_t expanded_scale, uintptr_t workspace, int64_t num_tokens, int64_t k,
+                    int64_t row_size, int64_t out_rows, int64_t workspace_words,
+                    int64_t first_expert, int64_t num_experts, int64_t capacity,
+                    int64_t row_idx_type, int64_t tokens_type, int64_t quant_mode, bool has_row_idx,
+                    bool has_scale, bool has_expert_tokens, int32_t dtype, int32_t index_dtype,
+                    uintptr_t stream) {
+  const auto type = static_cast<DataType>(dtype);
+  const bool quantises = quant_mode >= 0;
+  vllm_cann::ops::MoeInitRoutingArgs args;
+  args.x = Matrix(x, type, num_tokens, row_size);
+  args.expert_idx = Matrix(expert_idx, static_cast<DataType>(index_dtype), num_tokens, k);
+  args.expanded_x = Matrix(expanded_x, quantises ? DataType::kInt8 : type, out_rows, row_size);
+  args.expanded_row_idx = Vector(expanded_row_idx, DataType::kInt32, num_tokens * k);
+  if (has_row_idx) {
+    args.row_idx = Matrix(row_idx, DataType::kInt32, num_tokens, k);
+    args.expanded_expert_idx = Vector(expanded_expert_idx, DataType::kInt32, num_tokens * k);
+  }
+  if (has_scale) {
+    args.scale = quant_mode == 1 ? Matrix(scale, DataType::kFloat, num_experts, row_size)
+                                 : Vector(scale, DataType::kFloat, quantises ? 1 : num_tokens);
+  }
+  if (quant_mode == 0) args.offset = Vector(offset, DataType::kFloat, 1);
+  if (has_expert_tokens) {
+    args.expert_tokens = tokens_type == 2 ? Matrix(expert_tokens, DataType::kInt64, num_experts, 2)
+                                          : Vector(expert_tokens, DataType::kInt64, num_experts);
+  }
+  if (quant_mode == 1 || (!quantises && has_scale)) {
+    args.expanded_scale = Vector(expanded_scale, DataType::kFloat, out_rows);
+  }
+  args.workspace = Vector(workspace, DataType::kInt32, workspace_words);
+  args.first_expert = first_expert;
+  args.experts = num_experts;
+  args.capacity = capacity;
+  args.row_idx_type = row_idx_type;
+  args.tokens_type = tokens_type;
+  args.quant_mode = quant_mode;
+  vllm_cann::ops::MoeInitRouting(args, reinterpret_cast<void*>(stream));
+}
+
+int64_t MoeInitRoutingWorkspaceWords(int64_t num_pairs, int64_t num_experts) {
+  return vllm_cann::ops::MoeInitRoutingWorkspaceWords(num_pairs, num_experts);
+}
+
 }  // namespace
 
 void BindMoe(nb::module_& m) {
@@ -64,4 +111,33 @@ void BindMoe(nb::module_& m) {
       "experts. dtype, of x, bias and y: float32, float16 or bfloat16. norm_type: 0 softmax,\n"
       "1 sigmoid, 2 square root of softplus. group_select_mode: 0 largest, 1 sum of the two "
       "largest.");
+  m.def("moe_init_routing_workspace_words", &MoeInitRoutingWorkspaceWords, nb::arg("num_pairs"),
+        nb::arg("num_experts"),
+        "Words (int32) of workspace that moe_init_routing needs on the current device for so many\n"
+        "pairs and experts.");
+  m.def(
+      "moe_init_routing", &MoeInitRouting, nb::arg("x"), nb::arg("expert_idx"), nb::arg("row_idx"),
+      nb::arg("scale"), nb::arg("offset"), nb::arg("expanded_x"), nb::arg("expanded_row_idx"),
+      nb::arg("expanded_expert_idx"), nb::arg("expert_tokens"), nb::arg("expanded_scale"),
+      nb::arg("workspace"), nb::arg("num_tokens"), nb::arg("k"), nb::arg("row_size"),
+      nb::arg("out_rows"), nb::arg("workspace_words"), nb::arg("first_expert"),
+      nb::arg("num_experts"), nb::arg("capacity"), nb::arg("row_idx_type"), nb::arg("tokens_type"),
+      nb::arg("quant_mode"), nb::arg("has_row_idx"), nb::arg("has_scale"),
+      nb::arg("has_expert_tokens"), nb::arg("dtype"), nb::arg("index_dtype"), nb::arg("stream"),
+      "Sorts the pairs of expert_idx [N, k], int32 or int64, by expert, stably, and copies the "
+      "rows\n"
+      "of x [N, H] to the places of their pairs in expanded_x [out_rows, H].\n\n"
+      "Experts outside of [first_expert, first_expert + num_experts) are skipped.\n"
+      "expanded_row_idx [N * k] int32: row_idx_type 0 the place of each pair or -1, 1 the pair of\n"
+      "each place or -1. capacity > 0: each expert has so many rows, filled up with zeros, "
+      "further\n"
+      "pairs are dropped. row_idx [N, k] int32 numbers pairs (v1): rows are x[r % N], places go "
+      "to\n"
+      "element r, expanded_expert_idx [N * k] becomes the sorted experts. expert_tokens int64:\n"
+      "tokens_type 0 sums, 1 counts [R], 2 (expert, count) [R, 2] of experts that have pairs, "
+      "then\n"
+      "zeros. quant_mode -1: scale [N] float32 goes along to expanded_scale [out_rows]; 0: int8\n"
+      "rows round(x * scale + offset); 1: int8 rows by their largest magnitude / 127, which "
+      "becomes\n"
+      "expanded_scale, times scale [R, H] before.");
 }

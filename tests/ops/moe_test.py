@@ -89,6 +89,113 @@ def test_softmax_weights_of_all_experts_sum_to_one(rows: int, experts: int, seed
     assert bool((y.cpu().diff(dim=-1) <= 0).all())
 
 
+# Routing: exact.
+
+
+def sorted_pairs(expert_idx: torch.Tensor, first: int, end: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The pairs in the order of their experts, and the place of each pair, -1 for none."""
+    flat = expert_idx.flatten().long()
+    inside = ((flat >= first) & (flat < end)).nonzero().flatten()
+    order = inside[flat[inside].argsort(stable=True)]
+    places = torch.full_like(flat, -1)
+    places[order] = torch.arange(len(order))
+    return order, places
+
+
+def integers(seed: int, low: int, high: int, *shape: int) -> torch.Tensor:
+    return torch.randint(low, high, shape, generator=torch.Generator().manual_seed(seed), dtype=torch.int32)
+
+
+@FEW
+@given(tokens=st.integers(1, 40), k=st.integers(1, 4), first=st.integers(0, 4), number=st.integers(0, 9), seed=st.integers(0, 1000))
+def test_routing_is_a_stable_sort_and_counts_sum(tokens: int, k: int, first: int, number: int, seed: int) -> None:
+    rows = noise(tokens, 24, seed=seed)
+    idx = integers(seed, -2, 12, tokens, k)
+    order, places = sorted_pairs(idx, first, first + number)
+    keywords = {"expert_tokens_num_flag": True, "active_expert_range": [first, first + number]}
+    out, found, counts, _ = moe.moe_init_routing_v2(rows.npu(), idx.npu(), expert_tokens_num_type=1, **keywords)
+    assert torch.equal(found.cpu().long(), places)
+    assert torch.equal(out.cpu()[: len(order)], rows[order // k])
+    assert int(counts.sum()) == len(order)
+    _, found, sums, _ = moe.moe_init_routing_v2(rows.npu(), idx.npu(), expert_tokens_num_type=0, row_idx_type=1, **keywords)
+    assert torch.equal(found.cpu()[: len(order)].long(), order)
+    assert bool((found.cpu()[len(order) :] == -1).all())
+    assert torch.equal(sums.cpu(), counts.cpu().cumsum(0))
+
+
+@FEW
+@given(tokens=st.integers(1, 40), k=st.integers(1, 4), experts=st.integers(1, 12), seed=st.integers(0, 1000))
+def test_permutation_is_one(tokens: int, k: int, experts: int, seed: int) -> None:
+    rows = noise(tokens, 16, seed=seed).half()
+    idx = integers(seed, 0, experts, tokens, k)
+    out, places = moe.moe_token_permute(rows.npu(), idx.npu(), num_experts=experts)
+    assert torch.equal(places.cpu().sort().values.long(), torch.arange(tokens * k))
+    assert torch.equal(out.cpu()[places.cpu().long()], rows.repeat_interleave(k, 0))
+
+
+def test_permutation_takes_slices_and_one_dimension() -> None:
+    rows = noise(6, 16)
+    idx = torch.tensor([3, 1, 2, 0, 3, 1])
+    order = idx.argsort(stable=True)
+    for number, rest in ((None, 6), (0, 6), (4, 4), (-2, 4), (9, 6), (-9, 0)):
+        out, places = moe.moe_token_permute(rows.npu(), idx.npu(), number)
+        assert torch.equal(out.cpu(), rows[order[:rest]])
+        assert torch.equal(places.cpu().long(), order.argsort())
+
+
+def test_routing_by_row_numbers_follows_the_gate() -> None:
+    rows, logits = noise(9, 20), noise(9, 12)
+    _, idx, numbers = moe.moe_gating_top_k_softmax(logits.npu(), None, 3)
+    out, places, experts = moe.moe_init_routing(rows.npu(), numbers, idx, 9)
+    flat, order = idx.cpu().flatten().sort(stable=True)
+    number = numbers.cpu().flatten()[order].long()
+    assert torch.equal(experts.cpu(), flat)
+    assert torch.equal(out.cpu(), rows[number % 9])
+    assert torch.equal(places.cpu().long()[number], torch.arange(27))
+
+
+def test_routing_drops_beyond_the_capacity_and_pads_with_zeros() -> None:
+    rows = noise(5, 8) + 10
+    idx = torch.tensor([[0], [2], [0], [0], [1]], dtype=torch.int32)
+    out, places, counts, _ = moe.moe_init_routing_v2(
+        rows.npu(), idx.npu(), expert_num=3, expert_capacity=2, drop_pad_mode=1, expert_tokens_num_type=1, expert_tokens_num_flag=True
+    )
+    want = torch.zeros(3, 2, 8)
+    want[0, 0], want[0, 1], want[1, 0], want[2, 0] = rows[0], rows[2], rows[4], rows[1]
+    assert torch.equal(out.cpu(), want)
+    assert places.cpu().tolist() == [0, 4, 1, -1, 2]
+    assert counts.cpu().tolist() == [3, 1, 1]
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_routing_quantises(dtype: torch.dtype) -> None:
+    rows, smooth = noise(9, 40, dtype=dtype), noise(4, 40).abs() + 0.5
+    idx = integers(1, 0, 4, 9, 2)
+    order, _ = sorted_pairs(idx, 0, 4)
+    out, _, _, scale = moe.moe_init_routing_v2(rows.npu(), idx.npu(), expert_num=4, quant_mode=1, scale=smooth.npu())
+    v = rows.double()[order // 2] * smooth.double()[idx.flatten()[order].long()]
+    assert torch.allclose(scale.cpu().double(), v.abs().amax(-1) / 127, rtol=1e-6, atol=0)
+    assert bool(((out.cpu().double() - v / (v.abs().amax(-1, keepdim=True) / 127)).abs() <= 0.5001).all())
+    out, _, _, _ = moe.moe_init_routing_v2(
+        rows.npu(), idx.npu(), expert_num=4, quant_mode=0, scale=torch.tensor([40.0]).npu(), offset=torch.tensor([3.0]).npu()
+    )
+    assert bool(((out.cpu().double() - (rows.double()[order // 2] * 40 + 3).clamp(-128, 127)).abs() <= 0.5001).all())
+
+
+def test_launches_do_not_depend_on_contents() -> None:
+    """Counts of launches and cores, from SoftNPU's own books."""
+    rows = noise(300, 16).npu()
+    for number in (0, 7, -1):  # all in one expert, or none kept
+        before = kernels_launched()
+        moe.moe_init_routing_v2(rows, torch.full((300, 4), number, dtype=torch.int32).npu(), expert_num=8)
+        torch.npu.synchronize()
+        assert kernels_launched() == before + 1
+
+
+def pairs_of(tokens: int = 5) -> torch.Tensor:
+    return integers(2, 0, 8, tokens, 2).npu()
+
+
 # What Dynamo relies on.
 
 
@@ -102,6 +209,13 @@ CALLS: dict[str, Callable[[], list[tuple[tuple[object, ...], dict[str, object]]]
         ((x(), 2), {"bias": x()[0], "group_count": 4, "k_group": 2, "out_flag": True, "finished": torch.zeros(5, dtype=torch.bool).npu()}),
     ],
     "moe_gating_top_k_softmax": lambda: [((x(), None, 3), {}), ((x(), torch.zeros(5, dtype=torch.bool).npu()), {})],
+    "moe_init_routing": lambda: [((x(), torch.arange(10).int().reshape(2, 5).t().contiguous().npu(), pairs_of(), 3), {})],
+    "moe_init_routing_v2": lambda: [
+        ((x(), pairs_of()), {"expert_num": 8, "expert_tokens_num_flag": True, "scale": noise(5).npu()}),
+        ((x(), pairs_of()), {"expert_num": 8, "quant_mode": 1, "expert_tokens_num_flag": True, "expert_tokens_num_type": 2}),
+        ((x(), pairs_of()), {"expert_num": 8, "drop_pad_mode": 1, "expert_capacity": 2}),
+    ],
+    "moe_token_permute": lambda: [((x(), pairs_of()), {}), ((x(), pairs_of()[:, 0].contiguous(), 3), {})],
 }
 CHECKS = (
     "test_schema",

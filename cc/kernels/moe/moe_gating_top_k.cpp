@@ -13,45 +13,26 @@
 // Ties: Sort32 and MrgSort keep the earlier of equal records first, and lists are in the order of
 // experts throughout. Logits that are NaN have no place in that order: what such a row chooses is
 // not defined, other rows are not touched by it.
-#include "cc/kernels/moe/moe_gating_top_k_tiling.h"
+// clang-format off
 #include "kernel_operator.h"
+#include "cc/kernels/moe/moe_common.h"
+#include "cc/kernels/moe/moe_gating_top_k_tiling.h"
+// clang-format on
 
 namespace {
 
 using namespace AscendC;
+using namespace moe;
 
-constexpr int64_t kLanes = 64;       // floats of a repeat
-constexpr int64_t kBlockFloats = 8;  // of 32 bytes
-constexpr int64_t kMaxRepeat = 255;
-constexpr int64_t kList = 32;         // what Sort32 sorts
-constexpr int64_t kFanIn = 4;         // lists that a merge takes
-constexpr int64_t kRecordBlocks = 4;  // records in 32 bytes
 constexpr uint64_t kEvenLanes = 0x5555555555555555;
 
-__aicore__ inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
-__aicore__ inline int64_t Ceil(int64_t a, int64_t b) { return (a + b - 1) / b; }
-__aicore__ inline int64_t RoundUp(int64_t a, int64_t b) { return Ceil(a, b) * b; }
 // A stride between repeats; one that has no room in 8 bits occurs with one repeat only.
 __aicore__ inline uint8_t Step(int64_t floats) {
   return (uint8_t)(floats / kBlockFloats <= kMaxRepeat ? floats / kBlockFloats : 0);
 }
-// What a bit per element takes.
-__aicore__ inline uint32_t BitBytes(uint32_t elements) {
-  return (uint32_t)RoundUp(elements / 8, ONE_BLK_SIZE);
-}
 __aicore__ inline float FloatOf(const int64_t& bits) {
   return *reinterpret_cast<const float*>(&bits);
 }
-
-// Moves data: DataCopyPad knows bytes.
-template <typename T>
-struct StorageOf {
-  using Type = uint16_t;
-};
-template <>
-struct StorageOf<float> {
-  using Type = uint32_t;
-};
 
 template <typename T>
 class MoeGatingTopK {
@@ -127,15 +108,9 @@ class MoeGatingTopK {
   }
 
   __aicore__ inline void Run() {
-    // The first `rows % cores` cores take one row more than the others.
-    const int64_t cores = GetBlockNum();
-    const int64_t core = GetBlockIdx();
-    const int64_t share = tiling_.rows / cores;
-    const int64_t rest = tiling_.rows % cores;
-    const int64_t begin = core * share + Min(core, rest);
-    const int64_t end = begin + share + (core < rest ? 1 : 0);
-    for (int64_t row = begin; row < end; row += tiling_.rows_per_tile) {
-      Tile(row, Min(tiling_.rows_per_tile, end - row));
+    const Share share = ShareOf(tiling_.rows);
+    for (int64_t row = share.begin; row < share.end; row += tiling_.rows_per_tile) {
+      Tile(row, Min(tiling_.rows_per_tile, share.end - row));
     }
   }
 
@@ -625,24 +600,6 @@ class MoeGatingTopK {
       }
     }
     PipeBarrier<PIPE_V>();
-  }
-
-  // dst[i] = the element `base` + offsets[i] bytes into src. As repeats: what lies between the
-  // first and the last element that is read does not matter.
-  template <typename E>
-  __aicore__ inline void Pick(const LocalTensor<E>& dst, const LocalTensor<E>& src,
-                              const LocalTensor<uint32_t>& offsets, uint32_t base, uint32_t count) {
-    constexpr uint32_t kAtOnce = (uint32_t)(kMaxRepeat * kLanes);
-    for (uint32_t at = 0; at < count; at += kAtOnce) {
-      const uint32_t now = (uint32_t)Min(kAtOnce, count - at);
-      const uint32_t whole = now / (uint32_t)kLanes * (uint32_t)kLanes;
-      if (whole > 0) {
-        Gather(dst[at], src, offsets[at], base, (uint64_t)kLanes, (uint8_t)(whole / kLanes), 8);
-      }
-      if (whole < now) {
-        Gather(dst[at + whole], src, offsets[at + whole], base, (uint64_t)(now - whole), 1, 8);
-      }
-    }
   }
 
   // For all groups of a row the word at `offset` of the row's sorted groups.

@@ -9,7 +9,12 @@ from __future__ import annotations
 import torch
 
 import vllm_cann._ops as _ops
-from vllm_cann.ops._arguments import FLOAT_DTYPES, address, check_dense, code, library, stream
+from vllm_cann.ops._arguments import FLOAT_DTYPES, INDEX_DTYPES, address, check_dense, check_place, code, library, stream
+
+# Rows that are only moved.
+_ROW_DTYPES = {**FLOAT_DTYPES, torch.int8: 2, torch.int32: 3, torch.uint8: 4}
+_INT32 = {torch.int32: 3}
+_FLOAT32 = {torch.float32: 0}
 
 
 def _gate(
@@ -150,6 +155,250 @@ def moe_gating_top_k_softmax(
     return y, expert_idx, numbers
 
 
+def _route(
+    x: torch.Tensor,
+    expert_idx: torch.Tensor,
+    experts: tuple[int, int],
+    out_rows: int,
+    *,
+    row_idx: torch.Tensor | None = None,
+    scale: torch.Tensor | None = None,
+    offset: torch.Tensor | None = None,
+    capacity: int = 0,
+    row_idx_type: int = 0,
+    tokens_type: int = -1,
+    quant_mode: int = -1,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Rows, places, sorted experts (with row_idx), counts (of a tokens_type from 0 on), scales."""
+    tokens, size = x.shape
+    k = expert_idx.shape[1]
+    first, number = experts[0], experts[1] - experts[0]
+    if number < 0:
+        raise ValueError(f"the range of experts is [{experts[0]}, {experts[1]}); its end must not be below its beginning")
+    rows = x.new_empty(out_rows, size, dtype=torch.int8 if quant_mode >= 0 else x.dtype)
+    places = expert_idx.new_empty(tokens * k, dtype=torch.int32)
+    sorted_experts = places.new_empty(tokens * k if row_idx is not None else 0)
+    counts = places.new_empty((number, 2) if tokens_type == 2 else (number if tokens_type >= 0 else 0,), dtype=torch.int64)
+    has_scales = quant_mode == 1 or (quant_mode < 0 and scale is not None)
+    scales = x.new_empty(out_rows if has_scales else 0, dtype=torch.float32)
+    workspace = places.new_empty(_ops.moe_init_routing_workspace_words(tokens * k, number))
+    _ops.moe_init_routing(
+        x.data_ptr(),
+        expert_idx.data_ptr(),
+        address(row_idx),
+        address(scale),
+        address(offset),
+        rows.data_ptr(),
+        places.data_ptr(),
+        sorted_experts.data_ptr(),
+        counts.data_ptr(),
+        scales.data_ptr(),
+        workspace.data_ptr(),
+        tokens,
+        k,
+        size,
+        out_rows,
+        workspace.numel(),
+        first,
+        number,
+        capacity,
+        row_idx_type,
+        max(tokens_type, 0),
+        quant_mode,
+        row_idx is not None,
+        scale is not None,
+        tokens_type >= 0,
+        code(_ROW_DTYPES, x, "x"),
+        code(INDEX_DTYPES, expert_idx, "expert_idx"),
+        stream(),
+    )
+    return rows, places, sorted_experts, counts, scales
+
+
+def _check_pairs(x: torch.Tensor, expert_idx: torch.Tensor, name: str) -> None:
+    check_dense(x, "x", (2,), x)
+    check_dense(expert_idx, name, (2,), x)
+    if expert_idx.shape[0] != x.shape[0]:
+        raise ValueError(f"{name} has {expert_idx.shape[0]} rows for the {x.shape[0]} rows of x")
+
+
+def moe_init_routing(
+    x: torch.Tensor, row_idx: torch.Tensor, expert_idx: torch.Tensor, active_num: int, num_experts: int = 1024
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Sorts the rows of tokens by expert, pairs being numbered by row_idx. Contract of torch_npu.npu_moe_init_routing, and num_experts.
+
+    Pairs are sorted by expert, stably, in the order in which they lie. The pair at place i with the number r = row_idx[token, j] has the
+    row x[r % tokens], and element r of the second result is i. Pairs of experts outside of [0, num_experts) are skipped: their place is -1.
+    Numbers outside of [0, tokens * k) have no row. Rows and sorted experts at places that no pair has hold nothing that is defined.
+
+    Args:
+        x: [tokens, H], any type of 1, 2 or 4 bytes, contiguous
+        row_idx: int32 [tokens, k], j * tokens + token as a rule (moe_gating_top_k_softmax)
+        expert_idx: int32 [tokens, k]
+        active_num: the first min(tokens, active_num) * k places have rows
+        num_experts: at most 10240; fewer cost less
+
+    Returns:
+        rows [min(tokens, active_num) * k, H]; places int32 [tokens * k]; sorted experts int32 [tokens * k]
+
+    Raises:
+        ValueError: shapes, dtypes, strides or numbers that do not fit
+        RuntimeError: the launch failed
+    """
+    _check_pairs(x, expert_idx, "expert_idx")
+    check_dense(row_idx, "row_idx", (2,), x)
+    code(_INT32, row_idx, "row_idx")
+    code(_INT32, expert_idx, "expert_idx")
+    if row_idx.shape != expert_idx.shape:
+        raise ValueError(f"row_idx has the shape {tuple(row_idx.shape)}, expert_idx {tuple(expert_idx.shape)}")
+    if active_num < 0:
+        raise ValueError(f"active_num is {active_num}; it must not be negative")
+    rows = min(x.shape[0], active_num) * expert_idx.shape[1]
+    out, places, sorted_experts, _, _ = _route(x, expert_idx, (0, num_experts), rows, row_idx=row_idx)
+    return out, places, sorted_experts
+
+
+def _range(expert_num: int, active_expert_range: list[int]) -> tuple[int, int]:
+    if not active_expert_range:
+        if expert_num < 1:
+            raise ValueError(f"expert_num is {expert_num}, and active_expert_range is empty; one of them must say which experts there are")
+        return 0, expert_num
+    if len(active_expert_range) != 2:
+        raise ValueError(f"active_expert_range is {active_expert_range}; it must have a beginning and an end")
+    return active_expert_range[0], active_expert_range[1]
+
+
+def moe_init_routing_v2(
+    x: torch.Tensor,
+    expert_idx: torch.Tensor,
+    *,
+    scale: torch.Tensor | None = None,
+    offset: torch.Tensor | None = None,
+    active_num: int = -1,
+    expert_capacity: int = -1,
+    expert_num: int = -1,
+    drop_pad_mode: int = 0,
+    expert_tokens_num_type: int = 0,
+    expert_tokens_num_flag: bool = False,
+    quant_mode: int = -1,
+    active_expert_range: list[int] | None = None,
+    row_idx_type: int = 0,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Sorts the rows of tokens by expert. Contract of torch_npu.npu_moe_init_routing_v2.
+
+    Pairs (token, j) whose expert lies in the active range are sorted by expert, stably; the pair at place i has row i of the first result.
+    Pairs of other experts, negative numbers among them, are skipped. Rows and scales at places that no pair has hold nothing that is
+    defined, but with a capacity they are zero.
+
+    Args:
+        x: [tokens, H], contiguous; any type of 1, 2 or 4 bytes, for quantisation float32, float16 or bfloat16
+        expert_idx: int32 or int64 [tokens, k]
+        scale: float32; [tokens], taken along, without quantisation; [1] for static, [experts of the range, H] or None for dynamic
+        offset: float32 [1] for static quantisation
+        active_num: rows of the first result at most; -1 or 0: all
+        expert_capacity: rows of an expert with drop_pad_mode 1; further pairs of it are dropped
+        expert_num: number of experts, at most 10240
+        drop_pad_mode: 0 or 1
+        expert_tokens_num_type: 0 running sums, 1 counts, 2 (expert, count) of those that have pairs, then zeros (at most 5120 experts)
+        expert_tokens_num_flag: give them
+        quant_mode: -1 none, 0 static: x * scale + offset, 1 dynamic: x (* scale of the expert) / scale of the row; rounded to nearest even
+        active_expert_range: [begin, end); empty: [0, expert_num)
+        row_idx_type: the second result is 0 the place of each pair, 1 the pair of each place; -1 for none
+
+    Returns:
+        rows [places, H], or [experts of the range, expert_capacity, H]; int32 [tokens * k]; counts int64 [experts of the range],
+        [.., 2] or [0]; scales float32 [places], or [0]
+
+    Raises:
+        ValueError: shapes, dtypes, strides or numbers that do not fit
+        RuntimeError: the launch failed
+    """
+    _check_pairs(x, expert_idx, "expert_idx")
+    experts = _range(expert_num, active_expert_range or [])
+    for tensor, name in ((scale, "scale"), (offset, "offset")):
+        if tensor is not None:
+            check_dense(tensor, name, (1, 2), x)
+            code(_FLOAT32, tensor, name)
+    if scale is not None:
+        number = experts[1] - experts[0]
+        want = {-1: (x.shape[0],), 0: (1,), 1: (number, x.shape[1])}.get(quant_mode)
+        if want is not None and tuple(scale.shape) != want:
+            raise ValueError(f"scale has the shape {tuple(scale.shape)}; with quant_mode {quant_mode} it must be {want}")
+    if quant_mode == 0 and (scale is None or offset is None or offset.shape != (1,)):
+        raise ValueError("scale and offset must both be given, with one element each, for static quantisation (quant_mode 0)")
+    if drop_pad_mode not in (0, 1):
+        raise ValueError(f"drop_pad_mode is {drop_pad_mode}; it can be 0 or 1")
+    if drop_pad_mode == 1 and expert_capacity < 1:
+        raise ValueError(f"expert_capacity is {expert_capacity}; with drop_pad_mode 1 it must be positive")
+    if expert_tokens_num_type not in (0, 1, 2):
+        raise ValueError(f"expert_tokens_num_type is {expert_tokens_num_type}; it can be 0, 1 or 2")
+    rows = _out_rows(expert_idx, active_num, drop_pad_mode, expert_capacity, experts)
+    out, places, _, counts, scales = _route(
+        x,
+        expert_idx,
+        experts,
+        rows,
+        scale=scale,
+        offset=offset,
+        capacity=expert_capacity if drop_pad_mode else 0,
+        row_idx_type=row_idx_type,
+        tokens_type=expert_tokens_num_type if expert_tokens_num_flag else -1,
+        quant_mode=quant_mode,
+    )
+    if drop_pad_mode:
+        out = out.view(experts[1] - experts[0], expert_capacity, x.shape[1])
+    return out, places, counts, scales
+
+
+def _out_rows(expert_idx: torch.Tensor, active_num: int, drop_pad_mode: int, capacity: int, experts: tuple[int, int]) -> int:
+    if drop_pad_mode:
+        return (experts[1] - experts[0]) * capacity
+    pairs = expert_idx.shape[0] * expert_idx.shape[1]
+    return min(pairs, active_num) if active_num > 0 else pairs
+
+
+def _permuted_rows(pairs: int, num_out_tokens: int | None) -> int:
+    if not num_out_tokens:
+        return pairs
+    return max(0, pairs + num_out_tokens) if num_out_tokens < 0 else min(pairs, num_out_tokens)
+
+
+def moe_token_permute(
+    tokens: torch.Tensor,
+    indices: torch.Tensor,
+    num_out_tokens: int | None = None,
+    padded_mode: bool = False,
+    num_experts: int = 1024,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sorts the rows of tokens by index. Contract of torch_npu.npu_moe_token_permute, and num_experts.
+
+    The entries of `indices` are sorted, stably; entry f = token * k + j comes to place sorted_indices[f], which gets the token's row.
+    Entries outside of [0, num_experts) are skipped: their place is -1. Rows at places that no entry has hold nothing that is defined.
+
+    Args:
+        tokens: [tokens, H], any type of 1, 2 or 4 bytes, contiguous
+        indices: int32 or int64 [tokens] or [tokens, k], as a rule the experts
+        num_out_tokens: rows of the result; None or 0: all; negative: all but so many
+        padded_mode: False
+        num_experts: at most 10240; fewer cost less
+
+    Returns:
+        permuted rows; sorted_indices int32 [tokens * k]
+
+    Raises:
+        ValueError: shapes, dtypes, strides or numbers that do not fit
+        RuntimeError: the launch failed
+    """
+    check_place(indices, "indices", (1, 2), tokens)
+    pairs = indices.unsqueeze(-1) if indices.dim() == 1 else indices
+    _check_pairs(tokens, pairs, "indices")
+    if padded_mode:
+        raise ValueError("padded_mode is True; only False is supported")
+    rows = _permuted_rows(pairs.numel(), num_out_tokens)
+    out, places, _, _, _ = _route(tokens, pairs, (0, num_experts), rows)
+    return out, places
+
+
 def _fake_gating(x, k, *, out_flag=False, **_):  # type: ignore[no-untyped-def]
     y = x.new_empty(*x.shape[:-1], k)
     return y, torch.empty_like(y, dtype=torch.int32), x.new_empty(x.shape if out_flag else (0,), dtype=torch.float32)
@@ -158,6 +407,52 @@ def _fake_gating(x, k, *, out_flag=False, **_):  # type: ignore[no-untyped-def]
 def _fake_softmax(x, finished=None, k=1, renorm=0):  # type: ignore[no-untyped-def]
     y = x.new_empty(*x.shape[:-1], k)
     return y, torch.empty_like(y, dtype=torch.int32), torch.empty_like(y, dtype=torch.int32)
+
+
+def _fake_routing(x, row_idx, expert_idx, active_num, num_experts=1024):  # type: ignore[no-untyped-def]
+    tokens, k = expert_idx.shape
+    places = expert_idx.new_empty(tokens * k, dtype=torch.int32)
+    return x.new_empty(torch.sym_min(tokens, active_num) * k, x.shape[1]), places, torch.empty_like(places)
+
+
+def _fake_routing_v2(  # type: ignore[no-untyped-def]
+    x,
+    expert_idx,
+    *,
+    scale=None,
+    active_num=-1,
+    expert_capacity=-1,
+    expert_num=-1,
+    drop_pad_mode=0,
+    expert_tokens_num_type=0,
+    expert_tokens_num_flag=False,
+    quant_mode=-1,
+    active_expert_range=None,
+    **_,
+):
+    experts = _range(expert_num, active_expert_range or [])
+    number = experts[1] - experts[0]
+    pairs = expert_idx.shape[0] * expert_idx.shape[1]
+    dtype = torch.int8 if quant_mode >= 0 else x.dtype
+    rows = number * expert_capacity if drop_pad_mode else torch.sym_min(pairs, active_num) if active_num > 0 else pairs
+    shape = (number, expert_capacity, x.shape[1]) if drop_pad_mode else (rows, x.shape[1])
+    counts = (0,) if not expert_tokens_num_flag else (number, 2) if expert_tokens_num_type == 2 else (number,)
+    has_scales = quant_mode == 1 or (quant_mode < 0 and scale is not None)
+    return (
+        x.new_empty(shape, dtype=dtype),
+        x.new_empty(pairs, dtype=torch.int32),
+        x.new_empty(counts, dtype=torch.int64),
+        x.new_empty(rows if has_scales else 0, dtype=torch.float32),
+    )
+
+
+def _fake_permute(tokens, indices, num_out_tokens=None, padded_mode=False, num_experts=1024):  # type: ignore[no-untyped-def]
+    pairs = indices.numel()
+    if not num_out_tokens:
+        rows = pairs
+    else:
+        rows = torch.sym_max(0, pairs + num_out_tokens) if num_out_tokens < 0 else torch.sym_min(pairs, num_out_tokens)
+    return tokens.new_empty(rows, tokens.shape[1]), indices.new_empty(pairs, dtype=torch.int32)
 
 
 def _register(schema: str, function, fake) -> None:  # type: ignore[no-untyped-def]
@@ -178,4 +473,22 @@ _register(
     "moe_gating_top_k_softmax(Tensor x, Tensor? finished=None, int k=1, int renorm=0) -> (Tensor, Tensor, Tensor)",
     moe_gating_top_k_softmax,
     _fake_softmax,
+)
+_register(
+    "moe_init_routing(Tensor x, Tensor row_idx, Tensor expert_idx, int active_num, int num_experts=1024) -> (Tensor, Tensor, Tensor)",
+    moe_init_routing,
+    _fake_routing,
+)
+_register(
+    "moe_init_routing_v2(Tensor x, Tensor expert_idx, *, Tensor? scale=None, Tensor? offset=None, int active_num=-1, "
+    "int expert_capacity=-1, int expert_num=-1, int drop_pad_mode=0, int expert_tokens_num_type=0, bool expert_tokens_num_flag=False, "
+    "int quant_mode=-1, int[] active_expert_range=[], int row_idx_type=0) -> (Tensor, Tensor, Tensor, Tensor)",
+    moe_init_routing_v2,
+    _fake_routing_v2,
+)
+_register(
+    "moe_token_permute(Tensor tokens, Tensor indices, int? num_out_tokens=None, bool padded_mode=False, int num_experts=1024) "
+    "-> (Tensor, Tensor)",
+    moe_token_permute,
+    _fake_permute,
 )
