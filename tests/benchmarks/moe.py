@@ -65,7 +65,34 @@ def gating(plans: Plans) -> Iterator[Work]:
             yield Work(f"gating {name}, {tokens} tokens", "moe_gating_top_k_bfloat16", tiling, cores, arguments, size(x, y, idx), x.size)
 
 
-WORKS = {"gating": gating}
+# Hidden size, experts, experts of a token.
+MODELS = {"DeepSeek-V3": (7168, 256, 8), "Qwen3-MoE": (2048, 128, 8), "Mixtral": (4096, 8, 2)}
+
+
+def experts_of(tokens: int, experts: int, k: int) -> np.ndarray:
+    random = np.random.default_rng(2)
+    return np.argsort(random.random((tokens, experts)), axis=1)[:, :k].astype(np.int32)
+
+
+def init_routing(plans: Plans) -> Iterator[Work]:
+    for name, (hidden, experts, k) in MODELS.items():
+        for quant in (-1, 1) if name == "DeepSeek-V3" else (-1,):
+            for tokens in TOKENS:
+                pairs = tokens * k
+                numbers = integers(tokens, k, hidden, 3, pairs, 0, experts, 0, 0, 1, quant, 0, 0)
+                tiling, cores = plans.ask("plan_moe_init_routing", PROFILE, CORES, BFLOAT16, numbers)
+                x, idx = np.zeros((tokens, hidden), np.uint16), experts_of(tokens, experts, k)
+                out = np.zeros((pairs, hidden), np.int8 if quant == 1 else np.uint16)
+                places, counts = np.zeros(pairs, np.int32), np.zeros(experts, np.int64)
+                scales = np.zeros(pairs, np.float32) if quant == 1 else None
+                arguments = [x, idx, None, None, None, out, places, None, counts, scales, np.zeros(1 << 20, np.int32), tiling]
+                kernel = "moe_init_routing" + ("_quant_bfloat16" if quant == 1 else "")
+                moved = size(x, idx, out, places, counts) + (size(scales) if scales is not None else 0)
+                text = "init_routing_v2" + (", int8" if quant == 1 else "")
+                yield Work(f"{text} {name}, {tokens} tokens", kernel, tiling, cores, arguments, moved, x.size if quant == 1 else 0)
+
+
+WORKS = {"gating": gating, "init_routing": init_routing}
 
 
 def show_lines(report: softnpu.Report, count: int) -> None:

@@ -8,6 +8,7 @@
 
 #include "cc/ops/cache/reshape_and_cache_plan.h"
 #include "cc/ops/moe/moe_gating_top_k_plan.h"
+#include "cc/ops/moe/moe_init_routing_plan.h"
 #include "cc/ops/rotary/rotary_embedding_plan.h"
 
 namespace {
@@ -47,7 +48,9 @@ Tensor Vector(int64_t size, int64_t type) {
 }
 
 constexpr auto kFloat = static_cast<int64_t>(DataType::kFloat);
+constexpr auto kInt8 = static_cast<int64_t>(DataType::kInt8);
 constexpr auto kInt32 = static_cast<int64_t>(DataType::kInt32);
+constexpr auto kInt64 = static_cast<int64_t>(DataType::kInt64);
 constexpr auto kUint8 = static_cast<int64_t>(DataType::kUint8);
 
 }  // namespace
@@ -90,6 +93,41 @@ extern "C" __attribute__((visibility("default"))) int plan_moe_gating_top_k(
   args.routed_scaling_factor = static_cast<float>(scale_and_eps[0]);
   args.eps = static_cast<float>(scale_and_eps[1]);
   return Answer(vllm_cann::ops::PlanMoeGatingTopK, args, device, tiling, cores);
+}
+
+// n: tokens, k, row size, type of expert_idx, out rows, first expert, experts, capacity,
+// row_idx_type, tokens type (-1: no counts), quant mode, has scale, has row_idx.
+extern "C" __attribute__((visibility("default"))) int plan_moe_init_routing(const Device* device,
+                                                                            int64_t type,
+                                                                            const int64_t* n,
+                                                                            void* tiling,
+                                                                            uint32_t* cores) {
+  const int64_t pairs = n[0] * n[1];
+  const bool quantises = n[10] >= 0;
+  vllm_cann::ops::MoeInitRoutingArgs args;
+  args.x = Matrix(n[0], n[2], type);
+  args.expert_idx = Matrix(n[0], n[1], n[3]);
+  args.expanded_x = Matrix(n[4], n[2], quantises ? kInt8 : type);
+  args.expanded_row_idx = Vector(pairs, kInt32);
+  args.first_expert = n[5];
+  args.experts = n[6];
+  args.capacity = n[7];
+  args.row_idx_type = n[8];
+  args.tokens_type = n[9];
+  args.quant_mode = n[10];
+  if (n[9] >= 0) args.expert_tokens = n[9] == 2 ? Matrix(n[6], 2, kInt64) : Vector(n[6], kInt64);
+  if (n[11] != 0) {
+    args.scale =
+        n[10] == 1 ? Matrix(n[6], n[2], kFloat) : Vector(n[10] == 0 ? 1 : n[0], kFloat);
+  }
+  if (n[10] == 0) args.offset = Vector(1, kFloat);
+  if (n[10] == 1 || (n[10] < 0 && n[11] != 0)) args.expanded_scale = Vector(n[4], kFloat);
+  if (n[12] != 0) {
+    args.row_idx = Matrix(n[0], n[1], kInt32);
+    args.expanded_expert_idx = Vector(pairs, kInt32);
+  }
+  args.workspace = Vector(1 << 24, kInt32);
+  return Answer(vllm_cann::ops::PlanMoeInitRouting, args, device, tiling, cores);
 }
 
 // Bytes of the tiling written to `tiling` (at least 512 bytes), or -1 and there the reason.

@@ -44,6 +44,15 @@ struct Addresses {
   GM_ADDR workspace;
 };
 
+// A part of a buffer.
+struct Part {
+  LocalTensor<float> words;
+  template <typename E>
+  __aicore__ inline LocalTensor<E> Get() const {
+    return words.template ReinterpretCast<E>();
+  }
+};
+
 // T: elements of x when rows are quantised; uint8_t: rows are moved as they are.
 template <typename T>
 class MoeInitRouting {
@@ -89,14 +98,23 @@ class MoeInitRouting {
       pipe->InitBuffer(buffer, (uint32_t)(count * 4));
     };
     pipe->InitBuffer(index_buffer_, (uint32_t)(tiling.chunk * tiling.index_bytes));
-    words(first_records_, records * 2);
-    words(other_records_, records * 2);
+    // Rows are quantised where their pairs were sorted.
+    words(arena_, tiling.arena_words);
+    int64_t used = 0;
+    const auto part = [&](Part& buffer, int64_t count) {
+      buffer.words = arena_.GetWithOffset<float>((uint32_t)count, (uint32_t)(used * 4));
+      used += count;
+    };
+    part(first_records_, records * 2);
+    part(other_records_, records * 2);
+    part(expert_buffer_, numbers);
+    part(place_buffer_, numbers);
+    part(number_buffer_, numbers);
+    part(work_buffer_, numbers);
+    if (tiling.is_shared) part(table_buffer_, GetBlockNum() * tiling.tile_experts);
+    used = 0;
     words(marker_buffer_, tiling.tile_experts * 2);
     words(iota_buffer_, numbers);
-    words(expert_buffer_, numbers);
-    words(place_buffer_, numbers);
-    words(number_buffer_, numbers);
-    words(work_buffer_, numbers);
     pipe->InitBuffer(bits_buffer_, BitBytes(numbers));
     words(below_buffer_, tiling.expert_pitch + kBlockFloats);
     words(base_buffer_, tiling.expert_pitch);
@@ -104,7 +122,6 @@ class MoeInitRouting {
     words(shift_buffer_, tiling.tile_experts);
     words(flat_buffer_, tiling.chunk);
     if (tiling.by_row_idx) words(row_buffer_, tiling.chunk);
-    if (tiling.is_shared) words(table_buffer_, GetBlockNum() * tiling.tile_experts);
     if (tiling.tokens_type >= 0) {
       pipe->InitBuffer(tokens_out_, 1, (uint32_t)(tiling.tile_experts * 16));
     }
@@ -117,10 +134,10 @@ class MoeInitRouting {
       pipe->InitBuffer(out_, 2, row);
       pipe->InitBuffer(scales_out_, 2, ONE_BLK_SIZE);
       if (tiling.quant_mode == 1 && tiling.has_scale) pipe->InitBuffer(smooth_in_, 1, row * 4);
-      words(wide_buffer_, row);
-      words(product_buffer_, row);
-      words(scratch_buffer_, row);
-      words(peak_buffer_, 2 * kBlockFloats + kLanes);
+      part(wide_buffer_, row);
+      part(scratch_buffer_, row);
+      part(peak_buffer_, 2 * kBlockFloats + kLanes);
+      if (tiling.quant_mode == 1 && tiling.has_scale) part(product_buffer_, row);
     } else {
       pipe->InitBuffer(rows_, 2, (uint32_t)tiling.buffer_bytes);
       if (tiling.has_scale) {
@@ -966,10 +983,11 @@ class MoeInitRouting {
   TQue<TPosition::VECOUT, 2> out_, scales_out_, words_out_, token_scales_;
   TQue<TPosition::VECOUT, 1> tokens_out_;
   TBuf<> index_buffer_, row_buffer_, flat_buffer_;
-  TBuf<> first_records_, other_records_, marker_buffer_;
-  TBuf<> iota_buffer_, expert_buffer_, place_buffer_, number_buffer_, work_buffer_, bits_buffer_;
-  TBuf<> below_buffer_, base_buffer_, count_buffer_, shift_buffer_, table_buffer_;
-  TBuf<> wide_buffer_, product_buffer_, scratch_buffer_, peak_buffer_, zero_buffer_;
+  TBuf<> arena_, marker_buffer_, iota_buffer_, bits_buffer_, zero_buffer_;
+  TBuf<> below_buffer_, base_buffer_, count_buffer_, shift_buffer_;
+  Part first_records_, other_records_, table_buffer_;
+  Part expert_buffer_, place_buffer_, number_buffer_, work_buffer_;
+  Part wide_buffer_, product_buffer_, scratch_buffer_, peak_buffer_;
 };
 
 template <typename T>

@@ -33,16 +33,27 @@ constexpr int64_t kBytesPerCore = 8192;
 
 int64_t Pitch(int64_t experts) { return RoundUp(experts + 1, kList); }
 
+// Words that are used to sort, and then to quantise.
+int64_t ArenaWords(const MoeInitRoutingTiling& tiling, uint32_t cores) {
+  const int64_t records = RoundUp(tiling.chunk + tiling.tile_experts, kLanes);
+  const int64_t numbers = std::max(records, 2 * tiling.tile_experts);
+  const int64_t sorting = 2 * records * 2 + 4 * numbers +
+                          (tiling.is_shared != 0 ? cores * tiling.tile_experts : 0);
+  if (tiling.quant_mode < 0) return sorting;
+  const bool has_product = tiling.quant_mode == 1 && tiling.has_scale != 0;
+  const int64_t row = RoundUp(tiling.row_elements, kLanes);
+  return std::max(sorting, (has_product ? 3 : 2) * row + 16 + kLanes);
+}
+
 // What the kernel's buffers take but those for rows; its constructor is the other side of this sum.
 int64_t UbBytes(const MoeInitRoutingTiling& tiling, uint32_t cores) {
   const int64_t records = RoundUp(tiling.chunk + tiling.tile_experts, kLanes);
   const int64_t numbers = std::max(records, 2 * tiling.tile_experts);
-  int64_t total = tiling.chunk * tiling.index_bytes + 2 * records * 8 + tiling.tile_experts * 8;
-  total += 5 * numbers * 4 + RoundUp(numbers / 8, kBlockBytes);
+  int64_t total = tiling.chunk * tiling.index_bytes + ArenaWords(tiling, cores) * 4;
+  total += tiling.tile_experts * 8 + numbers * 4 + RoundUp(numbers / 8, kBlockBytes);
   total += (tiling.expert_pitch + 8) * 4 + tiling.expert_pitch * 4 + 2 * tiling.tile_experts * 4;
   total += tiling.chunk * 4;
   if (tiling.by_row_idx != 0) total += tiling.chunk * 4;
-  if (tiling.is_shared != 0) total += cores * tiling.tile_experts * 4;
   if (tiling.tokens_type >= 0) total += tiling.tile_experts * 16;
   if (tiling.by_row_idx != 0 || tiling.gives_order != 0) total += 2 * kWords * kBlockBytes;
   if (tiling.quant_mode < 0 && tiling.has_scale != 0)
@@ -54,7 +65,7 @@ int64_t UbBytes(const MoeInitRoutingTiling& tiling, uint32_t cores) {
 int64_t QuantBytes(const MoeInitRoutingTiling& tiling) {
   const int64_t row = RoundUp(tiling.row_elements, kLanes);
   const int64_t element = tiling.row_bytes / std::max<int64_t>(tiling.row_elements, 1);
-  int64_t total = 2 * row * element + 2 * row + 2 * kBlockBytes + 3 * row * 4 + (16 + kLanes) * 4;
+  int64_t total = 2 * row * element + 2 * row + 2 * kBlockBytes;
   if (tiling.quant_mode == 1 && tiling.has_scale != 0) total += row * 4;
   return total;
 }
@@ -252,6 +263,7 @@ MoeInitRoutingPlan PlanMoeInitRouting(const MoeInitRoutingArgs& args, const Devi
            " experts take " + Text(UbBytes(tiling, plan.cores) + needed) + " bytes of UB, and " +
            device.soc_name + " offers " + Text(device.ub_bytes - kReservedUbBytes));
   }
+  tiling.arena_words = ArenaWords(tiling, plan.cores);
   tiling.buffer_bytes = std::min(budget / 2 / kBlockBytes * kBlockBytes, kMaxBufferBytes);
   return plan;
 }
