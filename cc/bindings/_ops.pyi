@@ -95,3 +95,31 @@ def moe_init_routing(
     index_dtype: int,
     stream: int,
 ) -> None: ...
+def moe_finalize_routing(
+    rows: int,
+    skip1: int,
+    skip2: int,
+    bias: int,
+    scales: int,
+    indices: int,
+    experts: int,
+    out: int,
+    num_rows: int,
+    num_tokens: int,
+    k: int,
+    row_size: int,
+    num_skips: int,
+    bias_rows: int,
+    has_scales: bool,
+    by_column: bool,
+    dtype: int,
+    scale_dtype: int,
+    stream: int,
+) -> None: ...
+def moe_compute_expert_tokens(
+    sorted_experts: int,
+    expert_tokens: int,
+    num_entries: int,
+    num_experts: int,
+    stream: int,
+) -> None: ...

@@ -5,6 +5,8 @@
 // there.
 #include "cc/bindings/moe.h"
 
+#include "cc/ops/moe/moe_compute_expert_tokens.h"
+#include "cc/ops/moe/moe_finalize_routing.h"
 #include "cc/ops/moe/moe_gating_top_k.h"
 #include "cc/ops/moe/moe_init_routing.h"
 
@@ -93,6 +95,36 @@ int64_t MoeInitRoutingWorkspaceWords(int64_t num_pairs, int64_t num_experts) {
   return vllm_cann::ops::MoeInitRoutingWorkspaceWords(num_pairs, num_experts);
 }
 
+void MoeFinalizeRouting(uintptr_t rows, uintptr_t skip1, uintptr_t skip2, uintptr_t bias,
+                        uintptr_t scales, uintptr_t indices, uintptr_t experts, uintptr_t out,
+                        int64_t num_rows, int64_t num_tokens, int64_t k, int64_t row_size,
+                        int64_t num_skips, int64_t bias_rows, bool has_scales, bool by_column,
+                        int32_t dtype, int32_t scale_dtype, uintptr_t stream) {
+  const auto type = static_cast<DataType>(dtype);
+  vllm_cann::ops::MoeFinalizeRoutingArgs args;
+  args.rows = Matrix(rows, type, num_rows, row_size);
+  if (num_skips > 0) args.skip1 = Matrix(skip1, type, num_tokens, row_size);
+  if (num_skips > 1) args.skip2 = Matrix(skip2, type, num_tokens, row_size);
+  if (bias_rows > 0) {
+    args.bias = Matrix(bias, type, bias_rows, row_size);
+    args.experts = Matrix(experts, DataType::kInt32, num_tokens, k);
+  }
+  if (has_scales) args.scales = Matrix(scales, static_cast<DataType>(scale_dtype), num_tokens, k);
+  args.indices = Vector(indices, DataType::kInt32, num_tokens * k);
+  args.out = Matrix(out, type, num_tokens, row_size);
+  args.k = k;
+  args.by_column = by_column;
+  vllm_cann::ops::MoeFinalizeRouting(args, reinterpret_cast<void*>(stream));
+}
+
+void MoeComputeExpertTokens(uintptr_t sorted_experts, uintptr_t expert_tokens, int64_t num_entries,
+                            int64_t num_experts, uintptr_t stream) {
+  vllm_cann::ops::MoeComputeExpertTokensArgs args;
+  args.sorted_experts = Vector(sorted_experts, DataType::kInt32, num_entries);
+  args.expert_tokens = Vector(expert_tokens, DataType::kInt32, num_experts);
+  vllm_cann::ops::MoeComputeExpertTokens(args, reinterpret_cast<void*>(stream));
+}
+
 }  // namespace
 
 void BindMoe(nb::module_& m) {
@@ -140,4 +172,24 @@ void BindMoe(nb::module_& m) {
       "rows round(x * scale + offset); 1: int8 rows by their largest magnitude / 127, which "
       "becomes\n"
       "expanded_scale, times scale [R, H] before.");
+  m.def("moe_finalize_routing", &MoeFinalizeRouting, nb::arg("rows"), nb::arg("skip1"),
+        nb::arg("skip2"), nb::arg("bias"), nb::arg("scales"), nb::arg("indices"),
+        nb::arg("experts"), nb::arg("out"), nb::arg("num_rows"), nb::arg("num_tokens"),
+        nb::arg("k"), nb::arg("row_size"), nb::arg("num_skips"), nb::arg("bias_rows"),
+        nb::arg("has_scales"), nb::arg("by_column"), nb::arg("dtype"), nb::arg("scale_dtype"),
+        nb::arg("stream"),
+        "out[i] = skip1[i] + skip2[i] + sum over j of scales[i, j] * (rows[index] + bias[expert]), "
+        "for\n"
+        "tokens i of H elements, in float32 with one rounding.\n\n"
+        "indices [N * k] int32: that of (i, j) is element i * k + j, by_column: i + j * N; one "
+        "outside\n"
+        "of [0, num_rows) adds nothing. num_skips: how many of skip1 and skip2 [N, H] there are.\n"
+        "bias [bias_rows, H] with experts [N, k] int32; bias_rows 0: there is none. scales [N, k] "
+        "of\n"
+        "scale_dtype; without them all are 1.");
+  m.def("moe_compute_expert_tokens", &MoeComputeExpertTokens, nb::arg("sorted_experts"),
+        nb::arg("expert_tokens"), nb::arg("num_entries"), nb::arg("num_experts"), nb::arg("stream"),
+        "expert_tokens [E] int32: for each expert the entries of sorted_experts [n] int32, in "
+        "rising\n"
+        "order, that are not above it.");
 }

@@ -97,11 +97,8 @@ extern "C" __attribute__((visibility("default"))) int plan_moe_gating_top_k(
 
 // n: tokens, k, row size, type of expert_idx, out rows, first expert, experts, capacity,
 // row_idx_type, tokens type (-1: no counts), quant mode, has scale, has row_idx.
-extern "C" __attribute__((visibility("default"))) int plan_moe_init_routing(const Device* device,
-                                                                            int64_t type,
-                                                                            const int64_t* n,
-                                                                            void* tiling,
-                                                                            uint32_t* cores) {
+extern "C" __attribute__((visibility("default"))) int plan_moe_init_routing(
+    const Device* device, int64_t type, const int64_t* n, void* tiling, uint32_t* cores) {
   const int64_t pairs = n[0] * n[1];
   const bool quantises = n[10] >= 0;
   vllm_cann::ops::MoeInitRoutingArgs args;
@@ -117,8 +114,7 @@ extern "C" __attribute__((visibility("default"))) int plan_moe_init_routing(cons
   args.quant_mode = n[10];
   if (n[9] >= 0) args.expert_tokens = n[9] == 2 ? Matrix(n[6], 2, kInt64) : Vector(n[6], kInt64);
   if (n[11] != 0) {
-    args.scale =
-        n[10] == 1 ? Matrix(n[6], n[2], kFloat) : Vector(n[10] == 0 ? 1 : n[0], kFloat);
+    args.scale = n[10] == 1 ? Matrix(n[6], n[2], kFloat) : Vector(n[10] == 0 ? 1 : n[0], kFloat);
   }
   if (n[10] == 0) args.offset = Vector(1, kFloat);
   if (n[10] == 1 || (n[10] < 0 && n[11] != 0)) args.expanded_scale = Vector(n[4], kFloat);

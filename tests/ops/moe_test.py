@@ -182,6 +182,91 @@ def test_routing_quantises(dtype: torch.dtype) -> None:
     assert bool(((out.cpu().double() - (rows.double()[order // 2] * 40 + 3).clamp(-128, 127)).abs() <= 0.5001).all())
 
 
+# Back again. With n terms of magnitudes m in all, float32 is wrong by at most (n + 1) 2^-24 m (moe_finalize_routing_test.cc).
+
+
+def check_sum(found: torch.Tensor, terms: torch.Tensor) -> None:
+    """`found` [tokens, H] is the sum over the second dimension of `terms` [tokens, n, H], in double precision."""
+    bound = (terms.shape[1] + 1) * 2**-24 * terms.abs().sum(1)
+    want = terms.sum(1)
+    if found.dtype != torch.float32:  # half a last place, of float16 at least half a subnormal
+        bound = bound + torch.finfo(found.dtype).eps / 2 * (want.abs() + bound) + 2**-25
+    assert bool(((found.cpu().double() - want).abs() <= bound).all())
+
+
+@pytest.mark.parametrize("probs_dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_unpermute_weighs_and_adds(dtype: torch.dtype, probs_dtype: torch.dtype) -> None:
+    rows, probs = noise(12, 40, dtype=dtype), noise(4, 3, dtype=probs_dtype)
+    indices = torch.tensor([3, -1, 7, -12, 0, 1, 12, 2, 5, -1, -1, -1], dtype=torch.int32)
+    found = moe.moe_token_unpermute(rows.npu(), indices.npu(), probs.npu())
+    here = ((indices >= 0) & (indices < 12)).double().reshape(4, 3, 1)
+    check_sum(found, rows.double()[indices.clamp(0, 11).long()].reshape(4, 3, 40) * probs.double()[..., None] * here)
+
+
+def test_unpermute_without_probs_takes_rows() -> None:
+    rows = noise(6, 9, dtype=torch.bfloat16)
+    order = torch.tensor([5, 0, 3, 1, 2, 4], dtype=torch.int32)
+    assert torch.equal(moe.moe_token_unpermute(rows.npu(), order.npu()).cpu(), rows[order.long()])
+
+
+@FEW
+@given(
+    tokens=st.integers(1, 20), log_k=st.integers(0, 3), experts=st.integers(8, 12), dtype=st.sampled_from(FLOATS), seed=st.integers(0, 99)
+)
+def test_there_and_back_is_where_it_was(tokens: int, log_k: int, experts: int, dtype: torch.dtype, seed: int) -> None:
+    """k is a power of two, so each of the k shares, and all sums of them, are exact."""
+    k = 2**log_k
+    rows = noise(tokens, 32, dtype=dtype, seed=seed)
+    out, places = moe.moe_token_permute(rows.npu(), integers(seed, 0, experts, tokens, k).npu(), num_experts=experts)
+    back = moe.moe_token_unpermute(out, places, torch.full((tokens, k), 1 / k, dtype=dtype).npu())
+    assert torch.equal(back.cpu(), rows)
+
+
+@pytest.mark.parametrize("mode", [0, 1, 2, 3])
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_finalize_adds_skips_and_biases(dtype: torch.dtype, mode: int) -> None:
+    tokens, k, size, experts = 5, 3, 24, 4
+    rows = noise(experts, 6, size, dtype=dtype)
+    skips = [noise(tokens, size, dtype=dtype, seed=i) for i in (1, 2)]
+    bias, scales = noise(experts, size, dtype=dtype, seed=3), noise(tokens, k)
+    number = integers(3, 0, experts, tokens, k)
+    index = torch.randperm(24, generator=torch.Generator().manual_seed(1))[: tokens * k].int().reshape(tokens, k)
+    index[1, 2] = index[4, 0] = -1
+    flat = rows.flatten(0, 1)
+    given_index = (index if mode >= 2 else index.t()).flatten()
+    found = moe.moe_finalize_routing(
+        (rows if mode % 2 else flat).npu(),
+        skips[0].npu(),
+        skips[1].npu(),
+        bias.npu(),
+        scales.npu(),
+        given_index.npu(),
+        number.npu(),
+        mode,
+    )
+    terms = flat.double()[index.clamp(0).long()] + bias.double()[number.long()]
+    terms = terms * scales.double()[..., None] * (index >= 0)[..., None]
+    check_sum(found, torch.cat([skips[0].double()[:, None], skips[1].double()[:, None], terms], 1))
+
+
+def test_finalize_without_anything_but_rows() -> None:
+    rows = noise(8, 16)
+    index = torch.tensor([7, 0, 3, -1, 2, 5], dtype=torch.int32)
+    found = moe.moe_finalize_routing(rows.npu(), None, None, None, None, index.npu(), None, 0, 2)
+    terms = torch.stack([rows[index.clamp(0).long()[j * 3 : j * 3 + 3]] for j in range(2)], 1).double()
+    terms[0, 1] = 0
+    check_sum(found, terms)
+
+
+@FEW
+@given(entries=st.integers(0, 60), experts=st.integers(1, 30), seed=st.integers(0, 99))
+def test_expert_tokens_are_running_sums(entries: int, experts: int, seed: int) -> None:
+    numbers = integers(seed, 0, experts, entries).sort().values
+    found = moe.moe_compute_expert_tokens(numbers.npu(), experts).cpu()
+    assert torch.equal(found.long(), torch.bincount(numbers, minlength=experts).cumsum(0))
+
+
 def test_launches_do_not_depend_on_contents() -> None:
     """Counts of launches and cores, from SoftNPU's own books."""
     rows = noise(300, 16).npu()
@@ -216,6 +301,27 @@ CALLS: dict[str, Callable[[], list[tuple[tuple[object, ...], dict[str, object]]]
         ((x(), pairs_of()), {"expert_num": 8, "drop_pad_mode": 1, "expert_capacity": 2}),
     ],
     "moe_token_permute": lambda: [((x(), pairs_of()), {}), ((x(), pairs_of()[:, 0].contiguous(), 3), {})],
+    "moe_token_unpermute": lambda: [
+        ((noise(10, 32).npu(), torch.arange(10).int().npu(), noise(5, 2).npu()), {}),
+        ((noise(10, 32).npu(), torch.arange(10).int().npu()), {}),
+    ],
+    "moe_finalize_routing": lambda: [
+        ((x(), None, None, None, None, torch.arange(5).int().npu()), {}),
+        (
+            (
+                noise(10, 32).npu(),
+                noise(5, 32).npu(),
+                None,
+                noise(8, 32).npu(),
+                noise(5, 2).npu(),
+                torch.arange(10).int().npu(),
+                pairs_of(),
+                2,
+            ),
+            {},
+        ),
+    ],
+    "moe_compute_expert_tokens": lambda: [((torch.arange(5).int().npu(), 4), {})],
 }
 CHECKS = (
     "test_schema",

@@ -37,8 +37,8 @@ int64_t Pitch(int64_t experts) { return RoundUp(experts + 1, kList); }
 int64_t ArenaWords(const MoeInitRoutingTiling& tiling, uint32_t cores) {
   const int64_t records = RoundUp(tiling.chunk + tiling.tile_experts, kLanes);
   const int64_t numbers = std::max(records, 2 * tiling.tile_experts);
-  const int64_t sorting = 2 * records * 2 + 4 * numbers +
-                          (tiling.is_shared != 0 ? cores * tiling.tile_experts : 0);
+  const int64_t sorting =
+      2 * records * 2 + 4 * numbers + (tiling.is_shared != 0 ? cores * tiling.tile_experts : 0);
   if (tiling.quant_mode < 0) return sorting;
   const bool has_product = tiling.quant_mode == 1 && tiling.has_scale != 0;
   const int64_t row = RoundUp(tiling.row_elements, kLanes);

@@ -399,6 +399,170 @@ def moe_token_permute(
     return out, places
 
 
+def _combine(
+    rows: torch.Tensor,
+    indices: torch.Tensor,
+    k: int,
+    *,
+    by_column: bool = False,
+    scales: torch.Tensor | None = None,
+    skips: tuple[torch.Tensor, ...] = (),
+    bias: torch.Tensor | None = None,
+    experts: torch.Tensor | None = None,
+) -> torch.Tensor:
+    check_dense(rows, "rows", (2,), rows)
+    check_dense(indices, "indices", (1,), rows)
+    code(_INT32, indices, "indices")
+    if k < 1 or indices.shape[0] % k:
+        raise ValueError(f"there are {indices.shape[0]} indices, which are no {k} for each token")
+    tokens, size = indices.shape[0] // k, rows.shape[1]
+    shapes: list[tuple[torch.Tensor | None, str, tuple[int, int]]] = [
+        (scales, "scales", (tokens, k)),
+        *((skip, f"skip{i + 1}", (tokens, size)) for i, skip in enumerate(skips)),
+        (experts, "experts", (tokens, k)),
+        (bias, "bias", (bias.shape[0] if bias is not None and bias.dim() == 2 else 0, size)),
+    ]
+    for tensor, name, want in shapes:
+        if tensor is None:
+            continue
+        check_dense(tensor, name, (2,), rows)
+        if tuple(tensor.shape) != want:
+            raise ValueError(f"{name} has the shape {tuple(tensor.shape)}; it must be {want}")
+        if tensor.dtype != rows.dtype and (name.startswith("skip") or name == "bias"):
+            raise ValueError(f"{name} is {tensor.dtype}, the rows are {rows.dtype}")
+    if bias is not None:
+        if experts is None:
+            raise ValueError("bias is given without the experts of tokens")
+        code(_INT32, experts, "experts")
+    scale_dtype = 0 if scales is None else code(FLOAT_DTYPES, scales, "scales")
+    out = rows.new_empty(tokens, size)
+    _ops.moe_finalize_routing(
+        rows.data_ptr(),
+        address(skips[0] if skips else None),
+        address(skips[1] if len(skips) > 1 else None),
+        address(bias),
+        address(scales),
+        indices.data_ptr(),
+        address(experts),
+        out.data_ptr(),
+        rows.shape[0],
+        tokens,
+        k,
+        size,
+        len(skips),
+        0 if bias is None else bias.shape[0],
+        scales is not None,
+        by_column,
+        code(FLOAT_DTYPES, rows, "rows"),
+        scale_dtype,
+        stream(),
+    )
+    return out
+
+
+def moe_token_unpermute(
+    permuted_tokens: torch.Tensor,
+    sorted_indices: torch.Tensor,
+    probs: torch.Tensor | None = None,
+    padded_mode: bool = False,
+    restore_shape: list[int] | None = None,
+) -> torch.Tensor:
+    """Adds up the rows of each token. Contract of torch_npu.npu_moe_token_unpermute.
+
+    out[t] = sum over j of probs[t, j] * permuted_tokens[sorted_indices[t * k + j]], in float32 and the order of j, with one rounding.
+    An index that is negative, or not below the number of rows, adds nothing: what moe_token_permute gives for an entry that is skipped.
+
+    Args:
+        permuted_tokens: [rows, H], float32, float16 or bfloat16, contiguous
+        sorted_indices: int32 [tokens * k]
+        probs: [tokens, k] of any of these types, k at most 512; None: k is 1, and rows are taken as they are
+        padded_mode: False
+        restore_shape: None, it belongs to padded_mode
+
+    Raises:
+        ValueError: shapes, dtypes, strides or numbers that do not fit
+        RuntimeError: the launch failed
+    """
+    if padded_mode or restore_shape is not None:
+        raise ValueError(f"padded_mode is {padded_mode} and restore_shape {restore_shape}; only False and None are supported")
+    if probs is not None and probs.dim() != 2:
+        raise ValueError(f"probs has the shape {tuple(probs.shape)}; it must have 2 dimensions")
+    return _combine(permuted_tokens, sorted_indices, 1 if probs is None else probs.shape[1], scales=probs)
+
+
+def moe_finalize_routing(
+    expanded_permuted_rows: torch.Tensor,
+    skip1: torch.Tensor | None,
+    skip2: torch.Tensor | None,
+    bias: torch.Tensor | None,
+    scales: torch.Tensor | None,
+    expanded_src_to_dst_row: torch.Tensor,
+    export_for_source_row: torch.Tensor | None = None,
+    drop_pad_mode: int = 0,
+    k: int = 1,
+) -> torch.Tensor:
+    """Adds up the rows of each token. Contract of torch_npu.npu_moe_finalize_routing and its second version.
+
+    out[i] = skip1[i] + skip2[i] + sum over j of scales[i, j] * (rows[index(i, j)] + bias[export_for_source_row[i, j]]), in float32 and
+    this order, with one rounding. An index that is negative, or not below the number of rows, adds nothing, its bias neither: with a
+    capacity those are the pairs that were dropped. An expert out of range has no bias.
+
+    Args:
+        expanded_permuted_rows: [rows, H], or [experts, capacity, H] with drop_pad_mode 1 or 3; float32, float16 or bfloat16, contiguous
+        skip1, skip2: [tokens, H], same dtype; skip2 only beside skip1
+        bias: [experts, H], same dtype
+        scales: [tokens, k], any floating dtype; None: all are 1
+        expanded_src_to_dst_row: int32 [tokens * k]; index(i, j) is element i + j * tokens (drop_pad_mode 0 and 1) or i * k + j (2 and 3)
+        export_for_source_row: int32 [tokens, k], the experts; with bias only
+        drop_pad_mode: 0 to 3
+        k: rows of a token, at most 512, when scales is None
+
+    Raises:
+        ValueError: shapes, dtypes, strides or numbers that do not fit
+        RuntimeError: the launch failed
+    """
+    if drop_pad_mode not in (0, 1, 2, 3):
+        raise ValueError(f"drop_pad_mode is {drop_pad_mode}; it can be 0, 1, 2 or 3")
+    if skip1 is None and skip2 is not None:
+        raise ValueError("skip2 is given without skip1")
+    check_dense(expanded_permuted_rows, "expanded_permuted_rows", (3, 2) if drop_pad_mode % 2 else (2,), expanded_permuted_rows)
+    if scales is not None and scales.dim() != 2:
+        raise ValueError(f"scales has the shape {tuple(scales.shape)}; it must have 2 dimensions")
+    return _combine(
+        expanded_permuted_rows.flatten(0, -2),
+        expanded_src_to_dst_row,
+        k if scales is None else scales.shape[1],
+        by_column=drop_pad_mode < 2,
+        scales=scales,
+        skips=tuple(skip for skip in (skip1, skip2) if skip is not None),
+        bias=bias,
+        experts=export_for_source_row if bias is not None else None,
+    )
+
+
+def moe_compute_expert_tokens(sorted_experts: torch.Tensor, num_expert: int) -> torch.Tensor:
+    """For each expert the number of entries that are not above it. Contract of torch_npu.npu_moe_compute_expert_tokens.
+
+    Args:
+        sorted_experts: int32 [entries], in rising order (not checked), contiguous
+        num_expert: at most 2048
+
+    Returns:
+        int32 [num_expert]
+
+    Raises:
+        ValueError: a shape, dtype or number that does not fit
+        RuntimeError: the launch failed
+    """
+    check_dense(sorted_experts, "sorted_experts", (1,), sorted_experts)
+    code(_INT32, sorted_experts, "sorted_experts")
+    if num_expert < 1:
+        raise ValueError(f"num_expert is {num_expert}; it must be positive")
+    out = sorted_experts.new_empty(num_expert)
+    _ops.moe_compute_expert_tokens(sorted_experts.data_ptr(), out.data_ptr(), sorted_experts.shape[0], num_expert, stream())
+    return out
+
+
 def _fake_gating(x, k, *, out_flag=False, **_):  # type: ignore[no-untyped-def]
     y = x.new_empty(*x.shape[:-1], k)
     return y, torch.empty_like(y, dtype=torch.int32), x.new_empty(x.shape if out_flag else (0,), dtype=torch.float32)
@@ -455,6 +619,14 @@ def _fake_permute(tokens, indices, num_out_tokens=None, padded_mode=False, num_e
     return tokens.new_empty(rows, tokens.shape[1]), indices.new_empty(pairs, dtype=torch.int32)
 
 
+def _fake_unpermute(permuted_tokens, sorted_indices, probs=None, padded_mode=False, restore_shape=None):  # type: ignore[no-untyped-def]
+    return permuted_tokens.new_empty(sorted_indices.shape[0] if probs is None else probs.shape[0], permuted_tokens.shape[1])
+
+
+def _fake_finalize(rows, skip1, skip2, bias, scales, indices, experts=None, drop_pad_mode=0, k=1):  # type: ignore[no-untyped-def]
+    return rows.new_empty(indices.shape[0] // k if scales is None else scales.shape[0], rows.shape[-1])
+
+
 def _register(schema: str, function, fake) -> None:  # type: ignore[no-untyped-def]
     name = schema.split("(")[0]
     library.define(schema)
@@ -491,4 +663,21 @@ _register(
     "-> (Tensor, Tensor)",
     moe_token_permute,
     _fake_permute,
+)
+_register(
+    "moe_token_unpermute(Tensor permuted_tokens, Tensor sorted_indices, Tensor? probs=None, bool padded_mode=False, "
+    "int[]? restore_shape=None) -> Tensor",
+    moe_token_unpermute,
+    _fake_unpermute,
+)
+_register(
+    "moe_finalize_routing(Tensor expanded_permuted_rows, Tensor? skip1, Tensor? skip2, Tensor? bias, Tensor? scales, "
+    "Tensor expanded_src_to_dst_row, Tensor? export_for_source_row=None, int drop_pad_mode=0, int k=1) -> Tensor",
+    moe_finalize_routing,
+    _fake_finalize,
+)
+_register(
+    "moe_compute_expert_tokens(Tensor sorted_experts, int num_expert) -> Tensor",
+    moe_compute_expert_tokens,
+    lambda sorted_experts, num_expert: sorted_experts.new_empty(num_expert),
 )
