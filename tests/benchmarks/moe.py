@@ -92,7 +92,34 @@ def init_routing(plans: Plans) -> Iterator[Work]:
                 yield Work(f"{text} {name}, {tokens} tokens", kernel, tiling, cores, arguments, moved, x.size if quant == 1 else 0)
 
 
-WORKS = {"gating": gating, "init_routing": init_routing}
+def finalize(plans: Plans) -> Iterator[Work]:
+    for name, (hidden, _, k) in MODELS.items():
+        for full in (False, True) if name == "Qwen3-MoE" else (False,):
+            for tokens in TOKENS:
+                pairs, experts = tokens * k, 128 if full else 0
+                numbers = integers(tokens, k, pairs, hidden, 0, 2 if full else 0, experts, 1 if full else 0)
+                tiling, cores = plans.ask("plan_moe_finalize_routing", PROFILE, CORES, BFLOAT16, numbers)
+                rows, out = np.zeros((pairs, hidden), np.uint16), np.zeros((tokens, hidden), np.uint16)
+                scales = np.zeros((tokens, k), np.float32)
+                index = np.random.default_rng(3).permutation(pairs).astype(np.int32)
+                skips = [np.zeros_like(out), np.zeros_like(out)] if full else [None, None]
+                bias, idx = (np.zeros((experts, hidden), np.uint16), experts_of(tokens, experts, k)) if full else (None, None)
+                arguments = [rows, *skips, bias, scales, index, idx, out, tiling]
+                moved = size(*(a for a in arguments if isinstance(a, np.ndarray)))
+                text = "finalize_routing, skips and bias" if full else "token_unpermute"
+                elements = rows.size * (2 if full else 1) + out.size * (2 if full else 0)
+                yield Work(f"{text} {name}, {tokens} tokens", "moe_finalize_routing_bfloat16", tiling, cores, arguments, moved, elements)
+
+
+def expert_tokens(plans: Plans) -> Iterator[Work]:
+    for tokens in TOKENS:
+        tiling, cores = plans.ask("plan_moe_compute_expert_tokens", PROFILE, CORES, tokens * 8, 256)
+        numbers, out = np.sort(experts_of(tokens, 256, 8).ravel()), np.zeros(256, np.int32)
+        arguments = [numbers, out, tiling]
+        yield Work(f"compute_expert_tokens of 256, {tokens} tokens", "moe_compute_expert_tokens", tiling, cores, arguments, size(numbers, out))
+
+
+WORKS = {"gating": gating, "init_routing": init_routing, "finalize": finalize, "expert_tokens": expert_tokens}
 
 
 def show_lines(report: softnpu.Report, count: int) -> None:

@@ -7,6 +7,8 @@
 #include <string>
 
 #include "cc/ops/cache/reshape_and_cache_plan.h"
+#include "cc/ops/moe/moe_compute_expert_tokens_plan.h"
+#include "cc/ops/moe/moe_finalize_routing_plan.h"
 #include "cc/ops/moe/moe_gating_top_k_plan.h"
 #include "cc/ops/moe/moe_init_routing_plan.h"
 #include "cc/ops/rotary/rotary_embedding_plan.h"
@@ -124,6 +126,33 @@ extern "C" __attribute__((visibility("default"))) int plan_moe_init_routing(
   }
   args.workspace = Vector(1 << 24, kInt32);
   return Answer(vllm_cann::ops::PlanMoeInitRouting, args, device, tiling, cores);
+}
+
+// n: tokens, k, rows, row size, type of scales (-1: none), skips, rows of bias, by column.
+extern "C" __attribute__((visibility("default"))) int plan_moe_finalize_routing(
+    const Device* device, int64_t type, const int64_t* n, void* tiling, uint32_t* cores) {
+  vllm_cann::ops::MoeFinalizeRoutingArgs args;
+  args.rows = Matrix(n[2], n[3], type);
+  args.out = Matrix(n[0], n[3], type);
+  args.indices = Vector(n[0] * n[1], kInt32);
+  if (n[4] >= 0) args.scales = Matrix(n[0], n[1], n[4]);
+  if (n[5] > 0) args.skip1 = args.out;
+  if (n[5] > 1) args.skip2 = args.out;
+  if (n[6] > 0) {
+    args.bias = Matrix(n[6], n[3], type);
+    args.experts = Matrix(n[0], n[1], kInt32);
+  }
+  args.k = n[1];
+  args.by_column = n[7] != 0;
+  return Answer(vllm_cann::ops::PlanMoeFinalizeRouting, args, device, tiling, cores);
+}
+
+extern "C" __attribute__((visibility("default"))) int plan_moe_compute_expert_tokens(
+    const Device* device, int64_t entries, int64_t experts, void* tiling, uint32_t* cores) {
+  vllm_cann::ops::MoeComputeExpertTokensArgs args;
+  args.sorted_experts = Vector(entries, kInt32);
+  args.expert_tokens = Vector(experts, kInt32);
+  return Answer(vllm_cann::ops::PlanMoeComputeExpertTokens, args, device, tiling, cores);
 }
 
 // Bytes of the tiling written to `tiling` (at least 512 bytes), or -1 and there the reason.
