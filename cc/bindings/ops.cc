@@ -5,6 +5,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 
+#include "cc/bindings/moe.h"
 #include "cc/ops/cache/reshape_and_cache.h"
 #include "cc/ops/launch.h"
 #include "cc/ops/rotary/rotary_embedding.h"
@@ -104,4 +105,5 @@ NB_MODULE(_ops, m) {
       "frequencies, in the data type of query and key: float16, bfloat16 or float32. is_neox:\n"
       "halves of the rotary part are partners; else neighbours are. Arithmetic is in float32 with\n"
       "one rounding, to nearest. num_key_heads 0: there is no key.");
+  BindMoe(m);
 }

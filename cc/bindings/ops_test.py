@@ -24,7 +24,15 @@ def test_wrong_arguments_are_a_type_error() -> None:
         _ops.reshape_and_cache(1, 2)
 
 
-@pytest.mark.parametrize("name", ["set_kernel_directory", "reshape_and_cache", "rotary_embedding"])
+NAMES = [name for name in dir(_ops) if not name.startswith("_")]
+
+
+def test_the_stub_has_what_the_module_has() -> None:
+    tree = ast.parse((HERE / "_ops.pyi").read_text())
+    assert sorted(node.name for node in tree.body if isinstance(node, ast.FunctionDef)) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_stub_has_the_parameters_of_the_module(name: str) -> None:
     tree = ast.parse((HERE / "_ops.pyi").read_text())
     [stub] = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name]

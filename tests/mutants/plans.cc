@@ -9,6 +9,10 @@
 #include "cc/ops/cache/gather_cache_plan.h"
 #include "cc/ops/cache/reshape_and_cache_plan.h"
 #include "cc/ops/cache/transpose_kv_cache_plan.h"
+#include "cc/ops/moe/moe_compute_expert_tokens_plan.h"
+#include "cc/ops/moe/moe_finalize_routing_plan.h"
+#include "cc/ops/moe/moe_gating_top_k_plan.h"
+#include "cc/ops/moe/moe_init_routing_plan.h"
 #include "cc/ops/rotary/rotary_embedding_plan.h"
 
 struct Device {
@@ -64,8 +68,102 @@ Tensor Cache(int64_t layout, int64_t blocks, int64_t block_size, int64_t heads, 
           {blocks, shape[0], shape[1], shape[2]},
           {block_stride, shape[1] * shape[2], shape[2], 1}};
 }
+Tensor Matrix(int64_t rows, int64_t columns, int64_t type) {
+  return {kSomewhere, static_cast<DataType>(type), 2, {rows, columns}, {columns, 1}};
+}
+Tensor Vector(int64_t size, int64_t type) {
+  return {kSomewhere, static_cast<DataType>(type), 1, {size}, {1}};
+}
+
+constexpr auto kFloat = static_cast<int64_t>(DataType::kFloat);
+constexpr auto kInt8 = static_cast<int64_t>(DataType::kInt8);
+constexpr auto kInt32 = static_cast<int64_t>(DataType::kInt32);
+constexpr auto kInt64 = static_cast<int64_t>(DataType::kInt64);
+constexpr auto kUint8 = static_cast<int64_t>(DataType::kUint8);
 
 }  // namespace
+
+// n: rows, experts, k, has bias, finished, row_idx and norm_out, k_group, group_count,
+// group_select_mode, renorm, norm_type.
+extern "C" __attribute__((visibility("default"))) int plan_moe_gating_top_k(
+    const Device* device, int64_t type, const int64_t* n, const double* scale_and_eps, void* tiling,
+    uint32_t* cores) {
+  vllm_cann::ops::MoeGatingTopKArgs args;
+  args.x = Matrix(n[0], n[1], type);
+  if (n[3] != 0) args.bias = Vector(n[1], type);
+  if (n[4] != 0) args.finished = Vector(n[0], kUint8);
+  args.y = Matrix(n[0], n[2], type);
+  args.expert_idx = Matrix(n[0], n[2], kInt32);
+  if (n[5] != 0) args.row_idx = Matrix(n[0], n[2], kInt32);
+  if (n[6] != 0) args.norm_out = Matrix(n[0], n[1], kFloat);
+  args.k = n[2];
+  args.k_group = n[7];
+  args.group_count = n[8];
+  args.group_select_mode = n[9];
+  args.renorm = n[10];
+  args.norm_type = n[11];
+  args.routed_scaling_factor = static_cast<float>(scale_and_eps[0]);
+  args.eps = static_cast<float>(scale_and_eps[1]);
+  return Planned(vllm_cann::ops::PlanMoeGatingTopK, args, device, tiling, cores);
+}
+
+// n: tokens, k, row size, type of expert_idx, out rows, first expert, experts, capacity,
+// row_idx_type, tokens type (-1: no counts), quant mode, has scale, has row_idx.
+extern "C" __attribute__((visibility("default"))) int plan_moe_init_routing(
+    const Device* device, int64_t type, const int64_t* n, void* tiling, uint32_t* cores) {
+  const int64_t pairs = n[0] * n[1];
+  const bool quantises = n[10] >= 0;
+  vllm_cann::ops::MoeInitRoutingArgs args;
+  args.x = Matrix(n[0], n[2], type);
+  args.expert_idx = Matrix(n[0], n[1], n[3]);
+  args.expanded_x = Matrix(n[4], n[2], quantises ? kInt8 : type);
+  args.expanded_row_idx = Vector(pairs, kInt32);
+  args.first_expert = n[5];
+  args.experts = n[6];
+  args.capacity = n[7];
+  args.row_idx_type = n[8];
+  args.tokens_type = n[9];
+  args.quant_mode = n[10];
+  if (n[9] >= 0) args.expert_tokens = n[9] == 2 ? Matrix(n[6], 2, kInt64) : Vector(n[6], kInt64);
+  if (n[11] != 0) {
+    args.scale = n[10] == 1 ? Matrix(n[6], n[2], kFloat) : Vector(n[10] == 0 ? 1 : n[0], kFloat);
+  }
+  if (n[10] == 0) args.offset = Vector(1, kFloat);
+  if (n[10] == 1 || (n[10] < 0 && n[11] != 0)) args.expanded_scale = Vector(n[4], kFloat);
+  if (n[12] != 0) {
+    args.row_idx = Matrix(n[0], n[1], kInt32);
+    args.expanded_expert_idx = Vector(pairs, kInt32);
+  }
+  args.workspace = Vector(1 << 24, kInt32);
+  return Planned(vllm_cann::ops::PlanMoeInitRouting, args, device, tiling, cores);
+}
+
+// n: tokens, k, rows, row size, type of scales (-1: none), skips, rows of bias, by column.
+extern "C" __attribute__((visibility("default"))) int plan_moe_finalize_routing(
+    const Device* device, int64_t type, const int64_t* n, void* tiling, uint32_t* cores) {
+  vllm_cann::ops::MoeFinalizeRoutingArgs args;
+  args.rows = Matrix(n[2], n[3], type);
+  args.out = Matrix(n[0], n[3], type);
+  args.indices = Vector(n[0] * n[1], kInt32);
+  if (n[4] >= 0) args.scales = Matrix(n[0], n[1], n[4]);
+  if (n[5] > 0) args.skip1 = args.out;
+  if (n[5] > 1) args.skip2 = args.out;
+  if (n[6] > 0) {
+    args.bias = Matrix(n[6], n[3], type);
+    args.experts = Matrix(n[0], n[1], kInt32);
+  }
+  args.k = n[1];
+  args.by_column = n[7] != 0;
+  return Planned(vllm_cann::ops::PlanMoeFinalizeRouting, args, device, tiling, cores);
+}
+
+extern "C" __attribute__((visibility("default"))) int plan_moe_compute_expert_tokens(
+    const Device* device, int64_t entries, int64_t experts, void* tiling, uint32_t* cores) {
+  vllm_cann::ops::MoeComputeExpertTokensArgs args;
+  args.sorted_experts = Vector(entries, kInt32);
+  args.expert_tokens = Vector(experts, kInt32);
+  return Planned(vllm_cann::ops::PlanMoeComputeExpertTokens, args, device, tiling, cores);
+}
 
 // Bytes of the tiling written to `tiling` (at least 512 bytes), or -1 and there the reason.
 extern "C" __attribute__((visibility("default"))) int plan_rotary_embedding(

@@ -1,7 +1,7 @@
 """Operators over the extension module: checks that need torch, and torch.library registrations where Dynamo must see them.
 
 Inside an operator that is opaque to Dynamo (attention, the cache update) call these functions; in a model's own code use
-``torch.ops.vllm_cann.rotary_embedding``.
+``torch.ops.vllm_cann.rotary_embedding``. The operators of mixtures of experts are in ``vllm_cann.ops.moe``.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ import functools
 from pathlib import Path
 
 import torch
-import torch_npu
 
 import vllm_cann._ops as _ops
+from vllm_cann.ops import moe
+from vllm_cann.ops._arguments import DTYPES, INDEX_DTYPES, check_heads, check_place, code, library, stream
 
-# dtype codes are those of ACL.
-_DTYPES = {torch.float32: 0, torch.float16: 1, torch.int8: 2, torch.bfloat16: 27}
-_INDEX_DTYPES = {torch.int32: 3, torch.int64: 9}
+__all__ = ["kernel_directory", "load", "moe", "reshape_and_cache", "rotary_embedding"]
 
 
 def kernel_directory() -> Path:
@@ -33,51 +32,21 @@ def load(device: torch.device) -> None:
     """
     torch.npu.set_device(device)
     _ops.set_kernel_directory(str(kernel_directory()))
-    # A launch over no tokens would load nothing, so one cache slot is written and one head is turned.
+    # A launch over no tokens would load nothing, so one cache slot is written, one head is turned and one row is
+    # routed.
     row = torch.zeros(1, 1, 32, dtype=torch.float16, device=device)
     cache = torch.zeros(2, 1, 16, 1, 32, dtype=torch.float16, device=device)
     index = torch.zeros(1, dtype=torch.int64, device=device)
     try:
         reshape_and_cache(row, row, cache[0], cache[1], index)
         rotary_embedding(index, row, None, 32, row[0], True)
+        moe.moe_gating_top_k(row[0], 1)
     except RuntimeError as error:
         name = torch.npu.get_device_name(device)
         raise RuntimeError(
             f"vllm_cann's kernels cannot be loaded on {name}: this wheel has no device binaries for it; install one that was "
             f"built with CANN for {name}, or run on SoftNPU (softnpu run -- ...). CANN said: {error}"
         ) from None
-
-
-def _code(table: dict[torch.dtype, int], tensor: torch.Tensor, name: str) -> int:
-    code = table.get(tensor.dtype)
-    if code is None:
-        wanted = ", ".join(str(dtype).removeprefix("torch.") for dtype in table)
-        raise ValueError(f"{name} is {tensor.dtype}; it must be one of {wanted}")
-    return code
-
-
-def _check_place(tensor: torch.Tensor, name: str, dims: tuple[int, ...], other: torch.Tensor) -> None:
-    # A kernel is given addresses: nothing behind this point would notice a tensor of the host, or one without these dimensions.
-    if tensor.dim() not in dims:
-        wanted = " or ".join(map(str, dims))
-        raise ValueError(f"{name} has the shape {tuple(tensor.shape)}; it must have {wanted} dimensions")
-    if tensor.device.type != "npu" or tensor.device != other.device:
-        raise ValueError(f"{name} is on {tensor.device}; all tensors must be on one NPU, and another is on {other.device}")
-
-
-def _check_heads(tensor: torch.Tensor, name: str) -> None:
-    # Rows are dense; the step from token to token, or from block to block, is free.
-    expected = 1
-    for dim in range(tensor.dim() - 1, 0, -1):
-        size = tensor.shape[dim]
-        if tensor.stride(dim) != expected and size > 1:
-            raise ValueError(f"{name} has the strides {tuple(tensor.stride())}; it must be contiguous but for the first of them")
-        expected *= size
-
-
-def _stream() -> int:
-    # Reading the handle hands everything that is queued on the host to the device first, so that our launch comes after it.
-    return torch_npu.npu.current_stream().npu_stream
 
 
 def reshape_and_cache(
@@ -107,7 +76,7 @@ def reshape_and_cache(
         (value_cache, "value_cache", 4),
         (slot_mapping, "slot_mapping", 1),
     ):
-        _check_place(tensor, name, (dims,), key)
+        check_place(tensor, name, (dims,), key)
     tokens, heads, key_size = key.shape
     blocks, block_size = key_cache.shape[:2]
     if (
@@ -131,7 +100,7 @@ def reshape_and_cache(
         (key_cache, "key_cache"),
         (value_cache, "value_cache"),
     ):
-        _check_heads(tensor, name)
+        check_heads(tensor, name)
     _ops.reshape_and_cache(
         key.data_ptr(),
         value.data_ptr(),
@@ -148,9 +117,9 @@ def reshape_and_cache(
         value.stride(0),
         key_cache.stride(0),
         value_cache.stride(0),
-        _code(_DTYPES, key, "key"),
-        _code(_INDEX_DTYPES, slot_mapping, "slot_mapping"),
-        _stream(),
+        code(DTYPES, key, "key"),
+        code(INDEX_DTYPES, slot_mapping, "slot_mapping"),
+        stream(),
     )
 
 
@@ -176,16 +145,16 @@ def rotary_embedding(
         ValueError: shapes, dtypes or strides that do not fit
         RuntimeError: the launch failed
     """
-    _check_place(cos_sin_cache, "cos_sin_cache", (2,), query)
-    _check_place(positions, "positions", (1, 2), query)
+    check_place(cos_sin_cache, "cos_sin_cache", (2,), query)
+    check_place(positions, "positions", (1, 2), query)
     tokens = positions.numel()
     given = [(query, "query")] + ([(key, "key")] if key is not None else [])
     heads = []
     for tensor, name in given:
-        _check_place(tensor, name, (2, 3), query)
+        check_place(tensor, name, (2, 3), query)
         if tensor.shape[0] != tokens or tensor.dtype != cos_sin_cache.dtype:
             raise ValueError(f"{name} is {tensor.dtype} {tuple(tensor.shape)} for {tokens} positions and a {cos_sin_cache.dtype} table")
-        _check_heads(tensor, name)
+        check_heads(tensor, name)
         width = tensor.shape[1] if tensor.dim() == 2 else tensor.shape[1] * tensor.shape[2]
         if width % head_size:
             raise ValueError(f"{name} has {width} elements per token, which are no heads of {head_size}")
@@ -205,20 +174,19 @@ def rotary_embedding(
         cos_sin_cache.shape[0],
         query.stride(0),
         key.stride(0) if key is not None else 0,
-        _code(_DTYPES, query, "query"),
-        _code(_INDEX_DTYPES, positions, "positions"),
+        code(DTYPES, query, "query"),
+        code(INDEX_DTYPES, positions, "positions"),
         is_neox,
-        _stream(),
+        stream(),
     )
 
 
 # What Dynamo must see: called from models' own code, so it has a schema that declares the mutation, and a fake.
-_library = torch.library.Library("vllm_cann", "FRAGMENT")
-_library.define(
+library.define(
     "rotary_embedding(Tensor positions, Tensor(a!) query, Tensor(b!)? key, int head_size, Tensor cos_sin_cache, bool is_neox) -> ()"
 )
-_library.define("reshape_and_cache(Tensor key, Tensor value, Tensor(a!) key_cache, Tensor(b!) value_cache, Tensor slot_mapping) -> ()")
-_library.impl("rotary_embedding", rotary_embedding, "PrivateUse1")
-_library.impl("reshape_and_cache", reshape_and_cache, "PrivateUse1")
-torch.library.register_fake("vllm_cann::rotary_embedding", lambda *_: None, lib=_library)
-torch.library.register_fake("vllm_cann::reshape_and_cache", lambda *_: None, lib=_library)
+library.define("reshape_and_cache(Tensor key, Tensor value, Tensor(a!) key_cache, Tensor(b!) value_cache, Tensor slot_mapping) -> ()")
+library.impl("rotary_embedding", rotary_embedding, "PrivateUse1")
+library.impl("reshape_and_cache", reshape_and_cache, "PrivateUse1")
+torch.library.register_fake("vllm_cann::rotary_embedding", lambda *_: None, lib=library)
+torch.library.register_fake("vllm_cann::reshape_and_cache", lambda *_: None, lib=library)

@@ -1,0 +1,1040 @@
+// cc/kernels/moe/moe_init_routing.cpp: sorts the (token, expert) pairs by expert, stably, and puts
+// each token's row at its pairs' places: for moe_init_routing, _v2 and moe_token_permute.
+//
+// Pair f = token * k + j. Its place is the number of pairs that come before it: those of lower
+// experts, and those of its own with a lower f. Pairs of experts out of range, and with a capacity
+// those beyond it, have place -1 and are skipped.
+//
+// Counting needs no loop over pairs: one list holds the pairs of a chunk, sorted by expert, another
+// a marker for each expert in order; merged, with markers before the pairs of their expert, marker
+// e lies behind e markers and all pairs of lower experts. Few pairs: each core sorts all of them,
+// and moves its share. Many: each core sorts its own, writes for each expert how many of its pairs
+// are below it and how many are its own into the workspace, waits for all, and adds up. A pair's
+// place then is its place in the chunk plus a number that only its expert decides. A second sort
+// brings the places into the order of pairs.
+//
+// Rows are moved as bytes: loaded once for a token, stored once for each of its pairs. Quantised
+// rows are computed in float and rounded once, to nearest even.
+// clang-format off
+#include "kernel_operator.h"
+#include "cc/kernels/moe/moe_common.h"
+#include "cc/kernels/moe/moe_init_routing_tiling.h"
+// clang-format on
+
+namespace {
+
+using namespace AscendC;
+using namespace moe;
+
+constexpr int32_t kMarker = 1 << 24;  // numbers of markers; those of pairs are below
+constexpr int64_t kWords = 128;       // single words that are stored from one buffer
+
+// Where everything is; addresses of absent tensors are not used.
+struct Addresses {
+  GM_ADDR x;
+  GM_ADDR expert_idx;
+  GM_ADDR row_idx;
+  GM_ADDR scale;
+  GM_ADDR offset;
+  GM_ADDR expanded_x;
+  GM_ADDR expanded_row_idx;
+  GM_ADDR expanded_expert_idx;
+  GM_ADDR expert_tokens;
+  GM_ADDR expanded_scale;
+  GM_ADDR workspace;
+};
+
+// A part of a buffer.
+struct Part {
+  LocalTensor<float> words;
+  template <typename E>
+  __aicore__ inline LocalTensor<E> Get() const {
+    return words.template ReinterpretCast<E>();
+  }
+};
+
+// T: elements of x when rows are quantised; uint8_t: rows are moved as they are.
+template <typename T>
+class MoeInitRouting {
+  static constexpr bool kQuantises = sizeof(T) > 1;
+  using Storage = typename StorageOf<T>::Type;
+
+ public:
+  __aicore__ inline MoeInitRouting(TPipe* pipe, const Addresses& at,
+                                   const MoeInitRoutingTiling& tiling)
+      : tiling_(tiling) {
+    const int64_t pairs = tiling.pairs;
+    x_gm_.SetGlobalBuffer(at.x, tiling.tokens * tiling.row_bytes);
+    typed_gm_.SetGlobalBuffer((__gm__ Storage*)at.x, tiling.tokens * tiling.row_elements);
+    expert_gm_.SetGlobalBuffer((__gm__ int32_t*)at.expert_idx, pairs * (tiling.index_bytes / 4));
+    const int64_t out_bytes = kQuantises ? tiling.row_elements : tiling.row_bytes;
+    out_gm_.SetGlobalBuffer(at.expanded_x, tiling.out_rows * out_bytes);
+    places_gm_.SetGlobalBuffer((__gm__ int32_t*)at.expanded_row_idx, pairs);
+    if (tiling.by_row_idx) {
+      row_gm_.SetGlobalBuffer((__gm__ int32_t*)at.row_idx, pairs);
+      sorted_gm_.SetGlobalBuffer((__gm__ int32_t*)at.expanded_expert_idx, pairs);
+    }
+    if (tiling.tokens_type >= 0) {
+      tokens_gm_.SetGlobalBuffer((__gm__ int64_t*)at.expert_tokens,
+                                 tiling.experts * (tiling.tokens_type == 2 ? 2 : 1));
+    }
+    if (HasScaleOut()) {
+      scale_out_gm_.SetGlobalBuffer((__gm__ float*)at.expanded_scale, tiling.out_rows);
+    }
+    if (tiling.has_scale) {
+      const int64_t scales = tiling.quant_mode == 1   ? tiling.experts * tiling.row_elements
+                             : tiling.quant_mode == 0 ? 1
+                                                      : tiling.tokens;
+      scale_gm_.SetGlobalBuffer((__gm__ float*)at.scale, scales);
+    }
+    if (tiling.quant_mode == 0) offset_gm_.SetGlobalBuffer((__gm__ float*)at.offset, 1);
+    if (tiling.is_shared) {
+      below_gm_.SetGlobalBuffer((__gm__ int32_t*)at.workspace,
+                                2 * GetBlockNum() * tiling.expert_pitch);
+    }
+    const int64_t records = RoundUp(tiling.chunk + tiling.tile_experts, kLanes);
+    const int64_t numbers = records > 2 * tiling.tile_experts ? records : 2 * tiling.tile_experts;
+    const auto words = [&](TBuf<>& buffer, int64_t count) {
+      pipe->InitBuffer(buffer, (uint32_t)(count * 4));
+    };
+    pipe->InitBuffer(index_buffer_, (uint32_t)(tiling.chunk * tiling.index_bytes));
+    // Rows are quantised where their pairs were sorted.
+    words(arena_, tiling.arena_words);
+    int64_t used = 0;
+    const auto part = [&](Part& buffer, int64_t count) {
+      buffer.words = arena_.GetWithOffset<float>((uint32_t)count, (uint32_t)(used * 4));
+      used += count;
+    };
+    part(first_records_, records * 2);
+    part(other_records_, records * 2);
+    part(expert_buffer_, numbers);
+    part(place_buffer_, numbers);
+    part(number_buffer_, numbers);
+    part(work_buffer_, numbers);
+    if (tiling.is_shared) part(table_buffer_, GetBlockNum() * tiling.tile_experts);
+    used = 0;
+    words(marker_buffer_, tiling.tile_experts * 2);
+    words(iota_buffer_, numbers);
+    pipe->InitBuffer(bits_buffer_, BitBytes(numbers));
+    words(below_buffer_, tiling.expert_pitch + kBlockFloats);
+    words(base_buffer_, tiling.expert_pitch);
+    words(count_buffer_, tiling.tile_experts);
+    words(shift_buffer_, tiling.tile_experts);
+    words(flat_buffer_, tiling.chunk);
+    if (tiling.by_row_idx) words(row_buffer_, tiling.chunk);
+    if (tiling.tokens_type >= 0) {
+      pipe->InitBuffer(tokens_out_, 1, (uint32_t)(tiling.tile_experts * 16));
+    }
+    if (tiling.by_row_idx || tiling.gives_order) {
+      pipe->InitBuffer(words_out_, 2, (uint32_t)(kWords * ONE_BLK_SIZE));
+    }
+    if constexpr (kQuantises) {
+      const uint32_t row = (uint32_t)RoundUp(tiling.row_elements, kLanes);
+      pipe->InitBuffer(in_, 2, row * (uint32_t)sizeof(T));
+      pipe->InitBuffer(out_, 2, row);
+      pipe->InitBuffer(scales_out_, 2, ONE_BLK_SIZE);
+      if (tiling.quant_mode == 1 && tiling.has_scale) pipe->InitBuffer(smooth_in_, 1, row * 4);
+      part(wide_buffer_, row);
+      part(scratch_buffer_, row);
+      part(peak_buffer_, 2 * kBlockFloats + kLanes);
+      if (tiling.quant_mode == 1 && tiling.has_scale) part(product_buffer_, row);
+    } else {
+      pipe->InitBuffer(rows_, 2, (uint32_t)tiling.buffer_bytes);
+      if (tiling.has_scale) {
+        pipe->InitBuffer(scales_in_, 1, (uint32_t)(kWords * 4));
+        pipe->InitBuffer(token_scales_, 2, (uint32_t)(kWords * ONE_BLK_SIZE));
+      }
+    }
+    if (tiling.capacity > 0) pipe->InitBuffer(zero_buffer_, (uint32_t)ZeroBytes());
+    records_ = first_records_.Get<float>();
+    spare_ = other_records_.Get<float>();
+    MakeTables();
+  }
+
+  __aicore__ inline void Run() {
+    const Share share = ShareOf(tiling_.pairs);
+    if (!tiling_.is_shared) {
+      // Without a pair there are counts all the same.
+      Sort(0, tiling_.pairs);
+      AddUp();
+      Rank(tiling_.pairs);
+      Act(0, tiling_.pairs, share);
+      return;
+    }
+    const bool is_single = share.end - share.begin <= tiling_.chunk;
+    const LocalTensor<int32_t> below = below_buffer_.Get<int32_t>();
+    const LocalTensor<int32_t> base = base_buffer_.Get<int32_t>();
+    const int32_t pitch = (int32_t)tiling_.expert_pitch;
+    Duplicate(base, 0, pitch);
+    PipeBarrier<PIPE_V>();
+    for (int64_t pair = share.begin; pair < share.end; pair += tiling_.chunk) {
+      Sort(pair, Min(tiling_.chunk, share.end - pair));
+      Add(base, base, below, pitch);
+      PipeBarrier<PIPE_V>();
+    }
+    GiveCounts();
+    PipeBarrier<PIPE_ALL>();
+    SyncAll();
+    AddUp();
+    for (int64_t pair = share.begin; pair < share.end; pair += tiling_.chunk) {
+      const int64_t count = Min(tiling_.chunk, share.end - pair);
+      if (!is_single) Sort(pair, count);
+      Rank(count);
+      Act(pair, count, {pair, pair + count});
+    }
+  }
+
+ private:
+  __aicore__ inline bool HasScaleOut() const {
+    return tiling_.quant_mode == 1 || (tiling_.quant_mode < 0 && tiling_.has_scale);
+  }
+  // Whether a place is more than the place among the sorted pairs of all.
+  __aicore__ inline bool HasDelta() const { return tiling_.is_shared || tiling_.capacity > 0; }
+  __aicore__ inline int64_t ZeroBytes() const {
+    return Min(RoundUp(kQuantises ? tiling_.row_elements : tiling_.row_bytes, kBlockBytes), 4096);
+  }
+
+  __aicore__ inline void MakeTables() {
+    const int64_t records = RoundUp(tiling_.chunk + tiling_.tile_experts, kLanes);
+    const int64_t numbers = records > 2 * tiling_.tile_experts ? records : 2 * tiling_.tile_experts;
+    const LocalTensor<int32_t> iota = iota_buffer_.Get<int32_t>();
+    CreateVecIndex(iota, 0, (uint32_t)numbers);
+    // The last half repeat of a comparison holds a value, too.
+    Duplicate(expert_buffer_.Get<float>(), 0.0f, (int32_t)numbers);
+    Duplicate(place_buffer_.Get<float>(), 0.0f, (int32_t)numbers);
+    Duplicate(work_buffer_.Get<float>(), 0.0f, (int32_t)numbers);
+    Duplicate(below_buffer_.Get<int32_t>(), 0, (int32_t)(tiling_.expert_pitch + kBlockFloats));
+    Duplicate(count_buffer_.Get<int32_t>(), 0, (int32_t)tiling_.tile_experts);
+    if (tiling_.capacity > 0) {
+      Duplicate(zero_buffer_.Get<int32_t>(), 0, (int32_t)(ZeroBytes() / 4));
+    }
+    PipeBarrier<PIPE_V>();
+    Muls(shift_buffer_.Get<int32_t>(), iota, 4, (int32_t)tiling_.tile_experts);
+    if (tiling_.tile_experts >= tiling_.expert_pitch) MakeMarkers(0, tiling_.expert_pitch);
+    PipeBarrier<PIPE_V>();
+  }
+
+  // Records of experts [first, first + count) that come before their pairs.
+  __aicore__ inline void MakeMarkers(int64_t first, int64_t count) {
+    const LocalTensor<int32_t> iota = iota_buffer_.Get<int32_t>();
+    const LocalTensor<float> key = work_buffer_.Get<float>();
+    const LocalTensor<int32_t> number = number_buffer_.Get<int32_t>();
+    Cast(key, iota, RoundMode::CAST_NONE, (uint32_t)count);
+    Adds(number, iota, kMarker, (int32_t)count);
+    PipeBarrier<PIPE_V>();
+    Adds(key, key, (float)first, (int32_t)count);
+    PipeBarrier<PIPE_V>();
+    Muls(key, key, -1.0f, (int32_t)count);
+    PipeBarrier<PIPE_V>();
+    Sort32(marker_buffer_.Get<float>(), key, number.ReinterpretCast<uint32_t>(),
+           (int32_t)(count / kList));
+    PipeBarrier<PIPE_V>();
+  }
+
+  // Pairs [first, first + count): records_ holds them sorted by expert, with their numbers in the
+  // chunk, and below_buffer_ how many are of experts below each.
+  __aicore__ inline void Sort(int64_t first, int64_t count) {
+    padded_ = RoundUp(count, kList);
+    if (count == 0) return;  // below_buffer_ holds zeros
+    const LocalTensor<float> expert = expert_buffer_.Get<float>();
+    LoadExperts(first, count);
+    const uint32_t compared = (uint32_t)RoundUp(count, kLanes);
+    const LocalTensor<uint8_t> bits = bits_buffer_.Get<uint8_t>();
+    const float none = (float)tiling_.experts;
+    Adds(expert, expert, -(float)tiling_.first_expert, (int32_t)count);
+    PipeBarrier<PIPE_V>();
+    CompareScalar(bits, expert, 0.0f, CMPMODE::GE, compared);
+    PipeBarrier<PIPE_V>();
+    Select(expert, bits, expert, none, SELMODE::VSEL_TENSOR_SCALAR_MODE, compared);
+    PipeBarrier<PIPE_V>();
+    Mins(expert, expert, none, (int32_t)count);
+    PipeBarrier<PIPE_V>();
+    if (padded_ > count) {
+      const uint64_t behind[2] = {~uint64_t{0} << (count % kLanes), 0};
+      Duplicate(expert[(uint32_t)(count / kLanes * kLanes)], none, behind, 1, 1, 8);
+      PipeBarrier<PIPE_V>();
+    }
+    Muls(expert, expert, -1.0f, (int32_t)padded_);
+    PipeBarrier<PIPE_V>();
+    MergeSort(expert, iota_buffer_.Get<int32_t>(), padded_);
+    CountBelow();
+  }
+
+  // expert_buffer_ becomes the experts of pairs as floats; index_buffer_ keeps them as they are.
+  __aicore__ inline void LoadExperts(int64_t first, int64_t count) {
+    const int64_t words = tiling_.index_bytes / 4;
+    const LocalTensor<int32_t> index = index_buffer_.Get<int32_t>();
+    const LocalTensor<float> expert = expert_buffer_.Get<float>();
+    // The scalar unit and stores have used what is overwritten now.
+    Order<HardEvent::S_MTE2>();
+    Order<HardEvent::V_MTE2>();
+    const uint8_t padding = (uint8_t)(RoundUp(count * words, kBlockFloats) - count * words);
+    DataCopyPad(index, expert_gm_[first * words],
+                DataCopyExtParams(1, (uint32_t)(count * tiling_.index_bytes), 0, 0, 0),
+                DataCopyPadExtParams<int32_t>(true, 0, padding, 0));
+    if (tiling_.by_row_idx) {
+      DataCopyPad(row_buffer_.Get<int32_t>(), row_gm_[first],
+                  DataCopyExtParams(1, (uint32_t)(count * 4), 0, 0, 0),
+                  DataCopyPadExtParams<int32_t>(true, 0, padding, 0));
+    }
+    Order<HardEvent::MTE2_V>();
+    Order<HardEvent::MTE2_S>();
+    if (tiling_.index_bytes == 8) {
+      const LocalTensor<int32_t> narrow = number_buffer_.Get<int32_t>();
+      Cast(narrow, index.ReinterpretCast<int64_t>(), RoundMode::CAST_NONE, (uint32_t)count);
+      PipeBarrier<PIPE_V>();
+      Cast(expert, narrow, RoundMode::CAST_NONE, (uint32_t)count);
+    } else {
+      Cast(expert, index, RoundMode::CAST_NONE, (uint32_t)count);
+    }
+    PipeBarrier<PIPE_V>();
+  }
+
+  // records_: (keys, numbers) in falling order of keys, equal ones in the order they have; spare_:
+  // the other buffer.
+  __aicore__ inline void MergeSort(const LocalTensor<float>& keys,
+                                   const LocalTensor<int32_t>& numbers, int64_t count) {
+    LocalTensor<float> from = first_records_.Get<float>();
+    LocalTensor<float> to = other_records_.Get<float>();
+    Sort32(from, keys, numbers.ReinterpretCast<uint32_t>(), (int32_t)(count / kList));
+    PipeBarrier<PIPE_V>();
+    for (int64_t length = kList; length < count; length *= kFanIn) {
+      const int64_t whole = count / (length * kFanIn);
+      const int64_t done = whole * length * kFanIn;
+      if (whole > 0) MergeLists(to, from, length, whole * kFanIn * length, whole);
+      if (done < count) {
+        const uint32_t at = (uint32_t)(done * 2);
+        if (count - done <= length) {
+          DataCopy(to[at], from[at], (uint32_t)((count - done) * 2));
+        } else {
+          MergeLists(to[at], from[at], length, count - done, 1);
+        }
+      }
+      PipeBarrier<PIPE_V>();
+      const LocalTensor<float> other = from;
+      from = to;
+      to = other;
+    }
+    records_ = from;
+    spare_ = to;
+  }
+
+  // Lists of `length` records, the last may be shorter, four to a repeat.
+  __aicore__ inline void MergeLists(const LocalTensor<float>& to, const LocalTensor<float>& from,
+                                    int64_t length, int64_t count, int64_t repeats) {
+    uint16_t lengths[4] = {0, 0, 0, 0};
+    uint16_t valid = 0;
+    for (int64_t i = 0; i < kFanIn && i * length < count; ++i) {
+      lengths[i] = (uint16_t)Min(length, count - i * length);
+      valid = (uint16_t)(valid * 2 + 1);
+    }
+    const auto list = [&](int64_t i) { return from[(uint32_t)(lengths[i] ? i * length * 2 : 0)]; };
+    MrgSort(to, MrgSortSrcList<float>(list(0), list(1), list(2), list(3)),
+            MrgSort4Info(lengths, false, valid, (uint8_t)repeats));
+  }
+
+  __aicore__ inline void CountBelow() {
+    const LocalTensor<int32_t> iota = iota_buffer_.Get<int32_t>();
+    const LocalTensor<int32_t> number = number_buffer_.Get<int32_t>();
+    const LocalTensor<float> value = place_buffer_.Get<float>();
+    const LocalTensor<uint8_t> bits = bits_buffer_.Get<uint8_t>();
+    for (int64_t first = 0; first < tiling_.expert_pitch; first += tiling_.tile_experts) {
+      const int64_t experts = Min(tiling_.tile_experts, tiling_.expert_pitch - first);
+      const LocalTensor<int32_t> below = below_buffer_.Get<int32_t>()[(uint32_t)first];
+      const int64_t count = experts + padded_;
+      if (tiling_.tile_experts < tiling_.expert_pitch) MakeMarkers(first, experts);
+      const LocalTensor<float> marker = marker_buffer_.Get<float>();
+      const uint16_t lengths[4] = {(uint16_t)experts, (uint16_t)padded_, 0, 0};
+      MrgSort(spare_, MrgSortSrcList<float>(marker, records_, records_, records_),
+              MrgSort4Info(lengths, false, 3, 1));
+      PipeBarrier<PIPE_V>();
+      Fields(number, spare_, 1, count);
+      PipeBarrier<PIPE_V>();
+      Cast(value, number, RoundMode::CAST_NONE, (uint32_t)count);
+      PipeBarrier<PIPE_V>();
+      CompareScalar(bits, value, (float)kMarker, CMPMODE::GE, (uint32_t)RoundUp(count, kLanes));
+      PipeBarrier<PIPE_V>();
+      uint64_t taken = 0;
+      GatherMask(below, iota, bits.ReinterpretCast<uint32_t>(), true, (uint32_t)count,
+                 GatherMaskParams(1, 1, 0, 0), taken);
+      PipeBarrier<PIPE_V>();
+      Sub(below, below, iota, (int32_t)experts);
+      PipeBarrier<PIPE_V>();
+    }
+  }
+
+  // count_buffer_: pairs of each expert of a tile, from how many are below each.
+  __aicore__ inline LocalTensor<int32_t> CountsOf(const LocalTensor<int32_t>& below, int64_t first,
+                                                  int64_t experts) {
+    const LocalTensor<int32_t> counts = count_buffer_.Get<int32_t>();
+    Pick(counts, below, shift_buffer_.Get<uint32_t>(), (uint32_t)((first + 1) * 4),
+         (uint32_t)(experts - (first + experts == tiling_.expert_pitch ? 1 : 0)));
+    PipeBarrier<PIPE_V>();
+    Sub(counts, counts, below[(uint32_t)first], (int32_t)experts);
+    PipeBarrier<PIPE_V>();
+    return counts;
+  }
+
+  // What this core has (base_buffer_) for the others.
+  __aicore__ inline void GiveCounts() {
+    const LocalTensor<int32_t> base = base_buffer_.Get<int32_t>();
+    const int64_t pitch = tiling_.expert_pitch;
+    const int64_t row = GetBlockIdx() * 2 * pitch;
+    Order<HardEvent::V_MTE3>();
+    DataCopyPad(below_gm_[row], base, DataCopyExtParams(1, (uint32_t)(pitch * 4), 0, 0, 0));
+    for (int64_t first = 0; first < pitch; first += tiling_.tile_experts) {
+      const int64_t experts = Min(tiling_.tile_experts, pitch - first);
+      const LocalTensor<int32_t> counts = CountsOf(base, first, experts);
+      Order<HardEvent::V_MTE3>();
+      DataCopyPad(below_gm_[row + pitch + first], counts,
+                  DataCopyExtParams(1, (uint32_t)(experts * 4), 0, 0, 0));
+      Order<HardEvent::MTE3_V>();
+    }
+  }
+
+  // Sum of `rows` rows of `experts` words, in the first.
+  __aicore__ inline void AddRows(const LocalTensor<int32_t>& table, int64_t rows, int64_t experts) {
+    while (rows > 1) {
+      const int64_t half = rows / 2;
+      Add(table, table, table[(uint32_t)((rows - half) * experts)], (int32_t)(half * experts));
+      PipeBarrier<PIPE_V>();
+      rows -= half;
+    }
+  }
+
+  // base_buffer_: the place of this core's first pair of each expert, among all or, with a
+  // capacity, among the expert's; counts of all pairs where they are asked for.
+  __aicore__ inline void AddUp() {
+    const LocalTensor<int32_t> base = base_buffer_.Get<int32_t>();
+    const int64_t cores = GetBlockNum();
+    const int64_t core = GetBlockIdx();
+    const bool gives_tokens = tiling_.tokens_type >= 0 && core == cores - 1;
+    int64_t filled = 0;
+    for (int64_t first = 0; first < tiling_.expert_pitch; first += tiling_.tile_experts) {
+      const int64_t experts = Min(tiling_.tile_experts, tiling_.expert_pitch - first);
+      const LocalTensor<int32_t> mine = base[(uint32_t)first];
+      LocalTensor<int32_t> counts = count_buffer_.Get<int32_t>();
+      LocalTensor<int32_t> below = below_buffer_.Get<int32_t>()[(uint32_t)first];
+      if (tiling_.is_shared) {
+        below = number_buffer_.Get<int32_t>();
+        const LocalTensor<int32_t> table = table_buffer_.Get<int32_t>();
+        LoadTable(first, experts, cores);
+        AddRows(table, cores, experts);
+        Adds(below, table, 0, (int32_t)experts);
+        PipeBarrier<PIPE_V>();
+        LoadTable(tiling_.expert_pitch + first, experts, cores);
+        // Before this core, and the rest.
+        AddRows(table, core, experts);
+        AddRows(table[(uint32_t)(core * experts)], cores - core, experts);
+        if (core == 0) {
+          Duplicate(mine, 0, (int32_t)experts);
+          Adds(counts, table, 0, (int32_t)experts);
+        } else {
+          Adds(mine, table, 0, (int32_t)experts);
+          Add(counts, table, table[(uint32_t)(core * experts)], (int32_t)experts);
+        }
+        PipeBarrier<PIPE_V>();
+        if (tiling_.capacity == 0) Add(mine, mine, below, (int32_t)experts);
+      } else {
+        Duplicate(mine, 0, (int32_t)experts);
+        if (gives_tokens || tiling_.capacity > 0) {
+          counts = CountsOf(below_buffer_.Get<int32_t>(), first, experts);
+        }
+      }
+      PipeBarrier<PIPE_V>();
+      const int64_t valid = Min(experts, tiling_.experts - first);
+      if (tiling_.gives_order && tiling_.experts - first < experts) {
+        Order<HardEvent::V_S>();
+        kept_ = below.GetValue((uint32_t)(tiling_.experts - first));
+        Order<HardEvent::S_V>();
+      }
+      if (valid > 0 && tiling_.capacity > 0) FillUp(counts, first, valid);
+      if (valid > 0 && gives_tokens) filled = GiveTokens(counts, below, first, valid, filled);
+    }
+    if (gives_tokens && tiling_.tokens_type == 2) ClearTokens(filled);
+  }
+
+  __aicore__ inline void LoadTable(int64_t first, int64_t experts, int64_t cores) {
+    Order<HardEvent::V_MTE2>();
+    const int64_t gap = (2 * tiling_.expert_pitch - experts) * 4;
+    DataCopyPad(table_buffer_.Get<int32_t>(), below_gm_[first],
+                DataCopyExtParams((uint16_t)cores, (uint32_t)(experts * 4), (uint32_t)gap, 0, 0),
+                DataCopyPadExtParams<int32_t>(false, 0, 0, 0));
+    Order<HardEvent::MTE2_V>();
+  }
+
+  // expert_tokens of experts [first, first + valid); gives how many pairs (type 2) are written.
+  __aicore__ inline int64_t GiveTokens(const LocalTensor<int32_t>& counts,
+                                       const LocalTensor<int32_t>& below, int64_t first,
+                                       int64_t valid, int64_t filled) {
+    LocalTensor<int64_t> out = tokens_out_.AllocTensor<int64_t>();
+    const LocalTensor<int32_t> work = work_buffer_.Get<int32_t>();
+    int64_t words = valid;
+    int64_t at = first;
+    if (tiling_.tokens_type == 1) {
+      Cast(out, counts, RoundMode::CAST_NONE, (uint32_t)valid);
+    } else if (tiling_.tokens_type == 0) {
+      Add(work, below, counts, (int32_t)valid);
+      PipeBarrier<PIPE_V>();
+      Cast(out, work, RoundMode::CAST_NONE, (uint32_t)valid);
+    } else {
+      const int64_t kept = PairUp(counts, first, valid);
+      words = kept * 2;
+      at = filled * 2;
+      filled += kept;
+      if (words > 0) Cast(out, work, RoundMode::CAST_NONE, (uint32_t)words);
+    }
+    PipeBarrier<PIPE_V>();
+    tokens_out_.EnQue(out);
+    out = tokens_out_.DeQue<int64_t>();
+    if (words > 0) {
+      DataCopyPad(tokens_gm_[at], out, DataCopyExtParams(1, (uint32_t)(words * 8), 0, 0, 0));
+    }
+    tokens_out_.FreeTensor(out);
+    return filled;
+  }
+
+  // work_buffer_: expert and count in turn, of the experts that have pairs; gives their number.
+  __aicore__ inline int64_t PairUp(const LocalTensor<int32_t>& counts, int64_t first,
+                                   int64_t valid) {
+    const LocalTensor<int32_t> iota = iota_buffer_.Get<int32_t>();
+    const LocalTensor<float> value = place_buffer_.Get<float>();
+    const LocalTensor<uint8_t> bits = bits_buffer_.Get<uint8_t>();
+    const LocalTensor<int32_t> numbers = expert_buffer_.Get<int32_t>();
+    const LocalTensor<int32_t> work = work_buffer_.Get<int32_t>();
+    // Both lists in one buffer, the second behind the first.
+    const LocalTensor<int32_t> lists = spare_.ReinterpretCast<int32_t>();
+    const uint32_t second = (uint32_t)tiling_.tile_experts;
+    Cast(value, counts, RoundMode::CAST_NONE, (uint32_t)valid);
+    Adds(numbers, iota, (int32_t)(tiling_.first_expert + first), (int32_t)valid);
+    PipeBarrier<PIPE_V>();
+    CompareScalar(bits, value, 0.0f, CMPMODE::GT, (uint32_t)RoundUp(valid, kLanes));
+    PipeBarrier<PIPE_V>();
+    uint64_t kept = 0;
+    const GatherMaskParams once(1, 1, 0, 0);
+    GatherMask(lists, numbers, bits.ReinterpretCast<uint32_t>(), true, (uint32_t)valid, once, kept);
+    GatherMask(lists[second], counts, bits.ReinterpretCast<uint32_t>(), true, (uint32_t)valid, once,
+               kept);
+    PipeBarrier<PIPE_V>();
+    Order<HardEvent::V_S>();
+    if (kept == 0) return 0;
+    // Word q comes from element q / 2 of the first or second list.
+    const int32_t words = (int32_t)kept * 2;
+    ShiftRight(numbers, iota, 1, words);
+    PipeBarrier<PIPE_V>();
+    Muls(work, numbers, -2, words);
+    PipeBarrier<PIPE_V>();
+    Add(work, work, iota, words);
+    Muls(numbers, numbers, 4, words);
+    PipeBarrier<PIPE_V>();
+    Muls(work, work, (int32_t)(second * 4), words);
+    PipeBarrier<PIPE_V>();
+    Add(numbers, numbers, work, words);
+    PipeBarrier<PIPE_V>();
+    Pick(work, lists, numbers.ReinterpretCast<uint32_t>(), 0, (uint32_t)words);
+    PipeBarrier<PIPE_V>();
+    return (int64_t)kept;
+  }
+
+  // Zeros behind the last of the (expert, count) pairs.
+  __aicore__ inline void ClearTokens(int64_t filled) {
+    for (; filled < tiling_.experts;) {
+      const int64_t now = Min(tiling_.experts - filled, tiling_.tile_experts);
+      LocalTensor<int32_t> out = tokens_out_.AllocTensor<int32_t>();
+      Duplicate(out, 0, (int32_t)(now * 4));
+      tokens_out_.EnQue(out);
+      out = tokens_out_.DeQue<int32_t>();
+      DataCopyPad(tokens_gm_[filled * 2], out.ReinterpretCast<int64_t>(),
+                  DataCopyExtParams(1, (uint32_t)(now * 16), 0, 0, 0));
+      tokens_out_.FreeTensor(out);
+      filled += now;
+    }
+  }
+
+  // Zeros for the rows of this core's experts that no pair fills.
+  __aicore__ inline void FillUp(const LocalTensor<int32_t>& counts, int64_t first, int64_t valid) {
+    const Share share = ShareOf(tiling_.experts);
+    const int64_t row = kQuantises ? tiling_.row_elements : tiling_.row_bytes;
+    const LocalTensor<uint8_t> zeros = zero_buffer_.Get<uint8_t>();
+    Order<HardEvent::V_S>();
+    Order<HardEvent::V_MTE3>();
+    const int64_t begin = share.begin > first ? share.begin : first;
+    for (int64_t expert = begin; expert < Min(share.end, first + valid); ++expert) {
+      const int64_t used = Min(counts.GetValue((uint32_t)(expert - first)), tiling_.capacity);
+      const int64_t at = expert * tiling_.capacity + used;
+      const int64_t rows = tiling_.capacity - used;
+      for (int64_t byte = 0; byte < rows * row; byte += ZeroBytes()) {
+        const int64_t bytes = Min(ZeroBytes(), rows * row - byte);
+        DataCopyPad(out_gm_[at * row + byte], zeros,
+                    DataCopyExtParams(1, (uint32_t)bytes, 0, 0, 0));
+      }
+      for (int64_t word = 0; HasScaleOut() && word < rows; word += ZeroBytes() / 4) {
+        const int64_t now = Min(ZeroBytes() / 4, rows - word);
+        DataCopyPad(scale_out_gm_[at + word], zeros.ReinterpretCast<float>(),
+                    DataCopyExtParams(1, (uint32_t)(now * 4), 0, 0, 0));
+      }
+    }
+    Order<HardEvent::S_V>();
+  }
+
+  // flat_buffer_: the place of each pair of the sorted chunk, in the order of pairs.
+  __aicore__ inline void Rank(int64_t count) {
+    if (count == 0) return;
+    const LocalTensor<int32_t> iota = iota_buffer_.Get<int32_t>();
+    const LocalTensor<float> expert = expert_buffer_.Get<float>();
+    const LocalTensor<float> place = place_buffer_.Get<float>();
+    const LocalTensor<int32_t> number = number_buffer_.Get<int32_t>();
+    const LocalTensor<int32_t> work = work_buffer_.Get<int32_t>();
+    const LocalTensor<uint8_t> bits = bits_buffer_.Get<uint8_t>();
+    const int32_t n = (int32_t)padded_;
+    const uint32_t compared = (uint32_t)RoundUp(padded_, kLanes);
+    Fields(expert, records_, 0, n);
+    Fields(number, records_, 1, n);
+    if (HasDelta()) MakeDelta();
+    PipeBarrier<PIPE_V>();
+    Muls(expert, expert, -1.0f, n);
+    PipeBarrier<PIPE_V>();
+    if (HasDelta()) {
+      Cast(work, expert, RoundMode::CAST_RINT, (uint32_t)n);
+      PipeBarrier<PIPE_V>();
+      Muls(work, work, 4, n);
+      PipeBarrier<PIPE_V>();
+      const LocalTensor<int32_t> delta = place_buffer_.Get<int32_t>();
+      Pick(delta, below_buffer_.Get<int32_t>(), work.ReinterpretCast<uint32_t>(), 0, (uint32_t)n);
+      PipeBarrier<PIPE_V>();
+      Add(work, delta, iota, n);
+      PipeBarrier<PIPE_V>();
+      Cast(place, work, RoundMode::CAST_NONE, (uint32_t)n);
+    } else {
+      Cast(place, iota, RoundMode::CAST_NONE, (uint32_t)n);
+    }
+    PipeBarrier<PIPE_V>();
+    if (tiling_.capacity > 0) {
+      const LocalTensor<float> start = work_buffer_.Get<float>();
+      CompareScalar(bits, place, (float)tiling_.capacity, CMPMODE::LT, compared);
+      Muls(start, expert, (float)tiling_.capacity, n);
+      PipeBarrier<PIPE_V>();
+      Add(place, place, start, n);
+      PipeBarrier<PIPE_V>();
+      Select(place, bits, place, -1.0f, SELMODE::VSEL_TENSOR_SCALAR_MODE, compared);
+      PipeBarrier<PIPE_V>();
+    }
+    CompareScalar(bits, expert, (float)tiling_.experts, CMPMODE::LT, compared);
+    PipeBarrier<PIPE_V>();
+    Select(place, bits, place, -1.0f, SELMODE::VSEL_TENSOR_SCALAR_MODE, compared);
+    PipeBarrier<PIPE_V>();
+    Cast(work, place, RoundMode::CAST_RINT, (uint32_t)n);
+    Cast(expert, number, RoundMode::CAST_NONE, (uint32_t)n);
+    PipeBarrier<PIPE_V>();
+    Muls(expert, expert, -1.0f, n);
+    PipeBarrier<PIPE_V>();
+    MergeSort(expert, work, n);
+    // The former chunk's places are stored and read.
+    Order<HardEvent::MTE3_V>();
+    Order<HardEvent::S_V>();
+    Fields(flat_buffer_.Get<int32_t>(), records_, 1, n);
+    PipeBarrier<PIPE_V>();
+  }
+
+  // below_buffer_ becomes what is added to a place in the chunk; base_buffer_ goes on behind the
+  // chunk.
+  __aicore__ inline void MakeDelta() {
+    const LocalTensor<int32_t> below = below_buffer_.Get<int32_t>();
+    for (int64_t first = 0; first < tiling_.expert_pitch; first += tiling_.tile_experts) {
+      const int64_t experts = Min(tiling_.tile_experts, tiling_.expert_pitch - first);
+      const LocalTensor<int32_t> base = base_buffer_.Get<int32_t>()[(uint32_t)first];
+      const LocalTensor<int32_t> counts = CountsOf(below, first, experts);
+      Sub(below[(uint32_t)first], base, below[(uint32_t)first], (int32_t)experts);
+      PipeBarrier<PIPE_V>();
+      Add(base, base, counts, (int32_t)experts);
+      PipeBarrier<PIPE_V>();
+    }
+  }
+
+  // Gives the chunk of `count` pairs from `chunk` on, and moves the rows of pairs [begin, end).
+  __aicore__ inline void Act(int64_t chunk, int64_t count, const Share& share) {
+    chunk_ = chunk;
+    Order<HardEvent::V_S>();
+    const LocalTensor<int32_t> flat = flat_buffer_.Get<int32_t>();
+    if (tiling_.by_row_idx) {
+      Scatter(places_gm_, flat, share, [&](int64_t pair) { return RowOf(pair); });
+      Scatter(sorted_gm_, index_buffer_.Get<int32_t>(), share,
+              [&](int64_t pair) { return PlaceOf(pair); });
+    } else if (tiling_.gives_order) {
+      const LocalTensor<int32_t> pairs = work_buffer_.Get<int32_t>();
+      if (count > 0) Adds(pairs, iota_buffer_.Get<int32_t>(), (int32_t)chunk, (int32_t)padded_);
+      PipeBarrier<PIPE_V>();
+      Scatter(places_gm_, pairs, share, [&](int64_t pair) { return PlaceOf(pair); });
+      ClearOrder(share);
+    } else if (tiling_.is_shared || GetBlockIdx() == 0) {
+      Order<HardEvent::V_MTE3>();
+      if (count > 0) {
+        DataCopyPad(places_gm_[chunk], flat, DataCopyExtParams(1, (uint32_t)(count * 4), 0, 0, 0));
+      }
+    }
+    if constexpr (kQuantises) {
+      Quantise(share);
+    } else {
+      if (tiling_.has_scale) MoveScales(share);
+      Move(share);
+    }
+  }
+
+  // -1: none.
+  __aicore__ inline int64_t PlaceOf(int64_t pair) {
+    return flat_buffer_.Get<int32_t>().GetValue((uint32_t)(pair - chunk_));
+  }
+  // The place of its row, -1 when there is none for it.
+  __aicore__ inline int64_t OutRowOf(int64_t pair) {
+    const int64_t place = PlaceOf(pair);
+    return place < tiling_.out_rows ? place : -1;
+  }
+  __aicore__ inline int64_t RowOf(int64_t pair) {
+    const int64_t row = row_buffer_.Get<int32_t>().GetValue((uint32_t)(pair - chunk_));
+    return row < tiling_.pairs && row >= 0 ? row : -1;
+  }
+  // The row of x of a pair; -1: none.
+  __aicore__ inline int64_t TokenOf(int64_t pair) {
+    if (!tiling_.by_row_idx) return pair / tiling_.k;
+    const int64_t row = RowOf(pair);
+    return row < 0 ? -1 : row % tiling_.tokens;
+  }
+
+  // to[where(pair)] = the pair's word of `values`, for pairs of the share that have a place.
+  template <typename Where>
+  __aicore__ inline void Scatter(const GlobalTensor<int32_t>& to,
+                                 const LocalTensor<int32_t>& values, const Share& share,
+                                 Where where) {
+    const int64_t begin = (share.begin - chunk_) / kBlockFloats * kBlockFloats;
+    for (int64_t first = begin; first < share.end - chunk_; first += kWords) {
+      const int64_t last = Min(first + kWords, share.end - chunk_);
+      LocalTensor<int32_t> words = words_out_.AllocTensor<int32_t>();
+      Brcb(words, values[(uint32_t)first], (uint8_t)Ceil(last - first, kBlockFloats),
+           BrcbRepeatParams(1, 8));
+      words_out_.EnQue(words);
+      words = words_out_.DeQue<int32_t>();
+      for (int64_t i = first; i < last; ++i) {
+        if (chunk_ + i < share.begin) continue;
+        const int64_t place = where(chunk_ + i);
+        if (place < 0) continue;
+        DataCopyPad(to[place], words[(uint32_t)((i - first) * kBlockFloats)],
+                    DataCopyExtParams(1, 4, 0, 0, 0));
+      }
+      words_out_.FreeTensor(words);
+    }
+  }
+
+  // Places behind the last pair have none.
+  __aicore__ inline void ClearOrder(const Share& share) {
+    constexpr int64_t kAtOnce = kWords * kBlockFloats;
+    for (int64_t at = share.begin > kept_ ? share.begin : kept_; at < share.end; at += kAtOnce) {
+      LocalTensor<int32_t> none = words_out_.AllocTensor<int32_t>();
+      Duplicate(none, -1, (int32_t)kAtOnce);
+      words_out_.EnQue(none);
+      none = words_out_.DeQue<int32_t>();
+      DataCopyPad(places_gm_[at], none,
+                  DataCopyExtParams(1, (uint32_t)(Min(kAtOnce, share.end - at) * 4), 0, 0, 0));
+      words_out_.FreeTensor(none);
+    }
+  }
+
+  __aicore__ inline void Move(const Share& share) {
+    const int64_t bytes = tiling_.row_bytes;
+    const int64_t pitch = RoundUp(bytes, kBlockBytes);
+    // Rows of neighbouring tokens come together.
+    const int64_t batch = tiling_.by_row_idx ? 1 : Min(tiling_.buffer_bytes / pitch, kMaxRows);
+    for (int64_t pair = share.begin; pair < share.end;) {
+      const int64_t token = TokenOf(pair);
+      int64_t end = pair + 1;
+      if (tiling_.by_row_idx) {
+        while (end < share.end && TokenOf(end) == token) ++end;
+      } else {
+        end = Min((token + (batch > 1 ? batch : 1)) * tiling_.k, share.end);
+      }
+      if (batch > 1) {
+        MoveTokens(token, Ceil(end, tiling_.k) - token, pitch, pair, end);
+      } else if (token >= 0 && HasRow(pair, end)) {
+        for (int64_t at = 0; at < bytes; at += tiling_.buffer_bytes) {
+          MovePiece(token, at, Min(tiling_.buffer_bytes, bytes - at), pair, end);
+        }
+      }
+      pair = end;
+    }
+  }
+
+  __aicore__ inline bool HasRow(int64_t pair, int64_t end) {
+    for (; pair < end; ++pair) {
+      if (OutRowOf(pair) >= 0) return true;
+    }
+    return false;
+  }
+
+  __aicore__ inline void MoveTokens(int64_t token, int64_t tokens, int64_t pitch, int64_t pair,
+                                    int64_t end) {
+    const int64_t bytes = tiling_.row_bytes;
+    const DataCopyExtParams store(1, (uint32_t)bytes, 0, 0, 0);
+    LocalTensor<uint8_t> rows = rows_.AllocTensor<uint8_t>();
+    DataCopyPad(rows, x_gm_[token * bytes],
+                DataCopyExtParams((uint16_t)tokens, (uint32_t)bytes, 0, 0, 0),
+                DataCopyPadExtParams<uint8_t>(false, 0, 0, 0));
+    rows_.EnQue(rows);
+    rows = rows_.DeQue<uint8_t>();
+    for (; pair < end; ++pair) {
+      const int64_t row = OutRowOf(pair);
+      if (row < 0) continue;
+      DataCopyPad(out_gm_[row * bytes], rows[(uint32_t)((pair / tiling_.k - token) * pitch)],
+                  store);
+    }
+    rows_.FreeTensor(rows);
+  }
+
+  __aicore__ inline void MovePiece(int64_t token, int64_t at, int64_t bytes, int64_t pair,
+                                   int64_t end) {
+    const DataCopyExtParams shape(1, (uint32_t)bytes, 0, 0, 0);
+    LocalTensor<uint8_t> piece = rows_.AllocTensor<uint8_t>();
+    DataCopyPad(piece, x_gm_[token * tiling_.row_bytes + at], shape,
+                DataCopyPadExtParams<uint8_t>(false, 0, 0, 0));
+    rows_.EnQue(piece);
+    piece = rows_.DeQue<uint8_t>();
+    for (; pair < end; ++pair) {
+      const int64_t row = OutRowOf(pair);
+      if (row >= 0) DataCopyPad(out_gm_[row * tiling_.row_bytes + at], piece, shape);
+    }
+    rows_.FreeTensor(piece);
+  }
+
+  // Rows that are not quantised take their token's scale along.
+  __aicore__ inline void MoveScales(const Share& share) {
+    const int64_t k = tiling_.k;
+    for (int64_t token = share.begin / k; token * k < share.end; token += kWords) {
+      const int64_t count = Min(kWords, Ceil(share.end, k) - token);
+      LocalTensor<float> scales = scales_in_.AllocTensor<float>();
+      DataCopyPad(scales, scale_gm_[token], DataCopyExtParams(1, (uint32_t)(count * 4), 0, 0, 0),
+                  DataCopyPadExtParams<float>(
+                      true, 0, (uint8_t)(RoundUp(count, kBlockFloats) - count), 0.0f));
+      scales_in_.EnQue(scales);
+      scales = scales_in_.DeQue<float>();
+      LocalTensor<float> spread = token_scales_.AllocTensor<float>();
+      Brcb(spread, scales, (uint8_t)Ceil(count, kBlockFloats), BrcbRepeatParams(1, 8));
+      scales_in_.FreeTensor(scales);
+      token_scales_.EnQue(spread);
+      spread = token_scales_.DeQue<float>();
+      const int64_t end = Min((token + count) * k, share.end);
+      for (int64_t pair = token * k > share.begin ? token * k : share.begin; pair < end; ++pair) {
+        const int64_t row = OutRowOf(pair);
+        if (row < 0) continue;
+        DataCopyPad(scale_out_gm_[row], spread[(uint32_t)((pair / k - token) * kBlockFloats)],
+                    DataCopyExtParams(1, 4, 0, 0, 0));
+      }
+      token_scales_.FreeTensor(spread);
+    }
+  }
+
+  __aicore__ inline void Quantise(const Share& share) {
+    if constexpr (kQuantises) {
+      const int64_t count = tiling_.row_elements;
+      const LocalTensor<float> wide = wide_buffer_.Get<float>();
+      const bool by_expert = tiling_.quant_mode == 1 && tiling_.has_scale;
+      float scale = 1.0f;
+      float offset = 0.0f;
+      if (tiling_.quant_mode == 0) {
+        scale = scale_gm_.GetValue(0);
+        offset = offset_gm_.GetValue(0);
+      }
+      for (int64_t pair = share.begin; pair < share.end;) {
+        const int64_t token = pair / tiling_.k;
+        const int64_t end = Min((token + 1) * tiling_.k, share.end);
+        if (!HasRow(pair, end)) {
+          pair = end;
+          continue;
+        }
+        LocalTensor<T> in = in_.template AllocTensor<T>();
+        DataCopyPad(in.template ReinterpretCast<Storage>(), typed_gm_[token * count],
+                    DataCopyExtParams(1, (uint32_t)tiling_.row_bytes, 0, 0, 0),
+                    DataCopyPadExtParams<Storage>(false, 0, 0, 0));
+        in_.EnQue(in);
+        in = in_.template DeQue<T>();
+        PipeBarrier<PIPE_V>();
+        if constexpr (sizeof(T) == 4) {
+          Adds(wide, in, 0.0f, (int32_t)count);
+        } else {
+          Cast(wide, in, RoundMode::CAST_NONE, (uint32_t)count);
+        }
+        PipeBarrier<PIPE_V>();
+        in_.FreeTensor(in);
+        if (tiling_.quant_mode == 0) {
+          Muls(wide, wide, scale, (int32_t)count);
+          PipeBarrier<PIPE_V>();
+          Adds(wide, wide, offset, (int32_t)count);
+          PipeBarrier<PIPE_V>();
+        }
+        if (by_expert) {
+          for (; pair < end; ++pair) {
+            if (OutRowOf(pair) >= 0) {
+              Smooth(wide, pair);
+              GiveQuantised(product_buffer_.Get<float>(), pair, pair + 1);
+            }
+          }
+        } else {
+          GiveQuantised(wide, pair, end);
+        }
+        pair = end;
+      }
+    }
+  }
+
+  // product_buffer_ = the row times the factors of the pair's expert.
+  __aicore__ inline void Smooth(const LocalTensor<float>& wide, int64_t pair) {
+    const uint32_t at = (uint32_t)(pair - chunk_);
+    const int64_t expert = tiling_.index_bytes == 8
+                               ? index_buffer_.Get<int64_t>().GetValue(at)
+                               : (int64_t)index_buffer_.Get<int32_t>().GetValue(at);
+    const int64_t count = tiling_.row_elements;
+    LocalTensor<float> smooth = smooth_in_.AllocTensor<float>();
+    DataCopyPad(smooth, scale_gm_[(expert - tiling_.first_expert) * count],
+                DataCopyExtParams(1, (uint32_t)(count * 4), 0, 0, 0),
+                DataCopyPadExtParams<float>(false, 0, 0, 0.0f));
+    smooth_in_.EnQue(smooth);
+    smooth = smooth_in_.DeQue<float>();
+    PipeBarrier<PIPE_V>();
+    Mul(product_buffer_.Get<float>(), wide, smooth, (int32_t)count);
+    PipeBarrier<PIPE_V>();
+    smooth_in_.FreeTensor(smooth);
+  }
+
+  // Rounds a row to int8, for dynamic quantisation by its largest magnitude / 127, and stores it
+  // for pairs [pair, end). By way of int16 and half, which hold all of int8.
+  __aicore__ inline void GiveQuantised(const LocalTensor<float>& row, int64_t pair, int64_t end) {
+    const int32_t count = (int32_t)tiling_.row_elements;
+    LocalTensor<float> steps_of_row = row;
+    LocalTensor<float> scale;
+    PipeBarrier<PIPE_V>();
+    if (tiling_.quant_mode == 1) {
+      const LocalTensor<float> scratch = scratch_buffer_.Get<float>();
+      const LocalTensor<float> largest = peak_buffer_.Get<float>();
+      const LocalTensor<float> step = largest[kBlockFloats];
+      const LocalTensor<float> spread = step[kBlockFloats];
+      Abs(scratch, row, count);
+      Duplicate(largest, 127.0f, (int32_t)(2 * kBlockFloats));
+      PipeBarrier<PIPE_V>();
+      ReduceMax(largest, scratch, scratch, count, false);
+      PipeBarrier<PIPE_V>();
+      Div(step, largest, step, (int32_t)kBlockFloats);
+      PipeBarrier<PIPE_V>();
+      Brcb(spread, step, 1, BrcbRepeatParams(1, 8));
+      PipeBarrier<PIPE_V>();
+      scale = scales_out_.AllocTensor<float>();
+      Adds(scale, spread, 0.0f, (int32_t)kBlockFloats);
+      const BinaryRepeatParams steps(1, 1, 0, 8, 8, 0);
+      for (int64_t lane = 0; lane < count; lane += kMaxRepeat * kLanes) {
+        const int64_t now = Min(kMaxRepeat * kLanes, count - lane);
+        const int64_t whole = now / kLanes;
+        const uint32_t at = (uint32_t)lane;
+        const uint32_t tail = at + (uint32_t)(whole * kLanes);
+        if (whole > 0) Div(scratch[at], row[at], spread, (uint64_t)kLanes, (uint8_t)whole, steps);
+        if (now % kLanes > 0) {
+          Div(scratch[tail], row[tail], spread, (uint64_t)(now % kLanes), 1, steps);
+        }
+      }
+      scales_out_.EnQue(scale);
+      scale = scales_out_.DeQue<float>();
+      steps_of_row = scratch;
+      PipeBarrier<PIPE_V>();
+    }
+    // The row is not needed any more, and neither is what it becomes.
+    const bool is_scratch = tiling_.quant_mode == 1;
+    const LocalTensor<int16_t> whole =
+        is_scratch ? row.ReinterpretCast<int16_t>() : scratch_buffer_.Get<int16_t>();
+    const LocalTensor<half> narrow = steps_of_row.ReinterpretCast<half>();
+    Cast(whole, steps_of_row, RoundMode::CAST_RINT, (uint32_t)count);
+    PipeBarrier<PIPE_V>();
+    Cast(narrow, whole, RoundMode::CAST_NONE, (uint32_t)count);
+    PipeBarrier<PIPE_V>();
+    LocalTensor<int8_t> out = out_.template AllocTensor<int8_t>();
+    Cast(out, narrow, RoundMode::CAST_RINT, (uint32_t)count);
+    out_.EnQue(out);
+    out = out_.template DeQue<int8_t>();
+    for (; pair < end; ++pair) {
+      const int64_t place = OutRowOf(pair);
+      if (place < 0) continue;
+      DataCopyPad(out_gm_[place * count], out.template ReinterpretCast<uint8_t>(),
+                  DataCopyExtParams(1, (uint32_t)count, 0, 0, 0));
+      if (HasScaleOut()) {
+        DataCopyPad(scale_out_gm_[place], scale, DataCopyExtParams(1, 4, 0, 0, 0));
+      }
+    }
+    if (tiling_.quant_mode == 1) scales_out_.FreeTensor(scale);
+    out_.FreeTensor(out);
+  }
+
+  const MoeInitRoutingTiling& tiling_;
+  int64_t padded_ = 0;  // records of the chunk
+  int64_t chunk_ = 0;   // the first pair of flat_buffer_
+  int64_t kept_ = 0;    // pairs that have a place; only where the pair of each place is given
+  LocalTensor<float> records_, spare_;
+  GlobalTensor<uint8_t> x_gm_, out_gm_;
+  GlobalTensor<Storage> typed_gm_;
+  GlobalTensor<int32_t> expert_gm_, row_gm_, places_gm_, sorted_gm_, below_gm_;
+  GlobalTensor<int64_t> tokens_gm_;
+  GlobalTensor<float> scale_gm_, offset_gm_, scale_out_gm_;
+  TQueBind<TPosition::VECIN, TPosition::VECOUT, 2> rows_;
+  TQue<TPosition::VECIN, 2> in_;
+  TQue<TPosition::VECIN, 1> smooth_in_, scales_in_;
+  TQue<TPosition::VECOUT, 2> out_, scales_out_, words_out_, token_scales_;
+  TQue<TPosition::VECOUT, 1> tokens_out_;
+  TBuf<> index_buffer_, row_buffer_, flat_buffer_;
+  TBuf<> arena_, marker_buffer_, iota_buffer_, bits_buffer_, zero_buffer_;
+  TBuf<> below_buffer_, base_buffer_, count_buffer_, shift_buffer_;
+  Part first_records_, other_records_, table_buffer_;
+  Part expert_buffer_, place_buffer_, number_buffer_, work_buffer_;
+  Part wide_buffer_, product_buffer_, scratch_buffer_, peak_buffer_;
+};
+
+template <typename T>
+__aicore__ inline void Run(const Addresses& at, const MoeInitRoutingTiling& tiling) {
+  TPipe pipe;
+  MoeInitRouting<T> kernel(&pipe, at, tiling);
+  kernel.Run();
+}
+
+}  // namespace
+
+extern "C" __global__ __aicore__ void moe_init_routing(
+    GM_ADDR x, GM_ADDR expert_idx, GM_ADDR row_idx, GM_ADDR scale, GM_ADDR offset,
+    GM_ADDR expanded_x, GM_ADDR expanded_row_idx, GM_ADDR expanded_expert_idx,
+    GM_ADDR expert_tokens, GM_ADDR expanded_scale, GM_ADDR workspace, MoeInitRoutingTiling tiling) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_MIX_AIV_1_0);
+  Run<uint8_t>({x, expert_idx, row_idx, scale, offset, expanded_x, expanded_row_idx,
+                expanded_expert_idx, expert_tokens, expanded_scale, workspace},
+               tiling);
+}
+
+extern "C" __global__ __aicore__ void moe_init_routing_quant_half(
+    GM_ADDR x, GM_ADDR expert_idx, GM_ADDR row_idx, GM_ADDR scale, GM_ADDR offset,
+    GM_ADDR expanded_x, GM_ADDR expanded_row_idx, GM_ADDR expanded_expert_idx,
+    GM_ADDR expert_tokens, GM_ADDR expanded_scale, GM_ADDR workspace, MoeInitRoutingTiling tiling) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_MIX_AIV_1_0);
+  Run<half>({x, expert_idx, row_idx, scale, offset, expanded_x, expanded_row_idx,
+             expanded_expert_idx, expert_tokens, expanded_scale, workspace},
+            tiling);
+}
+
+extern "C" __global__ __aicore__ void moe_init_routing_quant_bfloat16(
+    GM_ADDR x, GM_ADDR expert_idx, GM_ADDR row_idx, GM_ADDR scale, GM_ADDR offset,
+    GM_ADDR expanded_x, GM_ADDR expanded_row_idx, GM_ADDR expanded_expert_idx,
+    GM_ADDR expert_tokens, GM_ADDR expanded_scale, GM_ADDR workspace, MoeInitRoutingTiling tiling) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_MIX_AIV_1_0);
+  Run<bfloat16_t>({x, expert_idx, row_idx, scale, offset, expanded_x, expanded_row_idx,
+                   expanded_expert_idx, expert_tokens, expanded_scale, workspace},
+                  tiling);
+}
+
+extern "C" __global__ __aicore__ void moe_init_routing_quant_float(
+    GM_ADDR x, GM_ADDR expert_idx, GM_ADDR row_idx, GM_ADDR scale, GM_ADDR offset,
+    GM_ADDR expanded_x, GM_ADDR expanded_row_idx, GM_ADDR expanded_expert_idx,
+    GM_ADDR expert_tokens, GM_ADDR expanded_scale, GM_ADDR workspace, MoeInitRoutingTiling tiling) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_MIX_AIV_1_0);
+  Run<float>({x, expert_idx, row_idx, scale, offset, expanded_x, expanded_row_idx,
+              expanded_expert_idx, expert_tokens, expanded_scale, workspace},
+             tiling);
+}

@@ -1,0 +1,219 @@
+// cc/ops/moe/moe_gating_top_k_plan.cc: checks the arguments and fits tiles into the UB.
+#include "cc/ops/moe/moe_gating_top_k_plan.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "cc/ops/moe/checks.h"
+
+namespace vllm_cann::ops {
+namespace {
+
+using moe::Ceil;
+using moe::Checks;
+using moe::kBlockBytes;
+using moe::RoundUp;
+using moe::Text;
+
+constexpr int64_t kMaxExperts = 2048;
+constexpr int64_t kMaxRows = 1 << 24;  // row numbers and offsets stay far inside of 32 bits
+constexpr int64_t kList = 32;          // what Sort32 sorts
+constexpr int64_t kFanIn = 4;          // lists that a merge takes
+constexpr int64_t kLanes = 64;
+constexpr int64_t kMaxRepeat = 255;
+constexpr int64_t kMaxPitch = kMaxRepeat * kBlockBytes / 4;  // floats between repeats
+constexpr int64_t kMaxBlocks = 4095;                         // blockCount of one copy
+// Fewer places per core gain less than another core costs.
+constexpr int64_t kPlacesPerCore = 1024;
+
+int64_t Bits(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof(bits));
+  return bits;
+}
+
+// What merges need: the kernel's Merge is the other side.
+struct Buffers {
+  int64_t record_bytes;
+  int64_t list_bytes;
+};
+
+void AddMerges(int64_t units, int64_t of, int64_t& length, int64_t keep, Buffers& buffers) {
+  while (of > 1) {
+    const int64_t kept = std::min(length, keep);
+    const int64_t bytes = units * RoundUp(of, kFanIn) * kept * 8;
+    buffers.list_bytes = std::max(buffers.list_bytes, bytes);
+    buffers.record_bytes = std::max(buffers.record_bytes, bytes);
+    length = kFanIn * kept;
+    of = Ceil(of, kFanIn);
+  }
+}
+
+Buffers MergeBuffers(const MoeGatingTopKTiling& tiling) {
+  const int64_t rows = tiling.rows_per_tile;
+  // Scores that are not softmax need two tiles of floats for a while, and bits; a tile of numbers
+  // becomes floats for a while.
+  Buffers buffers = {
+      RoundUp(rows * tiling.width, kLanes) * 8,
+      std::max(RoundUp(rows * tiling.width, kLanes * 8) / 8, rows * tiling.kept_records * 4)};
+  int64_t length = kList;
+  AddMerges(rows * tiling.groups, tiling.group_pitch / kList, length, tiling.kept_records, buffers);
+  AddMerges(rows, tiling.groups, length, tiling.kept_records, buffers);
+  return buffers;
+}
+
+// What the kernel's buffers take; its constructor is the other side of this sum.
+int64_t UbBytes(const MoeGatingTopKTiling& tiling, int64_t bytes) {
+  const int64_t rows = tiling.rows_per_tile;
+  const int64_t tile = RoundUp(rows * tiling.width, kLanes) * 4;
+  const int64_t chosen = rows * tiling.kept_records * 4;
+  const int64_t words = RoundUp(rows * 4, kBlockBytes);
+  int64_t total = 2 * rows * tiling.width * bytes + (tiling.has_norm_out != 0 ? 2 : 1) * tile;
+  total += 2 * 2 * chosen + 3 * tile + tiling.record_bytes + tiling.list_bytes + 2 * chosen;
+  total += rows * kLanes * 4 + words + RoundUp(rows, 8) * kBlockBytes;
+  if (tiling.has_row_idx != 0) total += 3 * chosen;
+  if (tiling.has_finished != 0) total += 2 * RoundUp(rows, kBlockBytes) + words;
+  if (tiling.has_bias != 0 || tiling.group_pitch != tiling.group_size) {
+    total += tile + tiling.width * 4;
+    if (tiling.has_bias != 0) total += tiling.width * bytes;
+  }
+  if (tiling.groups > 1) {
+    const int64_t slots = RoundUp(rows * tiling.groups_pitch, kLanes) * 4;
+    total += 5 * slots + 3 * RoundUp(slots / 32, kBlockBytes) + 2 * 2 * slots + 8 * slots + words;
+  }
+  return total;
+}
+
+}  // namespace
+
+MoeGatingTopKPlan PlanMoeGatingTopK(const MoeGatingTopKArgs& args, const DeviceInfo& device) {
+  const Checks checks("moe_gating_top_k");
+  checks.Dense(args.x, "x", 2, "[rows, experts]");
+  checks.Floats(args.x, "x");
+  const int64_t rows = args.x.shape[0];
+  const int64_t experts = args.x.shape[1];
+  checks.Require(experts >= 1 && experts <= kMaxExperts,
+                 "x has " + Text(experts) + " experts; the limit is " + Text(kMaxExperts));
+  checks.Require(rows <= kMaxRows, "x has " + Text(rows) + " rows; the limit is " + Text(kMaxRows));
+  const int64_t groups = args.group_count;
+  checks.Require(groups >= 1 && experts % groups == 0,
+                 "x has " + Text(experts) + " experts, which are no " + Text(groups) +
+                     " groups of equal size (group_count)");
+  const int64_t size = experts / groups;
+  const int64_t pitch = RoundUp(size, kList);
+  checks.Require(groups == 1 || size > 2, "a group has " + Text(size) + " of the " + Text(experts) +
+                                              " experts of x; it needs more than 2");
+  checks.Require(pitch * groups <= kMaxExperts, Text(groups) + " groups of " + Text(size) +
+                                                    " experts take " + Text(pitch * groups) +
+                                                    " places, at multiples of " + Text(kList) +
+                                                    "; the limit is " + Text(kMaxExperts));
+  checks.Require(
+      args.k_group >= 1 && args.k_group <= groups,
+      "k_group is " + Text(args.k_group) + "; it can be 1 to group_count, " + Text(groups));
+  checks.Require(args.k >= 1 && args.k <= size * args.k_group,
+                 "k is " + Text(args.k) + "; it can be 1 to the " + Text(size * args.k_group) +
+                     " experts of " + Text(args.k_group) + " groups (k_group)");
+  checks.Require(args.group_select_mode == 0 || args.group_select_mode == 1,
+                 "group_select_mode is " + Text(args.group_select_mode) + "; it can be 0 or 1");
+  checks.Require(args.renorm == 0 || args.renorm == 1,
+                 "renorm is " + Text(args.renorm) + "; it can be 0 or 1");
+  checks.Require(args.norm_type >= 0 && args.norm_type <= 2,
+                 "norm_type is " + Text(args.norm_type) + "; it can be 0, 1 or 2");
+  const bool has_bias = args.bias.dims != 0;
+  const bool has_finished = args.finished.dims != 0;
+  const bool has_row_idx = args.row_idx.dims != 0;
+  const bool has_norm_out = args.norm_out.dims != 0;
+  if (has_bias) {
+    checks.Dense(args.bias, "bias", 1, "[experts]");
+    checks.Size(args.bias, "bias", 0, experts, "x has experts:");
+    checks.Type(args.bias, "bias", args.x.type);
+  }
+  if (has_finished) {
+    checks.Dense(args.finished, "finished", 1, "[rows]");
+    checks.Size(args.finished, "finished", 0, rows, "x has rows:");
+    checks.Type(args.finished, "finished", DataType::kUint8);
+  }
+  const auto chosen = [&](const Tensor& tensor, const char* name, DataType type) {
+    checks.Dense(tensor, name, 2, "[rows, k]");
+    checks.Size(tensor, name, 0, rows, "x has rows:");
+    checks.Size(tensor, name, 1, args.k, "k is");
+    checks.Type(tensor, name, type);
+    checks.Memory(tensor, name);
+  };
+  chosen(args.y, "y", args.x.type);
+  chosen(args.expert_idx, "expert_idx", DataType::kInt32);
+  if (has_row_idx) {
+    chosen(args.row_idx, "row_idx", DataType::kInt32);
+    checks.Require(
+        rows * RoundUp(args.k, 8) <= INT32_MAX,
+        "row_idx numbers " + Text(rows) + " rows of " + Text(args.k) + "; they have to fit int32");
+  }
+  if (has_norm_out) {
+    checks.Dense(args.norm_out, "norm_out", 2, "[rows, experts]");
+    checks.Size(args.norm_out, "norm_out", 0, rows, "x has rows:");
+    checks.Size(args.norm_out, "norm_out", 1, experts, "x has experts:");
+    checks.Type(args.norm_out, "norm_out", DataType::kFloat);
+    checks.Memory(args.norm_out, "norm_out");
+  }
+  checks.Memory(args.x, "x");
+  checks.Memory(args.bias, "bias");
+  if (has_finished) checks.Memory(args.finished, "finished");
+  checks.Device(device);
+
+  MoeGatingTopKPlan plan;
+  if (rows == 0) return plan;
+  plan.kernel = args.x.type == DataType::kFloat     ? "moe_gating_top_k_float"
+                : args.x.type == DataType::kFloat16 ? "moe_gating_top_k_half"
+                                                    : "moe_gating_top_k_bfloat16";
+  MoeGatingTopKTiling& tiling = plan.tiling;
+  tiling.rows = rows;
+  tiling.experts = experts;
+  tiling.k = args.k;
+  tiling.groups = groups;
+  tiling.kept_groups = args.k_group;
+  tiling.group_size = size;
+  tiling.group_pitch = pitch;
+  tiling.width = pitch * groups;
+  tiling.sums_top_two = args.group_select_mode;
+  tiling.norm_type = args.norm_type;
+  tiling.renormalise = args.norm_type == 1 || args.renorm == 1 ? 1 : 0;
+  tiling.has_bias = has_bias ? 1 : 0;
+  tiling.has_finished = has_finished ? 1 : 0;
+  tiling.has_row_idx = has_row_idx ? 1 : 0;
+  tiling.has_norm_out = has_norm_out ? 1 : 0;
+  tiling.kept_records = RoundUp(args.k, 8);
+  tiling.groups_pitch = RoundUp(groups, kList);
+  tiling.scale_bits = Bits(args.routed_scaling_factor);
+  tiling.eps_bits = Bits(args.eps);
+
+  const int64_t least = Ceil(kPlacesPerCore, tiling.width);  // rows of a core
+  plan.cores = static_cast<uint32_t>(std::min(Ceil(rows, least), device.vector_cores));
+  const int64_t per_core = Ceil(rows, plan.cores);
+  const int64_t bytes = ElementBytes(args.x.type);
+  const int64_t budget = device.ub_bytes - kReservedUbBytes;
+  int64_t most = std::min({per_core, kMaxRepeat, kMaxBlocks / groups});
+  if (tiling.width > kMaxPitch || tiling.kept_records > kMaxPitch) most = 1;
+  for (tiling.rows_per_tile = most; tiling.rows_per_tile > 0; --tiling.rows_per_tile) {
+    const Buffers buffers = MergeBuffers(tiling);
+    tiling.record_bytes = buffers.record_bytes;
+    tiling.list_bytes = buffers.list_bytes;
+    if (UbBytes(tiling, bytes) <= budget) break;
+  }
+  if (tiling.rows_per_tile == 0) {
+    tiling.rows_per_tile = 1;
+    const Buffers buffers = MergeBuffers(tiling);
+    tiling.record_bytes = buffers.record_bytes;
+    tiling.list_bytes = buffers.list_bytes;
+    Refuse("moe_gating_top_k: one row of " + Text(experts) + " experts takes " +
+           Text(UbBytes(tiling, bytes)) + " bytes of UB, and " + device.soc_name + " offers " +
+           Text(budget));
+  }
+  // Tiles of a core are of one size as far as possible.
+  tiling.rows_per_tile = Ceil(per_core, Ceil(per_core, tiling.rows_per_tile));
+  const Buffers buffers = MergeBuffers(tiling);
+  tiling.record_bytes = buffers.record_bytes;
+  tiling.list_bytes = buffers.list_bytes;
+  return plan;
+}
+
+}  // namespace vllm_cann::ops

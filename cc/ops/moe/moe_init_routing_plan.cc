@@ -1,0 +1,271 @@
+// cc/ops/moe/moe_init_routing_plan.cc: checks the arguments and sizes the buffers.
+#include "cc/ops/moe/moe_init_routing_plan.h"
+
+#include <algorithm>
+
+#include "cc/ops/moe/checks.h"
+
+namespace vllm_cann::ops {
+namespace {
+
+using moe::Ceil;
+using moe::Checks;
+using moe::kBlockBytes;
+using moe::RoundUp;
+using moe::Text;
+
+constexpr int64_t kMaxExperts = 10240;
+constexpr int64_t kMaxPairedExperts = 5120;
+constexpr int64_t kMaxPlaces = 1 << 24;  // numbers of pairs and places are exact as floats
+constexpr int64_t kList = 32;            // what Sort32 sorts
+constexpr int64_t kLanes = 64;
+constexpr int64_t kWords = 128;  // as in the kernel
+constexpr int64_t kMaxZeroBytes = 4096;
+// Up to here every core sorts all pairs: cheaper than to exchange counts.
+constexpr int64_t kMaxPairsOfAll = 1024;
+constexpr int64_t kMaxChunk = 1024;
+constexpr int64_t kMaxTileExperts = 1024;
+constexpr int64_t kMaxTableBytes = 49152;  // counts of all cores
+// Beyond this a larger copy gains nothing.
+constexpr int64_t kMaxBufferBytes = 32768;
+// Less than this per core costs more in the head of the launch than it gains.
+constexpr int64_t kBytesPerCore = 8192;
+
+int64_t Pitch(int64_t experts) { return RoundUp(experts + 1, kList); }
+
+// Words that are used to sort, and then to quantise.
+int64_t ArenaWords(const MoeInitRoutingTiling& tiling, uint32_t cores) {
+  const int64_t records = RoundUp(tiling.chunk + tiling.tile_experts, kLanes);
+  const int64_t numbers = std::max(records, 2 * tiling.tile_experts);
+  const int64_t sorting =
+      2 * records * 2 + 4 * numbers + (tiling.is_shared != 0 ? cores * tiling.tile_experts : 0);
+  if (tiling.quant_mode < 0) return sorting;
+  const bool has_product = tiling.quant_mode == 1 && tiling.has_scale != 0;
+  const int64_t row = RoundUp(tiling.row_elements, kLanes);
+  return std::max(sorting, (has_product ? 3 : 2) * row + 16 + kLanes);
+}
+
+// What the kernel's buffers take but those for rows; its constructor is the other side of this sum.
+int64_t UbBytes(const MoeInitRoutingTiling& tiling, uint32_t cores) {
+  const int64_t records = RoundUp(tiling.chunk + tiling.tile_experts, kLanes);
+  const int64_t numbers = std::max(records, 2 * tiling.tile_experts);
+  int64_t total = tiling.chunk * tiling.index_bytes + ArenaWords(tiling, cores) * 4;
+  total += tiling.tile_experts * 8 + numbers * 4 + RoundUp(numbers / 8, kBlockBytes);
+  total += (tiling.expert_pitch + 8) * 4 + tiling.expert_pitch * 4 + 2 * tiling.tile_experts * 4;
+  total += tiling.chunk * 4;
+  if (tiling.by_row_idx != 0) total += tiling.chunk * 4;
+  if (tiling.tokens_type >= 0) total += tiling.tile_experts * 16;
+  if (tiling.by_row_idx != 0 || tiling.gives_order != 0) total += 2 * kWords * kBlockBytes;
+  if (tiling.quant_mode < 0 && tiling.has_scale != 0)
+    total += kWords * 4 + 2 * kWords * kBlockBytes;
+  if (tiling.capacity > 0) total += kMaxZeroBytes;
+  return total;
+}
+
+int64_t QuantBytes(const MoeInitRoutingTiling& tiling) {
+  const int64_t row = RoundUp(tiling.row_elements, kLanes);
+  const int64_t element = tiling.row_bytes / std::max<int64_t>(tiling.row_elements, 1);
+  int64_t total = 2 * row * element + 2 * row + 2 * kBlockBytes;
+  if (tiling.quant_mode == 1 && tiling.has_scale != 0) total += row * 4;
+  return total;
+}
+
+void CheckOutputs(const Checks& checks, const MoeInitRoutingArgs& args, int64_t pairs,
+                  int64_t experts) {
+  checks.Dense(args.expanded_row_idx, "expanded_row_idx", 1, "[tokens * k]");
+  checks.Size(args.expanded_row_idx, "expanded_row_idx", 0, pairs, "tokens * k is");
+  checks.Type(args.expanded_row_idx, "expanded_row_idx", DataType::kInt32);
+  checks.Memory(args.expanded_row_idx, "expanded_row_idx");
+  if (args.row_idx.dims != 0) {
+    checks.Dense(args.row_idx, "row_idx", 2, "[tokens, k]");
+    checks.Size(args.row_idx, "row_idx", 0, args.expert_idx.shape[0], "expert_idx has");
+    checks.Size(args.row_idx, "row_idx", 1, args.expert_idx.shape[1], "expert_idx has");
+    checks.Type(args.row_idx, "row_idx", DataType::kInt32);
+    checks.Memory(args.row_idx, "row_idx");
+    checks.Type(args.expert_idx, "expert_idx", DataType::kInt32);
+    checks.Dense(args.expanded_expert_idx, "expanded_expert_idx", 1, "[tokens * k]");
+    checks.Size(args.expanded_expert_idx, "expanded_expert_idx", 0, pairs, "tokens * k is");
+    checks.Type(args.expanded_expert_idx, "expanded_expert_idx", DataType::kInt32);
+    checks.Memory(args.expanded_expert_idx, "expanded_expert_idx");
+    checks.Require(args.quant_mode == -1 && args.scale.dims == 0 && args.capacity == 0 &&
+                       args.row_idx_type == 0,
+                   "row_idx goes with rows as they are: no quantisation, scale, capacity, and "
+                   "row_idx_type 0");
+  }
+  if (args.expert_tokens.dims != 0) {
+    checks.Type(args.expert_tokens, "expert_tokens", DataType::kInt64);
+    const int dims = args.tokens_type == 2 ? 2 : 1;
+    checks.Dense(args.expert_tokens, "expert_tokens", dims,
+                 dims == 2 ? "[experts, 2]" : "[experts]");
+    checks.Size(args.expert_tokens, "expert_tokens", 0, experts, "the range of experts has");
+    if (dims == 2) checks.Size(args.expert_tokens, "expert_tokens", 1, 2, "a pair has");
+    checks.Memory(args.expert_tokens, "expert_tokens");
+    checks.Require(args.tokens_type >= 0 && args.tokens_type <= 2,
+                   "tokens_type is " + Text(args.tokens_type) + "; it can be 0, 1 or 2");
+    checks.Require(args.tokens_type != 2 || experts <= kMaxPairedExperts,
+                   "expert_tokens holds pairs of " + Text(experts) + " experts; the limit is " +
+                       Text(kMaxPairedExperts));
+  }
+}
+
+void CheckScales(const Checks& checks, const MoeInitRoutingArgs& args, int64_t rows) {
+  const int64_t tokens = args.x.shape[0];
+  const int64_t size = args.x.shape[1];
+  const bool has_scale = args.scale.dims != 0;
+  if (has_scale) {
+    checks.Type(args.scale, "scale", DataType::kFloat);
+    if (args.quant_mode == 1) {
+      checks.Dense(args.scale, "scale", 2, "[experts, H], as dynamic quantisation takes it");
+      checks.Size(args.scale, "scale", 0, args.experts, "the range of experts has");
+      checks.Size(args.scale, "scale", 1, size, "rows of x have");
+    } else {
+      checks.Dense(args.scale, "scale", 1, args.quant_mode == 0 ? "[1]" : "[tokens]");
+      checks.Size(args.scale, "scale", 0, args.quant_mode == 0 ? 1 : tokens,
+                  args.quant_mode == 0 ? "static quantisation takes" : "x has rows:");
+    }
+    checks.Memory(args.scale, "scale");
+  }
+  if (args.quant_mode == 0) {
+    checks.Require(has_scale, "scale is absent, and static quantisation (quant_mode 0) needs it");
+    checks.Dense(args.offset, "offset", 1, "[1]");
+    checks.Size(args.offset, "offset", 0, 1, "static quantisation takes");
+    checks.Type(args.offset, "offset", DataType::kFloat);
+    checks.Memory(args.offset, "offset");
+  }
+  if (args.quant_mode == 1 || (args.quant_mode < 0 && has_scale)) {
+    checks.Dense(args.expanded_scale, "expanded_scale", 1, "[rows]");
+    checks.Size(args.expanded_scale, "expanded_scale", 0, rows, "expanded_x has rows:");
+    checks.Type(args.expanded_scale, "expanded_scale", DataType::kFloat);
+    checks.Memory(args.expanded_scale, "expanded_scale");
+  }
+}
+
+// Cores and the fields on which the workspace depends.
+uint32_t Divide(MoeInitRoutingTiling& tiling, const DeviceInfo& device) {
+  const int64_t pairs = tiling.pairs;
+  tiling.is_shared = pairs > kMaxPairsOfAll ? 1 : 0;
+  int64_t cores = device.vector_cores;
+  if (tiling.is_shared == 0) {
+    const int64_t bytes = pairs * tiling.row_bytes;
+    cores = std::clamp<int64_t>(Ceil(bytes, kBytesPerCore), 1,
+                                std::max<int64_t>(1, std::min(pairs, cores)));
+  }
+  tiling.expert_pitch = Pitch(tiling.experts);
+  tiling.tile_experts = std::min(tiling.expert_pitch, kMaxTileExperts);
+  if (tiling.is_shared != 0) {
+    const int64_t most = kMaxTableBytes / 4 / cores / kList * kList;
+    tiling.tile_experts = std::min(tiling.tile_experts, std::max(most, kList));
+  }
+  const int64_t sorted = tiling.is_shared != 0 ? Ceil(pairs, cores) : pairs;
+  tiling.chunk = std::max(kList, std::min(RoundUp(sorted, kList), kMaxChunk));
+  return static_cast<uint32_t>(cores);
+}
+
+}  // namespace
+
+int64_t MoeInitRoutingWorkspaceWords(int64_t pairs, int64_t experts, const DeviceInfo& device) {
+  return pairs > kMaxPairsOfAll ? 2 * device.vector_cores * Pitch(experts) : 0;
+}
+
+MoeInitRoutingPlan PlanMoeInitRouting(const MoeInitRoutingArgs& args, const DeviceInfo& device) {
+  const Checks checks("moe_init_routing");
+  checks.Dense(args.x, "x", 2, "[tokens, H]");
+  const int64_t bytes = ElementBytes(args.x.type);
+  checks.Require(bytes > 0 && bytes <= 4,
+                 std::string("x is ") + Name(args.x.type) +
+                     "; it can be float16, bfloat16, float32, int8, uint8 or int32");
+  const int64_t tokens = args.x.shape[0];
+  const int64_t size = args.x.shape[1];
+  checks.Dense(args.expert_idx, "expert_idx", 2, "[tokens, k]");
+  checks.Size(args.expert_idx, "expert_idx", 0, tokens, "x has rows:");
+  checks.Require(
+      args.expert_idx.type == DataType::kInt32 || args.expert_idx.type == DataType::kInt64,
+      std::string("expert_idx is ") + Name(args.expert_idx.type) + ", not int32 or int64");
+  const int64_t k = args.expert_idx.shape[1];
+  const int64_t pairs = tokens * k;
+  checks.Require(size > 0, "x has rows of " + Text(size) + " elements");
+  checks.Require(k > 0, "expert_idx has " + Text(k) + " experts for a token");
+  checks.Require(pairs <= kMaxPlaces,
+                 "expert_idx has " + Text(pairs) + " entries; the limit is " + Text(kMaxPlaces));
+  checks.Require(
+      args.experts >= 0 && args.experts <= kMaxExperts,
+      "the range of experts has " + Text(args.experts) + "; it can have 0 to " + Text(kMaxExperts));
+  checks.Require(args.first_expert >= 0 && args.first_expert <= kMaxPlaces,
+                 "the range of experts begins at " + Text(args.first_expert) +
+                     "; it can begin at 0 to " + Text(kMaxPlaces));
+  checks.Require(args.quant_mode >= -1 && args.quant_mode <= 1,
+                 "quant_mode is " + Text(args.quant_mode) + "; it can be -1, 0 or 1");
+  checks.Require(args.row_idx_type == 0 || args.row_idx_type == 1,
+                 "row_idx_type is " + Text(args.row_idx_type) + "; it can be 0 or 1");
+  checks.Require(
+      args.capacity >= 0 && args.capacity * std::max<int64_t>(args.experts, 1) <= kMaxPlaces,
+      "capacity is " + Text(args.capacity) + " rows for each of " + Text(args.experts) +
+          " experts; all of them have to be at most " + Text(kMaxPlaces));
+  checks.Require(args.capacity == 0 || args.row_idx_type == 0,
+                 "row_idx_type is 1 beside a capacity, with which only the place of each pair "
+                 "(row_idx_type 0) is given");
+  const bool quantises = args.quant_mode >= 0;
+  if (quantises) checks.Floats(args.x, "x");
+  checks.Dense(args.expanded_x, "expanded_x", 2, "[rows, H]");
+  const int64_t rows = args.expanded_x.shape[0];
+  checks.Type(args.expanded_x, "expanded_x", quantises ? DataType::kInt8 : args.x.type);
+  checks.Size(args.expanded_x, "expanded_x", 1, size, "rows of x have");
+  checks.Memory(args.expanded_x, "expanded_x");
+  if (args.capacity > 0) {
+    checks.Size(args.expanded_x, "expanded_x", 0, args.capacity * args.experts,
+                "capacity * experts is");
+  } else {
+    checks.Require(rows <= pairs, "expanded_x has " + Text(rows) + " rows for the " + Text(pairs) +
+                                      " entries of expert_idx");
+  }
+  CheckOutputs(checks, args, pairs, args.experts);
+  CheckScales(checks, args, rows);
+  checks.Memory(args.x, "x");
+  checks.Memory(args.expert_idx, "expert_idx");
+  checks.Device(device);
+
+  MoeInitRoutingPlan plan;
+  MoeInitRoutingTiling& tiling = plan.tiling;
+  tiling.tokens = tokens;
+  tiling.k = k;
+  tiling.pairs = pairs;
+  tiling.row_elements = size;
+  tiling.row_bytes = size * bytes;
+  tiling.index_bytes = ElementBytes(args.expert_idx.type);
+  tiling.first_expert = args.first_expert;
+  tiling.experts = args.experts;
+  tiling.out_rows = rows;
+  tiling.capacity = args.capacity;
+  tiling.by_row_idx = args.row_idx.dims != 0 ? 1 : 0;
+  tiling.gives_order = args.row_idx_type;
+  tiling.tokens_type = args.expert_tokens.dims != 0 ? args.tokens_type : -1;
+  tiling.has_scale = args.scale.dims != 0 ? 1 : 0;
+  tiling.quant_mode = args.quant_mode;
+  if (pairs == 0 && tiling.tokens_type < 0 && args.capacity == 0) return plan;
+  plan.kernel = !quantises                          ? "moe_init_routing"
+                : args.x.type == DataType::kFloat   ? "moe_init_routing_quant_float"
+                : args.x.type == DataType::kFloat16 ? "moe_init_routing_quant_half"
+                                                    : "moe_init_routing_quant_bfloat16";
+  plan.cores = Divide(tiling, device);
+  if (tiling.is_shared != 0) {
+    const int64_t words = MoeInitRoutingWorkspaceWords(pairs, args.experts, device);
+    checks.Dense(args.workspace, "workspace", 1, "[words]");
+    checks.Type(args.workspace, "workspace", DataType::kInt32);
+    checks.Require(args.workspace.shape[0] >= words, "workspace has " +
+                                                         Text(args.workspace.shape[0]) +
+                                                         " words, " + Text(words) + " are needed");
+    checks.Memory(args.workspace, "workspace");
+  }
+  const int64_t budget = device.ub_bytes - kReservedUbBytes - UbBytes(tiling, plan.cores);
+  const int64_t needed = quantises ? QuantBytes(tiling) : 2 * kBlockBytes;
+  if (budget < needed) {
+    Refuse("moe_init_routing: rows of " + Text(size) + " elements and " + Text(args.experts) +
+           " experts take " + Text(UbBytes(tiling, plan.cores) + needed) + " bytes of UB, and " +
+           device.soc_name + " offers " + Text(device.ub_bytes - kReservedUbBytes));
+  }
+  tiling.arena_words = ArenaWords(tiling, plan.cores);
+  tiling.buffer_bytes = std::min(budget / 2 / kBlockBytes * kBlockBytes, kMaxBufferBytes);
+  return plan;
+}
+
+}  // namespace vllm_cann::ops

@@ -1,0 +1,57 @@
+"""What all operators need: checks of their tensors, numbers of data types, the stream, and the library that they are registered in."""
+
+from __future__ import annotations
+
+import torch
+import torch_npu
+
+# dtype codes are those of ACL.
+DTYPES = {torch.float32: 0, torch.float16: 1, torch.int8: 2, torch.bfloat16: 27}
+FLOAT_DTYPES = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 27}
+INDEX_DTYPES = {torch.int32: 3, torch.int64: 9}
+
+library = torch.library.Library("vllm_cann", "FRAGMENT")
+
+
+def code(table: dict[torch.dtype, int], tensor: torch.Tensor, name: str) -> int:
+    code = table.get(tensor.dtype)
+    if code is None:
+        wanted = ", ".join(str(dtype).removeprefix("torch.") for dtype in table)
+        raise ValueError(f"{name} is {tensor.dtype}; it must be one of {wanted}")
+    return code
+
+
+def check_place(tensor: torch.Tensor, name: str, dims: tuple[int, ...], other: torch.Tensor) -> None:
+    # A kernel is given addresses: nothing behind this point would notice a tensor of the host, or one without these dimensions.
+    if tensor.dim() not in dims:
+        wanted = " or ".join(map(str, dims))
+        raise ValueError(f"{name} has the shape {tuple(tensor.shape)}; it must have {wanted} dimensions")
+    if tensor.device.type != "npu" or tensor.device != other.device:
+        raise ValueError(f"{name} is on {tensor.device}; all tensors must be on one NPU, and another is on {other.device}")
+
+
+def check_heads(tensor: torch.Tensor, name: str) -> None:
+    # Rows are dense; the step from token to token, or from block to block, is free.
+    expected = 1
+    for dim in range(tensor.dim() - 1, 0, -1):
+        size = tensor.shape[dim]
+        if tensor.stride(dim) != expected and size > 1:
+            raise ValueError(f"{name} has the strides {tuple(tensor.stride())}; it must be contiguous but for the first of them")
+        expected *= size
+
+
+def stream() -> int:
+    # Reading the handle hands everything that is queued on the host to the device first, so that our launch comes after it.
+    return torch_npu.npu.current_stream().npu_stream
+
+
+def check_dense(tensor: torch.Tensor, name: str, dims: tuple[int, ...], other: torch.Tensor) -> None:
+    """A tensor of the NPU of another, with one of these numbers of dimensions, without gaps."""
+    check_place(tensor, name, dims, other)
+    if not tensor.is_contiguous():
+        raise ValueError(f"{name} has the strides {tuple(tensor.stride())}; it must be contiguous")
+
+
+def address(tensor: torch.Tensor | None) -> int:
+    """Where it begins; 0 for none."""
+    return 0 if tensor is None else tensor.data_ptr()
