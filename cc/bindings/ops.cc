@@ -5,8 +5,8 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 
+#include "cc/bindings/cache.h"
 #include "cc/bindings/moe.h"
-#include "cc/ops/cache/reshape_and_cache.h"
 #include "cc/ops/launch.h"
 #include "cc/ops/rotary/rotary_embedding.h"
 
@@ -14,39 +14,7 @@ namespace {
 
 namespace nb = nanobind;
 using vllm_cann::ops::DataType;
-using vllm_cann::ops::ReshapeAndCacheArgs;
 using vllm_cann::ops::RotaryEmbeddingArgs;
-
-void ReshapeAndCache(uintptr_t key, uintptr_t value, uintptr_t key_cache, uintptr_t value_cache,
-                     uintptr_t slot_mapping, int64_t num_tokens, int64_t num_heads,
-                     int64_t key_head_size, int64_t value_head_size, int64_t num_blocks,
-                     int64_t block_size, int64_t key_token_stride, int64_t value_token_stride,
-                     int64_t key_block_stride, int64_t value_block_stride, int32_t dtype,
-                     int32_t slot_dtype, uintptr_t stream) {
-  const auto type = static_cast<DataType>(dtype);
-  ReshapeAndCacheArgs args;
-  args.key = {
-      key, type, 3, {num_tokens, num_heads, key_head_size}, {key_token_stride, key_head_size, 1}};
-  args.key_cache = {key_cache,
-                    type,
-                    4,
-                    {num_blocks, block_size, num_heads, key_head_size},
-                    {key_block_stride, num_heads * key_head_size, key_head_size, 1}};
-  if (value_head_size != 0) {
-    args.value = {value,
-                  type,
-                  3,
-                  {num_tokens, num_heads, value_head_size},
-                  {value_token_stride, value_head_size, 1}};
-    args.value_cache = {value_cache,
-                        type,
-                        4,
-                        {num_blocks, block_size, num_heads, value_head_size},
-                        {value_block_stride, num_heads * value_head_size, value_head_size, 1}};
-  }
-  args.slot_mapping = {slot_mapping, static_cast<DataType>(slot_dtype), 1, {num_tokens}, {1}};
-  vllm_cann::ops::ReshapeAndCache(args, reinterpret_cast<void*>(stream));
-}
 
 void RotaryEmbedding(uintptr_t positions, uintptr_t query, uintptr_t key, uintptr_t cos_sin_cache,
                      int64_t num_tokens, int64_t num_query_heads, int64_t num_key_heads,
@@ -80,20 +48,6 @@ NB_MODULE(_ops, m) {
         "Sets the absolute path of the directory with the kernel binaries,\n"
         "<family>.<lower-case SoC name>.o.");
   m.def(
-      "reshape_and_cache", &ReshapeAndCache, nb::arg("key"), nb::arg("value"), nb::arg("key_cache"),
-      nb::arg("value_cache"), nb::arg("slot_mapping"), nb::arg("num_tokens"), nb::arg("num_heads"),
-      nb::arg("key_head_size"), nb::arg("value_head_size"), nb::arg("num_blocks"),
-      nb::arg("block_size"), nb::arg("key_token_stride"), nb::arg("value_token_stride"),
-      nb::arg("key_block_stride"), nb::arg("value_block_stride"), nb::arg("dtype"),
-      nb::arg("slot_dtype"), nb::arg("stream"),
-      "Copies rows of key [T, H, Dk] and value [T, H, Dv] to slots of the paged caches\n"
-      "key_cache [N, B, H, Dk] and value_cache [N, B, H, Dv].\n\n"
-      "slot_mapping [T] is int32 or int64; a slot that is negative or not below N * B is padding,\n"
-      "and nothing is written for it. num_tokens is T; key and value may have more tokens. Heads\n"
-      "of a token and blocks of a cache are contiguous; tokens and blocks may have any stride.\n"
-      "dtype: any of 1, 2 or 4 bytes, the rows are copied bit by bit. value_head_size 0: there is\n"
-      "no value, the other arguments about it are ignored.");
-  m.def(
       "rotary_embedding", &RotaryEmbedding, nb::arg("positions"), nb::arg("query"), nb::arg("key"),
       nb::arg("cos_sin_cache"), nb::arg("num_tokens"), nb::arg("num_query_heads"),
       nb::arg("num_key_heads"), nb::arg("head_size"), nb::arg("rotary_dim"),
@@ -105,5 +59,6 @@ NB_MODULE(_ops, m) {
       "frequencies, in the data type of query and key: float16, bfloat16 or float32. is_neox:\n"
       "halves of the rotary part are partners; else neighbours are. Arithmetic is in float32 with\n"
       "one rounding, to nearest. num_key_heads 0: there is no key.");
+  BindCache(m);
   BindMoe(m);
 }

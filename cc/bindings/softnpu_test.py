@@ -76,7 +76,7 @@ def launch_cache(device: Device, key: Array, value: Array, key_cache: Array, val
         *(tokens, heads, key_size, value.shape[2], blocks, block_size),
         *(key.strides[0] // 2, value.strides[0] // 2),
         *(key_cache.strides[0] // 2, value_cache.strides[0] // 2),
-        *(FLOAT16, DTYPES[slots.dtype], device.stream),
+        *(0, FLOAT16, DTYPES[slots.dtype], device.stream),
     )
     assert device.synchronize() == 0, device.acl.aclGetRecentErrMsg()
     for address, cache, rows in [

@@ -314,7 +314,8 @@ def _cache(
     def check() -> str:
         return next((text for now, want in wanted if (text := same(now, want, "cache"))), "")
 
-    name = f"layout{layout} t{tokens} h{heads} {key},{value}x{element} blocks {blocks}x{block_size} gaps {token_gap},{block_gap} cores{used} s{slot_bytes}"
+    name = f"layout{layout} t{tokens} h{heads} {key},{value}x{element} blocks {blocks}x{block_size}"
+    name += f" gaps {token_gap},{block_gap} cores{used} s{slot_bytes}"
     return Case(name, "reshape_and_cache", used, [sides[0][3], sides[1][3], sides[0][4], sides[1][4], mapping, tiling], check, profile)
 
 
