@@ -110,7 +110,7 @@ class Plans:
 def _rotary(
     plans: Plans,
     kind: str,
-    neox: bool,
+    style: int,  # 0 GPT-J, 1 NeoX, 2 pairs to halves
     tokens: int = 5,
     heads: int = 2,
     kv_heads: int = 1,
@@ -121,16 +121,42 @@ def _rotary(
     position_bytes: int = 8,
     positions: int = 40,
     profile: str = "ascend910b3",
+    inverse: bool = False,
+    given_gap: int = -1,  # elements between the rows of given cos and sin; negative: positions
+    sections: tuple[int, int, int] | None = None,  # of three axes
+    interleaved: bool = False,
+    out_gap: int = -1,  # between tokens of results that are not in place
 ) -> Case:
     random = np.random.default_rng(3)
+    half = rotary // 2
     cache = rounded(random.standard_normal((positions, rotary)), kind)
-    at = random.integers(0, positions, tokens).astype(np.int64 if position_bytes == 8 else np.int32)
-    at[-1] = positions - 1
+    axes = 3 if sections else 1
+    at = random.integers(0, positions, (axes, tokens)).astype(np.int64 if position_bytes == 8 else np.int32)
+    at[:, -1] = positions - 1
+    rows_of = at
+    tables: list[Any] = [at, cache, None]
+    if given_gap >= 0:
+        rows_of = np.arange(tokens)[None] % positions
+        wide = np.zeros((2, positions, half + given_gap), cache.dtype)
+        wide[0, :, :half], wide[1, :, :half] = cache[:, :half], cache[:, half:]
+        flat = [w.reshape(-1)[: (positions - 1) * (half + given_gap) + half].copy() for w in wide]
+        tables = [None, flat[0], flat[1]]
+    axis = np.zeros(half, int)
+    if sections and interleaved:
+        lane = np.arange(half)
+        for a in (1, 2):
+            axis[(lane % 3 == a) & (lane < 3 * sections[a])] = a
+    elif sections:
+        axis = np.repeat(np.arange(3), sections)
     sides = []
     for count in (heads, kv_heads):
         stride = count * size + gap
+        out_stride = count * size + out_gap if out_gap >= 0 else 0
         length = (tokens - 1) * stride + count * size if count else 0
-        sides.append((count, stride, rounded(random.standard_normal(length), kind)))
+        x = rounded(random.standard_normal(length), kind)
+        y = rounded(random.standard_normal((tokens - 1) * out_stride + count * size), kind) if out_gap >= 0 and count else None
+        sides.append((count, stride, x, out_stride, y))
+    numbers = integers(style, int(inverse), half + given_gap if given_gap >= 0 else 0, axes, *(sections or (0, 0, 0)), int(interleaved))
     tiling, used = plans.ask(
         "plan_rotary_embedding",
         profile,
@@ -143,39 +169,52 @@ def _rotary(
         sides[1][1],
         positions,
         rotary,
-        int(neox),
+        integers(*numbers, sides[0][3], sides[1][3]),
     )
-    before = [side[2].copy() for side in sides]
-    start_at, start_cache = at.copy(), cache.copy()
+    before = [(side[2].copy(), None if side[4] is None else side[4].copy()) for side in sides]
+    start = [None if table is None else table.copy() for table in tables]
+    angles = exact(cache.copy(), kind)
 
     def check() -> str:
-        half = rotary // 2
-        c, s = exact(start_cache, kind)[start_at, :half, None], exact(start_cache, kind)[start_at, half:, None]
-        for (count, stride, now), old in zip(sides, before, strict=True):
+        row = rows_of[axis].T  # [tokens, half]
+        c, s = (angles[row, part + np.arange(half)][:, :, None] for part in (0, half))
+        if inverse:
+            s = -s
+        for (count, stride, x, out_stride, y), (old, old_out) in zip(sides, before, strict=True):
             if count == 0:
                 continue
-            rows = (np.arange(tokens) * stride)[:, None, None] + np.arange(half)[:, None] * (1 if neox else 2) + np.arange(count) * size
-            first, second = rows, rows + (half if neox else 1)
-            x1, x2 = exact(old, kind)[first], exact(old, kind)[second]
+            i = np.arange(half)[:, None]
+            head = np.arange(count) * size
+            pair = (i, i + half) if style == 1 else (2 * i, 2 * i + 1)
+            goal = (2 * i, 2 * i + 1) if style == 0 else (i, i + half)
+            step = np.arange(tokens)[:, None, None]
+            x1, x2 = (exact(old, kind)[step * stride + element + head] for element in pair)
+            now, rest, to = (x, x.copy(), stride) if y is None else (y, y.copy(), out_stride)
+            places = [step * to + element + head for element in goal]
             for place, want, size_of in (
-                (first, x1 * c - x2 * s, np.abs(x1 * c) + np.abs(x2 * s)),
-                (second, x2 * c + x1 * s, np.abs(x2 * c) + np.abs(x1 * s)),
+                (places[0], x1 * c - x2 * s, np.abs(x1 * c) + np.abs(x2 * s)),
+                (places[1], x2 * c + x1 * s, np.abs(x2 * c) + np.abs(x1 * s)),
             ):
                 out = exact(now, kind)[place]
                 if text := within(out, want, 0.5 * last_place(out, kind) + np.ldexp(size_of, -21), "rotated"):
                     return text
-            rest = now.copy()
-            rest[first], rest[second] = old[first], old[second]
-            if text := same(rest, old, "outside of the rotary parts"):
+            kept = old if old_out is None else old_out
+            for place in places:
+                rest[place] = kept[place]
+            if text := same(rest, kept, "outside of the rotary parts"):
                 return text
-        return same(at, start_at, "positions") or same(cache, start_cache, "cos_sin_cache")
+            if y is not None and (text := same(x, old, "operand")):
+                return text
+        return next((text for now, old in zip(tables, start, strict=True) if now is not None and (text := same(now, old, "table"))), "")
 
-    name = f"{kind} {'neox' if neox else 'gptj'} t{tokens} h{heads},{kv_heads} d{size}/{rotary} gap{gap} cores{used} p{position_bytes}"
+    name = f"{kind} style {style} t{tokens} h{heads},{kv_heads} d{size}/{rotary} gap{gap} cores{used} p{position_bytes}"
+    name += f" inverse {inverse} given {given_gap} sections {sections} {interleaved} out {out_gap}"
+    keys = [sides[1][2] if kv_heads else None, sides[1][4] if kv_heads else None]
     return Case(
         name,
         f"rotary_embedding_{kind}",
         used,
-        [at, sides[0][2], sides[1][2] if kv_heads else None, cache, tiling],
+        [tables[0], sides[0][2], keys[0], tables[1], tables[2], sides[0][4], keys[1], tiling],
         check,
         profile,
     )
@@ -204,7 +243,7 @@ def rotary_cases(plans: Plans) -> list[Case]:
     narrow = plans.profile("ascend910b3", 8192 + 12 * 1024)
     tight = plans.profile("ascend910b3", 8192 + 5 * 1024)
     for kind in TYPES:
-        for neox in (True, False):
+        for style in (1, 0):
             wide = kind == "float"
             given: list[dict[str, Any]] = [
                 {"tokens": 37, "cores": 1},  # tiles of 16 tokens, the last of 5
@@ -218,15 +257,39 @@ def rotary_cases(plans: Plans) -> list[Case]:
                 {"tokens": 3, "cores": 1, "heads": 5, "kv_heads": 2, "size": 66, "rotary": 50, "gap": 3, "profile": tight},
                 {"tokens": 21, "cores": 2, "heads": 3, "size": 40, "rotary": 32, "profile": narrow},
             ]
-            if wide or neox:
+            if wide or style == 1:
                 given.append({"tokens": 1030, "cores": 1, "heads": 1, "kv_heads": 0, "size": 16, "rotary": 16})  # batches of positions
                 given.append({"tokens": 520, "cores": 1, "heads": 1, "kv_heads": 1, "size": 16, "rotary": 10, "position_bytes": 4})
             given.append({"tokens": 2, "cores": 1, "heads": 260, "size": 16, "rotary": 16})  # repeats of more than 255
             given.append({"tokens": 1, "cores": 1, "heads": 257, "kv_heads": 255, "size": 20, "rotary": 18})
-            out += [_rotary(plans, kind, neox, **values) for values in given]
+            out += [_rotary(plans, kind, style, **values) for values in given]
             # SoftNPU gives kernels all of the UB; the host's plan leaves 8 KiB of it.
-            full: dict[str, Any] = {"kind": kind, "neox": neox, "tokens": 16, "heads": 1, "size": 256, "rotary": 256, "cores": 1}
+            full: dict[str, Any] = {"kind": kind, "style": style, "tokens": 16, "heads": 1, "size": 256, "rotary": 256, "cores": 1}
             out.append(_rotary(plans, profile=_smallest(plans, **full), **full))
+        full = {"kind": kind, "style": 2, "tokens": 16, "heads": 1, "size": 256, "rotary": 256, "cores": 1}
+        out.append(_rotary(plans, profile=_smallest(plans, **full), **full))
+        for style in (0, 1, 2):
+            more: list[dict[str, Any]] = [
+                {"tokens": 19, "cores": 2, "rotary": 32, "inverse": True, "gap": 5},
+                {"tokens": 23, "cores": 1, "given_gap": 3, "positions": 7},
+                {"tokens": 6, "cores": 2, "given_gap": 0, "positions": 11, "out_gap": 4, "kv_heads": 3},
+                {"tokens": 17, "cores": 1, "sections": (11, 11, 10), "out_gap": 0},
+                {"tokens": 5, "cores": 2, "sections": (11, 11, 10), "interleaved": True, "position_bytes": 4, "gap": 2},
+                {"tokens": 9, "cores": 1, "size": 256, "rotary": 256, "sections": (30, 60, 38), "heads": 1},
+                {"tokens": 3, "cores": 1, "size": 256, "rotary": 160, "sections": (30, 30, 20), "interleaved": True, "kv_heads": 0},
+                {"tokens": 4, "cores": 1, "sections": (20, 0, 12), "heads": 1, "inverse": True},
+                {
+                    "tokens": 520,
+                    "cores": 1,
+                    "size": 32,
+                    "rotary": 32,
+                    "sections": (6, 5, 5),
+                    "heads": 1,
+                    "kv_heads": 0,
+                    "position_bytes": 4,
+                },
+            ]
+            out += [_rotary(plans, kind, style, **values) for values in more]
     for kind in ("half", "float"):
         unit = 32 if kind == "half" else 16
         for values in (
@@ -234,8 +297,10 @@ def rotary_cases(plans: Plans) -> list[Case]:
             {"tokens": 9, "cores": 7, "size": 3 * unit, "rotary": unit, "gap": unit, "position_bytes": 4, "heads": 3},
             {"tokens": 520, "cores": 1, "heads": 1, "kv_heads": 0, "size": unit, "rotary": unit},
             {"tokens": 3, "cores": 1, "size": 256, "rotary": 192, "position_bytes": 4},
+            {"tokens": 9, "cores": 2, "given_gap": 16, "positions": 4, "inverse": True},
+            {"tokens": 5, "cores": 1, "size": 128, "rotary": 128, "sections": (20, 30, 14), "position_bytes": 4},
         ):
-            out.append(_rotary(plans, kind, True, profile="ascend310p3", **values))  # type: ignore[arg-type]
+            out.append(_rotary(plans, kind, 1, profile="ascend310p3", **values))  # type: ignore[arg-type]
     return out
 
 
@@ -553,6 +618,209 @@ def transpose_cases(plans: Plans) -> list[Case]:
     ]
 
 
+def copy_cases(plans: Plans) -> list[Case]:
+    """Of copy_blocks."""
+
+    def case(
+        sizes: list[int], pairs: list[tuple[int, int]], gap: int = 0, cores: int = 3, blocks: int = 5, profile: str = "ascend910b3"
+    ) -> Case:
+        random = np.random.default_rng(12)
+        whole = all(size % 32 == 0 for size in sizes)
+        tiling, used = plans.ask("plan_copy_blocks", profile, cores, len(sizes), len(pairs), blocks, max(sizes), int(whole))
+        caches = [random.integers(0, 256, (blocks - 1) * (size + gap) + size).astype(np.uint8) for size in sizes]
+        wanted = []
+        for cache, size in zip(caches, sizes, strict=True):
+            want = cache.copy()
+            for a, b in pairs:
+                want[b * (size + gap) :][:size] = cache[a * (size + gap) :][:size]
+            wanted.append(want)
+        table = softnpu.Addresses([item for cache, size in zip(caches, sizes, strict=True) for item in (cache, size + gap, size)])
+
+        def check() -> str:
+            return next((text for now, want in zip(caches, wanted, strict=True) if (text := same(now, want, "cache"))), "")
+
+        name = f"blocks of {sizes} {pairs} gap {gap} cores{used} {profile[-12:]}"
+        return Case(name, "copy_blocks", used, [table, np.array(pairs, np.int64), tiling], check, profile)
+
+    return [
+        case([64], [(0, 4)]),
+        case([64, 9000, 7], [(0, 4), (4 - 1, 1)], cores=7, gap=5),
+        case([30000, 100], [(2, 0)], cores=2),
+        case([20000] * 3, [(0, 1), (0, 2), (3, 4)], cores=1, gap=32),
+        case([4096, 8224], [(1, 0), (4, 3)], cores=3, profile="ascend310p3"),
+    ]
+
+
+def slot_cases(plans: Plans) -> list[Case]:
+    """Of slot_mapping."""
+
+    def case(
+        lengths: list[int],
+        block: int = 16,
+        parallel: tuple[int, int, int] = (1, 0, 1),
+        more: int = 0,
+        cores: int = 3,
+        width: int = 9,
+        kinds: tuple[int, int] = (9, 9),
+        start: int = 0,
+        fewer: int = 0,
+        profile: str = "ascend910b3",
+    ) -> Case:
+        random = np.random.default_rng(13)
+        tokens = sum(lengths)
+        world, rank, interleave = parallel
+        positions = np.concatenate([random.permutation(n) + start for n in lengths] or [np.zeros(0)]).astype(
+            np.int64 if kinds[0] == 9 else np.int32
+        )
+        table = random.integers(0, 5000, (len(lengths), width)).astype(np.int32)
+        starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+        slots = random.integers(0, 99, tokens + more).astype(np.int64 if kinds[1] == 9 else np.int32)
+        request = np.repeat(np.arange(len(lengths)), lengths)
+        span = block * world
+        offset = positions % span
+        want = (
+            table[request, positions // span].astype(np.int64) * block + offset // (interleave * world) * interleave + offset % interleave
+        )
+        want[offset // interleave % world != rank] = -1
+        want = np.concatenate([want[: tokens - fewer], np.full(more + fewer, -1)]).astype(slots.dtype)
+        numbers = integers(len(lengths), tokens, tokens + more, tokens - fewer, width, block, world, rank, interleave, *kinds)
+        tiling, used = plans.ask("plan_slot_mapping", profile, cores, numbers)
+        name = f"{lengths} blocks of {block} {parallel} more {more} fewer {fewer} kinds {kinds} from {start} cores{used} {profile[-12:]}"
+        return Case(name, "slot_mapping", used, [starts, positions, table, slots, tiling], lambda: same(slots, want, "slots"), profile)
+
+    narrow = plans.profile("ascend910b3", 8192 + 3000)  # rows of block_table have no room beside a batch
+    return [
+        case([5]),
+        case([1, 0, 3, 1], more=40, cores=2),
+        case([70, 30, 2, 23, 24, 25], more=100, cores=4, start=2),
+        case([70, 3, 40], block=48, cores=1, kinds=(3, 3), width=3),
+        case([100, 20, 1], parallel=(3, 1, 4), cores=2),
+        case([60, 60], block=32, parallel=(2, 0, 32), cores=1, kinds=(3, 9)),
+        case([140, 9], parallel=(1, 0, 16), kinds=(9, 3), cores=2),
+        case([2100], block=112, width=20, cores=1, start=30),
+        case([40, 40], fewer=30, more=3, cores=1),
+        case([1300] + [1] * 30, width=100, cores=1),
+        case([50, 20], width=500, cores=1, profile=narrow),
+    ]
+
+
+def latent_cases(plans: Plans) -> list[Case]:
+    """Of kv_rmsnorm_rope_cache."""
+
+    def case(
+        kind: str,
+        sequences: int = 2,
+        seq: int = 5,
+        n: int = 64,
+        r: int = 32,
+        layout: int = 0,
+        index_kind: int = 0,
+        narrow: int = 0,
+        offsets: bool = False,
+        outputs: bool = False,
+        gap: int = 0,
+        blocks: int = 6,
+        block: int = 4,
+        cores: int = 2,
+        epsilon: float = 1e-5,
+        profile: str = "ascend910b3",
+    ) -> Case:
+        random = np.random.default_rng(14)
+        tokens, pages = sequences * seq, -(-seq // block)
+        stride = n + r + gap
+        kv = rounded(random.standard_normal((tokens - 1) * stride + n + r) * 3, kind)
+        gamma, cos, sin = (rounded(random.standard_normal(shape), kind) for shape in (n, (tokens, r), (tokens, r)))
+        if index_kind == 1:
+            index = random.permutation(blocks)[: sequences * pages] * block
+        elif index_kind == 2:
+            index = (np.arange(tokens) % seq * 3 + 1) % block
+        else:
+            index = random.permutation(blocks * block)[:tokens]
+        index = index.astype(np.int64)
+        if len(index) > 3:
+            index[2] = -1
+            if index_kind != 1:
+                index[1] = blocks * block if index_kind == 0 else block
+        slots = np.empty(tokens, np.int64)
+        for t in range(tokens):
+            b, j = divmod(t, seq)
+            if index_kind == 1:
+                first = index[b * pages + j // block]
+                slots[t] = -1 if first < 0 else first + j % block
+            elif index_kind == 2:
+                slots[t] = -1 if not 0 <= index[t] < block else b * block + index[t]
+            else:
+                slots[t] = index[t] if index[t] < blocks * block else -1
+        x = exact(kv, kind)[np.arange(tokens)[:, None] * stride + np.arange(n + r)]
+        u = 2.0**-24
+        head = x[:, :n]
+        norm = head / np.sqrt((head * head).mean(-1, keepdims=True) + np.float32(epsilon)) * exact(gamma, kind)
+        a, b_ = x[:, n::2], x[:, n + 1 :: 2]
+        c, s = exact(cos, kind) * np.concatenate([a, b_], 1), exact(sin, kind) * np.concatenate([-b_, a], 1)
+        parts = []
+        for bit, size, want, error in ((1, r, c + s, 2 * u * (abs(c) + abs(s))), (2, n, norm, 30 * u * abs(norm))):
+            quantised = bool(narrow & bit)
+            element = 1 if quantised else 4 if kind == "float" else 2
+            cache = np.zeros((blocks, block * size), np.int8 if quantised else kv.dtype)
+            scale = np.abs(random.standard_normal(size)).astype(np.float32) * 20 if quantised else None
+            offset = random.standard_normal(size).astype(np.float32) * 9 if quantised and offsets else None
+            output = np.zeros((tokens, size), kv.dtype) if outputs else None
+            places = _slots(layout, block, 1, size, element)[:, ::element] // element
+            parts.append((size, want, error, quantised, cache, scale, offset, output, places))
+        numbers = integers(sequences, seq, n, r, stride, blocks, block, layout, index_kind, narrow, int(offsets), int(outputs), len(index))
+        tiling, used = plans.ask("plan_kv_rmsnorm_rope_cache", profile, cores, TYPES[kind][1], numbers)
+
+        def check() -> str:
+            for _, want, error, quantised, cache, scale, offset, output, places in parts:
+                rest = cache.copy()
+                for t, slot in enumerate(slots):
+                    if slot < 0:
+                        continue
+                    at = (slot // block, places[slot % block])
+                    rest[at] = 0
+                    if quantised:
+                        assert scale is not None
+                        target = want[t] * scale + (0 if offset is None else offset)
+                        bound = 0.5 + error[t] * scale + u * (abs(want[t] * scale) + abs(target))
+                        if text := within(cache[at].astype(float), np.clip(target, -128, 127), bound, "int8"):
+                            return text
+                    else:
+                        got = exact(cache, kind)[at]
+                        if text := within(got, want[t], error[t] + 0.5 * last_place(abs(want[t]) + error[t], kind), "cached"):
+                            return text
+                if rest.any():
+                    return "written beyond the slots"
+                if output is not None:
+                    got = exact(output, kind)
+                    if text := within(got, want, error + 0.5 * last_place(abs(want) + error, kind), "output"):
+                        return text
+            return ""
+
+        name = (
+            f"{kind} {sequences}x{seq} {n}+{r} layout{layout} index{index_kind} int8 {narrow} {offsets} out {outputs} gap {gap} cores{used}"
+        )
+        (_, _, _, _, k_cache, k_scale, k_offset, k_rope, _), (_, _, _, _, ckv, c_scale, c_offset, c_kv, _) = parts
+        arguments = [kv, gamma, cos, sin, index, k_cache, ckv, k_scale, c_scale, k_offset, c_offset, k_rope, c_kv, tiling]
+        return Case(name, f"kv_rmsnorm_rope_cache_{kind}", used, arguments, check, profile)
+
+    out = []
+    tight = plans.profile("ascend910b3", 8192 + 24 * 1024)
+    for kind in TYPES:
+        out += [
+            case(kind, outputs=True),
+            case(kind, sequences=1, seq=1, cores=1),
+            case(kind, sequences=1, seq=37, blocks=12, cores=1, gap=16, n=160, outputs=True),
+            case(kind, seq=9, blocks=9, index_kind=1, cores=3),
+            case(kind, seq=10, blocks=9, index_kind=1, layout=2, narrow=3, cores=1, outputs=True),
+            case(kind, sequences=3, seq=4, index_kind=2, block=8, narrow=1, offsets=True, r=64, n=128),
+            case(kind, layout=2, narrow=2, offsets=True, gap=32, r=128, cores=4),
+            case(kind, sequences=1, seq=40, blocks=11, cores=1, profile=tight, layout=2, n=192, r=32, epsilon=1e-5),
+            case(kind, sequences=2, seq=9, blocks=5, cores=1, narrow=3, n=512, r=64),
+            case(kind, sequences=1, seq=530, blocks=140, cores=1, n=32, r=32, index_kind=1),
+        ]
+    return out
+
+
 def _exp(kind: str, tiles: int, tile: int, blocks: int) -> Case:
     x = rounded(np.random.default_rng(9).uniform(-4, 4, tiles * tile), kind)
     y = np.zeros_like(x)
@@ -703,8 +971,11 @@ def api_cases(_: Plans) -> list[Case]:
 WITHOUT_RESULT = {"conflicts", "sweep", "meet"}
 
 CASES: dict[str, Callable[[Plans], list[Case]]] = {
+    "cc/kernels/cache/copy_blocks.cpp": copy_cases,
     "cc/kernels/cache/gather_cache.cpp": gather_cases,
+    "cc/kernels/cache/kv_rmsnorm_rope_cache.cpp": latent_cases,
     "cc/kernels/cache/reshape_and_cache.cpp": cache_cases,
+    "cc/kernels/cache/slot_mapping.cpp": slot_cases,
     "cc/kernels/cache/transpose_kv_cache.cpp": transpose_cases,
     "cc/kernels/rotary/rotary_embedding.cpp": rotary_cases,
     "tests/benchmarks/kernels/published.cpp": published_cases,

@@ -6,8 +6,11 @@
 #include <exception>
 #include <string>
 
+#include "cc/ops/cache/copy_blocks_plan.h"
 #include "cc/ops/cache/gather_cache_plan.h"
+#include "cc/ops/cache/kv_rmsnorm_rope_cache_plan.h"
 #include "cc/ops/cache/reshape_and_cache_plan.h"
+#include "cc/ops/cache/slot_mapping_plan.h"
 #include "cc/ops/cache/transpose_kv_cache_plan.h"
 #include "cc/ops/moe/moe_compute_expert_tokens_plan.h"
 #include "cc/ops/moe/moe_finalize_routing_plan.h"
@@ -166,17 +169,33 @@ extern "C" __attribute__((visibility("default"))) int plan_moe_compute_expert_to
 }
 
 // Bytes of the tiling written to `tiling` (at least 512 bytes), or -1 and there the reason.
+// n: style, is inverse, elements from row to row of given cos and sin (0: positions), axes,
+// sections of three, interleaved, elements from token to token of results (0: in place) of both.
 extern "C" __attribute__((visibility("default"))) int plan_rotary_embedding(
     const Device* device, int64_t type, int64_t position_type, const int64_t* query,
-    int64_t query_stride, const int64_t* key, int64_t key_stride, int64_t max_position,
-    int64_t rotary_dim, int is_neox, void* tiling, uint32_t* cores) {
+    int64_t query_stride, const int64_t* key, int64_t key_stride, int64_t rows, int64_t rotary_dim,
+    const int64_t* n, void* tiling, uint32_t* cores) {
   vllm_cann::ops::RotaryEmbeddingArgs args;
-  args.positions = {kSomewhere, static_cast<DataType>(position_type), 1, {query[0]}, {1}};
   args.query = Rows(query, query_stride, type);
   if (key[1] > 0) args.key = Rows(key, key_stride, type);
+  if (n[8] > 0) {
+    args.query_out = Rows(query, n[8], type);
+    if (key[1] > 0) args.key_out = Rows(key, n[9], type);
+  }
+  args.style = static_cast<vllm_cann::ops::RotaryStyle>(n[0]);
+  args.is_inverse = n[1] != 0;
+  if (n[2] > 0) {
+    args.cos = {kSomewhere, static_cast<DataType>(type), 2, {rows, rotary_dim / 2}, {n[2], 1}};
+    args.sin = args.cos;
+    return Planned(vllm_cann::ops::PlanRotaryEmbedding, args, device, tiling, cores);
+  }
+  const auto index = static_cast<DataType>(position_type);
+  args.positions = n[3] == 1 ? Tensor{kSomewhere, index, 1, {query[0]}, {1}}
+                             : Tensor{kSomewhere, index, 2, {n[3], query[0]}, {query[0], 1}};
   args.cos_sin_cache = {
-      kSomewhere, static_cast<DataType>(type), 2, {max_position, rotary_dim}, {rotary_dim, 1}};
-  args.is_neox = is_neox != 0;
+      kSomewhere, static_cast<DataType>(type), 2, {rows, rotary_dim}, {rotary_dim, 1}};
+  std::copy_n(n + 4, 3, args.sections);
+  args.interleaved = n[7] != 0;
   return Planned(vllm_cann::ops::PlanRotaryEmbedding, args, device, tiling, cores);
 }
 
@@ -220,6 +239,66 @@ extern "C" __attribute__((visibility("default"))) int plan_gather_cache(
   args.seq_lens = indices(requests + cumulative);
   if (has_starts != 0) args.seq_starts = indices(requests);
   return Planned(vllm_cann::ops::PlanGatherCache, args, device, tiling, cores);
+}
+
+extern "C" __attribute__((visibility("default"))) int plan_copy_blocks(
+    const Device* device, int64_t caches, int64_t pairs, int64_t num_blocks, int64_t largest,
+    int64_t whole_blocks, void* tiling, uint32_t* cores) {
+  vllm_cann::ops::CopyBlocksArgs args;
+  args.caches = Matrix(caches, 3, kInt64);
+  args.mapping = Matrix(pairs, 2, kInt64);
+  args.num_blocks = num_blocks;
+  args.largest_block_bytes = largest;
+  args.whole_blocks = whole_blocks != 0;
+  return Planned(vllm_cann::ops::PlanCopyBlocks, args, device, tiling, cores);
+}
+
+// n: requests, positions, slots, tokens, table width, block size, world size, rank, interleave,
+// types of positions and slots.
+extern "C" __attribute__((visibility("default"))) int plan_slot_mapping(const Device* device,
+                                                                        const int64_t* n,
+                                                                        void* tiling,
+                                                                        uint32_t* cores) {
+  vllm_cann::ops::SlotMappingArgs args;
+  args.query_start_loc = Vector(n[0] + 1, kInt32);
+  args.positions = Vector(n[1], n[9]);
+  args.slot_mapping = Vector(n[2], n[10]);
+  args.block_table = Matrix(n[0], n[4], kInt32);
+  args.tokens = n[3];
+  args.block_size = n[5];
+  args.world_size = n[6];
+  args.rank = n[7];
+  args.interleave = n[8];
+  return Planned(vllm_cann::ops::PlanSlotMapping, args, device, tiling, cores);
+}
+
+// n: sequences, seq, norm size, rope size, token stride, blocks, block size, layout, index kind,
+// int8 caches (1: rope, 2: norm), has offsets, has outputs, elements of index.
+extern "C" __attribute__((visibility("default"))) int plan_kv_rmsnorm_rope_cache(
+    const Device* device, int64_t type, const int64_t* n, void* tiling, uint32_t* cores) {
+  vllm_cann::ops::KvRmsnormRopeCacheArgs args;
+  const int64_t tokens = n[0] * n[1];
+  args.seq = n[1];
+  args.kv = Matrix(tokens, n[2] + n[3], type);
+  args.kv.strides[0] = n[4];
+  args.gamma = Vector(n[2], type);
+  args.cos = args.sin = Matrix(tokens, n[3], type);
+  args.index = Vector(n[12], kInt64);
+  args.layout = static_cast<CacheLayout>(n[7]);
+  args.index_kind = static_cast<vllm_cann::ops::CacheIndex>(n[8]);
+  const int64_t rope_type = (n[9] & 1) != 0 ? kInt8 : type;
+  const int64_t norm_type = (n[9] & 2) != 0 ? kInt8 : type;
+  args.k_cache = Cache(n[7], n[5], n[6], 1, n[3], n[6] * n[3], rope_type);
+  args.ckv_cache = Cache(n[7], n[5], n[6], 1, n[2], n[6] * n[2], norm_type);
+  if ((n[9] & 1) != 0) args.k_rope_scale = Vector(n[3], kFloat);
+  if ((n[9] & 2) != 0) args.c_kv_scale = Vector(n[2], kFloat);
+  if ((n[9] & 1) != 0 && n[10] != 0) args.k_rope_offset = Vector(n[3], kFloat);
+  if ((n[9] & 2) != 0 && n[10] != 0) args.c_kv_offset = Vector(n[2], kFloat);
+  if (n[11] != 0) {
+    args.k_rope = Matrix(tokens, n[3], type);
+    args.c_kv = Matrix(tokens, n[2], type);
+  }
+  return Planned(vllm_cann::ops::PlanKvRmsnormRopeCache, args, device, tiling, cores);
 }
 
 extern "C" __attribute__((visibility("default"))) int plan_transpose_kv_cache(

@@ -193,7 +193,7 @@ def test_swap_blocks_refuses_the_block_behind_the_last(wrong: list[list[int]]) -
 def by_hand(held: torch.Tensor, ids: list[int], splits: int) -> torch.Tensor:
     """Gather, transpose, scatter."""
     out = held.clone()
-    blocks, block, heads, size = held.shape
+    _, block, heads, size = held.shape
     picked = held[ids].reshape(len(ids), splits, block, heads // splits, size)
     out[ids] = picked.transpose(1, 2).reshape(len(ids), block, heads, size)
     return out

@@ -389,7 +389,7 @@ REFUSALS: list[tuple[Callable[[], Callable[[], None]], str]] = [
             key=None,
             cos_sin_cache=zeros(16, 32, dtype=torch.int8),
         ),
-        "cos_sin_cache is int8; it can be float16, bfloat16 or float32",
+        "query is torch.int8; it must be one of float32, float16, bfloat16",
     ),
     (
         lambda: rotary_call(query=zeros(5, 128, dtype=torch.float64), cos_sin_cache=zeros(16, 32)),
