@@ -700,7 +700,7 @@ def slot_cases(plans: Plans) -> list[Case]:
         case([2100], block=112, width=20, cores=1, start=30),
         case([40, 40], fewer=30, more=3, cores=1),
         case([1300] + [1] * 30, width=100, cores=1),
-        case([50, 20], width=500, cores=1, profile=narrow),
+        case([50, 20], width=500, profile=narrow),
     ]
 
 
@@ -799,8 +799,9 @@ def latent_cases(plans: Plans) -> list[Case]:
         name = (
             f"{kind} {sequences}x{seq} {n}+{r} layout{layout} index{index_kind} int8 {narrow} {offsets} out {outputs} gap {gap} cores{used}"
         )
-        (_, _, _, _, k_cache, k_scale, k_offset, k_rope, _), (_, _, _, _, ckv, c_scale, c_offset, c_kv, _) = parts
-        arguments = [kv, gamma, cos, sin, index, k_cache, ckv, k_scale, c_scale, k_offset, c_offset, k_rope, c_kv, tiling]
+        # Both caches, both scales, both offsets, both outputs.
+        pairs = [part[i] for i in (4, 5, 6, 7) for part in parts]
+        arguments = [kv, gamma, cos, sin, index, *pairs, tiling]
         return Case(name, f"kv_rmsnorm_rope_cache_{kind}", used, arguments, check, profile)
 
     out = []

@@ -563,7 +563,8 @@ def _register(schema: str, function: Callable, fake: Callable = _nothing, host: 
 
 
 _register(
-    "reshape_and_cache(Tensor key, Tensor? value, Tensor(a!) key_cache, Tensor(b!)? value_cache, Tensor slot_mapping, str layout='ND') -> ()",
+    "reshape_and_cache(Tensor key, Tensor? value, Tensor(a!) key_cache, Tensor(b!)? value_cache, Tensor slot_mapping, "
+    "str layout='ND') -> ()",
     reshape_and_cache,
 )
 _register(

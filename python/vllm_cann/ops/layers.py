@@ -85,12 +85,15 @@ class CannApplyRotaryEmb(ApplyRotaryEmb):
         return torch.ops.vllm_cann.apply_rotary_emb(y, cos.to(y.dtype), sin.to(y.dtype), self.is_neox_style).to(x.dtype)
 
 
+LAYERS = (CannRMSNorm, CannSiluAndMul, CannRotaryEmbedding, CannMRotaryEmbedding, CannApplyRotaryEmb)
+
+
 @functools.cache
 def register() -> None:
     """Puts the layers in place of vLLM's, once per process."""
     from vllm.model_executor.custom_op import op_registry_oot
 
-    for layer in (CannRMSNorm, CannSiluAndMul, CannRotaryEmbedding, CannMRotaryEmbedding, CannApplyRotaryEmb):
+    for layer in LAYERS:
         base = layer.__mro__[1]
         if base.__name__ not in op_registry_oot:
             base.register_oot(_decorated_op_cls=layer, name=base.__name__)
