@@ -926,15 +926,11 @@ class MoeInitRouting {
       scale = scales_out_.AllocTensor<float>();
       Adds(scale, spread, 0.0f, (int32_t)kBlockFloats);
       const BinaryRepeatParams steps(1, 1, 0, 8, 8, 0);
-      for (int64_t lane = 0; lane < count; lane += kMaxRepeat * kLanes) {
-        const int64_t now = Min(kMaxRepeat * kLanes, count - lane);
-        const int64_t whole = now / kLanes;
-        const uint32_t at = (uint32_t)lane;
-        const uint32_t tail = at + (uint32_t)(whole * kLanes);
-        if (whole > 0) Div(scratch[at], row[at], spread, (uint64_t)kLanes, (uint8_t)whole, steps);
-        if (now % kLanes > 0) {
-          Div(scratch[tail], row[tail], spread, (uint64_t)(now % kLanes), 1, steps);
-        }
+      const int64_t whole = count / kLanes;  // the host sees to at most 255
+      const uint32_t tail = (uint32_t)(whole * kLanes);
+      if (whole > 0) Div(scratch, row, spread, (uint64_t)kLanes, (uint8_t)whole, steps);
+      if (count % kLanes > 0) {
+        Div(scratch[tail], row[tail], spread, (uint64_t)(count % kLanes), 1, steps);
       }
       scales_out_.EnQue(scale);
       scale = scales_out_.DeQue<float>();
