@@ -116,7 +116,9 @@ def expert_tokens(plans: Plans) -> Iterator[Work]:
         tiling, cores = plans.ask("plan_moe_compute_expert_tokens", PROFILE, CORES, tokens * 8, 256)
         numbers, out = np.sort(experts_of(tokens, 256, 8).ravel()), np.zeros(256, np.int32)
         arguments = [numbers, out, tiling]
-        yield Work(f"compute_expert_tokens of 256, {tokens} tokens", "moe_compute_expert_tokens", tiling, cores, arguments, size(numbers, out))
+        yield Work(
+            f"compute_expert_tokens of 256, {tokens} tokens", "moe_compute_expert_tokens", tiling, cores, arguments, size(numbers, out)
+        )
 
 
 WORKS = {"gating": gating, "init_routing": init_routing, "finalize": finalize, "expert_tokens": expert_tokens}

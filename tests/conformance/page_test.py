@@ -15,6 +15,8 @@ def test_the_page_is_of_these_results() -> None:
 
 def test_every_case_passed_and_there_are_some() -> None:
     families = load(HERE)
-    counts = [count for kernels in families.values() for dtypes in kernels.values() for layouts in dtypes.values() for count in layouts.values()]
+    counts = [
+        count for kernels in families.values() for dtypes in kernels.values() for layouts in dtypes.values() for count in layouts.values()
+    ]
     assert counts
     assert all(count["failed"] == 0 and count["passed"] > 0 for count in counts)

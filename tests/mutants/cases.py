@@ -497,6 +497,7 @@ def _gating(
     bias: int = 0,
     extras: int = 0,  # finished, row_idx and norm_out
     ties: bool = False,
+    peaks: bool = False,  # logits that overflow unless the largest is taken off
     cores: int = 2,
     scale: float = 2.5,
     eps: float = 0.25,
@@ -505,7 +506,11 @@ def _gating(
     random = np.random.default_rng(41)
     # Logits at least 1 / 16 apart, but for ties: in no type does a decision hang on roundings.
     grid = np.stack([random.permutation(experts) for _ in range(rows)]) - experts // 2
-    logits = rounded((grid // 4 if ties else grid) * (8 / max(experts, 64)), kind)
+    grid = (grid // 4 if ties else grid) * (8 / max(experts, 64))
+    if peaks:
+        for row in range(rows):
+            grid[row, [experts - 1, min(63, experts - 1), 0][row % 3]] = 90
+    logits = rounded(grid, kind)
     b = rounded(random.integers(-3, 3, experts) * 4.0, kind) if bias else None
     numbers = integers(rows, experts, k, bias, extras, extras, extras, kept, groups, mode, renorm, norm)
     scales = (ctypes.c_double * 2)(scale, eps)
@@ -557,6 +562,9 @@ def gating_cases(plans: Plans) -> list[Case]:
         {"rows": 1, "experts": 2048, "k": 130, "extras": 1, "renorm": 1},
         {"rows": 12, "experts": 96, "k": 8, "cores": 1, "profile": small, "bias": 1},
         {"rows": 300, "experts": 32, "k": 1, "cores": 1},
+        {"rows": 7, "experts": 96, "k": 1, "peaks": True, "cores": 1},
+        {"rows": 7, "experts": 64, "k": 1, "peaks": True},
+        {"rows": 5, "experts": 120, "k": 9, "groups": 40, "kept": 8, "mode": 1, "ties": True, "cores": 1},
         {"rows": 40, "experts": 256, "k": 8, "groups": 8, "kept": 4, "mode": 1, "norm": 1, "cores": 1},
     ]
     for i, values in enumerate(given):
@@ -606,7 +614,19 @@ def _init_routing(
         smooth = (random.random((number, hidden) if quant == 1 else tokens) + 0.5).astype(np.float32)
     offset = np.array([-3.25], np.float32) if quant == 0 else None
     numbers = integers(
-        tokens, k, hidden, 3 if index_bytes == 4 else 9, rows, first, number, capacity, order, counts, quant, int(smooth is not None), by_rows
+        tokens,
+        k,
+        hidden,
+        3 if index_bytes == 4 else 9,
+        rows,
+        first,
+        number,
+        capacity,
+        order,
+        counts,
+        quant,
+        int(smooth is not None),
+        by_rows,
     )
     tiling, used = plans.ask("plan_moe_init_routing", profile, cores, TYPES[kind][1], numbers)
     row_idx = None
@@ -793,6 +813,7 @@ def finalize_cases(plans: Plans) -> list[Case]:
         {"tokens": 7, "k": 3, "hidden": 48, "scales": "half"},
         {"tokens": 5, "k": 2, "hidden": 7, "scales": "bfloat16", "skips": 1, "by_column": 1},
         {"tokens": 40, "k": 1, "hidden": 16, "holes": 2, "cores": 1},
+        {"tokens": 7, "k": 1, "hidden": 16, "skips": 2},
         {"tokens": 11, "k": 9, "hidden": 900, "bias": 3, "skips": 2, "scales": "float", "profile": tiny, "cores": 2},
         {"tokens": 1, "k": 4, "hidden": 5000, "scales": "half", "cores": 8, "skips": 2, "by_column": 1},
     ]

@@ -53,7 +53,9 @@ def test_the_result_is_good_and_of_these_kernels(engine: Engine) -> None:
     stale = [key for key in (*result["equivalent"], *result["survived"]) if key not in keys]
     assert not stale, "of lines that are no more: run //tests/mutants:all -- --write"
     total = sum(sum(count.values()) for count in result["counts"].values())
-    assert total + sum(result["no build"].values()) == len(keys), "other kernels than those of the result: run //tests/mutants:all -- --write"
+    assert total + sum(result["no build"].values()) == len(keys), (
+        "other kernels than those of the result: run //tests/mutants:all -- --write"
+    )
     noticed = total - len(result["equivalent"]) - len(result["survived"])
     assert noticed >= 0.95 * (noticed + len(result["survived"]))
     assert all(result["equivalent"].values())

@@ -19,7 +19,7 @@ constexpr int64_t kMaxPairedExperts = 5120;
 constexpr int64_t kMaxPlaces = 1 << 24;  // numbers of pairs and places are exact as floats
 constexpr int64_t kList = 32;            // what Sort32 sorts
 constexpr int64_t kLanes = 64;
-constexpr int64_t kWords = 128;  // as in the kernel
+constexpr int64_t kWords = 128;                  // as in the kernel
 constexpr int64_t kMaxQuantised = 255 * kLanes;  // elements that one instruction divides
 constexpr int64_t kMaxZeroBytes = 4096;
 // Up to here every core sorts all pairs: cheaper than to exchange counts.
@@ -270,7 +270,8 @@ MoeInitRoutingPlan PlanMoeInitRouting(const MoeInitRoutingArgs& args, const Devi
            device.soc_name + " offers " + Text(device.ub_bytes - kReservedUbBytes));
   }
   tiling.arena_words = ArenaWords(tiling, plan.cores);
-  if (!quantises) tiling.buffer_bytes = std::min(budget / 2 / kBlockBytes * kBlockBytes, kMaxBufferBytes);
+  if (!quantises)
+    tiling.buffer_bytes = std::min(budget / 2 / kBlockBytes * kBlockBytes, kMaxBufferBytes);
   return plan;
 }
 

@@ -173,8 +173,8 @@ TEST(PlanMoeInitRouting, RefusesQuantisationByName) {
                a.expanded_x.shape[1] = a.expanded_x.strides[0] = 16000;
              },
              "rows of 16000 elements and 16 experts take"},
-      {[](auto& a) { a.x.shape[1] = a.x.strides[0] = 16321; },
-       "x has rows of 16321 elements; quantised ones can have 16320"},
+            {[](auto& a) { a.x.shape[1] = a.x.strides[0] = 16321; },
+             "x has rows of 16321 elements; quantised ones can have 16320"},
         });
   Check([] { return Quantised(0); },
         {
