@@ -602,6 +602,8 @@ def _init_routing(
     number = experts - first if number < 0 else number
     pairs = tokens * k
     idx = random.integers(0, experts, (tokens, k)).astype(np.int32 if index_bytes == 4 else np.int64)
+    if experts > 1000:  # those at the end of what is counted at once
+        idx.ravel()[::7] = random.integers(min(1022, experts - 2), min(1026, experts), len(idx.ravel()[::7]))
     if strange:
         idx.ravel()[::5] = random.choice(np.array([-1, -7, 1 << 20, 2**31 - 1]), len(idx.ravel()[::5]))
     rows = number * capacity if capacity else min(pairs, active) if active >= 0 else pairs
@@ -896,6 +898,9 @@ def api_cases(_: Plans) -> list[Case]:
 
 # Kernels that leave nothing behind but their time, or do nothing but wait: no mutant of them can be told from them.
 WITHOUT_RESULT = {"conflicts", "sweep", "meet"}
+
+# Kernels whose cases run, but whose mutants (2100 of them) have not all been judged: they are not in the result.
+UNCOUNTED = {"cc/kernels/moe/moe_init_routing.cpp"}
 
 CASES: dict[str, Callable[[Plans], list[Case]]] = {
     "cc/kernels/cache/reshape_and_cache.cpp": cache_cases,

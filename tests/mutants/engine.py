@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-from cases import CASES, WITHOUT_RESULT, Case, Plans
+from cases import CASES, UNCOUNTED, WITHOUT_RESULT, Case, Plans
 from mutations import Mutant, mutants
 
 import softnpu
@@ -106,7 +106,7 @@ class Engine:
         plans = Plans()
         self.root = root.resolve()
         self.cases = {source: make(plans) for source, make in CASES.items() if only in source}
-        every = [mutant for source in self.cases for mutant in mutants(self.root / source, source)]
+        every = [mutant for source in self.cases if source not in UNCOUNTED or only for mutant in mutants(self.root / source, source)]
         self.mutants = [mutant for mutant in every if mutant.kernel not in WITHOUT_RESULT]
 
     def build(self, source: str, text: bytes, directory: Path, options: tuple[str, ...] = OPTIONS) -> Path:
