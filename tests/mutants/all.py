@@ -77,6 +77,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write result.json and docs/mutants.md")
     parser.add_argument("--page", action="store_true", help="only write docs/mutants.md, from result.json")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--only", default="", help="only sources whose paths contain this; the rest of the result is kept")
     parser.add_argument("--cxx", help="a compiler of the machine that is faster than the build's own: g++")
     options = parser.parse_args()
     if options.page:
@@ -85,7 +86,7 @@ def main() -> None:
     if options.cxx:
         os.environ.pop("ZIG", None)
         os.environ["CXX"] = options.cxx
-    engine = Engine()
+    engine = Engine(only=options.only)
     for source, found in engine.check_originals().items():
         if found:
             sys.exit(f"{source} without a fault: {found[0][1]}")
@@ -94,14 +95,14 @@ def main() -> None:
     counts: dict[str, Counter[str]] = {}
     equivalent: dict[str, str] = {}
     survived: dict[str, str] = {}
-    no_build = 0
+    no_build: Counter[str] = Counter()
     start = time.monotonic()
     for i, outcome in enumerate(engine.examine_all(engine.mutants, options.jobs)):
         if i % 100 == 0:
             print(f"{i} of {len(engine.mutants)}, {time.monotonic() - start:.0f} s", flush=True)
         kind, reason = judge(engine, outcome, known)
         if kind == "no build":
-            no_build += 1
+            no_build[outcome.mutant.source] += 1
             continue
         counts.setdefault(outcome.mutant.kernel, Counter())[kind] += 1
         if kind == "equivalent":
@@ -112,13 +113,20 @@ def main() -> None:
         if outcome.noticed and outcome.mutant.key in known:
             print(f"called equivalent, but noticed: {place(outcome.mutant)}: {outcome.text}")
     print(table({name: dict(count) for name, count in counts.items()}))
-    print(f"{len(engine.mutants)} mutants, {no_build} do not compile; {time.monotonic() - start:.0f} s")
+    print(f"{len(engine.mutants)} mutants, {no_build.total()} do not compile; {time.monotonic() - start:.0f} s")
     if options.write:
         root = Path(os.environ["BUILD_WORKSPACE_DIRECTORY"])
+        if options.only:  # what is known of the other sources stays
+            ours = {mutant.kernel for mutant in engine.mutants}
+            counts = {name: count for name, count in former["counts"].items() if name not in ours} | counts
+            others = {source: count for source, count in former["no build"].items() if source not in engine.cases}
+            no_build.update(others)
+            for kind, now in (("equivalent", equivalent), ("survived", survived)):
+                now.update({key: reason for key, reason in former[kind].items() if key.split(" | ")[0] not in engine.cases})
         version = subprocess.run([*softnpu.twin.compiler(), "--version"], capture_output=True, text=True, check=True).stdout
         result = {
             "compiler": version.splitlines()[0],
-            "no build": no_build,
+            "no build": dict(no_build),
             "counts": {name: dict(sorted(count.items())) for name, count in counts.items()},
             "equivalent": equivalent,
             "survived": survived,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-from cases import CASES, WITHOUT_RESULT, Case, Plans
+from cases import CASES, UNCOUNTED, WITHOUT_RESULT, Case, Plans
 from mutations import Mutant, mutants
 
 import softnpu
@@ -98,15 +98,15 @@ def use_zig(cache: Path) -> None:
 
 
 class Engine:
-    """All sources with their cases. `root` is the repository's."""
+    """All sources, or those whose paths contain `only`, with their cases. `root` is the repository's."""
 
-    def __init__(self, root: Path = Path()) -> None:
+    def __init__(self, root: Path = Path(), only: str = "") -> None:
         self._cache = tempfile.TemporaryDirectory(prefix="zig-")
         use_zig(Path(self._cache.name))
         plans = Plans()
         self.root = root.resolve()
-        self.cases = {source: make(plans) for source, make in CASES.items()}
-        every = [mutant for source in CASES for mutant in mutants(self.root / source, source)]
+        self.cases = {source: make(plans) for source, make in CASES.items() if only in source}
+        every = [mutant for source in self.cases if source not in UNCOUNTED or only for mutant in mutants(self.root / source, source)]
         self.mutants = [mutant for mutant in every if mutant.kernel not in WITHOUT_RESULT]
 
     def build(self, source: str, text: bytes, directory: Path, options: tuple[str, ...] = OPTIONS) -> Path:

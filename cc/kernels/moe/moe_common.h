@@ -33,6 +33,16 @@ struct StorageOf<float> {
   using Type = uint32_t;
 };
 
+// A copy of `bytes` bytes in one piece, without padding; GatherMask over one row.
+__aicore__ inline AscendC::DataCopyExtParams OneRow(int64_t bytes) {
+  return AscendC::DataCopyExtParams(1, (uint32_t)bytes, 0, 0, 0);
+}
+template <typename T>
+__aicore__ inline AscendC::DataCopyPadExtParams<T> NoPad() {
+  return AscendC::DataCopyPadExtParams<T>(false, 0, 0, (T)0);
+}
+__aicore__ inline AscendC::GatherMaskParams Once() { return AscendC::GatherMaskParams(1, 1, 0, 0); }
+
 // [begin, end) of `count` for this core: the first `count % cores` cores take one more than the
 // others.
 struct Share {
@@ -84,7 +94,7 @@ __aicore__ inline void Fields(const AscendC::LocalTensor<E>& dst,
                               int64_t count) {
   uint64_t taken = 0;
   AscendC::GatherMask(dst, records.ReinterpretCast<E>(), (uint8_t)(field + 1), true,
-                      (uint32_t)(2 * count), AscendC::GatherMaskParams(1, 1, 0, 0), taken);
+                      (uint32_t)(2 * count), Once(), taken);
 }
 
 }  // namespace moe

@@ -38,7 +38,6 @@ extern "C" __global__ __aicore__ void moe_compute_expert_tokens(
   moe::Order<HardEvent::S_MTE3>();
   counts_out.EnQue(counts);
   counts = counts_out.DeQue<int32_t>();
-  DataCopyPad(counts_gm[begin], counts,
-              DataCopyExtParams(1, (uint32_t)((end - begin) * 4), 0, 0, 0));
+  DataCopyPad(counts_gm[begin], counts, moe::OneRow((end - begin) * 4));
   counts_out.FreeTensor(counts);
 }

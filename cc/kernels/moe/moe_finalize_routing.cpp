@@ -81,9 +81,7 @@ class MoeFinalizeRouting {
   __aicore__ inline void LoadWords(const LocalTensor<int32_t>& words,
                                    const GlobalTensor<int32_t>& from, int64_t token,
                                    int64_t tokens) {
-    DataCopyPad(words, from[token * tiling_.k],
-                DataCopyExtParams(1, (uint32_t)(tokens * tiling_.k * 4), 0, 0, 0),
-                DataCopyPadExtParams<int32_t>(false, 0, 0, 0));
+    DataCopyPad(words, from[token * tiling_.k], OneRow(tokens * tiling_.k * 4), NoPad<int32_t>());
   }
 
   __aicore__ inline void LoadIndices(int64_t token, int64_t tokens) {
@@ -98,7 +96,7 @@ class MoeFinalizeRouting {
       DataCopyPad(
           index, index_gm_[token],
           DataCopyExtParams((uint16_t)tiling_.k, (uint32_t)(tokens * 4), (uint32_t)gap, 0, 0),
-          DataCopyPadExtParams<int32_t>(false, 0, 0, 0));
+          NoPad<int32_t>());
     } else {
       LoadWords(index, index_gm_, token, tokens);
     }
@@ -114,9 +112,8 @@ class MoeFinalizeRouting {
     const int64_t count = tokens * tiling_.k;
     const LocalTensor<uint16_t> loaded =
         tiling_.scale_type == 0 ? scale_buffer_.Get<uint16_t>() : narrow_buffer_.Get<uint16_t>();
-    DataCopyPad(loaded, scale_gm_[token * tiling_.k * halves],
-                DataCopyExtParams(1, (uint32_t)(count * halves * 2), 0, 0, 0),
-                DataCopyPadExtParams<uint16_t>(false, 0, 0, 0));
+    DataCopyPad(loaded, scale_gm_[token * tiling_.k * halves], OneRow(count * halves * 2),
+                NoPad<uint16_t>());
     if (tiling_.scale_type == 0) return;
     const LocalTensor<float> scale = scale_buffer_.Get<float>();
     Order<HardEvent::S_V>();
@@ -182,7 +179,7 @@ class MoeFinalizeRouting {
     out_.EnQue(out);
     out = out_.template DeQue<T>();
     DataCopyPad(out_gm_[token * tiling_.row_elements + at], out.template ReinterpretCast<Storage>(),
-                DataCopyExtParams(1, (uint32_t)(length_ * (int64_t)sizeof(T)), 0, 0, 0));
+                OneRow(length_ * (int64_t)sizeof(T)));
     out_.FreeTensor(out);
   }
 
@@ -242,8 +239,7 @@ class MoeFinalizeRouting {
   __aicore__ inline void LoadSlot(const LocalTensor<T>& in, int64_t slot,
                                   const GlobalTensor<Storage>& from, int64_t row) {
     DataCopyPad(in[(uint32_t)(slot * pitch_of_part_)].template ReinterpretCast<Storage>(),
-                from[row * tiling_.row_elements + at_],
-                DataCopyExtParams(1, (uint32_t)(length_ * (int64_t)sizeof(T)), 0, 0, 0),
+                from[row * tiling_.row_elements + at_], OneRow(length_ * (int64_t)sizeof(T)),
                 DataCopyPadExtParams<Storage>(true, 0, (uint8_t)(pitch_of_part_ - length_), 0));
   }
 

@@ -10,6 +10,8 @@
 // one list per row. What lies between the end of a group and its pitch scores -inf. Of a sorted
 // list only the first `kept_records` records are carried on.
 //
+// The host sees to it that no instruction has more than 255 repeats for a tile.
+//
 // Ties: Sort32 and MrgSort keep the earlier of equal records first, and lists are in the order of
 // experts throughout. Logits that are NaN have no place in that order: what such a row chooses is
 // not defined, other rows are not touched by it.
@@ -220,11 +222,9 @@ class MoeGatingTopK {
   __aicore__ inline void Load(const LocalTensor<T>& dst, const GlobalTensor<Storage>& src,
                               int64_t rows) {
     const LocalTensor<Storage> tile = dst.template ReinterpretCast<Storage>();
-    const DataCopyPadExtParams<Storage> pad(false, 0, 0, 0);
+    const DataCopyPadExtParams<Storage> pad = NoPad<Storage>();
     if (is_dense_) {
-      DataCopyPad(tile, src,
-                  DataCopyExtParams(1, (uint32_t)(rows * width_ * (int64_t)sizeof(T)), 0, 0, 0),
-                  pad);
+      DataCopyPad(tile, src, OneRow(rows * width_ * (int64_t)sizeof(T)), pad);
       return;
     }
     const int64_t bytes = tiling_.group_size * (int64_t)sizeof(T);
@@ -250,14 +250,11 @@ class MoeGatingTopK {
                                   (uint8_t)(Step(pitch) * (int64_t)sizeof(T) / 4));
     for (int64_t lane = 0; lane < tiling_.group_size; lane += kLanes) {
       const uint64_t lanes = (uint64_t)Min(kLanes, tiling_.group_size - lane);
-      for (int64_t group = 0; group < groups; group += kMaxRepeat) {
-        const uint8_t repeats = (uint8_t)Min(kMaxRepeat, groups - group);
-        const uint32_t at = (uint32_t)(group * pitch + lane);
-        if constexpr (kIsFloat) {
-          Adds(dst[at], src[at], 0.0f, lanes, repeats, steps);
-        } else {
-          Cast(dst[at], src[at], RoundMode::CAST_NONE, lanes, repeats, steps);
-        }
+      const uint32_t at = (uint32_t)lane;
+      if constexpr (kIsFloat) {
+        Adds(dst[at], src[at], 0.0f, lanes, (uint8_t)groups, steps);
+      } else {
+        Cast(dst[at], src[at], RoundMode::CAST_NONE, lanes, (uint8_t)groups, steps);
       }
     }
   }
@@ -470,14 +467,10 @@ class MoeGatingTopK {
       const int64_t merges = units * padded / kFanIn;
       const uint16_t lengths[4] = {(uint16_t)length, (uint16_t)length, (uint16_t)length,
                                    (uint16_t)length};
-      for (int64_t merge = 0; merge < merges; merge += kMaxRepeat) {
-        const LocalTensor<float> first = from[(uint32_t)(merge * kFanIn * length * 2)];
-        const MrgSortSrcList<float> sources(first, first[(uint32_t)(length * 2)],
-                                            first[(uint32_t)(length * 4)],
-                                            first[(uint32_t)(length * 6)]);
-        MrgSort(records[(uint32_t)(merge * kFanIn * length * 2)], sources,
-                MrgSort4Info(lengths, false, 0xF, (uint8_t)Min(kMaxRepeat, merges - merge)));
-      }
+      const MrgSortSrcList<float> sources(from, from[(uint32_t)(length * 2)],
+                                          from[(uint32_t)(length * 4)],
+                                          from[(uint32_t)(length * 6)]);
+      MrgSort(records, sources, MrgSort4Info(lengths, false, 0xF, (uint8_t)merges));
       PipeBarrier<PIPE_V>();
       lists = {merges, kFanIn * length, kFanIn * length};
       of = padded / kFanIn;
@@ -499,10 +492,7 @@ class MoeGatingTopK {
     const LocalTensor<float> records = record_buffer_.Get<float>();
     const LocalTensor<uint32_t> places = place_buffer_.Get<uint32_t>();
     const int64_t sorted = rows * width_ / kList;
-    for (int64_t list = 0; list < sorted; list += kMaxRepeat) {
-      const uint32_t at = (uint32_t)(list * kList);
-      Sort32(records[at * 2], selection[at], places[at], (int32_t)Min(kMaxRepeat, sorted - list));
-    }
+    Sort32(records, selection, places, (int32_t)sorted);
     PipeBarrier<PIPE_V>();
     Lists lists = {sorted, kList, kList};
     if (tiling_.groups > 1) {
@@ -582,10 +572,7 @@ class MoeGatingTopK {
     Select(least, bits, second, least, SELMODE::VSEL_TENSOR_TENSOR_MODE, compared);
     PipeBarrier<PIPE_V>();
     const LocalTensor<float> spread = group_spread_buffer_.Get<float>();
-    for (int64_t block = 0; block < (int64_t)slots / kBlockFloats; block += kMaxRepeat) {
-      Brcb(spread[(uint32_t)(block * kLanes)], least[(uint32_t)(block * kBlockFloats)],
-           (uint8_t)Min(kMaxRepeat, slots / kBlockFloats - block), BrcbRepeatParams(1, 8));
-    }
+    Brcb(spread, least, (uint8_t)(slots / kBlockFloats), BrcbRepeatParams(1, 8));
     PipeBarrier<PIPE_V>();
     // Scores are the even words of records.
     const uint8_t step = (uint8_t)(lists.pitch / kRecordBlocks);
@@ -678,8 +665,7 @@ class MoeGatingTopK {
   __aicore__ inline void MarkFinished(const LocalTensor<int32_t>& experts, int64_t row,
                                       int64_t rows) {
     LocalTensor<uint8_t> flags = finished_in_.template AllocTensor<uint8_t>();
-    DataCopyPad(flags, finished_gm_[row], DataCopyExtParams(1, (uint32_t)rows, 0, 0, 0),
-                DataCopyPadExtParams<uint8_t>(false, 0, 0, 0));
+    DataCopyPad(flags, finished_gm_[row], OneRow(rows), NoPad<uint8_t>());
     finished_in_.EnQue(flags);
     flags = finished_in_.template DeQue<uint8_t>();
     const int32_t count = (int32_t)(rows * keep_);
@@ -712,7 +698,7 @@ class MoeGatingTopK {
   __aicore__ inline void StoreScores(const LocalTensor<float>& scores, int64_t row, int64_t rows) {
     const GlobalTensor<float> to = norm_gm_[row * tiling_.experts];
     if (is_dense_) {
-      DataCopyPad(to, scores, DataCopyExtParams(1, (uint32_t)(rows * width_ * 4), 0, 0, 0));
+      DataCopyPad(to, scores, OneRow(rows * width_ * 4));
       return;
     }
     const int64_t gap =

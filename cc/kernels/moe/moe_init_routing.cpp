@@ -269,12 +269,10 @@ class MoeInitRouting {
     Order<HardEvent::S_MTE2>();
     Order<HardEvent::V_MTE2>();
     const uint8_t padding = (uint8_t)(RoundUp(count * words, kBlockFloats) - count * words);
-    DataCopyPad(index, expert_gm_[first * words],
-                DataCopyExtParams(1, (uint32_t)(count * tiling_.index_bytes), 0, 0, 0),
+    DataCopyPad(index, expert_gm_[first * words], OneRow(count * tiling_.index_bytes),
                 DataCopyPadExtParams<int32_t>(true, 0, padding, 0));
     if (tiling_.by_row_idx) {
-      DataCopyPad(row_buffer_.Get<int32_t>(), row_gm_[first],
-                  DataCopyExtParams(1, (uint32_t)(count * 4), 0, 0, 0),
+      DataCopyPad(row_buffer_.Get<int32_t>(), row_gm_[first], OneRow(count * 4),
                   DataCopyPadExtParams<int32_t>(true, 0, padding, 0));
     }
     Order<HardEvent::MTE2_V>();
@@ -355,8 +353,8 @@ class MoeInitRouting {
       CompareScalar(bits, value, (float)kMarker, CMPMODE::GE, (uint32_t)RoundUp(count, kLanes));
       PipeBarrier<PIPE_V>();
       uint64_t taken = 0;
-      GatherMask(below, iota, bits.ReinterpretCast<uint32_t>(), true, (uint32_t)count,
-                 GatherMaskParams(1, 1, 0, 0), taken);
+      GatherMask(below, iota, bits.ReinterpretCast<uint32_t>(), true, (uint32_t)count, Once(),
+                 taken);
       PipeBarrier<PIPE_V>();
       Sub(below, below, iota, (int32_t)experts);
       PipeBarrier<PIPE_V>();
@@ -381,13 +379,12 @@ class MoeInitRouting {
     const int64_t pitch = tiling_.expert_pitch;
     const int64_t row = GetBlockIdx() * 2 * pitch;
     Order<HardEvent::V_MTE3>();
-    DataCopyPad(below_gm_[row], base, DataCopyExtParams(1, (uint32_t)(pitch * 4), 0, 0, 0));
+    DataCopyPad(below_gm_[row], base, OneRow(pitch * 4));
     for (int64_t first = 0; first < pitch; first += tiling_.tile_experts) {
       const int64_t experts = Min(tiling_.tile_experts, pitch - first);
       const LocalTensor<int32_t> counts = CountsOf(base, first, experts);
       Order<HardEvent::V_MTE3>();
-      DataCopyPad(below_gm_[row + pitch + first], counts,
-                  DataCopyExtParams(1, (uint32_t)(experts * 4), 0, 0, 0));
+      DataCopyPad(below_gm_[row + pitch + first], counts, OneRow(experts * 4));
       Order<HardEvent::MTE3_V>();
     }
   }
@@ -459,7 +456,7 @@ class MoeInitRouting {
     const int64_t gap = (2 * tiling_.expert_pitch - experts) * 4;
     DataCopyPad(table_buffer_.Get<int32_t>(), below_gm_[first],
                 DataCopyExtParams((uint16_t)cores, (uint32_t)(experts * 4), (uint32_t)gap, 0, 0),
-                DataCopyPadExtParams<int32_t>(false, 0, 0, 0));
+                NoPad<int32_t>());
     Order<HardEvent::MTE2_V>();
   }
 
@@ -488,7 +485,7 @@ class MoeInitRouting {
     tokens_out_.EnQue(out);
     out = tokens_out_.DeQue<int64_t>();
     if (words > 0) {
-      DataCopyPad(tokens_gm_[at], out, DataCopyExtParams(1, (uint32_t)(words * 8), 0, 0, 0));
+      DataCopyPad(tokens_gm_[at], out, OneRow(words * 8));
     }
     tokens_out_.FreeTensor(out);
     return filled;
@@ -511,7 +508,7 @@ class MoeInitRouting {
     CompareScalar(bits, value, 0.0f, CMPMODE::GT, (uint32_t)RoundUp(valid, kLanes));
     PipeBarrier<PIPE_V>();
     uint64_t kept = 0;
-    const GatherMaskParams once(1, 1, 0, 0);
+    const GatherMaskParams once = Once();
     GatherMask(lists, numbers, bits.ReinterpretCast<uint32_t>(), true, (uint32_t)valid, once, kept);
     GatherMask(lists[second], counts, bits.ReinterpretCast<uint32_t>(), true, (uint32_t)valid, once,
                kept);
@@ -544,8 +541,7 @@ class MoeInitRouting {
       Duplicate(out, 0, (int32_t)(now * 4));
       tokens_out_.EnQue(out);
       out = tokens_out_.DeQue<int32_t>();
-      DataCopyPad(tokens_gm_[filled * 2], out.ReinterpretCast<int64_t>(),
-                  DataCopyExtParams(1, (uint32_t)(now * 16), 0, 0, 0));
+      DataCopyPad(tokens_gm_[filled * 2], out.ReinterpretCast<int64_t>(), OneRow(now * 16));
       tokens_out_.FreeTensor(out);
       filled += now;
     }
@@ -565,13 +561,11 @@ class MoeInitRouting {
       const int64_t rows = tiling_.capacity - used;
       for (int64_t byte = 0; byte < rows * row; byte += ZeroBytes()) {
         const int64_t bytes = Min(ZeroBytes(), rows * row - byte);
-        DataCopyPad(out_gm_[at * row + byte], zeros,
-                    DataCopyExtParams(1, (uint32_t)bytes, 0, 0, 0));
+        DataCopyPad(out_gm_[at * row + byte], zeros, OneRow(bytes));
       }
       for (int64_t word = 0; HasScaleOut() && word < rows; word += ZeroBytes() / 4) {
         const int64_t now = Min(ZeroBytes() / 4, rows - word);
-        DataCopyPad(scale_out_gm_[at + word], zeros.ReinterpretCast<float>(),
-                    DataCopyExtParams(1, (uint32_t)(now * 4), 0, 0, 0));
+        DataCopyPad(scale_out_gm_[at + word], zeros.ReinterpretCast<float>(), OneRow(now * 4));
       }
     }
     Order<HardEvent::S_V>();
@@ -669,7 +663,7 @@ class MoeInitRouting {
     } else if (tiling_.is_shared || GetBlockIdx() == 0) {
       Order<HardEvent::V_MTE3>();
       if (count > 0) {
-        DataCopyPad(places_gm_[chunk], flat, DataCopyExtParams(1, (uint32_t)(count * 4), 0, 0, 0));
+        DataCopyPad(places_gm_[chunk], flat, OneRow(count * 4));
       }
     }
     if constexpr (kQuantises) {
@@ -717,8 +711,7 @@ class MoeInitRouting {
         if (chunk_ + i < share.begin) continue;
         const int64_t place = where(chunk_ + i);
         if (place < 0) continue;
-        DataCopyPad(to[place], words[(uint32_t)((i - first) * kBlockFloats)],
-                    DataCopyExtParams(1, 4, 0, 0, 0));
+        DataCopyPad(to[place], words[(uint32_t)((i - first) * kBlockFloats)], OneRow(4));
       }
       words_out_.FreeTensor(words);
     }
@@ -732,8 +725,7 @@ class MoeInitRouting {
       Duplicate(none, -1, (int32_t)kAtOnce);
       words_out_.EnQue(none);
       none = words_out_.DeQue<int32_t>();
-      DataCopyPad(places_gm_[at], none,
-                  DataCopyExtParams(1, (uint32_t)(Min(kAtOnce, share.end - at) * 4), 0, 0, 0));
+      DataCopyPad(places_gm_[at], none, OneRow(Min(kAtOnce, share.end - at) * 4));
       words_out_.FreeTensor(none);
     }
   }
@@ -772,11 +764,10 @@ class MoeInitRouting {
   __aicore__ inline void MoveTokens(int64_t token, int64_t tokens, int64_t pitch, int64_t pair,
                                     int64_t end) {
     const int64_t bytes = tiling_.row_bytes;
-    const DataCopyExtParams store(1, (uint32_t)bytes, 0, 0, 0);
+    const DataCopyExtParams store = OneRow(bytes);
     LocalTensor<uint8_t> rows = rows_.AllocTensor<uint8_t>();
     DataCopyPad(rows, x_gm_[token * bytes],
-                DataCopyExtParams((uint16_t)tokens, (uint32_t)bytes, 0, 0, 0),
-                DataCopyPadExtParams<uint8_t>(false, 0, 0, 0));
+                DataCopyExtParams((uint16_t)tokens, (uint32_t)bytes, 0, 0, 0), NoPad<uint8_t>());
     rows_.EnQue(rows);
     rows = rows_.DeQue<uint8_t>();
     for (; pair < end; ++pair) {
@@ -790,10 +781,9 @@ class MoeInitRouting {
 
   __aicore__ inline void MovePiece(int64_t token, int64_t at, int64_t bytes, int64_t pair,
                                    int64_t end) {
-    const DataCopyExtParams shape(1, (uint32_t)bytes, 0, 0, 0);
+    const DataCopyExtParams shape = OneRow(bytes);
     LocalTensor<uint8_t> piece = rows_.AllocTensor<uint8_t>();
-    DataCopyPad(piece, x_gm_[token * tiling_.row_bytes + at], shape,
-                DataCopyPadExtParams<uint8_t>(false, 0, 0, 0));
+    DataCopyPad(piece, x_gm_[token * tiling_.row_bytes + at], shape, NoPad<uint8_t>());
     rows_.EnQue(piece);
     piece = rows_.DeQue<uint8_t>();
     for (; pair < end; ++pair) {
@@ -809,7 +799,7 @@ class MoeInitRouting {
     for (int64_t token = share.begin / k; token * k < share.end; token += kWords) {
       const int64_t count = Min(kWords, Ceil(share.end, k) - token);
       LocalTensor<float> scales = scales_in_.AllocTensor<float>();
-      DataCopyPad(scales, scale_gm_[token], DataCopyExtParams(1, (uint32_t)(count * 4), 0, 0, 0),
+      DataCopyPad(scales, scale_gm_[token], OneRow(count * 4),
                   DataCopyPadExtParams<float>(
                       true, 0, (uint8_t)(RoundUp(count, kBlockFloats) - count), 0.0f));
       scales_in_.EnQue(scales);
@@ -824,7 +814,7 @@ class MoeInitRouting {
         const int64_t row = OutRowOf(pair);
         if (row < 0) continue;
         DataCopyPad(scale_out_gm_[row], spread[(uint32_t)((pair / k - token) * kBlockFloats)],
-                    DataCopyExtParams(1, 4, 0, 0, 0));
+                    OneRow(4));
       }
       token_scales_.FreeTensor(spread);
     }
@@ -850,8 +840,7 @@ class MoeInitRouting {
         }
         LocalTensor<T> in = in_.template AllocTensor<T>();
         DataCopyPad(in.template ReinterpretCast<Storage>(), typed_gm_[token * count],
-                    DataCopyExtParams(1, (uint32_t)tiling_.row_bytes, 0, 0, 0),
-                    DataCopyPadExtParams<Storage>(false, 0, 0, 0));
+                    OneRow((uint32_t)tiling_.row_bytes), NoPad<Storage>());
         in_.EnQue(in);
         in = in_.template DeQue<T>();
         PipeBarrier<PIPE_V>();
@@ -891,9 +880,8 @@ class MoeInitRouting {
                                : (int64_t)index_buffer_.Get<int32_t>().GetValue(at);
     const int64_t count = tiling_.row_elements;
     LocalTensor<float> smooth = smooth_in_.AllocTensor<float>();
-    DataCopyPad(smooth, scale_gm_[(expert - tiling_.first_expert) * count],
-                DataCopyExtParams(1, (uint32_t)(count * 4), 0, 0, 0),
-                DataCopyPadExtParams<float>(false, 0, 0, 0.0f));
+    DataCopyPad(smooth, scale_gm_[(expert - tiling_.first_expert) * count], OneRow(count * 4),
+                NoPad<float>());
     smooth_in_.EnQue(smooth);
     smooth = smooth_in_.DeQue<float>();
     PipeBarrier<PIPE_V>();
@@ -926,15 +914,11 @@ class MoeInitRouting {
       scale = scales_out_.AllocTensor<float>();
       Adds(scale, spread, 0.0f, (int32_t)kBlockFloats);
       const BinaryRepeatParams steps(1, 1, 0, 8, 8, 0);
-      for (int64_t lane = 0; lane < count; lane += kMaxRepeat * kLanes) {
-        const int64_t now = Min(kMaxRepeat * kLanes, count - lane);
-        const int64_t whole = now / kLanes;
-        const uint32_t at = (uint32_t)lane;
-        const uint32_t tail = at + (uint32_t)(whole * kLanes);
-        if (whole > 0) Div(scratch[at], row[at], spread, (uint64_t)kLanes, (uint8_t)whole, steps);
-        if (now % kLanes > 0) {
-          Div(scratch[tail], row[tail], spread, (uint64_t)(now % kLanes), 1, steps);
-        }
+      const int64_t whole = count / kLanes;  // the host sees to at most 255
+      const uint32_t tail = (uint32_t)(whole * kLanes);
+      if (whole > 0) Div(scratch, row, spread, (uint64_t)kLanes, (uint8_t)whole, steps);
+      if (count % kLanes > 0) {
+        Div(scratch[tail], row[tail], spread, (uint64_t)(count % kLanes), 1, steps);
       }
       scales_out_.EnQue(scale);
       scale = scales_out_.DeQue<float>();
@@ -957,10 +941,9 @@ class MoeInitRouting {
     for (; pair < end; ++pair) {
       const int64_t place = OutRowOf(pair);
       if (place < 0) continue;
-      DataCopyPad(out_gm_[place * count], out.template ReinterpretCast<uint8_t>(),
-                  DataCopyExtParams(1, (uint32_t)count, 0, 0, 0));
+      DataCopyPad(out_gm_[place * count], out.template ReinterpretCast<uint8_t>(), OneRow(count));
       if (HasScaleOut()) {
-        DataCopyPad(scale_out_gm_[place], scale, DataCopyExtParams(1, 4, 0, 0, 0));
+        DataCopyPad(scale_out_gm_[place], scale, OneRow(4));
       }
     }
     if (tiling_.quant_mode == 1) scales_out_.FreeTensor(scale);

@@ -22,7 +22,6 @@ constexpr int64_t kFanIn = 4;          // lists that a merge takes
 constexpr int64_t kLanes = 64;
 constexpr int64_t kMaxRepeat = 255;
 constexpr int64_t kMaxPitch = kMaxRepeat * kBlockBytes / 4;  // floats between repeats
-constexpr int64_t kMaxBlocks = 4095;                         // blockCount of one copy
 // Fewer places per core gain less than another core costs.
 constexpr int64_t kPlacesPerCore = 1024;
 
@@ -191,7 +190,9 @@ MoeGatingTopKPlan PlanMoeGatingTopK(const MoeGatingTopKArgs& args, const DeviceI
   const int64_t per_core = Ceil(rows, plan.cores);
   const int64_t bytes = ElementBytes(args.x.type);
   const int64_t budget = device.ub_bytes - kReservedUbBytes;
-  int64_t most = std::min({per_core, kMaxRepeat, kMaxBlocks / groups});
+  // Repeats of one instruction: rows, groups, lists of 32, and blocks of scores of groups.
+  int64_t most = std::min({per_core, kMaxRepeat / groups, kMaxRepeat * kList / tiling.width,
+                           kMaxRepeat * 8 / tiling.groups_pitch});
   if (tiling.width > kMaxPitch || tiling.kept_records > kMaxPitch) most = 1;
   for (tiling.rows_per_tile = most; tiling.rows_per_tile > 0; --tiling.rows_per_tile) {
     const Buffers buffers = MergeBuffers(tiling);

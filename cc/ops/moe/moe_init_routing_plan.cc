@@ -19,7 +19,8 @@ constexpr int64_t kMaxPairedExperts = 5120;
 constexpr int64_t kMaxPlaces = 1 << 24;  // numbers of pairs and places are exact as floats
 constexpr int64_t kList = 32;            // what Sort32 sorts
 constexpr int64_t kLanes = 64;
-constexpr int64_t kWords = 128;  // as in the kernel
+constexpr int64_t kWords = 128;                  // as in the kernel
+constexpr int64_t kMaxQuantised = 255 * kLanes;  // elements that one instruction divides
 constexpr int64_t kMaxZeroBytes = 4096;
 // Up to here every core sorts all pairs: cheaper than to exchange counts.
 constexpr int64_t kMaxPairsOfAll = 1024;
@@ -205,7 +206,12 @@ MoeInitRoutingPlan PlanMoeInitRouting(const MoeInitRoutingArgs& args, const Devi
                  "row_idx_type is 1 beside a capacity, with which only the place of each pair "
                  "(row_idx_type 0) is given");
   const bool quantises = args.quant_mode >= 0;
-  if (quantises) checks.Floats(args.x, "x");
+  if (quantises) {
+    checks.Floats(args.x, "x");
+    checks.Require(size <= kMaxQuantised, "x has rows of " + Text(size) +
+                                              " elements; quantised ones can have " +
+                                              Text(kMaxQuantised));
+  }
   checks.Dense(args.expanded_x, "expanded_x", 2, "[rows, H]");
   const int64_t rows = args.expanded_x.shape[0];
   checks.Type(args.expanded_x, "expanded_x", quantises ? DataType::kInt8 : args.x.type);
@@ -264,7 +270,8 @@ MoeInitRoutingPlan PlanMoeInitRouting(const MoeInitRoutingArgs& args, const Devi
            device.soc_name + " offers " + Text(device.ub_bytes - kReservedUbBytes));
   }
   tiling.arena_words = ArenaWords(tiling, plan.cores);
-  tiling.buffer_bytes = std::min(budget / 2 / kBlockBytes * kBlockBytes, kMaxBufferBytes);
+  if (!quantises)
+    tiling.buffer_bytes = std::min(budget / 2 / kBlockBytes * kBlockBytes, kMaxBufferBytes);
   return plan;
 }
 

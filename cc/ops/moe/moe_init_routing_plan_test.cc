@@ -169,10 +169,12 @@ TEST(PlanMoeInitRouting, RefusesQuantisationByName) {
              "scale has 3 in dimension 1"},
             {[](auto& a) {
                a.scale = Tensor();
-               a.x.shape[1] = a.x.strides[0] = 20000;
-               a.expanded_x.shape[1] = a.expanded_x.strides[0] = 20000;
+               a.x.shape[1] = a.x.strides[0] = 16000;
+               a.expanded_x.shape[1] = a.expanded_x.strides[0] = 16000;
              },
-             "rows of 20000 elements and 16 experts take"},
+             "rows of 16000 elements and 16 experts take"},
+            {[](auto& a) { a.x.shape[1] = a.x.strides[0] = 16321; },
+             "x has rows of 16321 elements; quantised ones can have 16320"},
         });
   Check([] { return Quantised(0); },
         {
