@@ -192,6 +192,10 @@ class KvRmsnormRopeCache {
     Adds(sum_, sum_, Epsilon(), (int32_t)rows);
     Step();
     Sqrt(sum_, sum_, (int32_t)rows);
+    Duplicate(factor_, 1.0f, (int32_t)rows);
+    Step();
+    // A division for each row, so that each element takes a product only.
+    Div(sum_, factor_, sum_, (int32_t)rows);
     Step();
     // A block of 8 equal numbers for each row.
     Brcb(factor_, sum_, (uint8_t)((rows + 7) / 8), BrcbRepeatParams(1, 8));
@@ -201,7 +205,7 @@ class KvRmsnormRopeCache {
     for (int64_t at = 0; at < n_; at += kLanes) {
       const uint64_t lanes = (uint64_t)Min(kLanes, n_ - at);
       const LocalTensor<float> part = x_[(uint32_t)at];
-      Div(part, part, factor_, lanes, repeats, by_row);
+      Mul(part, part, factor_, lanes, repeats, by_row);
       Step();
       Mul(part, part, gamma_[(uint32_t)at], lanes, repeats, by_column);
     }

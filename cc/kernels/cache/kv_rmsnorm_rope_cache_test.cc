@@ -4,11 +4,11 @@
 //
 // Error bounds, with u = 2^-24, half a last place of float. A normalised element: squares (u), at
 // most 31 additions of columns and 6 of the tree over 64 lanes (37 u in all, halved by the square
-// root), times 1 / n (2 u) and plus epsilon (u), both halved; square root, division and product (a
-// last place each, 2 u): below 30 u. A rotated one: two products and a sum, 2 u (|a c| + |b s|).
-// Then one rounding to the type: half of its last place at the result, which the former error may
-// push to the next binade. In int8 the exact number is at most 1/2 away, plus the former errors and
-// u for each of product and sum.
+// root), times 1 / n (2 u) and plus epsilon (u), both halved; square root, division and two
+// products (a last place each, 2 u): below 30 u. A rotated one: two products and a sum, 2 u (|a c|
+// + |b s|). Then one rounding to the type: half of its last place at the result, which the former
+// error may push to the next binade. In int8 the exact number is at most 1/2 away, plus the former
+// errors and u for each of product and sum.
 #include <algorithm>
 #include <cmath>
 #include <random>

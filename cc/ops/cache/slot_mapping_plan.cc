@@ -11,7 +11,7 @@ constexpr int64_t kMaxBatch = 1024;
 constexpr int64_t kBatchBytes = 8 + 2 * 8 + 8 + 6 * 4;  // UB of an element of a batch
 constexpr int64_t kMaxPosition = int64_t{1} << 24;      // integers that are exact as floats
 // Below this a core costs more than it saves.
-constexpr int64_t kSlotsPerCore = 32;
+constexpr int64_t kSlotsPerCore = 8;
 
 void Indices(const Tensor& tensor, const char* name) {
   kChecks.Dense(tensor, name, 1, "one");
