@@ -1,4 +1,4 @@
-"""C and C++ files that wheels carry: nanobind, torch's stable C ABI, torch_npu's headers of CANN."""
+"""C and C++ files that wheels carry: nanobind, pybind11, torch's stable C ABI, torch_npu's headers of CANN."""
 
 load("//third_party:fetch.bzl", "fetch_python_packages")
 
@@ -55,6 +55,16 @@ cc_library(
 )
 """
 
+# What nanobind is measured against.
+_PYBIND11 = """
+cc_library(
+    name = "cp311",
+    hdrs = glob(["pybind11/include/**/*.h"]),
+    includes = ["pybind11/include"],
+    deps = ["@@{main}//third_party/python:headers_cp311"],
+)
+"""
+
 _TORCH = """
 cc_library(
     name = "stable_abi",
@@ -92,7 +102,7 @@ filegroup(name = "libraries", srcs = glob(["torch_npu/lib/libtorch_npu.so"]))
 """
 
 def source_repositories(packages, twins):
-    """The repositories @nanobind, @torch and @torch_npu.
+    """The repositories @nanobind, @pybind11, @torch and @torch_npu.
 
     Args:
         packages: entries of lock.json by name
@@ -103,6 +113,12 @@ def source_repositories(packages, twins):
         build = _NANOBIND.format(main = Label("//:all").workspace_name),
         keep = ["nanobind/include", "nanobind/src", "nanobind/ext"],
         packages = [json.encode(packages["nanobind"])],
+    )
+    _wheel_files(
+        name = "pybind11",
+        build = _PYBIND11.format(main = Label("//:all").workspace_name),
+        keep = ["pybind11/include"],
+        packages = [json.encode(packages["pybind11"])],
     )
     _wheel_files(
         name = "torch",

@@ -17,17 +17,17 @@ static_assert(sizeof(Arguments) == 2 * 8 + sizeof(CopyBlocksTiling));
 constexpr Checks kSwap("swap_blocks");
 
 void CheckBlock(int64_t block, const BlockMemory& memory, const char* name, int64_t pair) {
-  kSwap.Require(block >= 0 && block < memory.num_blocks,
-                "pair " + Text(pair) + " names block " + Text(block) + " of the " + name +
-                    ", which has " + Text(memory.num_blocks));
+  VLLM_CANN_REQUIRE(kSwap, block >= 0 && block < memory.num_blocks,
+                    "pair " + Text(pair) + " names block " + Text(block) + " of the " + name +
+                        ", which has " + Text(memory.num_blocks));
 }
 
 void CheckMemory(const BlockMemory& memory, int64_t block_bytes, const char* name) {
-  kSwap.Require(memory.address != 0 || memory.num_blocks == 0,
-                std::string("the ") + name + " has no memory");
-  kSwap.Require(memory.num_blocks <= 1 || memory.stride_bytes >= block_bytes,
-                std::string("the ") + name + "'s blocks are " + Text(memory.stride_bytes) +
-                    " bytes apart, less than the " + Text(block_bytes) + " of a block");
+  VLLM_CANN_REQUIRE(kSwap, memory.address != 0 || memory.num_blocks == 0,
+                    std::string("the ") + name + " has no memory");
+  VLLM_CANN_REQUIRE(kSwap, memory.num_blocks <= 1 || memory.stride_bytes >= block_bytes,
+                    std::string("the ") + name + "'s blocks are " + Text(memory.stride_bytes) +
+                        " bytes apart, less than the " + Text(block_bytes) + " of a block");
 }
 
 }  // namespace
@@ -42,9 +42,9 @@ void CopyBlocks(const CopyBlocksArgs& args, void* stream) {
 
 void SwapBlocks(const BlockMemory& source, const BlockMemory& destination, int64_t block_bytes,
                 const int64_t* pairs, int64_t count, void* stream) {
-  kSwap.Require(source.on_device || destination.on_device,
-                "neither the source nor the destination is on the device");
-  kSwap.Require(block_bytes > 0, "a block has " + Text(block_bytes) + " bytes");
+  VLLM_CANN_REQUIRE(kSwap, source.on_device || destination.on_device,
+                    "neither the source nor the destination is on the device");
+  VLLM_CANN_REQUIRE(kSwap, block_bytes > 0, "a block has " + Text(block_bytes) + " bytes");
   CheckMemory(source, block_bytes, "source");
   CheckMemory(destination, block_bytes, "destination");
   for (int64_t i = 0; i < count; ++i) {

@@ -20,20 +20,21 @@ CopyBlocksPlan PlanCopyBlocks(const CopyBlocksArgs& args, const DeviceInfo& devi
   kChecks.Dense(args.mapping, "mapping", 2, "[pairs, 2]");
   kChecks.Type(args.mapping, "mapping", DataType::kInt64);
   kChecks.Size(args.mapping, "mapping", 1, 2, "source and destination are");
-  kChecks.Require(args.largest_block_bytes > 0,
-                  "a block has " + Text(args.largest_block_bytes) + " bytes; it has to have some");
+  VLLM_CANN_REQUIRE(
+      kChecks, args.largest_block_bytes > 0,
+      "a block has " + Text(args.largest_block_bytes) + " bytes; it has to have some");
   CopyBlocksPlan plan;
   CopyBlocksTiling& tiling = plan.tiling;
   tiling.tensors = args.caches.shape[0];
   tiling.pairs = args.mapping.shape[0];
   if (tiling.tensors == 0 || tiling.pairs == 0) return plan;
-  kChecks.Require(args.num_blocks > 0, "the caches have no blocks");
+  VLLM_CANN_REQUIRE(kChecks, args.num_blocks > 0, "the caches have no blocks");
   kChecks.Memory(args.caches, "caches");
   kChecks.Memory(args.mapping, "mapping");
   tiling.num_blocks = args.num_blocks;
   tiling.has_copy_pad = device.npu_arch != kArch310P ? 1 : 0;
-  kChecks.Require(
-      tiling.has_copy_pad != 0 || args.whole_blocks,
+  VLLM_CANN_REQUIRE(
+      kChecks, tiling.has_copy_pad != 0 || args.whole_blocks,
       device.soc_name + " has no DataCopyPad, so cache blocks have to be whole blocks of 32 bytes");
   // As many pieces as keep all cores at work, but not too small ones.
   const int64_t items = tiling.tensors * tiling.pairs;

@@ -27,9 +27,9 @@ KvRmsnormRopeCacheSide PlanSide(const KvRmsnormRopeCacheArgs& args, const Tensor
                                 const std::string& offset_name, const Tensor& output,
                                 const char* output_name) {
   const DataType type = args.kv.type;
-  kChecks.Require(cache.type == type || cache.type == DataType::kInt8,
-                  std::string(cache_name) + " is " + Name(cache.type) + "; it can be int8 or " +
-                      Name(type) + ", as kv is");
+  VLLM_CANN_REQUIRE(kChecks, cache.type == type || cache.type == DataType::kInt8,
+                    std::string(cache_name) + " is " + Name(cache.type) + "; it can be int8 or " +
+                        Name(type) + ", as kv is");
   const CacheParts parts = CheckCache(kChecks, cache, cache_name, args.layout, 1, size, "kv");
   KvRmsnormRopeCacheSide side;
   side.parts = parts.parts;
@@ -38,12 +38,12 @@ KvRmsnormRopeCacheSide PlanSide(const KvRmsnormRopeCacheArgs& args, const Tensor
   side.quantised = cache.type == DataType::kInt8 && type != DataType::kInt8 ? 1 : 0;
   side.has_offset = offset.dims != 0 ? 1 : 0;
   side.has_output = output.dims != 0 ? 1 : 0;
-  kChecks.Require((scale.dims != 0) == (side.quantised != 0),
-                  side.quantised != 0
-                      ? std::string(cache_name) + " is int8, which needs " + scale_name
-                      : scale_name + " is given, but " + cache_name + " is not int8");
-  kChecks.Require(side.has_offset == 0 || side.quantised != 0,
-                  offset_name + " is given, but " + cache_name + " is not int8");
+  VLLM_CANN_REQUIRE(kChecks, (scale.dims != 0) == (side.quantised != 0),
+                    side.quantised != 0
+                        ? std::string(cache_name) + " is int8, which needs " + scale_name
+                        : scale_name + " is given, but " + cache_name + " is not int8");
+  VLLM_CANN_REQUIRE(kChecks, side.has_offset == 0 || side.quantised != 0,
+                    offset_name + " is given, but " + cache_name + " is not int8");
   if (side.quantised != 0) Weight(scale, scale_name.c_str(), size, DataType::kFloat);
   if (side.has_offset != 0) Weight(offset, offset_name.c_str(), size, DataType::kFloat);
   if (side.has_output != 0) {
@@ -72,7 +72,8 @@ KvRmsnormRopeCachePlan PlanKvRmsnormRopeCache(const KvRmsnormRopeCacheArgs& args
   KvRmsnormRopeCachePlan plan;
   KvRmsnormRopeCacheTiling& tiling = plan.tiling;
   const Tensor& kv = args.kv;
-  kChecks.Require(kv.dims == 2, "kv has " + Text(kv.dims) + " dimensions, not [tokens, size]");
+  VLLM_CANN_REQUIRE(kChecks, kv.dims == 2,
+                    "kv has " + Text(kv.dims) + " dimensions, not [tokens, size]");
   kChecks.Floats(kv, "kv");
   const int64_t bytes = ElementBytes(kv.type);
   kChecks.Dense(args.gamma, "gamma", 1, "one");
@@ -81,16 +82,17 @@ KvRmsnormRopeCachePlan PlanKvRmsnormRopeCache(const KvRmsnormRopeCacheArgs& args
   tiling.seq = args.seq;
   tiling.norm_dim = args.gamma.shape[0];
   tiling.rope_dim = args.cos.shape[1];
-  kChecks.Require(kv.shape[1] == tiling.norm_dim + tiling.rope_dim,
-                  "kv has rows of " + Text(kv.shape[1]) + ", gamma has " + Text(tiling.norm_dim) +
-                      " elements and cos " + Text(tiling.rope_dim));
-  kChecks.Require(kv.strides[1] == 1 && (tiling.tokens <= 1 || kv.strides[0] >= kv.shape[1]),
-                  "kv has strides [" + Text(kv.strides[0]) + ", " + Text(kv.strides[1]) +
-                      "]; a row has to be contiguous, and rows must not overlap");
+  VLLM_CANN_REQUIRE(kChecks, kv.shape[1] == tiling.norm_dim + tiling.rope_dim,
+                    "kv has rows of " + Text(kv.shape[1]) + ", gamma has " + Text(tiling.norm_dim) +
+                        " elements and cos " + Text(tiling.rope_dim));
+  VLLM_CANN_REQUIRE(kChecks,
+                    kv.strides[1] == 1 && (tiling.tokens <= 1 || kv.strides[0] >= kv.shape[1]),
+                    "kv has strides [" + Text(kv.strides[0]) + ", " + Text(kv.strides[1]) +
+                        "]; a row has to be contiguous, and rows must not overlap");
   const auto size = [](int64_t value, int64_t unit, int64_t most, const char* name) {
-    kChecks.Require(value > 0 && value % unit == 0 && value <= most,
-                    std::string(name) + " is " + Text(value) + "; it has to be a multiple of " +
-                        Text(unit) + " up to " + Text(most));
+    VLLM_CANN_REQUIRE(kChecks, value > 0 && value % unit == 0 && value <= most,
+                      std::string(name) + " is " + Text(value) + "; it has to be a multiple of " +
+                          Text(unit) + " up to " + Text(most));
   };
   // int8 rows, too, are whole blocks in the UB.
   const bool narrow =
@@ -105,8 +107,8 @@ KvRmsnormRopeCachePlan PlanKvRmsnormRopeCache(const KvRmsnormRopeCacheArgs& args
     kChecks.Size(*table, name, 0, tiling.tokens, "the tokens of kv are");
     kChecks.Size(*table, name, 1, tiling.rope_dim, "the elements to rotate are");
   }
-  kChecks.Require(args.layout != CacheLayout::kHnd,
-                  "the caches have one head: they lie in ND or NZ");
+  VLLM_CANN_REQUIRE(kChecks, args.layout != CacheLayout::kHnd,
+                    "the caches have one head: they lie in ND or NZ");
   tiling.rope =
       PlanSide(args, args.k_cache, "k_cache", tiling.rope_dim, args.k_rope_scale, "k_rope_scale",
                args.k_rope_offset, "k_rope_offset", args.k_rope, "k_rope");
@@ -115,12 +117,12 @@ KvRmsnormRopeCachePlan PlanKvRmsnormRopeCache(const KvRmsnormRopeCacheArgs& args
   tiling.num_blocks = args.k_cache.shape[0];
   tiling.block_size = BlockSize(args.k_cache, args.layout);
   const int64_t block_size = BlockSize(args.ckv_cache, args.layout);
-  kChecks.Require(args.ckv_cache.shape[0] == tiling.num_blocks && block_size == tiling.block_size,
-                  "ckv_cache has " + Text(args.ckv_cache.shape[0]) + " blocks of " +
-                      Text(block_size) + ", k_cache has " + Text(tiling.num_blocks) + " of " +
-                      Text(tiling.block_size));
-  kChecks.Require(args.seq >= 1 && tiling.tokens % args.seq == 0,
-                  Text(tiling.tokens) + " tokens are no sequences of " + Text(args.seq));
+  VLLM_CANN_REQUIRE(
+      kChecks, args.ckv_cache.shape[0] == tiling.num_blocks && block_size == tiling.block_size,
+      "ckv_cache has " + Text(args.ckv_cache.shape[0]) + " blocks of " + Text(block_size) +
+          ", k_cache has " + Text(tiling.num_blocks) + " of " + Text(tiling.block_size));
+  VLLM_CANN_REQUIRE(kChecks, args.seq >= 1 && tiling.tokens % args.seq == 0,
+                    Text(tiling.tokens) + " tokens are no sequences of " + Text(args.seq));
   const int64_t sequences = tiling.tokens / args.seq;
   const int64_t pages = tiling.block_size > 0 ? Ceil(args.seq, tiling.block_size) : 0;
   tiling.index_kind = static_cast<int64_t>(args.index_kind);
@@ -130,15 +132,15 @@ KvRmsnormRopeCachePlan PlanKvRmsnormRopeCache(const KvRmsnormRopeCacheArgs& args
                args.index_kind == CacheIndex::kPage ? sequences * pages : tiling.tokens,
                args.index_kind == CacheIndex::kPage ? "the pages of all sequences are"
                                                     : "the tokens of kv are");
-  kChecks.Require(args.index_kind != CacheIndex::kRow || tiling.num_blocks >= sequences,
-                  "the caches have " + Text(tiling.num_blocks) + " blocks for " + Text(sequences) +
-                      " sequences");
-  kChecks.Require(args.epsilon >= 0 && std::isfinite(args.epsilon),
-                  "epsilon is " + std::to_string(args.epsilon) + "; it has to be 0 or positive");
+  VLLM_CANN_REQUIRE(kChecks, args.index_kind != CacheIndex::kRow || tiling.num_blocks >= sequences,
+                    "the caches have " + Text(tiling.num_blocks) + " blocks for " +
+                        Text(sequences) + " sequences");
+  VLLM_CANN_REQUIRE(kChecks, args.epsilon >= 0 && std::isfinite(args.epsilon),
+                    "epsilon is " + std::to_string(args.epsilon) + "; it has to be 0 or positive");
   if (tiling.tokens == 0) return plan;
-  kChecks.Require(tiling.num_blocks > 0 && tiling.block_size > 0,
-                  "k_cache has " + Text(tiling.num_blocks) + " blocks of " +
-                      Text(tiling.block_size) + " slots");
+  VLLM_CANN_REQUIRE(kChecks, tiling.num_blocks > 0 && tiling.block_size > 0,
+                    "k_cache has " + Text(tiling.num_blocks) + " blocks of " +
+                        Text(tiling.block_size) + " slots");
   for (const auto& [tensor, name] : {std::pair{&args.kv, "kv"},
                                      {&args.gamma, "gamma"},
                                      {&args.cos, "cos"},
@@ -146,8 +148,8 @@ KvRmsnormRopeCachePlan PlanKvRmsnormRopeCache(const KvRmsnormRopeCacheArgs& args
                                      {&args.index, "index"}}) {
     kChecks.Memory(*tensor, name);
   }
-  kChecks.Require(
-      device.npu_arch != kArch310P,
+  VLLM_CANN_REQUIRE(
+      kChecks, device.npu_arch != kArch310P,
       device.soc_name + " has no DataCopyPad, which the kernel needs; it runs on Atlas A2 and A3");
   tiling.token_stride = kv.strides[0] * bytes;
   const auto epsilon = static_cast<float>(args.epsilon);
@@ -168,9 +170,10 @@ KvRmsnormRopeCachePlan PlanKvRmsnormRopeCache(const KvRmsnormRopeCacheArgs& args
     return UbBytes(tiling, bytes) <= budget;
   };
   while (!fits() && tiling.tile > 1) tiling.tile = (tiling.tile + 1) / 2;
-  kChecks.Require(fits(), "one token of " + Text(kv.shape[1]) + " elements takes " +
-                              Text(UbBytes(tiling, bytes)) + " bytes of UB, and " +
-                              device.soc_name + " offers " + Text(budget));
+  VLLM_CANN_REQUIRE(kChecks, fits(),
+                    "one token of " + Text(kv.shape[1]) + " elements takes " +
+                        Text(UbBytes(tiling, bytes)) + " bytes of UB, and " + device.soc_name +
+                        " offers " + Text(budget));
   return plan;
 }
 

@@ -13,26 +13,29 @@ constexpr int64_t kMaxBufferBytes = 65536;
 
 ReshapeAndCacheSide PlanSide(const Tensor& rows, const Tensor& cache, const std::string& name,
                              const std::string& cache_name, CacheLayout layout, int64_t tokens) {
-  kChecks.Require(rows.dims == 3,
-                  name + " has " + Text(rows.dims) + " dimensions, not [tokens, heads, size]");
-  kChecks.Require(rows.type == cache.type, cache_name + " is " + Name(cache.type) + ", but " +
-                                               name + " is " + Name(rows.type));
+  VLLM_CANN_REQUIRE(kChecks, rows.dims == 3,
+                    name + " has " + Text(rows.dims) + " dimensions, not [tokens, heads, size]");
+  VLLM_CANN_REQUIRE(
+      kChecks, rows.type == cache.type,
+      cache_name + " is " + Name(cache.type) + ", but " + name + " is " + Name(rows.type));
   const int64_t bytes = ElementBytes(rows.type);
-  kChecks.Require(bytes > 0 && bytes <= 4,
-                  name + " is " + Name(rows.type) +
-                      "; it can be float16, bfloat16, float32, int8, uint8 or int32");
+  VLLM_CANN_REQUIRE(kChecks, bytes > 0 && bytes <= 4,
+                    name + " is " + Name(rows.type) +
+                        "; it can be float16, bfloat16, float32, int8, uint8 or int32");
   const int64_t heads = rows.shape[1];
   const int64_t size = rows.shape[2];
-  kChecks.Require(heads > 0 && size > 0, name + " has heads of [" + Text(heads) + ", " +
-                                             Text(size) + "]; both have to be positive");
-  kChecks.Require(rows.shape[0] >= tokens, name + " has " + Text(rows.shape[0]) +
-                                               " tokens, slot_mapping has " + Text(tokens));
-  kChecks.Require(rows.strides[2] == 1 && (heads == 1 || rows.strides[1] == size),
-                  name + " has strides [" + Text(rows.strides[0]) + ", " + Text(rows.strides[1]) +
-                      ", " + Text(rows.strides[2]) +
-                      "]; the heads of a token have to be contiguous");
-  kChecks.Require(rows.strides[0] >= 0,
-                  name + " has the negative token stride " + Text(rows.strides[0]));
+  VLLM_CANN_REQUIRE(
+      kChecks, heads > 0 && size > 0,
+      name + " has heads of [" + Text(heads) + ", " + Text(size) + "]; both have to be positive");
+  VLLM_CANN_REQUIRE(
+      kChecks, rows.shape[0] >= tokens,
+      name + " has " + Text(rows.shape[0]) + " tokens, slot_mapping has " + Text(tokens));
+  VLLM_CANN_REQUIRE(kChecks, rows.strides[2] == 1 && (heads == 1 || rows.strides[1] == size),
+                    name + " has strides [" + Text(rows.strides[0]) + ", " + Text(rows.strides[1]) +
+                        ", " + Text(rows.strides[2]) +
+                        "]; the heads of a token have to be contiguous");
+  VLLM_CANN_REQUIRE(kChecks, rows.strides[0] >= 0,
+                    name + " has the negative token stride " + Text(rows.strides[0]));
   const CacheParts parts = CheckCache(kChecks, cache, cache_name, layout, heads, size, name);
   ReshapeAndCacheSide side;
   side.parts = parts.parts;
@@ -45,14 +48,14 @@ ReshapeAndCacheSide PlanSide(const Tensor& rows, const Tensor& cache, const std:
 // Without DataCopyPad.
 void Require310P(const ReshapeAndCacheSide& side, const char* name, const DeviceInfo& device) {
   const std::string soc = device.soc_name + " has no DataCopyPad, so ";
-  kChecks.Require(side.part_bytes % kBlockBytes == 0,
-                  soc + "what lies together of " + name +
-                      " in the cache has to be whole blocks of 32 bytes, not " +
-                      Text(side.part_bytes) + " bytes");
-  kChecks.Require(side.token_stride % kBlockBytes == 0,
-                  soc + "the tokens of " + name +
-                      " have to be whole blocks of 32 bytes apart, not " + Text(side.token_stride) +
-                      " bytes");
+  VLLM_CANN_REQUIRE(kChecks, side.part_bytes % kBlockBytes == 0,
+                    soc + "what lies together of " + name +
+                        " in the cache has to be whole blocks of 32 bytes, not " +
+                        Text(side.part_bytes) + " bytes");
+  VLLM_CANN_REQUIRE(kChecks, side.token_stride % kBlockBytes == 0,
+                    soc + "the tokens of " + name +
+                        " have to be whole blocks of 32 bytes apart, not " +
+                        Text(side.token_stride) + " bytes");
 }
 
 }  // namespace
@@ -60,8 +63,8 @@ void Require310P(const ReshapeAndCacheSide& side, const char* name, const Device
 ReshapeAndCachePlan PlanReshapeAndCache(const ReshapeAndCacheArgs& args, const DeviceInfo& device) {
   const Tensor& slots = args.slot_mapping;
   kChecks.Dense(slots, "slot_mapping", 1, "one");
-  kChecks.Require(slots.type == DataType::kInt32 || slots.type == DataType::kInt64,
-                  std::string("slot_mapping is ") + Name(slots.type) + ", not int32 or int64");
+  VLLM_CANN_REQUIRE(kChecks, slots.type == DataType::kInt32 || slots.type == DataType::kInt64,
+                    std::string("slot_mapping is ") + Name(slots.type) + ", not int32 or int64");
   const int64_t tokens = slots.shape[0];
 
   ReshapeAndCachePlan plan;
@@ -76,20 +79,20 @@ ReshapeAndCachePlan PlanReshapeAndCache(const ReshapeAndCacheArgs& args, const D
     tiling.value =
         PlanSide(args.value, args.value_cache, "value", "value_cache", args.layout, tokens);
     const int64_t block_size = BlockSize(args.value_cache, args.layout);
-    kChecks.Require(
-        args.value_cache.shape[0] == tiling.num_blocks && block_size == tiling.block_size,
+    VLLM_CANN_REQUIRE(
+        kChecks, args.value_cache.shape[0] == tiling.num_blocks && block_size == tiling.block_size,
         "value_cache has " + Text(args.value_cache.shape[0]) + " blocks of " + Text(block_size) +
             ", key_cache has " + Text(tiling.num_blocks) + " of " + Text(tiling.block_size));
-    kChecks.Require(
-        args.value.type == args.key.type,
+    VLLM_CANN_REQUIRE(
+        kChecks, args.value.type == args.key.type,
         std::string("value is ") + Name(args.value.type) + ", but key is " + Name(args.key.type));
   }
   if (tokens == 0) return plan;
-  kChecks.Require(tiling.num_blocks > 0 && tiling.block_size > 0,
-                  "key_cache has " + Text(tiling.num_blocks) + " blocks of " +
-                      Text(tiling.block_size) + " slots");
-  kChecks.Require(slots.address % static_cast<uintptr_t>(tiling.slot_bytes) == 0,
-                  "slot_mapping does not begin at a multiple of its elements' size");
+  VLLM_CANN_REQUIRE(kChecks, tiling.num_blocks > 0 && tiling.block_size > 0,
+                    "key_cache has " + Text(tiling.num_blocks) + " blocks of " +
+                        Text(tiling.block_size) + " slots");
+  VLLM_CANN_REQUIRE(kChecks, slots.address % static_cast<uintptr_t>(tiling.slot_bytes) == 0,
+                    "slot_mapping does not begin at a multiple of its elements' size");
   kChecks.Memory(args.key, "key");
   if (has_value) kChecks.Memory(args.value, "value");
   kChecks.Memory(slots, "slot_mapping");
@@ -110,8 +113,8 @@ ReshapeAndCachePlan PlanReshapeAndCache(const ReshapeAndCacheArgs& args, const D
   const int64_t widest = std::max(pitch(tiling.key), pitch(tiling.value));
   const int64_t wanted = std::min(widest * tiling.slot_batch, kMaxBufferBytes);
   tiling.buffer_bytes = std::min(wanted, budget / kBlockBytes * kBlockBytes);
-  kChecks.Require(tiling.buffer_bytes >= kBlockBytes,
-                  Text(device.ub_bytes) + " bytes of UB are too few");
+  VLLM_CANN_REQUIRE(kChecks, tiling.buffer_bytes >= kBlockBytes,
+                    Text(device.ub_bytes) + " bytes of UB are too few");
   return plan;
 }
 

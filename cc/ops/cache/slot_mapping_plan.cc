@@ -15,8 +15,8 @@ constexpr int64_t kSlotsPerCore = 8;
 
 void Indices(const Tensor& tensor, const char* name) {
   kChecks.Dense(tensor, name, 1, "one");
-  kChecks.Require(tensor.type == DataType::kInt32 || tensor.type == DataType::kInt64,
-                  std::string(name) + " is " + Name(tensor.type) + ", not int32 or int64");
+  VLLM_CANN_REQUIRE(kChecks, tensor.type == DataType::kInt32 || tensor.type == DataType::kInt64,
+                    std::string(name) + " is " + Name(tensor.type) + ", not int32 or int64");
 }
 
 }  // namespace
@@ -29,9 +29,9 @@ SlotMappingPlan PlanSlotMapping(const SlotMappingArgs& args, const DeviceInfo& d
   kChecks.Dense(args.block_table, "block_table", 2, "[requests, blocks]");
   kChecks.Type(args.block_table, "block_table", DataType::kInt32);
   const auto within = [](int64_t value, int64_t least, int64_t most, const char* name) {
-    kChecks.Require(value >= least && value <= most, std::string(name) + " is " + Text(value) +
-                                                         "; the limits are " + Text(least) +
-                                                         " and " + Text(most));
+    VLLM_CANN_REQUIRE(kChecks, value >= least && value <= most,
+                      std::string(name) + " is " + Text(value) + "; the limits are " + Text(least) +
+                          " and " + Text(most));
   };
   SlotMappingPlan plan;
   SlotMappingTiling& tiling = plan.tiling;
@@ -41,24 +41,24 @@ SlotMappingPlan PlanSlotMapping(const SlotMappingArgs& args, const DeviceInfo& d
   within(args.world_size, 1, kMaxPosition / args.block_size, "world_size");
   within(args.rank, 0, args.world_size - 1, "rank");
   within(args.interleave, 1, args.block_size, "interleave");
-  kChecks.Require(args.block_size % args.interleave == 0, "interleave " + Text(args.interleave) +
-                                                              " does not divide block_size " +
-                                                              Text(args.block_size));
+  VLLM_CANN_REQUIRE(kChecks, args.block_size % args.interleave == 0,
+                    "interleave " + Text(args.interleave) + " does not divide block_size " +
+                        Text(args.block_size));
   within(args.pad_id, INT32_MIN, INT32_MAX, "pad_id");
-  kChecks.Require(args.query_start_loc.shape[0] >= 1, "query_start_loc has no elements");
+  VLLM_CANN_REQUIRE(kChecks, args.query_start_loc.shape[0] >= 1, "query_start_loc has no elements");
   tiling.requests = args.query_start_loc.shape[0] - 1;
-  kChecks.Require(args.block_table.shape[0] >= tiling.requests,
-                  "block_table has " + Text(args.block_table.shape[0]) + " rows for " +
-                      Text(tiling.requests) + " requests");
+  VLLM_CANN_REQUIRE(kChecks, args.block_table.shape[0] >= tiling.requests,
+                    "block_table has " + Text(args.block_table.shape[0]) + " rows for " +
+                        Text(tiling.requests) + " requests");
   if (tiling.slots == 0) return plan;
-  kChecks.Require(
-      device.npu_arch != kArch310P,
+  VLLM_CANN_REQUIRE(
+      kChecks, device.npu_arch != kArch310P,
       device.soc_name + " has no DataCopyPad, which the kernel needs; it runs on Atlas A2 and A3");
   tiling.table_width = args.block_table.shape[1];
   const int64_t positions = tiling.table_width * args.block_size * args.world_size;
-  kChecks.Require(positions <= kMaxPosition, "block_table has " + Text(tiling.table_width) +
-                                                 " blocks for " + Text(positions) +
-                                                 " positions; the limit is " + Text(kMaxPosition));
+  VLLM_CANN_REQUIRE(kChecks, positions <= kMaxPosition,
+                    "block_table has " + Text(tiling.table_width) + " blocks for " +
+                        Text(positions) + " positions; the limit is " + Text(kMaxPosition));
   kChecks.Memory(args.query_start_loc, "query_start_loc");
   kChecks.Memory(args.slot_mapping, "slot_mapping");
   if (args.tokens > 0) {
@@ -79,10 +79,11 @@ SlotMappingPlan PlanSlotMapping(const SlotMappingArgs& args, const DeviceInfo& d
   const int64_t budget = device.ub_bytes - kReservedUbBytes - starts;
   tiling.batch = std::min(RoundUp(Ceil(tiling.slots, plan.cores), 16), kMaxBatch);
   const int64_t left = budget - tiling.batch * kBatchBytes;
-  kChecks.Require(left >= 0, "query_start_loc of " + Text(tiling.requests) + " requests takes " +
-                                 Text(starts) + " bytes of UB, more than " + device.soc_name +
-                                 " has beside the "
-                                 "buffers of a batch");
+  VLLM_CANN_REQUIRE(kChecks, left >= 0,
+                    "query_start_loc of " + Text(tiling.requests) + " requests takes " +
+                        Text(starts) + " bytes of UB, more than " + device.soc_name +
+                        " has beside the "
+                        "buffers of a batch");
   const int64_t row = RoundUp(tiling.table_width * 4, kBlockBytes);
   tiling.row_blocks = row <= left ? row / 4 : 0;
   return plan;

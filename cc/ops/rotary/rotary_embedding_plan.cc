@@ -13,9 +13,8 @@ constexpr int64_t kMaxRows = 4095;   // of one copy
 constexpr int64_t kMaxPitch = 2040;  // floats: a repeat stride of 255 blocks
 constexpr int64_t kMaxLanes = 128;   // that can take axes of their own
 
-void Require(bool holds, const std::string& tensor, const std::string& what) {
-  kChecks.Require(holds, tensor + " " + what);
-}
+#define REQUIRE_OF(holds, tensor, what) \
+  VLLM_CANN_REQUIRE(kChecks, holds, std::string(tensor) + " " + (what))
 
 // Cosines and sines: of a row each, and where they are.
 struct Table {
@@ -27,63 +26,63 @@ struct Table {
 Table CheckTable(const RotaryEmbeddingArgs& args) {
   const bool given = args.cos.dims != 0 || args.sin.dims != 0;
   if (given) {
-    kChecks.Require(args.cos_sin_cache.dims == 0 && args.positions.dims == 0,
-                    "cos and sin come without cos_sin_cache and positions");
+    VLLM_CANN_REQUIRE(kChecks, args.cos_sin_cache.dims == 0 && args.positions.dims == 0,
+                      "cos and sin come without cos_sin_cache and positions");
     for (const auto& [tensor, name] : {std::pair{&args.cos, "cos"}, {&args.sin, "sin"}}) {
-      Require(tensor->dims == 2, name,
-              "has " + Text(tensor->dims) + " dimensions, not [rows, rotary_dim / 2]");
-      Require(tensor->strides[1] == 1 &&
-                  (tensor->shape[0] <= 1 || tensor->strides[0] >= tensor->shape[1]),
-              name,
-              "has strides [" + Text(tensor->strides[0]) + ", " + Text(tensor->strides[1]) +
-                  "]; a row has to be contiguous");
+      REQUIRE_OF(tensor->dims == 2, name,
+                 "has " + Text(tensor->dims) + " dimensions, not [rows, rotary_dim / 2]");
+      REQUIRE_OF(tensor->strides[1] == 1 &&
+                     (tensor->shape[0] <= 1 || tensor->strides[0] >= tensor->shape[1]),
+                 name,
+                 "has strides [" + Text(tensor->strides[0]) + ", " + Text(tensor->strides[1]) +
+                     "]; a row has to be contiguous");
     }
-    Require(args.sin.type == args.cos.type && args.sin.shape[0] == args.cos.shape[0] &&
-                args.sin.shape[1] == args.cos.shape[1] &&
-                (args.cos.shape[0] <= 1 || args.sin.strides[0] == args.cos.strides[0]),
-            "sin",
-            "is " + std::string(Name(args.sin.type)) + " [" + Text(args.sin.shape[0]) + ", " +
-                Text(args.sin.shape[1]) + "], and is not laid out like cos, " +
-                Name(args.cos.type) + " [" + Text(args.cos.shape[0]) + ", " +
-                Text(args.cos.shape[1]) + "]");
-    Require(args.cos.shape[1] >= 1, "cos", "has no angles");
+    REQUIRE_OF(args.sin.type == args.cos.type && args.sin.shape[0] == args.cos.shape[0] &&
+                   args.sin.shape[1] == args.cos.shape[1] &&
+                   (args.cos.shape[0] <= 1 || args.sin.strides[0] == args.cos.strides[0]),
+               "sin",
+               "is " + std::string(Name(args.sin.type)) + " [" + Text(args.sin.shape[0]) + ", " +
+                   Text(args.sin.shape[1]) + "], and is not laid out like cos, " +
+                   Name(args.cos.type) + " [" + Text(args.cos.shape[0]) + ", " +
+                   Text(args.cos.shape[1]) + "]");
+    REQUIRE_OF(args.cos.shape[1] >= 1, "cos", "has no angles");
     return {&args.cos, "cos", 2 * args.cos.shape[1]};
   }
   const Tensor& cache = args.cos_sin_cache;
-  Require(cache.dims == 2, "cos_sin_cache",
-          "has " + Text(cache.dims) + " dimensions, not [positions, rotary_dim]");
+  REQUIRE_OF(cache.dims == 2, "cos_sin_cache",
+             "has " + Text(cache.dims) + " dimensions, not [positions, rotary_dim]");
   const int64_t rotary_dim = cache.shape[1];
-  Require(rotary_dim >= 2 && rotary_dim % 2 == 0, "cos_sin_cache",
-          "has rotary dimension " + Text(rotary_dim) + "; it has to be even and at least 2");
-  Require(cache.strides[1] == 1 && (cache.shape[0] <= 1 || cache.strides[0] == rotary_dim),
-          "cos_sin_cache",
-          "has strides [" + Text(cache.strides[0]) + ", " + Text(cache.strides[1]) +
-              "]; it has to be contiguous");
+  REQUIRE_OF(rotary_dim >= 2 && rotary_dim % 2 == 0, "cos_sin_cache",
+             "has rotary dimension " + Text(rotary_dim) + "; it has to be even and at least 2");
+  REQUIRE_OF(cache.strides[1] == 1 && (cache.shape[0] <= 1 || cache.strides[0] == rotary_dim),
+             "cos_sin_cache",
+             "has strides [" + Text(cache.strides[0]) + ", " + Text(cache.strides[1]) +
+                 "]; it has to be contiguous");
   return {&cache, "cos_sin_cache", rotary_dim};
 }
 
 void CheckRows(const Tensor& rows, const std::string& name, const Table& table, int64_t tokens) {
-  Require(rows.dims == 3, name,
-          "has " + Text(rows.dims) + " dimensions, not [tokens, heads, size]");
-  Require(rows.type == table.tensor->type, name,
-          std::string("is ") + Name(rows.type) + ", but " + table.name + " is " +
-              Name(table.tensor->type));
-  Require(rows.shape[0] == tokens, name,
-          "has " + Text(rows.shape[0]) + " tokens, the others have " + Text(tokens));
+  REQUIRE_OF(rows.dims == 3, name,
+             "has " + Text(rows.dims) + " dimensions, not [tokens, heads, size]");
+  REQUIRE_OF(rows.type == table.tensor->type, name,
+             std::string("is ") + Name(rows.type) + ", but " + table.name + " is " +
+                 Name(table.tensor->type));
+  REQUIRE_OF(rows.shape[0] == tokens, name,
+             "has " + Text(rows.shape[0]) + " tokens, the others have " + Text(tokens));
   const int64_t heads = rows.shape[1];
   const int64_t size = rows.shape[2];
-  Require(heads > 0 && size > 0, name,
-          "has heads of [" + Text(heads) + ", " + Text(size) + "]; both have to be positive");
-  Require(table.rotary_dim <= size, table.name,
-          "has rotary dimension " + Text(table.rotary_dim) + ", more than the head size " +
-              Text(size) + " of " + name);
-  Require(rows.strides[2] == 1 && (heads == 1 || rows.strides[1] == size), name,
-          "has strides [" + Text(rows.strides[0]) + ", " + Text(rows.strides[1]) + ", " +
-              Text(rows.strides[2]) + "]; the heads of a token have to be contiguous");
-  Require(tokens <= 1 || rows.strides[0] >= heads * size, name,
-          "has the token stride " + Text(rows.strides[0]) + ", less than the " +
-              Text(heads * size) + " elements of a token");
-  Require(tokens == 0 || rows.address != 0, name, "has no memory");
+  REQUIRE_OF(heads > 0 && size > 0, name,
+             "has heads of [" + Text(heads) + ", " + Text(size) + "]; both have to be positive");
+  REQUIRE_OF(table.rotary_dim <= size, table.name,
+             "has rotary dimension " + Text(table.rotary_dim) + ", more than the head size " +
+                 Text(size) + " of " + name);
+  REQUIRE_OF(rows.strides[2] == 1 && (heads == 1 || rows.strides[1] == size), name,
+             "has strides [" + Text(rows.strides[0]) + ", " + Text(rows.strides[1]) + ", " +
+                 Text(rows.strides[2]) + "]; the heads of a token have to be contiguous");
+  REQUIRE_OF(tokens <= 1 || rows.strides[0] >= heads * size, name,
+             "has the token stride " + Text(rows.strides[0]) + ", less than the " +
+                 Text(heads * size) + " elements of a token");
+  REQUIRE_OF(tokens == 0 || rows.address != 0, name, "has no memory");
 }
 
 RotarySide PlanSide(const Tensor& rows, const Tensor& out, const std::string& name,
@@ -91,29 +90,30 @@ RotarySide PlanSide(const Tensor& rows, const Tensor& out, const std::string& na
   CheckRows(rows, name, table, tokens);
   if (out.dims == 0) return {rows.shape[1], rows.strides[0], rows.strides[0]};
   CheckRows(out, name + "_out", table, tokens);
-  Require(out.shape[1] == rows.shape[1] && out.shape[2] == rows.shape[2], name + "_out",
-          "has heads of [" + Text(out.shape[1]) + ", " + Text(out.shape[2]) + "], " + name +
-              " has [" + Text(rows.shape[1]) + ", " + Text(rows.shape[2]) + "]");
-  Require(table.rotary_dim == rows.shape[2] || out.address == rows.address, name + "_out",
-          "is not " + name + ", and of " + Text(rows.shape[2]) + " elements only " +
-              Text(table.rotary_dim) + " are rotated: the others would be missing");
+  REQUIRE_OF(out.shape[1] == rows.shape[1] && out.shape[2] == rows.shape[2], name + "_out",
+             "has heads of [" + Text(out.shape[1]) + ", " + Text(out.shape[2]) + "], " + name +
+                 " has [" + Text(rows.shape[1]) + ", " + Text(rows.shape[2]) + "]");
+  REQUIRE_OF(table.rotary_dim == rows.shape[2] || out.address == rows.address, name + "_out",
+             "is not " + name + ", and of " + Text(rows.shape[2]) + " elements only " +
+                 Text(table.rotary_dim) + " are rotated: the others would be missing");
   return {rows.shape[1], rows.strides[0], out.strides[0]};
 }
 
 void PlanAxes(const RotaryEmbeddingArgs& args, int64_t rotary_dim, RotaryEmbeddingTiling& tiling) {
   const int64_t half = rotary_dim / 2;
-  Require(args.positions.shape[0] == 3, "positions",
-          "has " + Text(args.positions.shape[0]) + " axes; there can be one or three");
-  Require(half <= kMaxLanes, "positions",
-          "has three axes, which takes a rotary dimension of " + Text(2 * kMaxLanes) +
-              " at most, not " + Text(rotary_dim));
+  REQUIRE_OF(args.positions.shape[0] == 3, "positions",
+             "has " + Text(args.positions.shape[0]) + " axes; there can be one or three");
+  REQUIRE_OF(half <= kMaxLanes, "positions",
+             "has three axes, which takes a rotary dimension of " + Text(2 * kMaxLanes) +
+                 " at most, not " + Text(rotary_dim));
   int64_t sum = 0;
   for (const int64_t section : args.sections) {
-    kChecks.Require(section >= 0, "a section of " + Text(section) + " lanes is negative");
+    VLLM_CANN_REQUIRE(kChecks, section >= 0,
+                      "a section of " + Text(section) + " lanes is negative");
     sum += section;
   }
-  kChecks.Require(
-      args.interleaved || sum == half,
+  VLLM_CANN_REQUIRE(
+      kChecks, args.interleaved || sum == half,
       "the sections have " + Text(sum) + " lanes, half of the rotary dimension is " + Text(half));
   tiling.axes = 3;
   for (int64_t i = 0; i < half; ++i) {
@@ -176,7 +176,8 @@ RotaryEmbeddingPlan PlanRotaryEmbedding(const RotaryEmbeddingArgs& args, const D
   const Table table = CheckTable(args);
   const int64_t rotary_dim = table.rotary_dim;
   const bool neox = args.style == RotaryStyle::kNeox;
-  kChecks.Require(
+  VLLM_CANN_REQUIRE(
+      kChecks,
       neox || args.style == RotaryStyle::kGptj || args.style == RotaryStyle::kPairsToHalves,
       "the style " + Text(static_cast<int64_t>(args.style)) + " is unknown");
   const Tensor& positions = args.positions;
@@ -184,12 +185,12 @@ RotaryEmbeddingPlan PlanRotaryEmbedding(const RotaryEmbeddingArgs& args, const D
   tiling.has_positions = table.tensor == &args.cos_sin_cache ? 1 : 0;
   int64_t tokens = args.query.shape[0];
   if (tiling.has_positions != 0) {
-    Require(positions.dims == 1 || positions.dims == 2, "positions",
-            "has " + Text(positions.dims) + " dimensions, not one, nor two with three axes");
-    Require(positions.type == DataType::kInt32 || positions.type == DataType::kInt64, "positions",
-            std::string("is ") + Name(positions.type) + ", not int32 or int64");
+    REQUIRE_OF(positions.dims == 1 || positions.dims == 2, "positions",
+               "has " + Text(positions.dims) + " dimensions, not one, nor two with three axes");
+    REQUIRE_OF(positions.type == DataType::kInt32 || positions.type == DataType::kInt64,
+               "positions", std::string("is ") + Name(positions.type) + ", not int32 or int64");
     tokens = positions.shape[positions.dims - 1];
-    Require(tokens >= 0, "positions", "has " + Text(tokens) + " elements");
+    REQUIRE_OF(tokens >= 0, "positions", "has " + Text(tokens) + " elements");
     kChecks.Dense(positions, "positions", positions.dims, "one or two");
     if (positions.dims == 2) PlanAxes(args, rotary_dim, tiling);
     tiling.position_bytes = ElementBytes(positions.type);
@@ -221,27 +222,28 @@ RotaryEmbeddingPlan PlanRotaryEmbedding(const RotaryEmbeddingArgs& args, const D
   tiling.head_size = args.query.shape[2];
   if (args.key.dims != 0) {
     tiling.key = PlanSide(args.key, args.key_out, "key", table, tokens);
-    Require(args.key.shape[2] == tiling.head_size, "key",
-            "has head size " + Text(args.key.shape[2]) + ", query has " + Text(tiling.head_size));
+    REQUIRE_OF(
+        args.key.shape[2] == tiling.head_size, "key",
+        "has head size " + Text(args.key.shape[2]) + ", query has " + Text(tiling.head_size));
   }
   tiling.half_pitch = RoundUp(rotary_dim / 2, kBlockBytes / bytes);
   tiling.row_pitch = RoundUp(rotary_dim, kBlockBytes / bytes);
-  Require(args.style != RotaryStyle::kPairsToHalves || rotary_dim == 2 * tiling.half_pitch,
-          table.name,
-          "has rotary dimension " + Text(rotary_dim) + "; pairs become halves of whole blocks, " +
-              "multiples of " + Text(2 * kBlockBytes / bytes) + " elements");
+  REQUIRE_OF(
+      args.style != RotaryStyle::kPairsToHalves || rotary_dim == 2 * tiling.half_pitch, table.name,
+      "has rotary dimension " + Text(rotary_dim) + "; pairs become halves of whole blocks, " +
+          "multiples of " + Text(2 * kBlockBytes / bytes) + " elements");
   if (tokens == 0) return plan;
-  Require(tiling.table_rows > 0, table.name, "has no rows");
-  Require(table.tensor->address != 0, table.name, "has no memory");
-  Require(tiling.has_positions != 0 || args.sin.address != 0, "sin", "has no memory");
-  Require(tiling.has_positions == 0 || positions.address != 0, "positions", "has no memory");
+  REQUIRE_OF(tiling.table_rows > 0, table.name, "has no rows");
+  REQUIRE_OF(table.tensor->address != 0, table.name, "has no memory");
+  REQUIRE_OF(tiling.has_positions != 0 || args.sin.address != 0, "sin", "has no memory");
+  REQUIRE_OF(tiling.has_positions == 0 || positions.address != 0, "positions", "has no memory");
   tiling.has_copy_pad = device.npu_arch != kArch310P;
   if (!tiling.has_copy_pad) Require310P(args, table, device);
 
   const int64_t pitch = neox ? tiling.half_pitch : tiling.row_pitch;
-  Require(pitch <= kMaxPitch, table.name,
-          "has rotary dimension " + Text(rotary_dim) + "; the limit is " +
-              Text(neox ? 2 * kMaxPitch : kMaxPitch));
+  REQUIRE_OF(pitch <= kMaxPitch, table.name,
+             "has rotary dimension " + Text(rotary_dim) + "; the limit is " +
+                 Text(neox ? 2 * kMaxPitch : kMaxPitch));
 
   plan.cores = static_cast<uint32_t>(std::min(tokens, device.vector_cores));
   const int64_t per_core = (tokens + plan.cores - 1) / plan.cores;

@@ -1,0 +1,86 @@
+"""What the host pays for a launch, in one run: tools/bazel run //tests/benchmarks/launch
+
+The same rotary embedding of 8 tokens as a bare ACL call with arguments that are ready, by nanobind, by pybind11 (the same C++ function,
+which checks the arguments and computes the tiling), through our Python function, and through torch.library. On SoftNPU without checks;
+kernels run on its own thread. Rounds are interleaved; figures are medians of the rounds, microseconds per launch.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+COUNT, ROUNDS = 300, 21
+
+
+def measure() -> None:
+    import _pybind11
+    import torch
+    import torch_npu
+
+    from vllm_cann import _ops, ops
+
+    device = torch.device("npu:0")
+    ops.load(device)
+    directory = ops.kernel_directory()
+    _pybind11.set_kernel_directory(str(directory))
+    tokens, heads, size, rows = 8, 8, 128, 64
+    query = torch.zeros(tokens, heads * size, dtype=torch.float16, device=device)
+    key = torch.zeros(tokens, size, dtype=torch.float16, device=device)
+    table = torch.zeros(rows, size, dtype=torch.float16, device=device)
+    positions = torch.zeros(tokens, dtype=torch.int64, device=device)
+    torch.npu.synchronize()
+    stream = torch_npu.npu.current_stream().npu_stream
+    addresses = [t.data_ptr() for t in (positions, query, key, table)]
+    numbers = (*addresses, 0, addresses[1], addresses[2], tokens, heads, 1, size, size, rows, size)
+    numbers += (heads * size, size, heads * size, size, 1, 0, 0, 0, False, 1, 9, 1, False, stream)
+
+    def many(call: Callable[[], object]) -> Callable[[], float]:
+        def run() -> float:
+            start = time.perf_counter()
+            for _ in range(COUNT):
+                call()
+            return time.perf_counter() - start
+
+        return run
+
+    # The copy of no block, which ends at once; as many cores as the embedding takes.
+    arguments = struct.pack("<8q", 0, 0, 0, 0, 0, 1, 32, 1)
+    binary = str(directory / "cache.ascend910b3.o")
+    ways: dict[str, Callable[[], float]] = {
+        "bare ACL call": lambda: _pybind11.bare(binary, "copy_blocks", arguments, 8, stream, COUNT),
+        "checks and tiling alone": lambda: _pybind11.plan(tokens, heads, size, rows, COUNT),
+        "nanobind": many(lambda: _ops.rotary_embedding(*numbers)),
+        "pybind11": many(lambda: _pybind11.rotary_embedding(*numbers)),
+        "vllm_cann.ops": many(lambda: ops.rotary_embedding(positions, query, key, size, table, True)),
+        "torch.library": many(lambda: torch.ops.vllm_cann.rotary_embedding(positions, query, key, size, table, True)),
+    }
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(ROUNDS):
+        for name, run in ways.items():
+            found[name].append(run() / COUNT * 1e6)
+            torch.npu.synchronize()
+    middle = {name: statistics.median(times[1:]) for name, times in found.items()}
+    print("| way | us per launch | x bare | x torch.library |")
+    print("|---|---|---|---|")
+    for name, time_ in middle.items():
+        print(f"| {name} | {time_:.2f} | {time_ / middle['bare ACL call']:.2f} | {time_ / middle['torch.library']:.2f} |")
+
+
+def main() -> None:
+    if "inside" in sys.argv:
+        measure()
+        return
+    command = [sys.executable, "-m", "softnpu", "run", "--checks", "off", "--", sys.executable, str(Path(__file__).resolve()), "inside"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    sys.exit(subprocess.run(command, env=environment).returncode)
+
+
+if __name__ == "__main__":
+    main()
