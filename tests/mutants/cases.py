@@ -831,7 +831,7 @@ def finalize_cases(plans: Plans) -> list[Case]:
 def expert_tokens_cases(plans: Plans) -> list[Case]:
     """Of moe_compute_expert_tokens."""
     out = []
-    for entries, experts, cores in ((0, 5, 2), (1, 1, 1), (50, 20, 2), (77, 100, 5), (3, 9, 4)):
+    for entries, experts, cores in ((0, 5, 2), (1, 1, 1), (50, 20, 2), (77, 100, 5), (3, 9, 4), (31, 100, 1)):
         random = np.random.default_rng(53)
         entry = np.sort(random.integers(-1, experts + 1, entries)).astype(np.int32)
         found = np.zeros(experts, np.int32)
