@@ -5,8 +5,8 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 
+#include "cc/bindings/cache.h"
 #include "cc/bindings/moe.h"
-#include "cc/ops/cache/reshape_and_cache.h"
 #include "cc/ops/launch.h"
 #include "cc/ops/rotary/rotary_embedding.h"
 
@@ -14,56 +14,48 @@ namespace {
 
 namespace nb = nanobind;
 using vllm_cann::ops::DataType;
-using vllm_cann::ops::ReshapeAndCacheArgs;
 using vllm_cann::ops::RotaryEmbeddingArgs;
+using vllm_cann::ops::RotaryStyle;
+using vllm_cann::ops::Tensor;
 
-void ReshapeAndCache(uintptr_t key, uintptr_t value, uintptr_t key_cache, uintptr_t value_cache,
-                     uintptr_t slot_mapping, int64_t num_tokens, int64_t num_heads,
-                     int64_t key_head_size, int64_t value_head_size, int64_t num_blocks,
-                     int64_t block_size, int64_t key_token_stride, int64_t value_token_stride,
-                     int64_t key_block_stride, int64_t value_block_stride, int32_t dtype,
-                     int32_t slot_dtype, uintptr_t stream) {
+void RotaryEmbedding(uintptr_t positions, uintptr_t query, uintptr_t key, uintptr_t cos,
+                     uintptr_t sin, uintptr_t query_out, uintptr_t key_out, int64_t num_tokens,
+                     int64_t num_query_heads, int64_t num_key_heads, int64_t head_size,
+                     int64_t rotary_dim, int64_t table_rows, int64_t table_stride,
+                     int64_t query_token_stride, int64_t key_token_stride, int64_t query_out_stride,
+                     int64_t key_out_stride, int64_t num_axes, int64_t section_0, int64_t section_1,
+                     int64_t section_2, bool interleaved, int32_t dtype, int32_t position_dtype,
+                     int32_t style, bool is_inverse, uintptr_t stream) {
   const auto type = static_cast<DataType>(dtype);
-  ReshapeAndCacheArgs args;
-  args.key = {
-      key, type, 3, {num_tokens, num_heads, key_head_size}, {key_token_stride, key_head_size, 1}};
-  args.key_cache = {key_cache,
-                    type,
-                    4,
-                    {num_blocks, block_size, num_heads, key_head_size},
-                    {key_block_stride, num_heads * key_head_size, key_head_size, 1}};
-  if (value_head_size != 0) {
-    args.value = {value,
-                  type,
-                  3,
-                  {num_tokens, num_heads, value_head_size},
-                  {value_token_stride, value_head_size, 1}};
-    args.value_cache = {value_cache,
-                        type,
-                        4,
-                        {num_blocks, block_size, num_heads, value_head_size},
-                        {value_block_stride, num_heads * value_head_size, value_head_size, 1}};
-  }
-  args.slot_mapping = {slot_mapping, static_cast<DataType>(slot_dtype), 1, {num_tokens}, {1}};
-  vllm_cann::ops::ReshapeAndCache(args, reinterpret_cast<void*>(stream));
-}
-
-void RotaryEmbedding(uintptr_t positions, uintptr_t query, uintptr_t key, uintptr_t cos_sin_cache,
-                     int64_t num_tokens, int64_t num_query_heads, int64_t num_key_heads,
-                     int64_t head_size, int64_t rotary_dim, int64_t max_position,
-                     int64_t query_token_stride, int64_t key_token_stride, int32_t dtype,
-                     int32_t position_dtype, bool is_neox, uintptr_t stream) {
-  const auto type = static_cast<DataType>(dtype);
+  const auto rows = [&](uintptr_t address, int64_t heads, int64_t stride) -> Tensor {
+    return {address, type, 3, {num_tokens, heads, head_size}, {stride, head_size, 1}};
+  };
   RotaryEmbeddingArgs args;
-  args.is_neox = is_neox;
-  args.positions = {positions, static_cast<DataType>(position_dtype), 1, {num_tokens}, {1}};
-  args.query = {
-      query, type, 3, {num_tokens, num_query_heads, head_size}, {query_token_stride, head_size, 1}};
+  args.style = static_cast<RotaryStyle>(style);
+  args.is_inverse = is_inverse;
+  args.query = rows(query, num_query_heads, query_token_stride);
+  args.query_out = rows(query_out, num_query_heads, query_out_stride);
   if (num_key_heads != 0) {
-    args.key = {
-        key, type, 3, {num_tokens, num_key_heads, head_size}, {key_token_stride, head_size, 1}};
+    args.key = rows(key, num_key_heads, key_token_stride);
+    args.key_out = rows(key_out, num_key_heads, key_out_stride);
   }
-  args.cos_sin_cache = {cos_sin_cache, type, 2, {max_position, rotary_dim}, {rotary_dim, 1}};
+  if (sin != 0) {
+    args.cos = {cos, type, 2, {table_rows, rotary_dim / 2}, {table_stride, 1}};
+    args.sin = args.cos;
+    args.sin.address = sin;
+  } else {
+    const auto index = static_cast<DataType>(position_dtype);
+    if (num_axes == 1) {
+      args.positions = {positions, index, 1, {num_tokens}, {1}};
+    } else {
+      args.positions = {positions, index, 2, {num_axes, num_tokens}, {num_tokens, 1}};
+    }
+    args.cos_sin_cache = {cos, type, 2, {table_rows, rotary_dim}, {table_stride, 1}};
+    args.sections[0] = section_0;
+    args.sections[1] = section_1;
+    args.sections[2] = section_2;
+    args.interleaved = interleaved;
+  }
   vllm_cann::ops::RotaryEmbedding(args, reinterpret_cast<void*>(stream));
 }
 
@@ -80,30 +72,27 @@ NB_MODULE(_ops, m) {
         "Sets the absolute path of the directory with the kernel binaries,\n"
         "<family>.<lower-case SoC name>.o.");
   m.def(
-      "reshape_and_cache", &ReshapeAndCache, nb::arg("key"), nb::arg("value"), nb::arg("key_cache"),
-      nb::arg("value_cache"), nb::arg("slot_mapping"), nb::arg("num_tokens"), nb::arg("num_heads"),
-      nb::arg("key_head_size"), nb::arg("value_head_size"), nb::arg("num_blocks"),
-      nb::arg("block_size"), nb::arg("key_token_stride"), nb::arg("value_token_stride"),
-      nb::arg("key_block_stride"), nb::arg("value_block_stride"), nb::arg("dtype"),
-      nb::arg("slot_dtype"), nb::arg("stream"),
-      "Copies rows of key [T, H, Dk] and value [T, H, Dv] to slots of the paged caches\n"
-      "key_cache [N, B, H, Dk] and value_cache [N, B, H, Dv].\n\n"
-      "slot_mapping [T] is int32 or int64; a slot that is negative or not below N * B is padding,\n"
-      "and nothing is written for it. num_tokens is T; key and value may have more tokens. Heads\n"
-      "of a token and blocks of a cache are contiguous; tokens and blocks may have any stride.\n"
-      "dtype: any of 1, 2 or 4 bytes, the rows are copied bit by bit. value_head_size 0: there is\n"
-      "no value, the other arguments about it are ignored.");
-  m.def(
       "rotary_embedding", &RotaryEmbedding, nb::arg("positions"), nb::arg("query"), nb::arg("key"),
-      nb::arg("cos_sin_cache"), nb::arg("num_tokens"), nb::arg("num_query_heads"),
-      nb::arg("num_key_heads"), nb::arg("head_size"), nb::arg("rotary_dim"),
-      nb::arg("max_position"), nb::arg("query_token_stride"), nb::arg("key_token_stride"),
-      nb::arg("dtype"), nb::arg("position_dtype"), nb::arg("is_neox"), nb::arg("stream"),
-      "Rotates, in place, the first rotary_dim elements of each head of query [T, Hq, D] and key\n"
-      "[T, Hk, D] by positions [T], int32 or int64, 0 <= position < max_position.\n\n"
-      "cos_sin_cache [max_position, rotary_dim] holds cos and then sin of rotary_dim / 2\n"
-      "frequencies, in the data type of query and key: float16, bfloat16 or float32. is_neox:\n"
-      "halves of the rotary part are partners; else neighbours are. Arithmetic is in float32 with\n"
-      "one rounding, to nearest. num_key_heads 0: there is no key.");
+      nb::arg("cos"), nb::arg("sin"), nb::arg("query_out"), nb::arg("key_out"),
+      nb::arg("num_tokens"), nb::arg("num_query_heads"), nb::arg("num_key_heads"),
+      nb::arg("head_size"), nb::arg("rotary_dim"), nb::arg("table_rows"), nb::arg("table_stride"),
+      nb::arg("query_token_stride"), nb::arg("key_token_stride"), nb::arg("query_out_stride"),
+      nb::arg("key_out_stride"), nb::arg("num_axes"), nb::arg("section_0"), nb::arg("section_1"),
+      nb::arg("section_2"), nb::arg("interleaved"), nb::arg("dtype"), nb::arg("position_dtype"),
+      nb::arg("style"), nb::arg("is_inverse"), nb::arg("stream"),
+      "Rotates the first rotary_dim elements x of each head of query [T, Hq, D] and key [T, Hk, "
+      "D]\n"
+      "into query_out and key_out, which may be the same memory. num_key_heads 0: there is no "
+      "key.\n\n"
+      "Angles: with sin 0, cos is a table [table_rows, rotary_dim] of cosines and then sines, of\n"
+      "which token t takes row positions[t] (int32 or int64, 0 <= position < table_rows); with\n"
+      "num_axes 3, positions is [3, T], and lanes are divided among the axes by the sections, one\n"
+      "after the other or interleaved. Else cos and sin are [table_rows, rotary_dim / 2] each, "
+      "and\n"
+      "token t takes row t % table_rows.\n\n"
+      "style 0: neighbours are pairs (GPT-J), 1: x[i] and x[i + rotary_dim / 2] are (NeoX), 2:\n"
+      "neighbours, whose first elements come first in the result. is_inverse: by the negative\n"
+      "angle. float16, bfloat16 or float32; arithmetic in float32 with one rounding, to nearest.");
+  BindCache(m);
   BindMoe(m);
 }

@@ -16,7 +16,7 @@ def test_directory_has_to_be_absolute() -> None:
 
 def test_missing_cann_is_one_sentence() -> None:
     with pytest.raises(RuntimeError, match=r"CANN is missing \(libascendcl.so: .*softnpu run"):
-        _ops.rotary_embedding(*range(14), True, 0)
+        _ops.copy_blocks(*range(6), True, 0)
 
 
 def test_wrong_arguments_are_a_type_error() -> None:

@@ -76,7 +76,7 @@ def launch_cache(device: Device, key: Array, value: Array, key_cache: Array, val
         *(tokens, heads, key_size, value.shape[2], blocks, block_size),
         *(key.strides[0] // 2, value.strides[0] // 2),
         *(key_cache.strides[0] // 2, value_cache.strides[0] // 2),
-        *(FLOAT16, DTYPES[slots.dtype], device.stream),
+        *(0, FLOAT16, DTYPES[slots.dtype], device.stream),
     )
     assert device.synchronize() == 0, device.acl.aclGetRecentErrMsg()
     for address, cache, rows in [
@@ -101,6 +101,18 @@ def test_reshape_and_cache(device: Device, slot_type: type) -> None:
     launch_cache(device, key, value, key_cache, value_cache, slots)
 
 
+def rotate(addresses: list[int], shape: tuple[int, int, int, int, int, int], is_neox: bool, stream: int | None) -> None:
+    """In place; of the addresses of positions, query, key and cos_sin_cache, and tokens, heads of both, sizes, and rows of the table."""
+    positions, query, key, cache = addresses
+    tokens, heads, kv_heads, size, rotary, rows = shape
+    strides = (heads * size, kv_heads * size, heads * size, kv_heads * size)
+    _ops.rotary_embedding(
+        *(positions, query, key, cache, 0, query, key),
+        *(tokens, heads, kv_heads, size, rotary, rows, rotary, *strides),
+        *(1, 0, 0, 0, False, FLOAT16, INT64, int(is_neox), False, stream),
+    )
+
+
 @pytest.mark.parametrize("is_neox", [True, False])
 def test_rotary_embedding(device: Device, is_neox: bool) -> None:
     random = np.random.default_rng(2)
@@ -110,11 +122,7 @@ def test_rotary_embedding(device: Device, is_neox: bool) -> None:
     cache = random.uniform(-1, 1, size=(64, rotary)).astype(np.float16)
     positions = random.integers(0, 64, size=tokens)
     addresses = [device.put(array) for array in [positions, query, key, cache]]
-    _ops.rotary_embedding(
-        *addresses,
-        *(tokens, heads, kv_heads, size, rotary, 64, heads * size, kv_heads * size),
-        *(FLOAT16, INT64, is_neox, device.stream),
-    )
+    rotate(addresses, (tokens, heads, kv_heads, size, rotary, 64), is_neox, device.stream)
     assert device.synchronize() == 0, device.acl.aclGetRecentErrMsg()
     cos, sin = np.split(cache[positions].astype(np.float64)[:, None, :], 2, axis=-1)
     for address, before in [(addresses[1], query), (addresses[2], key)]:
@@ -129,13 +137,13 @@ def test_rotary_embedding(device: Device, is_neox: bool) -> None:
 
 
 def test_no_tokens_launch_nothing(device: Device) -> None:
-    _ops.rotary_embedding(0, 0, 0, 0, 0, 8, 1, 64, 64, 64, 512, 64, FLOAT16, INT64, True, device.stream)
+    rotate([0, 0, 0, 0], (0, 8, 1, 64, 64, 64), True, device.stream)
     assert device.synchronize() == 0
 
 
 def test_argument_errors_are_sentences(device: Device) -> None:
     with pytest.raises(ValueError, match="cos_sin_cache has rotary dimension 63; it has to be even"):
-        _ops.rotary_embedding(1, 1, 1, 1, 1, 8, 1, 64, 63, 64, 512, 64, FLOAT16, INT64, True, 0)
+        rotate([1, 1, 1, 1], (1, 8, 1, 64, 63, 64), True, 0)
 
 
 def test_fault_of_a_kernel_names_its_line(device: Device) -> None:
@@ -143,8 +151,7 @@ def test_fault_of_a_kernel_names_its_line(device: Device) -> None:
     query: Array = np.zeros((1, 1, 64), np.float16)
     cache: Array = np.zeros((4, 64), np.float16)
     addresses = [device.put(array) for array in [np.array([4]), query, query, cache]]
-    shape = (1, 1, 1, 64, 64, 4, 64, 64)
-    _ops.rotary_embedding(*addresses, *shape, FLOAT16, INT64, True, device.stream)
+    rotate(addresses, (1, 1, 1, 64, 64, 4), True, device.stream)
     assert device.synchronize() == 507035
     message = device.acl.aclGetRecentErrMsg().decode()
     assert "outside the 512 bytes that SetGlobalBuffer gave the tensor" in message
@@ -162,11 +169,11 @@ def test_missing_binary_names_its_path(tmp_path: Path) -> None:
         "acl = ctypes.CDLL(os.environ['ASCENDCL'], mode=ctypes.RTLD_GLOBAL)\n"
         "acl.aclInit(None); acl.aclrtSetDevice(0)\n"
         "try:\n"
-        "    _ops.rotary_embedding(1, 1, 1, 1, 1, 1, 0, 64, 64, 4, 64, 64, 1, 9, True, 0)\n"
+        "    _ops.copy_blocks(1, 1, 1, 1, 4, 64, True, 0)\n"
         "except RuntimeError as error: print(error)\n"
         "_ops.set_kernel_directory(sys.argv[1])\n"
         "try:\n"
-        "    _ops.rotary_embedding(1, 1, 1, 1, 1, 1, 0, 64, 64, 4, 64, 64, 1, 9, True, 0)\n"
+        "    _ops.copy_blocks(1, 1, 1, 1, 4, 64, True, 0)\n"
         "except RuntimeError as error: print(error)\n"
     )
     path = os.pathsep.join(sys.path)
@@ -179,5 +186,5 @@ def test_missing_binary_names_its_path(tmp_path: Path) -> None:
     )
     first, second = run.stdout.splitlines()
     assert first == "the directory of the kernels is not set: call set_kernel_directory"
-    assert second.startswith(f"aclrtBinaryLoadFromFile('{tmp_path}/rotary.ascend910b3.o') failed")
-    assert "rotary.twin.so" in second
+    assert second.startswith(f"aclrtBinaryLoadFromFile('{tmp_path}/cache.ascend910b3.o') failed")
+    assert "cache.twin.so" in second

@@ -21,6 +21,7 @@ struct Acl {
   decltype(&::aclrtBinaryLoadFromFile) load_binary = nullptr;
   decltype(&::aclrtBinaryGetFunction) get_function = nullptr;
   decltype(&::aclrtLaunchKernelWithHostArgs) launch = nullptr;
+  decltype(&::aclrtMemcpyAsync) copy = nullptr;
   decltype(&::aclGetRecentErrMsg) recent_message = nullptr;
 };
 
@@ -49,6 +50,7 @@ const Acl& GetAcl() {
     Resolve(library, "aclrtBinaryLoadFromFile", out.load_binary);
     Resolve(library, "aclrtBinaryGetFunction", out.get_function);
     Resolve(library, "aclrtLaunchKernelWithHostArgs", out.launch);
+    Resolve(library, "aclrtMemcpyAsync", out.copy);
     Resolve(library, "aclGetRecentErrMsg", out.recent_message);
     return out;
   }();
@@ -162,6 +164,18 @@ void LaunchKernel(const CurrentDevice& device, const char* family, const char* k
   if (code != ACL_SUCCESS) {
     Check(code, std::string("the launch of ") + kernel + " on " + std::to_string(cores) +
                     " cores (aclrtLaunchKernelWithHostArgs)");
+  }
+}
+
+void CopyMemory(uintptr_t destination, uintptr_t source, size_t bytes, CopyKind kind,
+                void* stream) {
+  const aclrtMemcpyKind kinds[] = {ACL_MEMCPY_HOST_TO_DEVICE, ACL_MEMCPY_DEVICE_TO_HOST,
+                                   ACL_MEMCPY_DEVICE_TO_DEVICE};
+  const aclError code =
+      GetAcl().copy(reinterpret_cast<void*>(destination), bytes, reinterpret_cast<void*>(source),
+                    bytes, kinds[static_cast<int>(kind)], stream);
+  if (code != ACL_SUCCESS) {
+    Check(code, "the copy of " + std::to_string(bytes) + " bytes (aclrtMemcpyAsync)");
   }
 }
 

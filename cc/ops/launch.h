@@ -30,4 +30,10 @@ CurrentDevice GetCurrentDevice();
 void LaunchKernel(const CurrentDevice& device, const char* family, const char* kernel,
                   uint32_t cores, void* stream, const void* arguments, size_t argument_bytes);
 
+enum class CopyKind { kHostToDevice, kDeviceToHost, kDeviceToDevice };
+
+// Queues a copy on `stream`. Host memory has to stay as it is until the copy was made.
+// Throws std::runtime_error with the code and the message of ACL.
+void CopyMemory(uintptr_t destination, uintptr_t source, size_t bytes, CopyKind kind, void* stream);
+
 }  // namespace vllm_cann::ops

@@ -15,6 +15,7 @@ _WHERE = {
     "launch": "softnpu.kernels",
     "KernelError": "softnpu.kernels",
     "OrderError": "softnpu.kernels",
+    "Addresses": "softnpu.kernels",
     "Output": "softnpu.kernels",
     "Report": "softnpu.kernels",
 }

@@ -147,6 +147,16 @@ class Output:
 
 
 @dataclass(frozen=True)
+class Addresses:
+    """A tensor of 64-bit words in GM: of each array the address that it has on the device, each integer itself.
+
+    How a kernel gets a list of tensors. No array may be given twice to a launch.
+    """
+
+    items: Sequence[np.ndarray | int]
+
+
+@dataclass(frozen=True)
 class Report:
     """Modelled time of a launch, and what it is made of.
 
@@ -236,7 +246,8 @@ def launch(
 
     Args:
         kernel: of a loaded twin
-        arguments: in the kernel's order. A C-contiguous numpy array, or Output(array), is a tensor in GM; None a null address;
+        arguments: in the kernel's order. A C-contiguous numpy array, or Output(array), is a tensor in GM, Addresses a tensor with the
+            addresses of others; None a null address;
             an int or bool a scalar of any integer type; a float a 32-bit float; a numpy scalar itself; a ctypes.Structure or bytes a
             struct by value
         blocks: blockDim
@@ -263,31 +274,35 @@ def launch(
     if l2 not in ("cold", "warm"):
         raise ValueError(f"l2 is {l2!r}; there are 'cold' and 'warm'")
     chip = profiles.find(profile)
-    arrays = [_array_of(a, i) for i, a in enumerate(arguments)]
+    arrays = [_arrays_of(a, i) for i, a in enumerate(arguments)]
     if schedules == 1:
         return _launch(kernel, arguments, arrays, chip, blocks, checks, seed, threads, tiling_key, time, l2, trace_file)
-    start = [None if a is None else a.copy() for a in arrays]
+    start = [[a.copy() for a in group] for group in arrays]
     report = _launch(kernel, arguments, arrays, chip, blocks, checks, seed, threads, tiling_key, time, l2, trace_file)
     for other in range(seed + 1, seed + schedules):
-        again = [None if a is None else a.copy() for a in start]
+        again = [[a.copy() for a in group] for group in start]
         _launch(kernel, arguments, again, chip, blocks, checks, other, threads, tiling_key, False, l2, None)
         for i, (one, two) in enumerate(zip(arrays, again, strict=True)):
-            if one is not None and two is not None and one.tobytes() != two.tobytes():
+            if any(a.tobytes() != b.tobytes() for a, b in zip(one, two, strict=True)):
                 if not report.atomics:
                     raise OrderError(kernel.name, other, i)
                 report = replace(report, order_dependent=True)
     return report
 
 
-def _array_of(argument: Any, position: int) -> np.ndarray | None:
-    array = argument.array if isinstance(argument, Output) else argument
-    if not isinstance(array, np.ndarray):
-        if isinstance(argument, Output):
-            raise TypeError(f"argument {position}: Output of {type(array).__name__}; it takes a numpy array")
-        return None
-    if not array.flags.c_contiguous or not array.flags.writeable:
-        raise ValueError(f"argument {position}: the array is not C-contiguous and writeable")
-    return array
+def _arrays_of(argument: Any, position: int) -> list[np.ndarray]:
+    if isinstance(argument, Addresses):
+        arrays = [item for item in argument.items if isinstance(item, np.ndarray)]
+    elif isinstance(argument, Output):
+        if not isinstance(argument.array, np.ndarray):
+            raise TypeError(f"argument {position}: Output of {type(argument.array).__name__}; it takes a numpy array")
+        arrays = [argument.array]
+    else:
+        arrays = [argument] if isinstance(argument, np.ndarray) else []
+    for array in arrays:
+        if not array.flags.c_contiguous or not array.flags.writeable:
+            raise ValueError(f"argument {position}: the array is not C-contiguous and writeable")
+    return arrays
 
 
 def _slots_of(argument: Any, position: int) -> bytes:
@@ -320,7 +335,7 @@ def _collector(fields: dict[str, str]) -> Callable:
 def _launch(
     kernel: Kernel,
     arguments: Sequence[Any],
-    arrays: list[np.ndarray | None],
+    arrays: list[list[np.ndarray]],
     chip: Path,
     blocks: int,
     checks: str,
@@ -338,14 +353,25 @@ def _launch(
     described = []
     slots = b""
     address = 0x100000000000
-    for i, (argument, array) in enumerate(zip(arguments, arrays, strict=True)):
-        if array is None:
-            slots += _slots_of(argument, i)
-            continue
-        output = isinstance(argument, Output)
-        described.append(_Array(address, array.ctypes.data, array.nbytes, f"argument {i}".encode(), output, output))
-        slots += address.to_bytes(8, "little")
+
+    def place(array: np.ndarray, name: str, output: bool = False) -> int:
+        nonlocal address
+        at = address
+        described.append(_Array(at, array.ctypes.data, array.nbytes, name.encode(), output, output))
         address += (array.nbytes + 8191) // 4096 * 4096
+        return at
+
+    tables = []  # alive until the kernel has run
+    for i, (argument, group) in enumerate(zip(arguments, arrays, strict=True)):
+        if isinstance(argument, Addresses):
+            placed = iter([place(array, f"argument {i}, array {j}") for j, array in enumerate(group)])
+            words = [next(placed) if isinstance(item, np.ndarray) else int(item) for item in argument.items]
+            tables.append(np.array(words, np.int64))
+            slots += place(tables[-1], f"argument {i}").to_bytes(8, "little")
+        elif group:
+            slots += place(group[0], f"argument {i}", isinstance(argument, Output)).to_bytes(8, "little")
+        else:
+            slots += _slots_of(argument, i)
     fields: dict[str, str] = {}
     slices: list[tuple[str, str, str, str, float, float]] = []
 
@@ -356,14 +382,14 @@ def _launch(
                 (s.core.decode(), _PIPES[s.pipe], s.instruction.decode(), f"{Path(s.file.decode()).name}:{s.line}", s.begin, s.end)
             )
 
-    words = len(slots) // 8
+    count = len(slots) // 8
     request = _Request(
         twin=kernel.twin,
         kernel=kernel.name.encode(),
         chip=_lines({name: getattr(profile, name) for name in profile.__dataclass_fields__}),
         time=None if time is None else _lines(time),
-        slots=(ctypes.c_uint64 * words).from_buffer_copy(slots),
-        slot_count=words,
+        slots=(ctypes.c_uint64 * count).from_buffer_copy(slots),
+        slot_count=count,
         blocks=blocks,
         strict=checks != "off",
         races=checks == "strict",

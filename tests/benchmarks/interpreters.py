@@ -101,10 +101,10 @@ def on_softnpu(work: str, how: str, arrays: list[np.ndarray], directory: Path) -
             0,
             len(cache),
             size,
-            1,
+            integers(1, 0, 0, 1, 0, 0, 0, 0, 0, 0),
         )
         kernel = twin[f"rotary_embedding_{kind}"]
-        arguments: list[Any] = [positions, x, None, cache, tiling]
+        arguments: list[Any] = [positions, x, None, cache, None, None, None, tiling]
         found = [x]
     else:
         kernel, cores = twin["softmax_top_k"], 32

@@ -110,7 +110,7 @@ class Plans:
 def _rotary(
     plans: Plans,
     kind: str,
-    neox: bool,
+    style: int,  # 0 GPT-J, 1 NeoX, 2 pairs to halves
     tokens: int = 5,
     heads: int = 2,
     kv_heads: int = 1,
@@ -121,16 +121,42 @@ def _rotary(
     position_bytes: int = 8,
     positions: int = 40,
     profile: str = "ascend910b3",
+    inverse: bool = False,
+    given_gap: int = -1,  # elements between the rows of given cos and sin; negative: positions
+    sections: tuple[int, int, int] | None = None,  # of three axes
+    interleaved: bool = False,
+    out_gap: int = -1,  # between tokens of results that are not in place
 ) -> Case:
     random = np.random.default_rng(3)
+    half = rotary // 2
     cache = rounded(random.standard_normal((positions, rotary)), kind)
-    at = random.integers(0, positions, tokens).astype(np.int64 if position_bytes == 8 else np.int32)
-    at[-1] = positions - 1
+    axes = 3 if sections else 1
+    at = random.integers(0, positions, (axes, tokens)).astype(np.int64 if position_bytes == 8 else np.int32)
+    at[:, -1] = positions - 1
+    rows_of = at
+    tables: list[Any] = [at, cache, None]
+    if given_gap >= 0:
+        rows_of = np.arange(tokens)[None] % positions
+        wide = np.zeros((2, positions, half + given_gap), cache.dtype)
+        wide[0, :, :half], wide[1, :, :half] = cache[:, :half], cache[:, half:]
+        flat = [w.reshape(-1)[: (positions - 1) * (half + given_gap) + half].copy() for w in wide]
+        tables = [None, flat[0], flat[1]]
+    axis = np.zeros(half, int)
+    if sections and interleaved:
+        lane = np.arange(half)
+        for a in (1, 2):
+            axis[(lane % 3 == a) & (lane < 3 * sections[a])] = a
+    elif sections:
+        axis = np.repeat(np.arange(3), sections)
     sides = []
     for count in (heads, kv_heads):
         stride = count * size + gap
+        out_stride = count * size + out_gap if out_gap >= 0 else 0
         length = (tokens - 1) * stride + count * size if count else 0
-        sides.append((count, stride, rounded(random.standard_normal(length), kind)))
+        x = rounded(random.standard_normal(length), kind)
+        y = rounded(random.standard_normal((tokens - 1) * out_stride + count * size), kind) if out_gap >= 0 and count else None
+        sides.append((count, stride, x, out_stride, y))
+    numbers = integers(style, int(inverse), half + given_gap if given_gap >= 0 else 0, axes, *(sections or (0, 0, 0)), int(interleaved))
     tiling, used = plans.ask(
         "plan_rotary_embedding",
         profile,
@@ -143,39 +169,52 @@ def _rotary(
         sides[1][1],
         positions,
         rotary,
-        int(neox),
+        integers(*numbers, sides[0][3], sides[1][3]),
     )
-    before = [side[2].copy() for side in sides]
-    start_at, start_cache = at.copy(), cache.copy()
+    before = [(side[2].copy(), None if side[4] is None else side[4].copy()) for side in sides]
+    start = [None if table is None else table.copy() for table in tables]
+    angles = exact(cache.copy(), kind)
 
     def check() -> str:
-        half = rotary // 2
-        c, s = exact(start_cache, kind)[start_at, :half, None], exact(start_cache, kind)[start_at, half:, None]
-        for (count, stride, now), old in zip(sides, before, strict=True):
+        row = rows_of[axis].T  # [tokens, half]
+        c, s = (angles[row, part + np.arange(half)][:, :, None] for part in (0, half))
+        if inverse:
+            s = -s
+        for (count, stride, x, out_stride, y), (old, old_out) in zip(sides, before, strict=True):
             if count == 0:
                 continue
-            rows = (np.arange(tokens) * stride)[:, None, None] + np.arange(half)[:, None] * (1 if neox else 2) + np.arange(count) * size
-            first, second = rows, rows + (half if neox else 1)
-            x1, x2 = exact(old, kind)[first], exact(old, kind)[second]
+            i = np.arange(half)[:, None]
+            head = np.arange(count) * size
+            pair = (i, i + half) if style == 1 else (2 * i, 2 * i + 1)
+            goal = (2 * i, 2 * i + 1) if style == 0 else (i, i + half)
+            step = np.arange(tokens)[:, None, None]
+            x1, x2 = (exact(old, kind)[step * stride + element + head] for element in pair)
+            now, rest, to = (x, x.copy(), stride) if y is None else (y, y.copy(), out_stride)
+            places = [step * to + element + head for element in goal]
             for place, want, size_of in (
-                (first, x1 * c - x2 * s, np.abs(x1 * c) + np.abs(x2 * s)),
-                (second, x2 * c + x1 * s, np.abs(x2 * c) + np.abs(x1 * s)),
+                (places[0], x1 * c - x2 * s, np.abs(x1 * c) + np.abs(x2 * s)),
+                (places[1], x2 * c + x1 * s, np.abs(x2 * c) + np.abs(x1 * s)),
             ):
                 out = exact(now, kind)[place]
                 if text := within(out, want, 0.5 * last_place(out, kind) + np.ldexp(size_of, -21), "rotated"):
                     return text
-            rest = now.copy()
-            rest[first], rest[second] = old[first], old[second]
-            if text := same(rest, old, "outside of the rotary parts"):
+            kept = old if old_out is None else old_out
+            for place in places:
+                rest[place] = kept[place]
+            if text := same(rest, kept, "outside of the rotary parts"):
                 return text
-        return same(at, start_at, "positions") or same(cache, start_cache, "cos_sin_cache")
+            if y is not None and (text := same(x, old, "operand")):
+                return text
+        return next((text for now, old in zip(tables, start, strict=True) if now is not None and (text := same(now, old, "table"))), "")
 
-    name = f"{kind} {'neox' if neox else 'gptj'} t{tokens} h{heads},{kv_heads} d{size}/{rotary} gap{gap} cores{used} p{position_bytes}"
+    name = f"{kind} style {style} t{tokens} h{heads},{kv_heads} d{size}/{rotary} gap{gap} cores{used} p{position_bytes}"
+    name += f" inverse {inverse} given {given_gap} sections {sections} {interleaved} out {out_gap}"
+    keys = [sides[1][2] if kv_heads else None, sides[1][4] if kv_heads else None]
     return Case(
         name,
         f"rotary_embedding_{kind}",
         used,
-        [at, sides[0][2], sides[1][2] if kv_heads else None, cache, tiling],
+        [tables[0], sides[0][2], keys[0], tables[1], tables[2], sides[0][4], keys[1], tiling],
         check,
         profile,
     )
@@ -204,7 +243,7 @@ def rotary_cases(plans: Plans) -> list[Case]:
     narrow = plans.profile("ascend910b3", 8192 + 12 * 1024)
     tight = plans.profile("ascend910b3", 8192 + 5 * 1024)
     for kind in TYPES:
-        for neox in (True, False):
+        for style in (1, 0):
             wide = kind == "float"
             given: list[dict[str, Any]] = [
                 {"tokens": 37, "cores": 1},  # tiles of 16 tokens, the last of 5
@@ -218,15 +257,39 @@ def rotary_cases(plans: Plans) -> list[Case]:
                 {"tokens": 3, "cores": 1, "heads": 5, "kv_heads": 2, "size": 66, "rotary": 50, "gap": 3, "profile": tight},
                 {"tokens": 21, "cores": 2, "heads": 3, "size": 40, "rotary": 32, "profile": narrow},
             ]
-            if wide or neox:
+            if wide or style == 1:
                 given.append({"tokens": 1030, "cores": 1, "heads": 1, "kv_heads": 0, "size": 16, "rotary": 16})  # batches of positions
                 given.append({"tokens": 520, "cores": 1, "heads": 1, "kv_heads": 1, "size": 16, "rotary": 10, "position_bytes": 4})
             given.append({"tokens": 2, "cores": 1, "heads": 260, "size": 16, "rotary": 16})  # repeats of more than 255
             given.append({"tokens": 1, "cores": 1, "heads": 257, "kv_heads": 255, "size": 20, "rotary": 18})
-            out += [_rotary(plans, kind, neox, **values) for values in given]
+            out += [_rotary(plans, kind, style, **values) for values in given]
             # SoftNPU gives kernels all of the UB; the host's plan leaves 8 KiB of it.
-            full: dict[str, Any] = {"kind": kind, "neox": neox, "tokens": 16, "heads": 1, "size": 256, "rotary": 256, "cores": 1}
+            full: dict[str, Any] = {"kind": kind, "style": style, "tokens": 16, "heads": 1, "size": 256, "rotary": 256, "cores": 1}
             out.append(_rotary(plans, profile=_smallest(plans, **full), **full))
+        full = {"kind": kind, "style": 2, "tokens": 16, "heads": 1, "size": 256, "rotary": 256, "cores": 1}
+        out.append(_rotary(plans, profile=_smallest(plans, **full), **full))
+        for style in (0, 1, 2):
+            more: list[dict[str, Any]] = [
+                {"tokens": 19, "cores": 2, "rotary": 32, "inverse": True, "gap": 5},
+                {"tokens": 23, "cores": 1, "given_gap": 3, "positions": 7},
+                {"tokens": 6, "cores": 2, "given_gap": 0, "positions": 11, "out_gap": 4, "kv_heads": 3},
+                {"tokens": 17, "cores": 1, "sections": (11, 11, 10), "out_gap": 0},
+                {"tokens": 5, "cores": 2, "sections": (11, 11, 10), "interleaved": True, "position_bytes": 4, "gap": 2},
+                {"tokens": 9, "cores": 1, "size": 256, "rotary": 256, "sections": (30, 60, 38), "heads": 1},
+                {"tokens": 3, "cores": 1, "size": 256, "rotary": 160, "sections": (30, 30, 20), "interleaved": True, "kv_heads": 0},
+                {"tokens": 4, "cores": 1, "sections": (20, 0, 12), "heads": 1, "inverse": True},
+                {
+                    "tokens": 520,
+                    "cores": 1,
+                    "size": 32,
+                    "rotary": 32,
+                    "sections": (6, 5, 5),
+                    "heads": 1,
+                    "kv_heads": 0,
+                    "position_bytes": 4,
+                },
+            ]
+            out += [_rotary(plans, kind, style, **values) for values in more]
     for kind in ("half", "float"):
         unit = 32 if kind == "half" else 16
         for values in (
@@ -234,9 +297,21 @@ def rotary_cases(plans: Plans) -> list[Case]:
             {"tokens": 9, "cores": 7, "size": 3 * unit, "rotary": unit, "gap": unit, "position_bytes": 4, "heads": 3},
             {"tokens": 520, "cores": 1, "heads": 1, "kv_heads": 0, "size": unit, "rotary": unit},
             {"tokens": 3, "cores": 1, "size": 256, "rotary": 192, "position_bytes": 4},
+            {"tokens": 9, "cores": 2, "given_gap": 16, "positions": 4, "inverse": True},
+            {"tokens": 5, "cores": 1, "size": 128, "rotary": 128, "sections": (20, 30, 14), "position_bytes": 4},
         ):
-            out.append(_rotary(plans, kind, True, profile="ascend310p3", **values))  # type: ignore[arg-type]
+            out.append(_rotary(plans, kind, 1, profile="ascend310p3", **values))  # type: ignore[arg-type]
     return out
+
+
+def _slots(layout: int, block_size: int, heads: int, size: int, element: int) -> np.ndarray:
+    """Bytes of each slot within a block of a paged cache: [block_size, heads * size * element]. Layouts: 0 ND, 1 HND, 2 NZ."""
+    row = heads * size * element
+    block = np.arange(block_size * row)
+    if layout == 0:
+        return block.reshape(block_size, row)
+    part = size * element if layout == 1 else 32
+    return block.reshape(row // part, block_size, part).swapaxes(0, 1).reshape(block_size, row)
 
 
 def _cache(
@@ -253,6 +328,7 @@ def _cache(
     cores: int = 2,
     slot_bytes: int = 8,
     profile: str = "ascend910b3",
+    layout: int = 0,
 ) -> Case:
     random = np.random.default_rng(5)
     tokens = len(slots)
@@ -277,6 +353,7 @@ def _cache(
         "plan_reshape_and_cache",
         profile,
         cores,
+        layout,
         code,
         9 if slot_bytes == 8 else 3,
         integers(tokens, heads, key),
@@ -289,20 +366,21 @@ def _cache(
         sides[1][2],
     )
     wanted = []
-    for row, stride, pitch, rows, cache in sides:
+    for size, (row, stride, pitch, rows, cache) in zip((key, value), sides, strict=True):
         if row:
             want = cache.copy()
+            places = _slots(layout, block_size, heads, size, element)
             for t, slot in enumerate(slots):
                 if 0 <= slot < blocks * block_size:
-                    to = (slot // block_size * pitch + slot % block_size * row) * element
-                    want[to : to + row * element] = rows[t * stride * element :][: row * element]
+                    want[slot // block_size * pitch * element + places[slot % block_size]] = rows[t * stride * element :][: row * element]
             wanted.append((cache, want))
     mapping = np.array(slots, np.int64 if slot_bytes == 8 else np.int32)
 
     def check() -> str:
         return next((text for now, want in wanted if (text := same(now, want, "cache"))), "")
 
-    name = f"t{tokens} h{heads} {key},{value}x{element} blocks {blocks}x{block_size} gaps {token_gap},{block_gap} cores{used} s{slot_bytes}"
+    name = f"layout{layout} t{tokens} h{heads} {key},{value}x{element} blocks {blocks}x{block_size}"
+    name += f" gaps {token_gap},{block_gap} cores{used} s{slot_bytes}"
     return Case(name, "reshape_and_cache", used, [sides[0][3], sides[1][3], sides[0][4], sides[1][4], mapping, tiling], check, profile)
 
 
@@ -343,7 +421,405 @@ def cache_cases(plans: Plans) -> list[Case]:
         # Rows more than 4 GiB apart.
         _cache(plans, [1, 2], cores=1, heads=1, key=16, value=0, element=4, token_gap=(1 << 30) + 16),
         _cache(plans, [1, 2], cores=1, heads=1, key=16, value=0, element=4, token_gap=(1 << 30)),
+        *(
+            case
+            for layout, key, value in ((1, 16, 24), (1, 7, 5), (2, 16, 32))
+            for case in (
+                _cache(plans, list(range(2, 18)), cores=1, layout=layout, heads=2, key=key, value=value, block_gap=3),
+                _cache(plans, shuffled(11, 20), cores=2, layout=layout, heads=5, key=key, value=value, token_gap=16),
+                _cache(plans, [3, 4, 5, -1, 30, 0, 1], cores=1, layout=layout, heads=2, key=key, value=value, element=4, slot_bytes=4),
+                _cache(plans, [2, 3, -1, 7], cores=1, profile=tiny, layout=layout, heads=3 * key, key=key, value=value),
+            )
+        ),
+        *(
+            case
+            for layout in range(3)
+            for case in (
+                _cache(
+                    plans, list(range(1, 14)), cores=1, profile="ascend310p3", layout=layout, key=16, value=32, token_gap=16, slot_bytes=4
+                ),
+                _cache(plans, shuffled(9, 20), cores=2, profile="ascend310p3", layout=layout, heads=3, key=32, value=16, block_gap=1),
+                _cache(plans, [1, 2, 9, -1, 8], cores=1, profile="ascend310p3", layout=layout, heads=1, token_gap=1 << 20),
+                _cache(plans, shuffled(6, 20), cores=1, profile="ascend310p3", layout=layout, heads=2500, key=16, value=16),
+            )
+        ),
     ]
+
+
+def _gather(
+    plans: Plans,
+    lengths: list[int],
+    starts: list[int] | None = None,
+    cumulative: bool = False,
+    heads: int = 2,
+    key: int = 16,
+    value: int = 24,
+    layout: int = 0,
+    element: int = 2,
+    blocks: int = 9,
+    block_size: int = 4,
+    width: int = 8,
+    block_gap: int = 0,
+    more: int = 0,
+    cores: int = 2,
+    profile: str = "ascend910b3",
+) -> Case:
+    random = np.random.default_rng(6)
+    rows = sum(lengths) + more
+    table = random.integers(0, blocks, (len(lengths), width)).astype(np.int32)
+    sides: list[Any] = []
+    wanted = []
+    for size in (key, value):
+        if size == 0:
+            sides.append((0, None, None))
+            continue
+        row = heads * size * element
+        pitch = block_size * heads * size + block_gap
+        cache = random.integers(0, 256, (blocks - 1) * pitch * element + block_size * row).astype(np.uint8)
+        out = random.integers(0, 256, (rows, row)).astype(np.uint8)
+        places = _slots(layout, block_size, heads, size, element)
+        want, at = out.copy(), 0
+        for i, length in enumerate(lengths):
+            for j in range(length):
+                position = j + (starts[i] if starts else 0)
+                block = int(table[i, position // block_size])
+                want[at] = cache[block * pitch * element + places[position % block_size]]
+                at += 1
+        sides.append((pitch, cache, out))
+        wanted.append((out, want))
+    tiling, used = plans.ask(
+        "plan_gather_cache",
+        profile,
+        cores,
+        layout,
+        {1: 2, 2: 1, 4: 0}[element],
+        rows,
+        heads,
+        key,
+        value,
+        blocks,
+        block_size,
+        sides[0][0],
+        sides[1][0],
+        len(lengths),
+        width,
+        int(cumulative),
+        int(starts is not None),
+    )
+    given = np.array(np.concatenate([[0], np.cumsum(lengths)]) if cumulative else lengths, np.int32)
+    first = None if starts is None else np.array(starts, np.int32)
+
+    def check() -> str:
+        return next((text for now, want in wanted if (text := same(now, want, "rows"))), "")
+
+    name = (
+        f"layout{layout} {lengths} from {starts} h{heads} {key},{value}x{element} gap {block_gap} more {more} cores{used} {profile[-12:]}"
+    )
+    arguments = [sides[0][1], sides[1][1], table, given, first, sides[0][2], sides[1][2], tiling]
+    return Case(name, "gather_cache", used, arguments, check, profile)
+
+
+def gather_cases(plans: Plans) -> list[Case]:
+    """Of gather_cache."""
+    tiny = plans.profile("ascend910b3", 8192 + 640)
+    return [
+        _gather(plans, [5]),
+        _gather(plans, [1, 0, 9, 3], cores=3, more=4),
+        _gather(plans, [1, 0, 9, 3], [3, 0, 5, 16], cores=5, block_gap=5),
+        _gather(plans, [7, 8], [4, 1], cumulative=True, cores=4),
+        _gather(plans, [0, 30], cumulative=True, cores=1, value=0),
+        _gather(plans, [3, 2, 4], [1, 2, 3], cores=2, element=1, key=7, value=5),
+        _gather(plans, [20], [3], cores=1, profile=tiny),
+        _gather(plans, [32], cores=1),  # all of the table
+        *(
+            case
+            for layout, key, value in ((1, 16, 24), (1, 7, 5), (2, 16, 32))
+            for case in (
+                _gather(plans, [9, 1], [3, 0], cores=2, layout=layout, key=key, value=value, block_gap=7),
+                _gather(plans, [17], cores=1, layout=layout, key=key, value=value, heads=5, element=4, block_size=16),
+                _gather(plans, [6, 3], cores=3, layout=layout, key=key, value=value, heads=1, block_size=16),
+                _gather(plans, [6], cores=1, layout=layout, key=key, value=value, heads=3 * key, profile=tiny),
+                _gather(plans, [11], cores=1, layout=layout, key=key, value=value, heads=2, profile=tiny, block_size=16),
+            )
+        ),
+        *(
+            _gather(plans, [9, 5], [2, 1], cores=3, layout=layout, key=16, value=32, cumulative=layout == 1, profile="ascend310p3")
+            for layout in range(3)
+        ),
+    ]
+
+
+def _transpose_cache(
+    plans: Plans,
+    splits: int,
+    ids: list[int],
+    heads: int = 4,
+    size: int = 16,
+    element: int = 2,
+    blocks: int = 6,
+    block_size: int = 8,
+    caches: int = 2,
+    gap: int = 0,
+    cores: int = 3,
+    profile: str = "ascend910b3",
+) -> Case:
+    random = np.random.default_rng(8)
+    block = block_size * heads * size * element
+    pitch = block + gap * element
+    tiling, used = plans.ask(
+        "plan_transpose_kv_cache",
+        profile,
+        cores,
+        {1: 2, 2: 1, 4: 0}[element],
+        caches,
+        len(ids),
+        blocks,
+        block_size,
+        heads,
+        size,
+        splits,
+    )
+    arrays = []
+    wanted = []
+    for _ in range(caches):
+        cache = random.integers(0, 256, (blocks - 1) * pitch + block).astype(np.uint8)
+        want = cache.copy()
+        for index in ids:
+            part = cache[index * pitch :][:block].reshape(splits, block_size, -1)
+            want[index * pitch :][:block] = part.swapaxes(0, 1).reshape(-1)
+        arrays.append(cache)
+        wanted.append(want)
+    pieces = np.frombuffer(tiling, np.int64)[7]
+    kernel = "transpose_kv_cache_shared" if pieces > 1 else "transpose_kv_cache"
+    table = softnpu.Addresses([item for cache in arrays for item in (cache, pitch)])
+
+    def check() -> str:
+        return next((text for now, want in zip(arrays, wanted, strict=True) if (text := same(now, want, "cache"))), "")
+
+    name = f"S{splits} {ids} h{heads} {size}x{element} B{block_size} caches{caches} gap{gap} cores{used} pieces{pieces}"
+    return Case(name, kernel, used, [table, np.array(ids, np.int64), tiling], check, profile, schedules=1 if pieces == 1 else 3)
+
+
+def transpose_cases(plans: Plans) -> list[Case]:
+    """Of transpose_kv_cache and transpose_kv_cache_shared."""
+    small = plans.profile("ascend910b3", 8192 + 1024)
+    return [
+        _transpose_cache(plans, 2, [4, 0, 3]),
+        _transpose_cache(plans, 4, [5], caches=1, gap=3),
+        _transpose_cache(plans, 2, [1, 2, 3, 4], cores=1, caches=3, element=4),
+        _transpose_cache(plans, 4, [1, 0], size=10, block_size=5),
+        _transpose_cache(plans, 2, [2], size=7, element=1, gap=1, block_size=2500, caches=1),  # more chunks than rows of a copy
+        _transpose_cache(plans, 2, [2, 5], cores=1, profile="ascend310p3"),
+        # Blocks that some cores share: in rounds, and in one with more cores than there are blocks.
+        _transpose_cache(plans, 2, [4, 0, 3], cores=5, profile=small),
+        _transpose_cache(plans, 4, [4, 0, 3, 1, 2], cores=8, profile=small, block_size=9, caches=3, gap=2),
+        _transpose_cache(plans, 2, [1, 3], cores=9, profile=small, size=10, block_size=11, caches=1),
+        _transpose_cache(plans, 2, [1], cores=40, block_size=128, size=128, caches=1),
+    ]
+
+
+def copy_cases(plans: Plans) -> list[Case]:
+    """Of copy_blocks."""
+
+    def case(
+        sizes: list[int], pairs: list[tuple[int, int]], gap: int = 0, cores: int = 3, blocks: int = 5, profile: str = "ascend910b3"
+    ) -> Case:
+        random = np.random.default_rng(12)
+        whole = all(size % 32 == 0 for size in sizes)
+        tiling, used = plans.ask("plan_copy_blocks", profile, cores, len(sizes), len(pairs), blocks, max(sizes), int(whole))
+        caches = [random.integers(0, 256, (blocks - 1) * (size + gap) + size).astype(np.uint8) for size in sizes]
+        wanted = []
+        for cache, size in zip(caches, sizes, strict=True):
+            want = cache.copy()
+            for a, b in pairs:
+                want[b * (size + gap) :][:size] = cache[a * (size + gap) :][:size]
+            wanted.append(want)
+        table = softnpu.Addresses([item for cache, size in zip(caches, sizes, strict=True) for item in (cache, size + gap, size)])
+
+        def check() -> str:
+            return next((text for now, want in zip(caches, wanted, strict=True) if (text := same(now, want, "cache"))), "")
+
+        name = f"blocks of {sizes} {pairs} gap {gap} cores{used} {profile[-12:]}"
+        return Case(name, "copy_blocks", used, [table, np.array(pairs, np.int64), tiling], check, profile)
+
+    return [
+        case([64], [(0, 4)]),
+        case([64, 9000, 7], [(0, 4), (4 - 1, 1)], cores=7, gap=5),
+        case([30000, 100], [(2, 0)], cores=2),
+        case([20000] * 3, [(0, 1), (0, 2), (3, 4)], cores=1, gap=32),
+        case([4096, 8224], [(1, 0), (4, 3)], cores=3, profile="ascend310p3"),
+    ]
+
+
+def slot_cases(plans: Plans) -> list[Case]:
+    """Of slot_mapping."""
+
+    def case(
+        lengths: list[int],
+        block: int = 16,
+        parallel: tuple[int, int, int] = (1, 0, 1),
+        more: int = 0,
+        cores: int = 3,
+        width: int = 9,
+        kinds: tuple[int, int] = (9, 9),
+        start: int = 0,
+        fewer: int = 0,
+        profile: str = "ascend910b3",
+    ) -> Case:
+        random = np.random.default_rng(13)
+        tokens = sum(lengths)
+        world, rank, interleave = parallel
+        positions = np.concatenate([random.permutation(n) + start for n in lengths] or [np.zeros(0)]).astype(
+            np.int64 if kinds[0] == 9 else np.int32
+        )
+        table = random.integers(0, 5000, (len(lengths), width)).astype(np.int32)
+        starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+        slots = random.integers(0, 99, tokens + more).astype(np.int64 if kinds[1] == 9 else np.int32)
+        request = np.repeat(np.arange(len(lengths)), lengths)
+        span = block * world
+        offset = positions % span
+        want = (
+            table[request, positions // span].astype(np.int64) * block + offset // (interleave * world) * interleave + offset % interleave
+        )
+        want[offset // interleave % world != rank] = -1
+        want = np.concatenate([want[: tokens - fewer], np.full(more + fewer, -1)]).astype(slots.dtype)
+        numbers = integers(len(lengths), tokens, tokens + more, tokens - fewer, width, block, world, rank, interleave, *kinds)
+        tiling, used = plans.ask("plan_slot_mapping", profile, cores, numbers)
+        name = f"{lengths} blocks of {block} {parallel} more {more} fewer {fewer} kinds {kinds} from {start} cores{used} {profile[-12:]}"
+        return Case(name, "slot_mapping", used, [starts, positions, table, slots, tiling], lambda: same(slots, want, "slots"), profile)
+
+    narrow = plans.profile("ascend910b3", 8192 + 3000)  # rows of block_table have no room beside a batch
+    return [
+        case([5]),
+        case([1, 0, 3, 1], more=40, cores=2),
+        case([70, 30, 2, 23, 24, 25], more=100, cores=4, start=2),
+        case([70, 3, 40], block=48, cores=1, kinds=(3, 3), width=3),
+        case([100, 20, 1], parallel=(3, 1, 4), cores=2),
+        case([60, 60], block=32, parallel=(2, 0, 32), cores=1, kinds=(3, 9)),
+        case([140, 9], parallel=(1, 0, 16), kinds=(9, 3), cores=2),
+        case([2100], block=112, width=20, cores=1, start=30),
+        case([40, 40], fewer=30, more=3, cores=1),
+        case([1300] + [1] * 30, width=100, cores=1),
+        case([50, 20], width=500, profile=narrow),
+    ]
+
+
+def latent_cases(plans: Plans) -> list[Case]:
+    """Of kv_rmsnorm_rope_cache."""
+
+    def case(
+        kind: str,
+        sequences: int = 2,
+        seq: int = 5,
+        n: int = 64,
+        r: int = 32,
+        layout: int = 0,
+        index_kind: int = 0,
+        narrow: int = 0,
+        offsets: bool = False,
+        outputs: bool = False,
+        gap: int = 0,
+        blocks: int = 6,
+        block: int = 4,
+        cores: int = 2,
+        epsilon: float = 1e-5,
+        profile: str = "ascend910b3",
+    ) -> Case:
+        random = np.random.default_rng(14)
+        tokens, pages = sequences * seq, -(-seq // block)
+        stride = n + r + gap
+        kv = rounded(random.standard_normal((tokens - 1) * stride + n + r) * 3, kind)
+        gamma, cos, sin = (rounded(random.standard_normal(shape), kind) for shape in (n, (tokens, r), (tokens, r)))
+        if index_kind == 1:
+            index = random.permutation(blocks)[: sequences * pages] * block
+        elif index_kind == 2:
+            index = (np.arange(tokens) % seq * 3 + 1) % block
+        else:
+            index = random.permutation(blocks * block)[:tokens]
+        index = index.astype(np.int64)
+        if len(index) > 3:
+            index[2] = -1
+            if index_kind != 1:
+                index[1] = blocks * block if index_kind == 0 else block
+        slots = np.empty(tokens, np.int64)
+        for t in range(tokens):
+            b, j = divmod(t, seq)
+            if index_kind == 1:
+                first = index[b * pages + j // block]
+                slots[t] = -1 if first < 0 else first + j % block
+            elif index_kind == 2:
+                slots[t] = -1 if not 0 <= index[t] < block else b * block + index[t]
+            else:
+                slots[t] = index[t] if index[t] < blocks * block else -1
+        x = exact(kv, kind)[np.arange(tokens)[:, None] * stride + np.arange(n + r)]
+        u = 2.0**-24
+        head = x[:, :n]
+        norm = head / np.sqrt((head * head).mean(-1, keepdims=True) + np.float32(epsilon)) * exact(gamma, kind)
+        a, b_ = x[:, n::2], x[:, n + 1 :: 2]
+        c, s = exact(cos, kind) * np.concatenate([a, b_], 1), exact(sin, kind) * np.concatenate([-b_, a], 1)
+        parts = []
+        for bit, size, want, error in ((1, r, c + s, 2 * u * (abs(c) + abs(s))), (2, n, norm, 30 * u * abs(norm))):
+            quantised = bool(narrow & bit)
+            element = 1 if quantised else 4 if kind == "float" else 2
+            cache = np.zeros((blocks, block * size), np.int8 if quantised else kv.dtype)
+            scale = np.abs(random.standard_normal(size)).astype(np.float32) * 20 if quantised else None
+            offset = random.standard_normal(size).astype(np.float32) * 9 if quantised and offsets else None
+            output = np.zeros((tokens, size), kv.dtype) if outputs else None
+            places = _slots(layout, block, 1, size, element)[:, ::element] // element
+            parts.append((size, want, error, quantised, cache, scale, offset, output, places))
+        numbers = integers(sequences, seq, n, r, stride, blocks, block, layout, index_kind, narrow, int(offsets), int(outputs), len(index))
+        tiling, used = plans.ask("plan_kv_rmsnorm_rope_cache", profile, cores, TYPES[kind][1], numbers)
+
+        def check() -> str:
+            for _, want, error, quantised, cache, scale, offset, output, places in parts:
+                rest = cache.copy()
+                for t, slot in enumerate(slots):
+                    if slot < 0:
+                        continue
+                    at = (slot // block, places[slot % block])
+                    rest[at] = 0
+                    if quantised:
+                        assert scale is not None
+                        target = want[t] * scale + (0 if offset is None else offset)
+                        bound = 0.5 + error[t] * scale + u * (abs(want[t] * scale) + abs(target))
+                        if text := within(cache[at].astype(float), np.clip(target, -128, 127), bound, "int8"):
+                            return text
+                    else:
+                        got = exact(cache, kind)[at]
+                        if text := within(got, want[t], error[t] + 0.5 * last_place(abs(want[t]) + error[t], kind), "cached"):
+                            return text
+                if rest.any():
+                    return "written beyond the slots"
+                if output is not None:
+                    got = exact(output, kind)
+                    if text := within(got, want, error + 0.5 * last_place(abs(want) + error, kind), "output"):
+                        return text
+            return ""
+
+        name = (
+            f"{kind} {sequences}x{seq} {n}+{r} layout{layout} index{index_kind} int8 {narrow} {offsets} out {outputs} gap {gap} cores{used}"
+        )
+        # Both caches, both scales, both offsets, both outputs.
+        pairs = [part[i] for i in (4, 5, 6, 7) for part in parts]
+        arguments = [kv, gamma, cos, sin, index, *pairs, tiling]
+        return Case(name, f"kv_rmsnorm_rope_cache_{kind}", used, arguments, check, profile)
+
+    out = []
+    tight = plans.profile("ascend910b3", 8192 + 24 * 1024)
+    for kind in TYPES:
+        out += [
+            case(kind, outputs=True),
+            case(kind, sequences=1, seq=1, cores=1),
+            case(kind, sequences=1, seq=37, blocks=12, cores=1, gap=16, n=160, outputs=True),
+            case(kind, seq=9, blocks=9, index_kind=1, cores=3),
+            case(kind, seq=10, blocks=9, index_kind=1, layout=2, narrow=3, cores=1, outputs=True),
+            case(kind, sequences=3, seq=4, index_kind=2, block=8, narrow=1, offsets=True, r=64, n=128),
+            case(kind, layout=2, narrow=2, offsets=True, gap=32, r=128, cores=4),
+            case(kind, sequences=1, seq=40, blocks=11, cores=1, profile=tight, layout=2, n=192, r=32, epsilon=1e-5),
+            case(kind, sequences=2, seq=9, blocks=5, cores=1, narrow=3, n=512, r=64),
+            case(kind, sequences=1, seq=530, blocks=140, cores=1, n=32, r=32, index_kind=1),
+        ]
+    return out
 
 
 def _exp(kind: str, tiles: int, tile: int, blocks: int) -> Case:
@@ -903,7 +1379,12 @@ WITHOUT_RESULT = {"conflicts", "sweep", "meet"}
 UNCOUNTED = {"cc/kernels/moe/moe_init_routing.cpp"}
 
 CASES: dict[str, Callable[[Plans], list[Case]]] = {
+    "cc/kernels/cache/copy_blocks.cpp": copy_cases,
+    "cc/kernels/cache/gather_cache.cpp": gather_cases,
+    "cc/kernels/cache/kv_rmsnorm_rope_cache.cpp": latent_cases,
     "cc/kernels/cache/reshape_and_cache.cpp": cache_cases,
+    "cc/kernels/cache/slot_mapping.cpp": slot_cases,
+    "cc/kernels/cache/transpose_kv_cache.cpp": transpose_cases,
     "cc/kernels/moe/moe_compute_expert_tokens.cpp": expert_tokens_cases,
     "cc/kernels/moe/moe_finalize_routing.cpp": finalize_cases,
     "cc/kernels/moe/moe_gating_top_k.cpp": gating_cases,

@@ -275,23 +275,23 @@ REFUSALS: list[tuple[Callable[[], Callable[[], None]], str]] = [
     ),
     (
         lambda: cache_call(value=zeros(4, 2, 16)),
-        "key (5, 2, 32) and value (4, 2, 16) do not fit the caches (3, 8, 2, 32) and (3, 8, 2, 16)",
+        "value is torch.float32 (4, 2, 16), but key is torch.float32 (5, 2, 32)",
     ),
     (
         lambda: cache_call(key_cache=zeros(3, 8, 2, 16)),
-        "key (5, 2, 32) and value (5, 2, 16) do not fit the caches (3, 8, 2, 16) and (3, 8, 2, 16)",
+        "key_cache is torch.float32 (3, 8, 2, 16); for key, torch.float32 (5, 2, 32), a cache in ND is (3, 8, 2, 32)",
     ),
     (
         lambda: cache_call(value_cache=zeros(3, 4, 2, 16)),
-        "key (5, 2, 32) and value (5, 2, 16) do not fit the caches (3, 8, 2, 32) and (3, 4, 2, 16)",
+        "the caches (3, 8, 2, 32) and (3, 4, 2, 16) have different blocks",
     ),
     (
         lambda: cache_call(value=zeros(5, 2, 16, dtype=torch.float16)),
-        "key is torch.float32, value torch.float16, the caches are torch.float32 and torch.float32",
+        "value is torch.float16 (5, 2, 16), but key is torch.float32 (5, 2, 32)",
     ),
     (
         lambda: cache_call(key_cache=zeros(3, 8, 2, 32, dtype=torch.int8)),
-        "key is torch.float32, value torch.float32, the caches are torch.int8 and torch.float32",
+        "key_cache is torch.int8 (3, 8, 2, 32); for key, torch.float32 (5, 2, 32), a cache in ND is (3, 8, 2, 32)",
     ),
     (
         lambda: cache_call(slot_mapping=torch.arange(4).npu()),
@@ -389,7 +389,7 @@ REFUSALS: list[tuple[Callable[[], Callable[[], None]], str]] = [
             key=None,
             cos_sin_cache=zeros(16, 32, dtype=torch.int8),
         ),
-        "cos_sin_cache is int8; it can be float16, bfloat16 or float32",
+        "query is torch.int8; it must be one of float32, float16, bfloat16",
     ),
     (
         lambda: rotary_call(query=zeros(5, 128, dtype=torch.float64), cos_sin_cache=zeros(16, 32)),

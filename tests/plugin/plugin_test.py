@@ -12,7 +12,7 @@ import torch
 from vllm.platforms import current_platform
 
 import vllm_cann
-from vllm_cann import attention, config, platform, replacements, worker
+from vllm_cann import attention, config, ops, platform, replacements, worker
 from vllm_cann.model_runner_v1 import CannModelRunner
 from vllm_cann.ops import layers, slot_mapping
 
@@ -51,7 +51,7 @@ def test_overrides_take_what_vllm_passes(cls: type, name: str) -> None:
 
 
 def test_layers_take_what_the_native_version_takes() -> None:
-    for layer in (layers.CannRMSNorm, layers.CannSiluAndMul, layers.CannRotaryEmbedding):
+    for layer in layers.LAYERS:
         assert [*inspect.signature(layer.forward_native).parameters][-1] == [*inspect.signature(layer.forward_oot).parameters][-1]
 
 
@@ -64,14 +64,16 @@ def test_the_slot_mapping_has_the_names_of_the_kernel() -> None:
 
 
 def test_slot_mapping_values() -> None:
+    ops.load(torch.device("npu:0"))
     positions = torch.tensor([126, 127, 128, 0, 300]).npu()
     starts = torch.tensor([0, 3, 4, 5, 5], dtype=torch.int32).npu()
     table = torch.tensor([[7, 2, 0], [4, 0, 0], [1, 3, 9], [0, 0, 0]], dtype=torch.int32).npu()
     slots = torch.zeros(8, dtype=torch.int64).npu()
     slot_mapping.compute_slot_mapping(5, 8, starts, positions, table, 3, slots, 128, 1, 0, 1, -1, 1024)
     assert slots.tolist() == [7 * 128 + 126, 7 * 128 + 127, 2 * 128, 4 * 128, 9 * 128 + 44, -1, -1, -1]
-    with pytest.raises(NotImplementedError, match="context parallelism over 2 ranks"):
-        slot_mapping.compute_slot_mapping(5, 8, starts, positions, table, 3, slots, 128, 2, 0, 1, -1, 1024)
+    # The second of two ranks, which have blocks of 64 tokens in turns of one: odd positions.
+    slot_mapping.compute_slot_mapping(5, 8, starts, positions, table, 3, slots, 64, 2, 1, 1, -1, 1024)
+    assert slots.tolist() == [-1, 7 * 64 + 63, -1, -1, -1, -1, -1, -1]
 
 
 def test_replacements_exist_have_a_reason_and_work() -> None:

@@ -36,7 +36,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     for header in arguments.header:
-        check_includes(header, Path(header).read_text(), {"<stdint.h>"})
+        check_includes(header, Path(header).read_text(), {"<stdint.h>", '"kernel_operator.h"'})
     allowed = {'"kernel_operator.h"'} | {f'"{header}"' for header in arguments.header}
     found: dict[str, str] = {}
     for source, wrapper in arguments.source:

@@ -4,25 +4,24 @@
 // slot % block_size. A slot that is negative or not below num_blocks * block_size is padding: its
 // token is skipped and nothing is written. Slots must be unique; of equal ones, any may win.
 //
-// Rows are moved, not computed with: the kernel knows bytes, not types. It needs DataCopyPad.
+// Rows are moved, not computed with: the kernel knows bytes, not types. In the cache a row lies in
+// one part (ND), in a part per head (HND) or in parts of 32 bytes (NZ). Without DataCopyPad, on
+// 310P, only whole blocks of 32 bytes are moved.
 #include "cc/kernels/cache/reshape_and_cache_tiling.h"
+#include "cc/kernels/cache/row_copy.h"
 #include "kernel_operator.h"
 
 namespace {
 
 using namespace AscendC;
 
-constexpr int64_t kBlockBytes = 32;
-constexpr int64_t kMaxRows = 4095;         // blockCount of one copy
-constexpr int64_t kMaxGap = 0xFFFFFFFFll;  // bytes between the rows of one copy
-
-__aicore__ inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
+using namespace cache_rows;
 
 class ReshapeAndCache {
  public:
   __aicore__ inline ReshapeAndCache(TPipe* pipe, GM_ADDR slot_mapping,
                                     const ReshapeAndCacheTiling& tiling)
-      : tiling_(tiling), pipe_(pipe) {
+      : tiling_(tiling), pad_(tiling.has_copy_pad != 0), pipe_(pipe) {
     slots_gm_.SetGlobalBuffer((__gm__ int32_t*)slot_mapping,
                               tiling.tokens * (tiling.slot_bytes / 4));
     pipe->InitBuffer(slot_buffer_, (uint32_t)(tiling.slot_batch * tiling.slot_bytes));
@@ -31,38 +30,18 @@ class ReshapeAndCache {
   }
 
   __aicore__ inline void Run(GM_ADDR key, GM_ADDR value, GM_ADDR key_cache, GM_ADDR value_cache) {
-    // The first `tokens % cores` cores take one token more than the others.
-    const int64_t cores = GetBlockNum();
-    const int64_t core = GetBlockIdx();
-    const int64_t share = tiling_.tokens / cores;
-    const int64_t rest = tiling_.tokens % cores;
-    const int64_t begin = core * share + Min(core, rest);
-    const int64_t end = begin + share + (core < rest ? 1 : 0);
+    int64_t begin = 0, end = 0;
+    Share(tiling_.tokens, begin, end);
     for (int64_t first = begin; first < end; first += tiling_.slot_batch) {
       const int64_t count = Min(tiling_.slot_batch, end - first);
-      LoadSlots(first, count, first != begin);
-      if (tiling_.key.row_bytes > 0) Scatter(key, key_cache, tiling_.key, first, count);
-      if (tiling_.value.row_bytes > 0) Scatter(value, value_cache, tiling_.value, first, count);
+      const int64_t words = tiling_.slot_bytes / 4;
+      LoadWords(pipe_, slots_, slots_gm_[first * words], count * words, first != begin, pad_);
+      if (tiling_.key.parts > 0) Scatter(key, key_cache, tiling_.key, first, count);
+      if (tiling_.value.parts > 0) Scatter(value, value_cache, tiling_.value, first, count);
     }
   }
 
  private:
-  __aicore__ inline void LoadSlots(int64_t first, int64_t count, bool again) {
-    if (again) {
-      // The scalar unit has read the former batch before the copy overwrites it.
-      const TEventID read = pipe_->FetchEventID(HardEvent::S_MTE2);
-      SetFlag<HardEvent::S_MTE2>(read);
-      WaitFlag<HardEvent::S_MTE2>(read);
-    }
-    const int64_t words = tiling_.slot_bytes / 4;
-    const DataCopyExtParams shape(1, (uint32_t)(count * tiling_.slot_bytes), 0, 0, 0);
-    const DataCopyPadExtParams<int32_t> pad(false, 0, 0, 0);
-    DataCopyPad(slots_, slots_gm_[first * words], shape, pad);
-    const TEventID loaded = pipe_->FetchEventID(HardEvent::MTE2_S);
-    SetFlag<HardEvent::MTE2_S>(loaded);
-    WaitFlag<HardEvent::MTE2_S>(loaded);
-  }
-
   // The slot of token `i` of the batch, -1 for padding.
   __aicore__ inline int64_t Slot(int64_t i) {
     const int64_t slot = tiling_.slot_bytes == 8
@@ -74,31 +53,37 @@ class ReshapeAndCache {
   __aicore__ inline void Scatter(GM_ADDR rows, GM_ADDR cache, const ReshapeAndCacheSide& side,
                                  int64_t first, int64_t count) {
     GlobalTensor<uint8_t> from;
-    from.SetGlobalBuffer(rows, (tiling_.tokens - 1) * side.token_stride + side.row_bytes);
+    from.SetGlobalBuffer(rows,
+                         (tiling_.tokens - 1) * side.token_stride + side.parts * side.part_bytes);
     GlobalTensor<uint8_t> to;
-    to.SetGlobalBuffer(
-        cache, (tiling_.num_blocks - 1) * side.block_stride + tiling_.block_size * side.row_bytes);
-    const int64_t pitch = (side.row_bytes + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
+    to.SetGlobalBuffer(cache, (tiling_.num_blocks - 1) * side.block_stride +
+                                  tiling_.block_size * side.parts * side.part_bytes);
+    const int64_t part = WholeBlocks(side.part_bytes);
+    const int64_t pitch = part * side.parts;  // of a row in the UB
     if (pitch > tiling_.buffer_bytes) {
       for (int64_t i = 0; i < count; ++i) {
         const int64_t slot = Slot(i);
-        if (slot >= 0) CopyInPieces(from, to, side, first + i, slot);
+        if (slot >= 0) CopyInPieces(from, to, side, part, first + i, slot);
       }
       return;
     }
-    int64_t batch = Min(tiling_.buffer_bytes / pitch, kMaxRows);
-    if (side.token_stride < side.row_bytes || side.token_stride - side.row_bytes > kMaxGap) {
-      batch = 1;
-    }
+    int64_t batch = Min(tiling_.buffer_bytes / pitch, kMaxRows / side.parts);
+    const int64_t gap = side.token_stride - side.parts * side.part_bytes;
+    // In the UB a part begins with a block. So rows of several parts that are no whole blocks
+    // come in parts, which is one copy only if there is no gap between tokens.
+    const bool split = side.parts > 1 && part != side.part_bytes;
+    const int64_t widest = pad_ ? kMaxGap : kMaxGapBlocks * kBlockBytes;
+    if (gap < 0 || gap > widest || (split && gap != 0)) batch = 1;
     for (int64_t i = 0; i < count; i += batch) {
-      CopyRows(from, to, side, pitch, first, i, Min(batch, count - i));
+      CopyRows(from, to, side, part, first, i, Min(batch, count - i));
     }
   }
 
-  // Tokens [i, i + count) of the batch: one load, and one store per run of neighbouring slots.
+  // Tokens [i, i + count) of the batch: one load, and for each run of neighbouring slots a store
+  // per token or per part, whatever is less.
   __aicore__ inline void CopyRows(const GlobalTensor<uint8_t>& from,
                                   const GlobalTensor<uint8_t>& to, const ReshapeAndCacheSide& side,
-                                  int64_t pitch, int64_t first, int64_t i, int64_t count) {
+                                  int64_t part, int64_t first, int64_t i, int64_t count) {
     // Padding at both ends is not loaded; a batch may be nothing else.
     while (count > 0 && Slot(i) < 0) {
       ++i;
@@ -107,12 +92,18 @@ class ReshapeAndCache {
     while (count > 0 && Slot(i + count - 1) < 0) --count;
     if (count == 0) return;
     LocalTensor<uint8_t> rows = rows_.AllocTensor<uint8_t>();
-    const int64_t gap = count == 1 ? 0 : side.token_stride - side.row_bytes;
-    const DataCopyExtParams load((uint16_t)count, (uint32_t)side.row_bytes, (uint32_t)gap, 0, 0);
-    const DataCopyPadExtParams<uint8_t> pad(false, 0, 0, 0);
-    DataCopyPad(rows, from[(first + i) * side.token_stride], load, pad);
+    const GlobalTensor<uint8_t> source = from[(first + i) * side.token_stride];
+    if (side.parts > 1 && part != side.part_bytes) {
+      Load(rows, source, count * side.parts, side.part_bytes, 0, 0, pad_);
+    } else {
+      const int64_t row_bytes = side.parts * side.part_bytes;
+      const int64_t gap = count == 1 ? 0 : side.token_stride - row_bytes;
+      Load(rows, source, count, row_bytes, gap, 0, pad_);
+    }
     rows_.EnQue(rows);
     rows = rows_.DeQue<uint8_t>();
+    const int64_t pitch = part * side.parts;
+    const int64_t part_stride = tiling_.block_size * side.part_bytes;
     for (int64_t row = 0; row < count;) {
       const int64_t slot = Slot(i + row);
       if (slot < 0) {
@@ -124,36 +115,52 @@ class ReshapeAndCache {
       const int64_t longest = Min(count - row, tiling_.block_size - place);
       int64_t run = 1;
       while (run < longest && Slot(i + row + run) == slot + run) ++run;
-      const DataCopyExtParams store((uint16_t)run, (uint32_t)side.row_bytes, 0, 0, 0);
-      DataCopyPad(to[block * side.block_stride + place * side.row_bytes],
-                  rows[(uint32_t)(row * pitch)], store);
+      const GlobalTensor<uint8_t> target = to[block * side.block_stride + place * side.part_bytes];
+      const LocalTensor<uint8_t> source_row = rows[(uint32_t)(row * pitch)];
+      if (side.parts <= run) {
+        for (int64_t p = 0; p < side.parts; ++p) {
+          Store(target[p * part_stride], source_row[(uint32_t)(p * part)], run, side.part_bytes, 0,
+                pitch - part, pad_);
+        }
+      } else {
+        for (int64_t r = 0; r < run; ++r) {
+          Store(target[r * side.part_bytes], source_row[(uint32_t)(r * pitch)], side.parts,
+                side.part_bytes, part_stride - side.part_bytes, 0, pad_);
+        }
+      }
       row += run;
     }
     rows_.FreeTensor(rows);
   }
 
-  // A row that is larger than a buffer.
+  // A row that is larger than a buffer: some parts at a time, or a piece of a part.
   __aicore__ inline void CopyInPieces(const GlobalTensor<uint8_t>& from,
                                       const GlobalTensor<uint8_t>& to,
-                                      const ReshapeAndCacheSide& side, int64_t token,
+                                      const ReshapeAndCacheSide& side, int64_t part, int64_t token,
                                       int64_t slot) {
-    const int64_t source = token * side.token_stride;
-    const int64_t destination =
-        slot / tiling_.block_size * side.block_stride + slot % tiling_.block_size * side.row_bytes;
-    for (int64_t at = 0; at < side.row_bytes; at += tiling_.buffer_bytes) {
-      const int64_t bytes = Min(tiling_.buffer_bytes, side.row_bytes - at);
-      const DataCopyExtParams shape(1, (uint32_t)bytes, 0, 0, 0);
-      const DataCopyPadExtParams<uint8_t> pad(false, 0, 0, 0);
-      LocalTensor<uint8_t> piece = rows_.AllocTensor<uint8_t>();
-      DataCopyPad(piece, from[source + at], shape, pad);
-      rows_.EnQue(piece);
-      piece = rows_.DeQue<uint8_t>();
-      DataCopyPad(to[destination + at], piece, shape);
-      rows_.FreeTensor(piece);
+    const GlobalTensor<uint8_t> source = from[token * side.token_stride];
+    const GlobalTensor<uint8_t> target = to[slot / tiling_.block_size * side.block_stride +
+                                            slot % tiling_.block_size * side.part_bytes];
+    const int64_t part_stride = tiling_.block_size * side.part_bytes;
+    const int64_t most =
+        Min(part > tiling_.buffer_bytes ? 1 : tiling_.buffer_bytes / part, kMaxRows);
+    for (int64_t p = 0; p < side.parts; p += most) {
+      const int64_t parts = Min(most, side.parts - p);
+      for (int64_t at = 0; at < side.part_bytes; at += tiling_.buffer_bytes) {
+        const int64_t bytes = Min(tiling_.buffer_bytes, side.part_bytes - at);
+        LocalTensor<uint8_t> piece = rows_.AllocTensor<uint8_t>();
+        Load(piece, source[p * side.part_bytes + at], parts, bytes, 0, 0, pad_);
+        rows_.EnQue(piece);
+        piece = rows_.DeQue<uint8_t>();
+        Store(target[p * part_stride + at], piece, parts, bytes,
+              parts == 1 ? 0 : part_stride - side.part_bytes, 0, pad_);
+        rows_.FreeTensor(piece);
+      }
     }
   }
 
   const ReshapeAndCacheTiling& tiling_;
+  const bool pad_;
   TPipe* pipe_;
   TBuf<TPosition::VECCALC> slot_buffer_;
   TQueBind<TPosition::VECIN, TPosition::VECOUT, 2> rows_;

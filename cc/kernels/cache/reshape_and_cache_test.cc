@@ -5,8 +5,8 @@
 #include <numeric>
 #include <random>
 
+#include "cc/kernels/conformance.h"
 #include "cc/ops/cache/reshape_and_cache_plan.h"
-#include "cc/softnpu/ascendc/pairwise.h"
 #include "cc/softnpu/ascendc/testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -16,9 +16,11 @@ namespace {
 using softnpu::ascendc::ChipSpec;
 using softnpu::ascendc::KernelError;
 using softnpu::ascendc::testing::HostMemory;
-using softnpu::ascendc::testing::Pairwise;
 using softnpu::ascendc::testing::Slots;
 using softnpu::ascendc::testing::Twin;
+using vllm_cann::kernels::CaseName;
+using vllm_cann::kernels::RunConformance;
+using vllm_cann::ops::CacheLayout;
 using vllm_cann::ops::DataType;
 using vllm_cann::ops::DeviceInfo;
 using vllm_cann::ops::ElementBytes;
@@ -45,7 +47,14 @@ struct Case {
   int64_t ub_bytes = 196608;
   int64_t vector_cores = 40;
   std::vector<int64_t> slots;
+  CacheLayout layout = CacheLayout::kNd;
+  bool old = false;  // a chip without DataCopyPad
 };
+
+DeviceInfo DeviceOf(const Case& test) {
+  return test.old ? DeviceInfo{"Ascend310P3", 2002, 8, 262144}
+                  : DeviceInfo{"Ascend910B3", 2201, test.vector_cores, test.ub_bytes};
+}
 
 struct Side {
   std::vector<uint8_t> rows, before;
@@ -73,6 +82,19 @@ Side MakeSide(HostMemory& memory, const Case& test, int64_t size, const std::str
   return side;
 }
 
+// [N, B, H, D], [N, H, B, D] or [N, H * D / n, B, n].
+std::vector<int64_t> ShapeOf(const Case& test, int64_t size) {
+  const int64_t n = 32 / ElementBytes(test.type);
+  switch (test.layout) {
+    case CacheLayout::kHnd:
+      return {test.num_blocks, test.heads, test.block_size, size};
+    case CacheLayout::kNz:
+      return {test.num_blocks, test.heads * size / n, test.block_size, n};
+    default:
+      return {test.num_blocks, test.block_size, test.heads, size};
+  }
+}
+
 void Describe(const Case& test, const Side& side, int64_t size, vllm_cann::ops::Tensor& rows,
               vllm_cann::ops::Tensor& cache) {
   const int64_t bytes = ElementBytes(test.type);
@@ -81,31 +103,57 @@ void Describe(const Case& test, const Side& side, int64_t size, vllm_cann::ops::
           3,
           {test.tokens, test.heads, size},
           {side.token_stride / bytes, size, 1}};
+  const std::vector<int64_t> shape = ShapeOf(test, size);
   cache = {side.cache_address,
            test.type,
            4,
-           {test.num_blocks, test.block_size, test.heads, size},
-           {side.block_stride / bytes, test.heads * size, size, 1}};
+           {shape[0], shape[1], shape[2], shape[3]},
+           {side.block_stride / bytes, shape[2] * shape[3], shape[3], 1}};
 }
 
-void CheckSide(const Case& test, const Side& side, const HostMemory& memory) {
+// Element by element, as the layouts are defined.
+std::string CheckSide(const Case& test, const Side& side, int64_t size, const HostMemory& memory) {
+  const int64_t bytes = ElementBytes(test.type);
+  const int64_t n = 32 / bytes;
   std::vector<uint8_t> want = side.before;
   for (int64_t t = 0; t < test.tokens; ++t) {
     const int64_t slot = test.slots[static_cast<size_t>(t)];
     if (slot < 0 || slot >= test.num_blocks * test.block_size) continue;
-    const int64_t to =
-        slot / test.block_size * side.block_stride + slot % test.block_size * side.row_bytes;
-    std::copy_n(side.rows.begin() + t * side.token_stride, side.row_bytes, want.begin() + to);
+    const int64_t block = slot / test.block_size, place = slot % test.block_size;
+    for (int64_t h = 0; h < test.heads; ++h) {
+      for (int64_t c = 0; c < size; ++c) {
+        const int64_t e = h * size + c;
+        int64_t element = 0;
+        switch (test.layout) {
+          case CacheLayout::kHnd:
+            element = (h * test.block_size + place) * size + c;
+            break;
+          case CacheLayout::kNz:
+            element = (e / n * test.block_size + place) * n + e % n;
+            break;
+          default:
+            element = (place * test.heads + h) * size + c;
+        }
+        std::copy_n(side.rows.begin() + t * side.token_stride + e * bytes, bytes,
+                    want.begin() + block * side.block_stride + element * bytes);
+      }
+    }
   }
-  EXPECT_TRUE(memory.Get<uint8_t>(side.cache_address) == want);
+  const std::vector<uint8_t> got = memory.Get<uint8_t>(side.cache_address);
+  if (got == want) return "";
+  const auto found = std::mismatch(got.begin(), got.end(), want.begin()).first;
+  return "byte " + std::to_string(found - got.begin()) + " of the cache for heads of " +
+         std::to_string(size);
 }
 
-void Check(const Case& test, bool strict = true) {
+// What is wrong, or nothing.
+std::string Check(const Case& test, bool strict = true) {
   std::mt19937 random(1);
   HostMemory memory;
   const Side key = MakeSide(memory, test, test.key_size, "key", random);
   Side value;
   ReshapeAndCacheArgs args;
+  args.layout = test.layout;
   Describe(test, key, test.key_size, args.key, args.key_cache);
   if (test.value_size > 0) {
     value = MakeSide(memory, test, test.value_size, "value", random);
@@ -118,20 +166,24 @@ void Check(const Case& test, bool strict = true) {
     slots = memory.Put(test.slots, "slot_mapping");
   }
   args.slot_mapping = {slots, test.slot_type, 1, {test.tokens}, {1}};
-  const DeviceInfo device = {"Ascend910B3", 2201, test.vector_cores, test.ub_bytes};
+  const DeviceInfo device = DeviceOf(test);
   const ReshapeAndCachePlan plan = PlanReshapeAndCache(args, device);
-  if (test.tokens == 0) {
-    EXPECT_EQ(plan.cores, 0u);
-    return;
-  }
-  ASSERT_LE(plan.cores, test.vector_cores);
+  if (test.tokens == 0) return plan.cores == 0 ? "" : "no tokens launch something";
+  if (plan.cores > device.vector_cores) return std::to_string(plan.cores) + " cores";
   const Slots packed(args.key.address, args.value.address, args.key_cache.address,
                      args.value_cache.address, slots, plan.tiling);
-  ChipSpec chip{.soc_name = device.soc_name, .ub_bytes = test.ub_bytes};
+  ChipSpec chip{.soc_name = device.soc_name, .ub_bytes = device.ub_bytes};
+  if (test.old) {
+    chip.npu_arch = 2002;
+    chip.data_copy_pad = false;
+  }
   softnpu::ascendc::Launch(chip, memory, CacheTwin()["reshape_and_cache"], packed.data(),
                            packed.bytes(), plan.cores, strict);
-  CheckSide(test, key, memory);
-  if (test.value_size > 0) CheckSide(test, value, memory);
+  std::string wrong = CheckSide(test, key, test.key_size, memory);
+  if (wrong.empty() && test.value_size > 0) {
+    wrong = CheckSide(test, value, test.value_size, memory);
+  }
+  return wrong;
 }
 
 std::vector<int64_t> SlotPattern(size_t pattern, int64_t tokens, int64_t slots) {
@@ -169,7 +221,8 @@ std::vector<int64_t> SlotPattern(size_t pattern, int64_t tokens, int64_t slots) 
   return all;
 }
 
-TEST(ReshapeAndCache, EveryPairOfTheMatrix) {
+TEST(ReshapeAndCache, Conformance) {
+  const std::vector<CacheLayout> layouts = {CacheLayout::kNd, CacheLayout::kHnd, CacheLayout::kNz};
   const std::vector<int64_t> tokens = {0, 1, 7, 128, 1000};
   const std::vector<int64_t> blocks = {4, 9, 64};
   const std::vector<int64_t> block_sizes = {16, 32, 128};
@@ -180,48 +233,72 @@ TEST(ReshapeAndCache, EveryPairOfTheMatrix) {
                                        DataType::kFloat};
   const std::vector<DataType> slot_types = {DataType::kInt32, DataType::kInt64};
   const std::vector<int64_t> gaps = {0, 64, 33};
-  const std::vector<int64_t> ub_bytes = {196608, 8192 + 4096 + 1024};
+  // The usual UB, one that holds few rows, one that holds few parts, and a chip without padding.
+  const std::vector<int64_t> ub_bytes = {196608, 8192 + 4096 + 1024, 8192 + 1024, 0};
   const std::vector<int64_t> cores = {40, 1, 3};
   constexpr size_t kPatterns = 7;
-  const auto cases = Pairwise<11>({tokens.size(), blocks.size(), block_sizes.size(), heads.size(),
-                                   sizes.size(), types.size(), slot_types.size(), gaps.size(),
-                                   ub_bytes.size(), cores.size(), kPatterns});
-  for (const auto& c : cases) {
-    Case test;
-    test.tokens = tokens[c[0]];
-    test.num_blocks = blocks[c[1]];
-    test.block_size = block_sizes[c[2]];
-    test.heads = heads[c[3]];
-    test.key_size = sizes[c[4]].first;
-    test.value_size = sizes[c[4]].second;
-    test.type = types[c[5]];
-    test.slot_type = slot_types[c[6]];
-    test.token_gap = gaps[c[7]];
-    test.block_gap = gaps[c[7]];
-    test.ub_bytes = ub_bytes[c[8]];
-    test.vector_cores = cores[c[9]];
-    test.slots = SlotPattern(c[10], test.tokens, test.num_blocks * test.block_size);
-    SCOPED_TRACE("tokens " + std::to_string(test.tokens) + " heads " + std::to_string(test.heads) +
-                 " sizes " + std::to_string(test.key_size) + "/" + std::to_string(test.value_size) +
-                 " type " + Name(test.type) + " gap " + std::to_string(test.token_gap) + " ub " +
-                 std::to_string(test.ub_bytes) + " pattern " + std::to_string(c[10]));
-    try {
-      Check(test);
-    } catch (const std::exception& error) {
-      ADD_FAILURE() << error.what();
-    }
-    if (HasFailure()) return;
-  }
-  EXPECT_GE(cases.size(), 42u);
+  const size_t ran = RunConformance<12>(
+      "reshape_and_cache",
+      {layouts.size(), tokens.size(), blocks.size(), block_sizes.size(), heads.size(), sizes.size(),
+       types.size(), slot_types.size(), gaps.size(), ub_bytes.size(), cores.size(), kPatterns},
+      [&](const auto& c) {
+        Case test;
+        test.layout = layouts[c[0]];
+        test.tokens = tokens[c[1]];
+        test.num_blocks = blocks[c[2]];
+        test.block_size = block_sizes[c[3]];
+        test.heads = heads[c[4]];
+        test.key_size = sizes[c[5]].first;
+        test.value_size = sizes[c[5]].second;
+        test.type = types[c[6]];
+        test.slot_type = slot_types[c[7]];
+        test.token_gap = gaps[c[8]];
+        test.block_gap = gaps[c[8]];
+        test.old = ub_bytes[c[9]] == 0;
+        if (!test.old) test.ub_bytes = ub_bytes[c[9]];
+        if (test.ub_bytes < 16384) test.tokens = std::min<int64_t>(test.tokens, 128);
+        test.vector_cores = cores[c[10]];
+        // What a layout or a chip does not take; that it is refused by name is tested elsewhere.
+        if (test.layout == CacheLayout::kNz && test.value_size == 7) test.value_size = 80;
+        if (test.layout == CacheLayout::kNz && test.type == DataType::kInt8) {
+          test.heads = std::max<int64_t>(test.heads, 2);
+        }
+        if (test.old) {
+          if (test.value_size == 7) test.value_size = 96;
+          if (test.key_size == 80 && test.type == DataType::kInt8) test.key_size = 96;
+          if (test.token_gap == 33) test.token_gap = 32;
+        }
+        test.slots = SlotPattern(c[11], test.tokens, test.num_blocks * test.block_size);
+        return test;
+      },
+      [](const Case& test) {
+        const char* const names[] = {"ND", "HND", "NZ"};
+        std::string slots;
+        for (size_t i = 0; i < std::min<size_t>(test.slots.size(), 4); ++i) {
+          slots += " " + std::to_string(test.slots[i]);
+        }
+        return CaseName{
+            "tokens " + std::to_string(test.tokens) + " blocks " + std::to_string(test.num_blocks) +
+                " of " + std::to_string(test.block_size) + " heads " + std::to_string(test.heads) +
+                " sizes " + std::to_string(test.key_size) + "/" + std::to_string(test.value_size) +
+                " slots " + Name(test.slot_type) + slots + " gap " +
+                std::to_string(test.token_gap) +
+                (test.old ? " 310P"
+                          : " ub " + std::to_string(test.ub_bytes) + " cores " +
+                                std::to_string(test.vector_cores)),
+            Name(test.type), names[static_cast<int>(test.layout)]};
+      },
+      [](const Case& test) { return Check(test); });
+  EXPECT_GE(ran, 42u);
 }
 
 TEST(ReshapeAndCache, GoldenSlots) {
   Case test;
   test.tokens = 3;
   test.slots = {0, -1, 3};
-  Check(test);
+  EXPECT_EQ(Check(test), "");
   test.slots = {-1, -1, -1};
-  Check(test);
+  EXPECT_EQ(Check(test), "");
 }
 
 TEST(ReshapeAndCache, RunOfSlotsEndsWithItsBlock) {
@@ -231,7 +308,7 @@ TEST(ReshapeAndCache, RunOfSlotsEndsWithItsBlock) {
   test.block_gap = 64;
   test.slots.resize(40);
   std::iota(test.slots.begin(), test.slots.end(), 5);
-  Check(test);
+  EXPECT_EQ(Check(test), "");
 }
 
 TEST(ReshapeAndCache, LargestCase) {
@@ -241,7 +318,7 @@ TEST(ReshapeAndCache, LargestCase) {
   test.num_blocks = 64;
   test.block_size = 128;
   test.slots = SlotPattern(1, test.tokens, 64 * 128);
-  Check(test);
+  EXPECT_EQ(Check(test), "");
 }
 
 TEST(ReshapeAndCache, RowLargerThanTheUb) {
@@ -252,14 +329,14 @@ TEST(ReshapeAndCache, RowLargerThanTheUb) {
   test.value_size = 512;
   test.num_blocks = 2;
   test.slots = {17, -1, 4};
-  Check(test);
+  EXPECT_EQ(Check(test), "");
 }
 
 TEST(ReshapeAndCache, ResultDoesNotDependOnStrict) {
   Case test;
   test.tokens = 128;
   test.slots = SlotPattern(3, 128, 128);
-  Check(test, false);
+  EXPECT_EQ(Check(test, false), "");
 }
 
 TEST(ReshapeAndCache, MoreTokensThanABatchOfSlots) {
@@ -271,23 +348,25 @@ TEST(ReshapeAndCache, MoreTokensThanABatchOfSlots) {
   test.value_size = 8;
   test.num_blocks = 100;
   test.slots = SlotPattern(1, test.tokens, 1600);
-  Check(test);
+  EXPECT_EQ(Check(test), "");
 }
 
-TEST(ReshapeAndCache, RefusedOn310P) {
-  // The host refuses by name; and were it to launch, the simulator of that chip would.
+TEST(ReshapeAndCache, RefusedOn310PWithoutWholeBlocks) {
   Case test;
+  test.old = true;
+  test.value_size = 0;
   test.slots = SlotPattern(0, 7, 128);
-  ReshapeAndCacheArgs args;
-  Side side;
-  side.rows_address = side.cache_address = 4096;
-  side.token_stride = side.row_bytes = 512;
-  side.block_stride = 16 * 512;
-  Describe(test, side, 128, args.key, args.key_cache);
-  args.slot_mapping = {4096, DataType::kInt64, 1, {7}, {1}};
-  EXPECT_THAT([&] { PlanReshapeAndCache(args, {"Ascend310P3", 2002, 8, 262144}); },
-              ::testing::ThrowsMessage<std::invalid_argument>(
-                  ::testing::HasSubstr("Ascend310P3 has no DataCopyPad")));
+  const auto refused = [&](const char* sentence) {
+    EXPECT_THAT([&] { Check(test); },
+                ::testing::ThrowsMessage<std::invalid_argument>(::testing::HasSubstr(sentence)));
+  };
+  test.heads = 1;
+  test.key_size = 72;
+  refused("Ascend310P3 has no DataCopyPad, so what lies together of key in the cache");
+  test.key_size = 64;
+  EXPECT_EQ(Check(test), "");
+  test.token_gap = 8;
+  refused("the tokens of key have to be whole blocks of 32 bytes apart, not 144 bytes");
 }
 
 TEST(Twin, NamesTheKernelsLine) {

@@ -6,11 +6,14 @@
 
 #include <stdint.h>
 
-// The key or the value: rows in the order of tokens, and the paged cache that they go into.
+// The key or the value: rows in the order of tokens, and the paged cache that they go into. A row
+// lies in a block of the cache in parts, one for each head (HND), for each 32 bytes (NZ), or one
+// for all (ND): [parts, slots, part_bytes]. All sizes are in bytes.
 struct ReshapeAndCacheSide {
-  int64_t row_bytes;     // all heads of one token; 0: this side is absent
-  int64_t token_stride;  // bytes from a token's row to the next token's
-  int64_t block_stride;  // bytes from a cache block to the next; rows inside a block are contiguous
+  int64_t parts;  // of a row; 0: this side is absent
+  int64_t part_bytes;
+  int64_t token_stride;  // from a token's row to the next token's
+  int64_t block_stride;  // from a cache block to the next
 };
 
 struct ReshapeAndCacheTiling {
@@ -20,6 +23,7 @@ struct ReshapeAndCacheTiling {
   int64_t slot_bytes;    // of an element of slot_mapping: 4 or 8
   int64_t slot_batch;    // slots that a core loads at once
   int64_t buffer_bytes;  // of each of the two row buffers, a multiple of 32
+  int64_t has_copy_pad;  // 0: rows, parts and all strides are whole blocks of 32 bytes
   ReshapeAndCacheSide key;
   ReshapeAndCacheSide value;
 };

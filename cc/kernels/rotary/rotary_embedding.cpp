@@ -1,11 +1,15 @@
-// cc/kernels/rotary/rotary_embedding.cpp: rotates query and key in place by their positions.
+// cc/kernels/rotary/rotary_embedding.cpp: rotates query and key by their positions.
 //
-// Row p of cos_sin_cache is [cos(rotary_dim / 2) | sin(rotary_dim / 2)]. Of each head, the first
-// rotary_dim elements are read and written, the others are not touched.
-//   NeoX:  y[i] = x[i] c[i] - x[i + h] s[i],      y[i + h] = x[i + h] c[i] + x[i] s[i]
-//   GPT-J: y[2i] = x[2i] c[i] - x[2i + 1] s[i],   y[2i + 1] = x[2i + 1] c[i] + x[2i] s[i]
-// Arithmetic is in float; one rounding, to nearest even, makes the result. 0 <= position <
-// max_position is the caller's promise.
+// A row of the table is cos and sin of rotary_dim / 2 angles: row p of cos_sin_cache, which is [cos
+// | sin], for a token at position p, or row t % rows of cos and sin for token t. With three axes of
+// positions each lane takes the row of its axis. Of each head, the first rotary_dim elements x are
+// rotated; the others are not touched. With h = rotary_dim / 2:
+//   NeoX:            y[i] = x[i] c[i] - x[i + h] s[i],     y[i + h] = x[i + h] c[i] + x[i] s[i]
+//   GPT-J:           y[2i] = x[2i] c[i] - x[2i + 1] s[i],  y[2i + 1] = x[2i + 1] c[i] + x[2i] s[i]
+//   pairs to halves: y[i] = x[2i] c[i] - x[2i + 1] s[i],   y[i + h] = x[2i + 1] c[i] + x[2i] s[i]
+// The inverse takes - s for s. Results go where the operands are, or to query_out and key_out.
+// Arithmetic is in float; one rounding, to nearest even, makes the result. 0 <= position < rows is
+// the caller's promise.
 //
 // A tile is some tokens with all their heads, or some heads of one token. Its rows lie in the UB at
 // a pitch of whole blocks; what lies between the end of a row and the pitch is loaded as zero, so
@@ -44,17 +48,30 @@ class RotaryEmbedding {
   static constexpr bool kIsFloat = sizeof(T) == 4;
 
  public:
-  __aicore__ inline RotaryEmbedding(TPipe* pipe, GM_ADDR positions, GM_ADDR cos_sin_cache,
+  // `sin` is null when sines follow the cosines of a row.
+  __aicore__ inline RotaryEmbedding(TPipe* pipe, GM_ADDR positions, GM_ADDR cos, GM_ADDR sin,
                                     const RotaryEmbeddingTiling& tiling)
-      : tiling_(tiling), pipe_(pipe), half_(tiling.rotary_dim / 2) {
+      : tiling_(tiling),
+        pipe_(pipe),
+        half_(tiling.rotary_dim / 2),
+        is_separate_(sin != nullptr),
+        neox_(tiling.style == 1),
+        pairs_(tiling.style != 1) {
     positions_gm_.SetGlobalBuffer((__gm__ int32_t*)positions,
-                                  tiling.tokens * (tiling.position_bytes / 4));
-    cache_gm_.SetGlobalBuffer((__gm__ Storage*)cos_sin_cache,
-                              tiling.max_position * tiling.rotary_dim);
+                                  tiling.axes * tiling.tokens * (tiling.position_bytes / 4));
+    const int64_t row = is_separate_ ? half_ : tiling.rotary_dim;
+    cos_gm_.SetGlobalBuffer((__gm__ Storage*)cos,
+                            (tiling.table_rows - 1) * tiling.table_stride + row);
+    sin_gm_.SetGlobalBuffer((__gm__ Storage*)sin,
+                            (tiling.table_rows - 1) * tiling.table_stride + row);
     const int64_t tokens = tiling.tokens_per_tile;
-    const int64_t cos_sin = tokens * 2 * tiling.half_pitch;
-    tile_ = tiling.rows_per_tile * (tiling.is_neox ? 2 * tiling.half_pitch : tiling.row_pitch);
-    pipe->InitBuffer(position_buffer_, (uint32_t)(tiling.position_batch * tiling.position_bytes));
+    const int64_t cos_sin = tiling.axes * tokens * 2 * tiling.half_pitch;
+    tile_ = tiling.rows_per_tile * (neox_ ? 2 * tiling.half_pitch : tiling.row_pitch);
+    position_pitch_ =
+        (tiling.position_batch * tiling.position_bytes + ONE_BLK_SIZE - 1) / ONE_BLK_SIZE * 8;
+    if (tiling.has_positions != 0) {
+      pipe->InitBuffer(position_buffer_, (uint32_t)(tiling.axes * position_pitch_ * 4));
+    }
     pipe->InitBuffer(cos_sin_in_, 2, (uint32_t)(cos_sin * sizeof(T)));
     pipe->InitBuffer(in_, 2, (uint32_t)(tile_ * sizeof(T)));
     pipe->InitBuffer(out_, 2, (uint32_t)(tile_ * sizeof(T)));
@@ -63,10 +80,11 @@ class RotaryEmbedding {
       pipe->InitBuffer(cos_sin_buffer_, (uint32_t)(cos_sin * sizeof(float)));
       pipe->InitBuffer(wide_buffer_, (uint32_t)(tile_ * sizeof(float)));
     }
-    if (tiling.is_neox) {
+    if (tiling.style != 0) {
       if constexpr (!kIsFloat) {
         pipe->InitBuffer(result_buffer_, (uint32_t)(tile_ * sizeof(float)));
       }
+      if (pairs_) pipe->InitBuffer(swap_buffer_, (uint32_t)(tile_ * sizeof(float)));
     } else {
       pipe->InitBuffer(spread_buffer_, (uint32_t)(tokens * 2 * tiling.row_pitch * sizeof(float)));
       pipe->InitBuffer(swap_buffer_, (uint32_t)(tile_ * sizeof(uint32_t)));
@@ -76,7 +94,7 @@ class RotaryEmbedding {
     }
   }
 
-  __aicore__ inline void Run(GM_ADDR query, GM_ADDR key) {
+  __aicore__ inline void Run(GM_ADDR query, GM_ADDR key, GM_ADDR query_out, GM_ADDR key_out) {
     // The first `tokens % cores` cores take one token more than the others.
     const int64_t cores = GetBlockNum();
     const int64_t core = GetBlockIdx();
@@ -90,8 +108,8 @@ class RotaryEmbedding {
       for (int64_t i = 0; i < count; i += tiling_.tokens_per_tile) {
         const int64_t tokens = Min(tiling_.tokens_per_tile, count - i);
         LocalTensor<T> loaded = LoadCosSin(i, tokens);
-        if (tiling_.query.heads > 0) Rotate(query, tiling_.query, first + i, tokens);
-        if (tiling_.key.heads > 0) Rotate(key, tiling_.key, first + i, tokens);
+        if (tiling_.query.heads > 0) Rotate(query, query_out, tiling_.query, first + i, tokens);
+        if (tiling_.key.heads > 0) Rotate(key, key_out, tiling_.key, first + i, tokens);
         // In float the loaded values are what the products have used.
         if constexpr (kIsFloat) cos_sin_in_.FreeTensor(loaded);
       }
@@ -101,7 +119,7 @@ class RotaryEmbedding {
  private:
   __aicore__ inline void LoadPositions(int64_t first, int64_t count, bool again) {
     first_ = first;
-    if (!tiling_.has_copy_pad) return;
+    if (!tiling_.has_copy_pad || !tiling_.has_positions) return;
     if (again) {
       // The scalar unit has read the former batch before the copy overwrites it.
       const TEventID read = pipe_->FetchEventID(HardEvent::S_MTE2);
@@ -111,21 +129,28 @@ class RotaryEmbedding {
     const LocalTensor<int32_t> positions = position_buffer_.Get<int32_t>();
     const DataCopyExtParams shape(1, (uint32_t)(count * tiling_.position_bytes), 0, 0, 0);
     const DataCopyPadExtParams<int32_t> pad(false, 0, 0, 0);
-    DataCopyPad(positions, positions_gm_[first * (tiling_.position_bytes / 4)], shape, pad);
+    for (int64_t axis = 0; axis < tiling_.axes; ++axis) {
+      DataCopyPad(positions[(uint32_t)(axis * position_pitch_)],
+                  positions_gm_[(axis * tiling_.tokens + first) * (tiling_.position_bytes / 4)],
+                  shape, pad);
+    }
     const TEventID loaded = pipe_->FetchEventID(HardEvent::MTE2_S);
     SetFlag<HardEvent::MTE2_S>(loaded);
     WaitFlag<HardEvent::MTE2_S>(loaded);
   }
 
-  __aicore__ inline int64_t Position(int64_t i) {
+  // The row of the table that token `i` of the batch takes.
+  __aicore__ inline int64_t TableRow(int64_t axis, int64_t i) {
+    if (!tiling_.has_positions) return (first_ + i) % tiling_.table_rows;
     if (!tiling_.has_copy_pad) {
-      return tiling_.position_bytes == 8
-                 ? positions_gm_.ReinterpretCast<int64_t>().GetValue(first_ + i)
-                 : (int64_t)positions_gm_.GetValue(first_ + i);
+      const int64_t at = axis * tiling_.tokens + first_ + i;
+      return tiling_.position_bytes == 8 ? positions_gm_.ReinterpretCast<int64_t>().GetValue(at)
+                                         : (int64_t)positions_gm_.GetValue(at);
     }
-    return tiling_.position_bytes == 8
-               ? position_buffer_.Get<int64_t>().GetValue((uint32_t)i)
-               : (int64_t)position_buffer_.Get<int32_t>().GetValue((uint32_t)i);
+    const LocalTensor<int32_t> positions =
+        position_buffer_.Get<int32_t>()[(uint32_t)(axis * position_pitch_)];
+    return tiling_.position_bytes == 8 ? positions.ReinterpretCast<int64_t>().GetValue((uint32_t)i)
+                                       : (int64_t)positions.GetValue((uint32_t)i);
   }
 
   __aicore__ inline DataCopyPadExtParams<Storage> ZeroPadding(int64_t length, int64_t pitch) {
@@ -139,14 +164,16 @@ class RotaryEmbedding {
     const int64_t pitch = tiling_.half_pitch;
     LocalTensor<T> loaded = cos_sin_in_.template AllocTensor<T>();
     const LocalTensor<Storage> target = loaded.template ReinterpretCast<Storage>();
-    const DataCopyExtParams shape(2, (uint32_t)(half_ * sizeof(T)), 0, 0, 0);
-    for (int64_t token = 0; token < tokens; ++token) {
-      const GlobalTensor<Storage> row = cache_gm_[Position(i + token) * tiling_.rotary_dim];
-      const LocalTensor<Storage> place = target[(uint32_t)(token * 2 * pitch)];
-      if (tiling_.has_copy_pad) {
-        DataCopyPad(place, row, shape, ZeroPadding(half_, pitch));
-      } else {
-        DataCopy(place, row, (uint32_t)tiling_.rotary_dim);
+    for (int64_t axis = 0; axis < tiling_.axes; ++axis) {
+      for (int64_t token = 0; token < tokens; ++token) {
+        const int64_t row = TableRow(axis, i + token) * tiling_.table_stride;
+        const LocalTensor<Storage> place = target[(uint32_t)((axis * tokens + token) * 2 * pitch)];
+        if (is_separate_) {
+          LoadTable(place, cos_gm_[row], 1);
+          LoadTable(place[(uint32_t)pitch], sin_gm_[row], 1);
+        } else {
+          LoadTable(place, cos_gm_[row], 2);
+        }
       }
     }
     cos_sin_in_.EnQue(loaded);
@@ -157,12 +184,44 @@ class RotaryEmbedding {
       cos_sin_ = loaded;
     } else {
       cos_sin_ = cos_sin_buffer_.Get<float>();
-      Cast(cos_sin_, loaded, RoundMode::CAST_NONE, (uint32_t)(tokens * 2 * pitch));
+      Cast(cos_sin_, loaded, RoundMode::CAST_NONE, (uint32_t)(tiling_.axes * tokens * 2 * pitch));
       cos_sin_in_.FreeTensor(loaded);
       PipeBarrier<PIPE_V>();
     }
-    if (!tiling_.is_neox) Spread(tokens);
+    if (tiling_.axes > 1) {
+      TakeLanes(1, tiling_.second, tokens);
+      TakeLanes(2, tiling_.third, tokens);
+      PipeBarrier<PIPE_V>();
+    }
+    if (tiling_.style == 0) Spread(tokens);
     return loaded;
+  }
+
+  // `parts` halves of a row of the table, one after the other.
+  __aicore__ inline void LoadTable(const LocalTensor<Storage>& to,
+                                   const GlobalTensor<Storage>& from, int64_t parts) {
+    if (tiling_.has_copy_pad) {
+      const DataCopyExtParams shape((uint16_t)parts, (uint32_t)(half_ * sizeof(T)), 0, 0, 0);
+      DataCopyPad(to, from, shape, ZeroPadding(half_, tiling_.half_pitch));
+    } else {
+      DataCopy(to, from, (uint32_t)(parts * half_));
+    }
+  }
+
+  // The lanes whose bits are set get the angles of another axis.
+  __aicore__ inline void TakeLanes(int64_t axis, const uint64_t* lanes, int64_t tokens) {
+    const int64_t pitch = tiling_.half_pitch;
+    const uint32_t other = (uint32_t)(axis * tokens * 2 * pitch);
+    const uint8_t stride = (uint8_t)(2 * pitch / 8);
+    const UnaryRepeatParams params(1, 1, stride, stride);
+    for (uint32_t word = 0; word < 2; ++word) {
+      const uint64_t mask[2] = {lanes[word], 0};
+      if (mask[0] == 0) continue;
+      for (uint32_t part = 0; part < 2; ++part) {
+        const uint32_t at = part * (uint32_t)pitch + word * (uint32_t)kLanes;
+        Muls(cos_sin_[at], cos_sin_[other + at], 1.0f, mask, (uint8_t)tokens, params);
+      }
+    }
   }
 
   __aicore__ inline void Spread(int64_t tokens) {
@@ -213,22 +272,29 @@ class RotaryEmbedding {
     Adds(sign, sign, -1.0f, row);
     Adds(index, index, 4, tile);  // 4 - 4 j + 16 (j / 2): 4 (j + 1) for even j, 4 (j - 1) for odd
     PipeBarrier<PIPE_V>();
+    if (tiling_.is_inverse) {
+      Muls(sign, sign, -1.0f, row);
+      PipeBarrier<PIPE_V>();
+    }
   }
 
-  __aicore__ inline void Rotate(GM_ADDR address, const RotarySide& side, int64_t first,
+  __aicore__ inline void Rotate(GM_ADDR from, GM_ADDR to, const RotarySide& side, int64_t first,
                                 int64_t tokens) {
-    GlobalTensor<Storage> gm;
-    gm.SetGlobalBuffer((__gm__ Storage*)address,
-                       (tiling_.tokens - 1) * side.token_stride + side.heads * tiling_.head_size);
+    GlobalTensor<Storage> source, target;
+    const int64_t row = side.heads * tiling_.head_size;
+    source.SetGlobalBuffer((__gm__ Storage*)from, (tiling_.tokens - 1) * side.token_stride + row);
+    target.SetGlobalBuffer((__gm__ Storage*)(to == nullptr ? from : to),
+                           (tiling_.tokens - 1) * side.out_stride + row);
     for (int64_t head = 0; head < side.heads; head += tiling_.rows_per_tile) {
       const int64_t heads = Min(tiling_.rows_per_tile, side.heads - head);
-      const GlobalTensor<Storage> rows = gm[first * side.token_stride + head * tiling_.head_size];
       LocalTensor<T> in = in_.template AllocTensor<T>();
-      Move<true>(in.template ReinterpretCast<Storage>(), rows, side, tokens, heads);
+      Move<true>(in.template ReinterpretCast<Storage>(),
+                 source[first * side.token_stride + head * tiling_.head_size], side.token_stride,
+                 neox_, tokens, heads);
       in_.EnQue(in);
       in = in_.template DeQue<T>();
       LocalTensor<T> out = out_.template AllocTensor<T>();
-      if (tiling_.is_neox) {
+      if (tiling_.style != 0) {
         RotateHalves(out, in, tokens, heads);
       } else {
         RotatePairs(out, in, tokens, heads);
@@ -236,27 +302,29 @@ class RotaryEmbedding {
       in_.FreeTensor(in);
       out_.EnQue(out);
       out = out_.template DeQue<T>();
-      Move<false>(out.template ReinterpretCast<Storage>(), rows, side, tokens, heads);
+      Move<false>(out.template ReinterpretCast<Storage>(),
+                  target[first * side.out_stride + head * tiling_.head_size], side.out_stride,
+                  tiling_.style != 0, tokens, heads);
       out_.FreeTensor(out);
     }
   }
 
-  // Between GM and a tile. In NeoX style the tile holds the first halves of all rows and then the
+  // Between GM and a tile. As halves the tile holds the first halves of all rows and then the
   // second halves, so that both begin at whole blocks.
   template <bool load>
   __aicore__ inline void Move(const LocalTensor<Storage>& tile, const GlobalTensor<Storage>& gm,
-                              const RotarySide& side, int64_t tokens, int64_t heads) {
-    const int64_t parts = tiling_.is_neox ? 2 : 1;
-    const int64_t length = tiling_.is_neox ? half_ : tiling_.rotary_dim;
-    const int64_t pitch = tiling_.is_neox ? tiling_.half_pitch : tiling_.row_pitch;
+                              int64_t token_stride, bool halves, int64_t tokens, int64_t heads) {
+    const int64_t parts = halves ? 2 : 1;
+    const int64_t length = halves ? half_ : tiling_.rotary_dim;
+    const int64_t pitch = halves ? tiling_.half_pitch : tiling_.row_pitch;
     // Tokens without a gap between them are rows like the heads of one token.
-    const bool dense = side.token_stride == heads * tiling_.head_size && tokens * heads <= kMaxRows;
+    const bool dense = token_stride == heads * tiling_.head_size && tokens * heads <= kMaxRows;
     const int64_t copies = dense ? 1 : tokens;
     const int64_t rows = dense ? tokens * heads : heads;
     const uint32_t gap = (uint32_t)((tiling_.head_size - length) * (int64_t)sizeof(T));
     for (int64_t part = 0; part < parts; ++part) {
       for (int64_t copy = 0; copy < copies; ++copy) {
-        const GlobalTensor<Storage> outside = gm[copy * side.token_stride + part * length];
+        const GlobalTensor<Storage> outside = gm[copy * token_stride + part * length];
         const LocalTensor<Storage> inside =
             tile[(uint32_t)((part * tokens * heads + copy * heads) * pitch)];
         if (!tiling_.has_copy_pad) {
@@ -316,7 +384,8 @@ class RotaryEmbedding {
                                       int64_t tokens, int64_t heads) {
     const int64_t pitch = tiling_.half_pitch;
     const int64_t part = tokens * heads * pitch;
-    const LocalTensor<float> x1 = Widen(in, 2 * part);
+    LocalTensor<float> x1 = Widen(in, 2 * part);
+    if (pairs_) x1 = Divide(x1, (uint32_t)(2 * part));
     const LocalTensor<float> x2 = x1[(uint32_t)part];
     LocalTensor<float> y1;
     if constexpr (kIsFloat) {
@@ -336,13 +405,30 @@ class RotaryEmbedding {
       MulRows(product[(uint32_t)part + at], x1[at], sin, heads, pitch);
     }
     PipeBarrier<PIPE_V>();
-    Sub(y1, y1, product, (int32_t)part);
-    Add(y2, y2, product[(uint32_t)part], (int32_t)part);
+    if (tiling_.is_inverse) {
+      Add(y1, y1, product, (int32_t)part);
+      Sub(y2, y2, product[(uint32_t)part], (int32_t)part);
+    } else {
+      Sub(y1, y1, product, (int32_t)part);
+      Add(y2, y2, product[(uint32_t)part], (int32_t)part);
+    }
     PipeBarrier<PIPE_V>();
     if constexpr (!kIsFloat) {
       Narrow(out, y1, 2 * part);
       PipeBarrier<PIPE_V>();
     }
+  }
+
+  // The first elements of all pairs, and then the second ones.
+  __aicore__ inline LocalTensor<float> Divide(const LocalTensor<float>& pairs, uint32_t elements) {
+    const LocalTensor<float> halves = swap_buffer_.Get<float>();
+    const GatherMaskParams all(1, 1, 8, 0);
+    uint64_t kept = 0;
+    GatherMask(halves, pairs, (uint8_t)1, true, elements, all, kept);
+    GatherMask(halves[elements / 2], pairs, (uint8_t)2, true, elements, all, kept);
+    ResetMask();
+    PipeBarrier<PIPE_V>();
+    return halves;
   }
 
   // y = x * cos + partner(x) * (- + sin)
@@ -375,10 +461,15 @@ class RotaryEmbedding {
   const RotaryEmbeddingTiling& tiling_;
   TPipe* pipe_;
   int64_t half_;
-  int64_t tile_ = 0;   // elements
-  int64_t first_ = 0;  // token of the first position of the batch
+  bool is_separate_;  // cos and sin are tables of their own
+  bool neox_;
+  bool pairs_;                  // neighbours are read together
+  int64_t tile_ = 0;            // elements
+  int64_t first_ = 0;           // token of the first position of the batch
+  int64_t position_pitch_ = 0;  // words of an axis
   GlobalTensor<int32_t> positions_gm_;
-  GlobalTensor<Storage> cache_gm_;
+  GlobalTensor<Storage> cos_gm_;
+  GlobalTensor<Storage> sin_gm_;
   TBuf<TPosition::VECCALC> position_buffer_;
   TQue<TPosition::VECIN, 2> cos_sin_in_;
   TQue<TPosition::VECIN, 2> in_;
@@ -395,32 +486,37 @@ class RotaryEmbedding {
 };
 
 template <typename T>
-__aicore__ inline void Run(GM_ADDR positions, GM_ADDR query, GM_ADDR key, GM_ADDR cos_sin_cache,
+__aicore__ inline void Run(GM_ADDR positions, GM_ADDR query, GM_ADDR key, GM_ADDR cos, GM_ADDR sin,
+                           GM_ADDR query_out, GM_ADDR key_out,
                            const RotaryEmbeddingTiling& tiling) {
   TPipe pipe;
-  RotaryEmbedding<T> kernel(&pipe, positions, cos_sin_cache, tiling);
-  kernel.Run(query, key);
+  RotaryEmbedding<T> kernel(&pipe, positions, cos, sin, tiling);
+  kernel.Run(query, key, query_out, key_out);
 }
 
 }  // namespace
 
 extern "C" __global__ __aicore__ void rotary_embedding_half(GM_ADDR positions, GM_ADDR query,
-                                                            GM_ADDR key, GM_ADDR cos_sin_cache,
+                                                            GM_ADDR key, GM_ADDR cos, GM_ADDR sin,
+                                                            GM_ADDR query_out, GM_ADDR key_out,
                                                             RotaryEmbeddingTiling tiling) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
-  Run<half>(positions, query, key, cos_sin_cache, tiling);
+  Run<half>(positions, query, key, cos, sin, query_out, key_out, tiling);
 }
 
 extern "C" __global__ __aicore__ void rotary_embedding_bfloat16(GM_ADDR positions, GM_ADDR query,
-                                                                GM_ADDR key, GM_ADDR cos_sin_cache,
+                                                                GM_ADDR key, GM_ADDR cos,
+                                                                GM_ADDR sin, GM_ADDR query_out,
+                                                                GM_ADDR key_out,
                                                                 RotaryEmbeddingTiling tiling) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
-  Run<bfloat16_t>(positions, query, key, cos_sin_cache, tiling);
+  Run<bfloat16_t>(positions, query, key, cos, sin, query_out, key_out, tiling);
 }
 
 extern "C" __global__ __aicore__ void rotary_embedding_float(GM_ADDR positions, GM_ADDR query,
-                                                             GM_ADDR key, GM_ADDR cos_sin_cache,
+                                                             GM_ADDR key, GM_ADDR cos, GM_ADDR sin,
+                                                             GM_ADDR query_out, GM_ADDR key_out,
                                                              RotaryEmbeddingTiling tiling) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
-  Run<float>(positions, query, key, cos_sin_cache, tiling);
+  Run<float>(positions, query, key, cos, sin, query_out, key_out, tiling);
 }

@@ -10,15 +10,22 @@
 struct RotarySide {
   int64_t heads;  // 0: this side is absent
   int64_t token_stride;
+  int64_t out_stride;  // of the result
 };
 
 struct RotaryEmbeddingTiling {
   int64_t tokens;
-  int64_t max_position;    // rows of cos_sin_cache
+  int64_t table_rows;      // of cos and of sin
+  int64_t table_stride;    // elements from row to row
+  int64_t has_positions;   // 0: token t takes row t % table_rows
+  int64_t axes;            // rows of positions; of several, lanes take the first ...
+  uint64_t second[2];      // ... or the second one, by these bits, of 128 lanes at most ...
+  uint64_t third[2];       // ... or the third one
   int64_t position_bytes;  // of an element of positions: 4 or 8
   int64_t head_size;
   int64_t rotary_dim;
-  int64_t is_neox;          // 0: pairs of neighbours (GPT-J)
+  int64_t style;            // 0: pairs of neighbours (GPT-J); 1: halves (NeoX); 2: pairs to halves
+  int64_t is_inverse;       // rotates back
   int64_t has_copy_pad;     // 0: the chip copies whole 32-byte blocks only, and all rows are such
   int64_t half_pitch;       // elements of rotary_dim / 2, rounded up to whole 32-byte blocks
   int64_t row_pitch;        // elements of rotary_dim, the same

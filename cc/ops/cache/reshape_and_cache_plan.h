@@ -2,16 +2,17 @@
 #pragma once
 
 #include "cc/kernels/cache/reshape_and_cache_tiling.h"
-#include "cc/ops/tensor.h"
+#include "cc/ops/cache/cache_layout.h"
 
 namespace vllm_cann::ops {
 
 // T tokens, H heads, N cache blocks of B slots.
 struct ReshapeAndCacheArgs {
+  CacheLayout layout = CacheLayout::kNd;
   Tensor key;           // [>= T, H, Dk]; heads of a token contiguous, any stride between tokens
   Tensor value;         // [>= T, H, Dv], the same; absent for caches without values
-  Tensor key_cache;     // [N, B, H, Dk]; blocks contiguous, any stride between blocks
-  Tensor value_cache;   // [N, B, H, Dv], the same; absent together with `value`
+  Tensor key_cache;     // of the layout; blocks contiguous, any stride between blocks
+  Tensor value_cache;   // the same; absent together with `value`
   Tensor slot_mapping;  // [T], int32 or int64, contiguous
 };
 

@@ -26,8 +26,9 @@ ReshapeAndCacheArgs Good() {
 TEST(PlanReshapeAndCache, TilesWithinTheDevice) {
   const ReshapeAndCachePlan plan = PlanReshapeAndCache(Good(), kDevice);
   EXPECT_EQ(plan.cores, 5u);
-  EXPECT_EQ(plan.tiling.key.row_bytes, 256);
-  EXPECT_EQ(plan.tiling.value.row_bytes, 128);
+  EXPECT_EQ(plan.tiling.key.parts, 1);
+  EXPECT_EQ(plan.tiling.key.part_bytes, 256);
+  EXPECT_EQ(plan.tiling.value.part_bytes, 128);
   EXPECT_EQ(plan.tiling.buffer_bytes % 32, 0);
   ReshapeAndCacheArgs many = Good();
   many.key.shape[0] = many.value.shape[0] = many.slot_mapping.shape[0] = 100000;
@@ -44,17 +45,26 @@ TEST(PlanReshapeAndCache, RefusesByName) {
       {[](auto& a) { a.key.type = a.key_cache.type = static_cast<DataType>(99); },
        "key is an unknown data type"},
       {[](auto& a) { a.key.shape[0] = 4; }, "key has 4 tokens, slot_mapping has 5"},
-      {[](auto& a) { a.key_cache.shape[3] = 32; }, "key_cache holds heads of [2, 32], key has"},
+      {[](auto& a) { a.key_cache.shape[3] = 32; },
+       "key_cache has the shape [4, 16, 2, 32]; for heads of [2, 64] it has to be [4, 16, 2, 64]"},
       {[](auto& a) { a.key.strides[1] = 65; }, "key has strides [128, 65, 1]; the heads"},
       {[](auto& a) { a.value_cache.strides[1] = 65; }, "value_cache has strides"},
       {[](auto& a) { a.key_cache.strides[0] = 2047; },
        "key_cache has the block stride 2047, less than a block's 2048"},
+      {[](auto& a) { a.layout = CacheLayout::kHnd; },
+       "key_cache has the shape [4, 16, 2, 64]; for heads of [2, 64] it has to be [4, 2, 2, 64]"},
+      {[](auto& a) {
+         a.layout = CacheLayout::kNz;
+         a.key.shape[2] = 60;
+         a.key.strides[1] = 60;
+       },
+       "key has rows of 240 bytes; a cache in NZ takes whole blocks of 32"},
       {[](auto& a) { a.value_cache.shape[0] = 3; }, "value_cache has 3 blocks of 16, key_cache"},
       {[](auto& a) { a.value.type = a.value_cache.type = DataType::kInt8; },
        "value is int8, but key is float16"},
       {[](auto& a) { a.slot_mapping.type = DataType::kFloat; }, "slot_mapping is float32"},
       {[](auto& a) { a.slot_mapping.dims = 2; }, "slot_mapping has 2 dimensions, not one"},
-      {[](auto& a) { a.slot_mapping.strides[0] = 2; }, "slot_mapping has stride 2"},
+      {[](auto& a) { a.slot_mapping.strides[0] = 2; }, "slot_mapping has stride 2 in dimension 0"},
       {[](auto& a) { a.slot_mapping.address = 0; }, "slot_mapping has no memory"},
       {[](auto& a) { a.key.address = 0; }, "key has no memory"},
       {[](auto& a) { a.key_cache.shape[0] = a.value_cache.shape[0] = 0; },

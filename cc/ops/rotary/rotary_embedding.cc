@@ -11,10 +11,13 @@ struct Arguments {
   uint64_t positions;
   uint64_t query;
   uint64_t key;
-  uint64_t cos_sin_cache;
+  uint64_t cos;
+  uint64_t sin;        // 0: behind cos
+  uint64_t query_out;  // 0: in place
+  uint64_t key_out;
   RotaryEmbeddingTiling tiling;
 };
-static_assert(sizeof(Arguments) == 4 * 8 + sizeof(RotaryEmbeddingTiling));
+static_assert(sizeof(Arguments) == 7 * 8 + sizeof(RotaryEmbeddingTiling));
 
 }  // namespace
 
@@ -22,8 +25,15 @@ void RotaryEmbedding(const RotaryEmbeddingArgs& args, void* stream) {
   const CurrentDevice device = GetCurrentDevice();
   const RotaryEmbeddingPlan plan = PlanRotaryEmbedding(args, *device.info);
   if (plan.cores == 0) return;
-  const Arguments arguments = {args.positions.address, args.query.address, args.key.address,
-                               args.cos_sin_cache.address, plan.tiling};
+  const bool given = args.cos.dims != 0;
+  const Arguments arguments = {args.positions.address,
+                               args.query.address,
+                               args.key.address,
+                               given ? args.cos.address : args.cos_sin_cache.address,
+                               given ? args.sin.address : 0,
+                               args.query_out.address,
+                               args.key_out.address,
+                               plan.tiling};
   LaunchKernel(device, "rotary", plan.kernel, plan.cores, stream, &arguments, sizeof(arguments));
 }
 

@@ -5,9 +5,10 @@
 
 namespace vllm_cann::ops {
 
-// In place: the first R elements of each head of query and key. Arithmetic in float, one rounding
-// to nearest. Positions are not checked on the device. Queued on `stream`; no tokens launch
-// nothing. Throws std::invalid_argument for arguments, std::runtime_error for what ACL reports.
+// The first R elements of each head of query and key, in place or into results of their own.
+// Arithmetic in float, one rounding to nearest. Positions are not checked on the device. Queued on
+// `stream`; no tokens launch nothing. Throws std::invalid_argument for arguments,
+// std::runtime_error for what ACL reports.
 void RotaryEmbedding(const RotaryEmbeddingArgs& args, void* stream);
 
 }  // namespace vllm_cann::ops

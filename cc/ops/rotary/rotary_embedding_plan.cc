@@ -6,34 +6,76 @@
 namespace vllm_cann::ops {
 namespace {
 
-constexpr int64_t kBlockBytes = 32;
-constexpr int64_t kArch310P = 2002;
+constexpr Checks kChecks("rotary_embedding");
 constexpr int64_t kPositionBatch = 512;
 constexpr int64_t kMaxTokensPerTile = 16;
 constexpr int64_t kMaxRows = 4095;   // of one copy
 constexpr int64_t kMaxPitch = 2040;  // floats: a repeat stride of 255 blocks
+constexpr int64_t kMaxLanes = 128;   // that can take axes of their own
 
-std::string Text(int64_t value) { return std::to_string(value); }
-
-int64_t RoundUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
-
-void Require(bool holds, const char* tensor, const std::string& what) {
-  if (!holds) Refuse(std::string("rotary_embedding: ") + tensor + " " + what);
+void Require(bool holds, const std::string& tensor, const std::string& what) {
+  kChecks.Require(holds, tensor + " " + what);
 }
 
-RotarySide PlanSide(const Tensor& rows, const char* name, const Tensor& cache, int64_t tokens) {
+// Cosines and sines: of a row each, and where they are.
+struct Table {
+  const Tensor* tensor = nullptr;
+  const char* name = nullptr;
+  int64_t rotary_dim = 0;
+};
+
+Table CheckTable(const RotaryEmbeddingArgs& args) {
+  const bool given = args.cos.dims != 0 || args.sin.dims != 0;
+  if (given) {
+    kChecks.Require(args.cos_sin_cache.dims == 0 && args.positions.dims == 0,
+                    "cos and sin come without cos_sin_cache and positions");
+    for (const auto& [tensor, name] : {std::pair{&args.cos, "cos"}, {&args.sin, "sin"}}) {
+      Require(tensor->dims == 2, name,
+              "has " + Text(tensor->dims) + " dimensions, not [rows, rotary_dim / 2]");
+      Require(tensor->strides[1] == 1 &&
+                  (tensor->shape[0] <= 1 || tensor->strides[0] >= tensor->shape[1]),
+              name,
+              "has strides [" + Text(tensor->strides[0]) + ", " + Text(tensor->strides[1]) +
+                  "]; a row has to be contiguous");
+    }
+    Require(args.sin.type == args.cos.type && args.sin.shape[0] == args.cos.shape[0] &&
+                args.sin.shape[1] == args.cos.shape[1] &&
+                (args.cos.shape[0] <= 1 || args.sin.strides[0] == args.cos.strides[0]),
+            "sin",
+            "is " + std::string(Name(args.sin.type)) + " [" + Text(args.sin.shape[0]) + ", " +
+                Text(args.sin.shape[1]) + "], and is not laid out like cos, " +
+                Name(args.cos.type) + " [" + Text(args.cos.shape[0]) + ", " +
+                Text(args.cos.shape[1]) + "]");
+    Require(args.cos.shape[1] >= 1, "cos", "has no angles");
+    return {&args.cos, "cos", 2 * args.cos.shape[1]};
+  }
+  const Tensor& cache = args.cos_sin_cache;
+  Require(cache.dims == 2, "cos_sin_cache",
+          "has " + Text(cache.dims) + " dimensions, not [positions, rotary_dim]");
+  const int64_t rotary_dim = cache.shape[1];
+  Require(rotary_dim >= 2 && rotary_dim % 2 == 0, "cos_sin_cache",
+          "has rotary dimension " + Text(rotary_dim) + "; it has to be even and at least 2");
+  Require(cache.strides[1] == 1 && (cache.shape[0] <= 1 || cache.strides[0] == rotary_dim),
+          "cos_sin_cache",
+          "has strides [" + Text(cache.strides[0]) + ", " + Text(cache.strides[1]) +
+              "]; it has to be contiguous");
+  return {&cache, "cos_sin_cache", rotary_dim};
+}
+
+void CheckRows(const Tensor& rows, const std::string& name, const Table& table, int64_t tokens) {
   Require(rows.dims == 3, name,
           "has " + Text(rows.dims) + " dimensions, not [tokens, heads, size]");
-  Require(rows.type == cache.type, name,
-          std::string("is ") + Name(rows.type) + ", but cos_sin_cache is " + Name(cache.type));
+  Require(rows.type == table.tensor->type, name,
+          std::string("is ") + Name(rows.type) + ", but " + table.name + " is " +
+              Name(table.tensor->type));
   Require(rows.shape[0] == tokens, name,
-          "has " + Text(rows.shape[0]) + " tokens, positions has " + Text(tokens));
+          "has " + Text(rows.shape[0]) + " tokens, the others have " + Text(tokens));
   const int64_t heads = rows.shape[1];
   const int64_t size = rows.shape[2];
   Require(heads > 0 && size > 0, name,
           "has heads of [" + Text(heads) + ", " + Text(size) + "]; both have to be positive");
-  Require(cache.shape[1] <= size, "cos_sin_cache",
-          "has rotary dimension " + Text(cache.shape[1]) + ", more than the head size " +
+  Require(table.rotary_dim <= size, table.name,
+          "has rotary dimension " + Text(table.rotary_dim) + ", more than the head size " +
               Text(size) + " of " + name);
   Require(rows.strides[2] == 1 && (heads == 1 || rows.strides[1] == size), name,
           "has strides [" + Text(rows.strides[0]) + ", " + Text(rows.strides[1]) + ", " +
@@ -42,20 +84,62 @@ RotarySide PlanSide(const Tensor& rows, const char* name, const Tensor& cache, i
           "has the token stride " + Text(rows.strides[0]) + ", less than the " +
               Text(heads * size) + " elements of a token");
   Require(tokens == 0 || rows.address != 0, name, "has no memory");
-  return {heads, rows.strides[0]};
+}
+
+RotarySide PlanSide(const Tensor& rows, const Tensor& out, const std::string& name,
+                    const Table& table, int64_t tokens) {
+  CheckRows(rows, name, table, tokens);
+  if (out.dims == 0) return {rows.shape[1], rows.strides[0], rows.strides[0]};
+  CheckRows(out, name + "_out", table, tokens);
+  Require(out.shape[1] == rows.shape[1] && out.shape[2] == rows.shape[2], name + "_out",
+          "has heads of [" + Text(out.shape[1]) + ", " + Text(out.shape[2]) + "], " + name +
+              " has [" + Text(rows.shape[1]) + ", " + Text(rows.shape[2]) + "]");
+  Require(table.rotary_dim == rows.shape[2] || out.address == rows.address, name + "_out",
+          "is not " + name + ", and of " + Text(rows.shape[2]) + " elements only " +
+              Text(table.rotary_dim) + " are rotated: the others would be missing");
+  return {rows.shape[1], rows.strides[0], out.strides[0]};
+}
+
+void PlanAxes(const RotaryEmbeddingArgs& args, int64_t rotary_dim, RotaryEmbeddingTiling& tiling) {
+  const int64_t half = rotary_dim / 2;
+  Require(args.positions.shape[0] == 3, "positions",
+          "has " + Text(args.positions.shape[0]) + " axes; there can be one or three");
+  Require(half <= kMaxLanes, "positions",
+          "has three axes, which takes a rotary dimension of " + Text(2 * kMaxLanes) +
+              " at most, not " + Text(rotary_dim));
+  int64_t sum = 0;
+  for (const int64_t section : args.sections) {
+    kChecks.Require(section >= 0, "a section of " + Text(section) + " lanes is negative");
+    sum += section;
+  }
+  kChecks.Require(
+      args.interleaved || sum == half,
+      "the sections have " + Text(sum) + " lanes, half of the rotary dimension is " + Text(half));
+  tiling.axes = 3;
+  for (int64_t i = 0; i < half; ++i) {
+    int64_t axis = 0;
+    if (args.interleaved) {
+      axis = i < 3 * args.sections[i % 3] ? i % 3 : 0;
+    } else if (i >= args.sections[0]) {
+      axis = i < args.sections[0] + args.sections[1] ? 1 : 2;
+    }
+    if (axis == 1) tiling.second[i / 64] |= uint64_t{1} << i % 64;
+    if (axis == 2) tiling.third[i / 64] |= uint64_t{1} << i % 64;
+  }
 }
 
 // Without DataCopyPad only whole 32-byte blocks are copied, in GM as in the UB.
-void Require310P(const RotaryEmbeddingArgs& args, const DeviceInfo& device) {
+void Require310P(const RotaryEmbeddingArgs& args, const Table& table, const DeviceInfo& device) {
   const std::string soc = "rotary_embedding: " + device.soc_name;
-  const int64_t unit = 2 * kBlockBytes / ElementBytes(args.cos_sin_cache.type);
-  const int64_t rotary_dim = args.cos_sin_cache.shape[1];
+  const int64_t unit = 2 * kBlockBytes / ElementBytes(table.tensor->type);
   const int64_t head_size = args.query.shape[2];
-  if (args.cos_sin_cache.type == DataType::kBfloat16) Refuse(soc + " has no bfloat16");
-  if (!args.is_neox) Refuse(soc + " runs NeoX style only, not pairs of neighbours (GPT-J)");
-  if (rotary_dim % unit != 0 || head_size % (unit / 2) != 0) {
+  if (table.tensor->type == DataType::kBfloat16) Refuse(soc + " has no bfloat16");
+  if (args.style != RotaryStyle::kNeox) {
+    Refuse(soc + " runs NeoX style only, not pairs of neighbours (GPT-J)");
+  }
+  if (table.rotary_dim % unit != 0 || head_size % (unit / 2) != 0) {
     Refuse(soc + " has no DataCopyPad, so its halves and heads have to be whole blocks of " +
-           Text(kBlockBytes) + " bytes: rotary dimension " + Text(rotary_dim) +
+           Text(kBlockBytes) + " bytes: rotary dimension " + Text(table.rotary_dim) +
            " is not a multiple of " + Text(unit) + ", or head size " + Text(head_size) +
            " is not one of " + Text(unit / 2));
   }
@@ -64,14 +148,19 @@ void Require310P(const RotaryEmbeddingArgs& args, const DeviceInfo& device) {
 // What the kernel's buffers take; its constructor is the other side of this sum.
 int64_t UbBytes(const RotaryEmbeddingTiling& tiling, int64_t bytes) {
   const bool wide = bytes < 4;  // values are widened to float
-  const int64_t tile =
-      tiling.rows_per_tile * (tiling.is_neox != 0 ? 2 * tiling.half_pitch : tiling.row_pitch);
-  const int64_t cos_sin = tiling.tokens_per_tile * 2 * tiling.half_pitch;
-  int64_t total = RoundUp(tiling.position_batch * tiling.position_bytes, kBlockBytes);
+  const bool halves = tiling.style != static_cast<int64_t>(RotaryStyle::kGptj);
+  const bool pairs = tiling.style != static_cast<int64_t>(RotaryStyle::kNeox);
+  const int64_t tile = tiling.rows_per_tile * (pairs ? tiling.row_pitch : 2 * tiling.half_pitch);
+  const int64_t cos_sin = tiling.axes * tiling.tokens_per_tile * 2 * tiling.half_pitch;
+  int64_t total =
+      tiling.has_positions == 0
+          ? 0
+          : tiling.axes * RoundUp(tiling.position_batch * tiling.position_bytes, kBlockBytes);
   total += 2 * cos_sin * bytes + 2 * 2 * tile * bytes + tile * 4;
   if (wide) total += cos_sin * 4 + tile * 4;
-  if (tiling.is_neox != 0) {
+  if (halves) {
     if (wide) total += tile * 4;
+    if (pairs) total += tile * 4;
   } else {
     total +=
         tiling.tokens_per_tile * 2 * tiling.row_pitch * 4 + tile * 4 + 2 * tiling.row_pitch * 4;
@@ -82,27 +171,31 @@ int64_t UbBytes(const RotaryEmbeddingTiling& tiling, int64_t bytes) {
 }  // namespace
 
 RotaryEmbeddingPlan PlanRotaryEmbedding(const RotaryEmbeddingArgs& args, const DeviceInfo& device) {
-  const Tensor& positions = args.positions;
-  const Tensor& cache = args.cos_sin_cache;
-  Require(positions.dims == 1, "positions", "has " + Text(positions.dims) + " dimensions, not one");
-  Require(positions.type == DataType::kInt32 || positions.type == DataType::kInt64, "positions",
-          std::string("is ") + Name(positions.type) + ", not int32 or int64");
-  const int64_t tokens = positions.shape[0];
-  Require(tokens >= 0, "positions", "has " + Text(tokens) + " elements");
-  Require(tokens <= 1 || positions.strides[0] == 1, "positions",
-          "has stride " + Text(positions.strides[0]) + "; it has to be contiguous");
-  Require(cache.dims == 2, "cos_sin_cache",
-          "has " + Text(cache.dims) + " dimensions, not [positions, rotary_dim]");
-  const int64_t rotary_dim = cache.shape[1];
-  Require(rotary_dim >= 2 && rotary_dim % 2 == 0, "cos_sin_cache",
-          "has rotary dimension " + Text(rotary_dim) + "; it has to be even and at least 2");
-  Require(cache.strides[1] == 1 && (cache.shape[0] <= 1 || cache.strides[0] == rotary_dim),
-          "cos_sin_cache",
-          "has strides [" + Text(cache.strides[0]) + ", " + Text(cache.strides[1]) +
-              "]; it has to be contiguous");
-
   RotaryEmbeddingPlan plan;
-  switch (cache.type) {
+  RotaryEmbeddingTiling& tiling = plan.tiling;
+  const Table table = CheckTable(args);
+  const int64_t rotary_dim = table.rotary_dim;
+  const bool neox = args.style == RotaryStyle::kNeox;
+  kChecks.Require(
+      neox || args.style == RotaryStyle::kGptj || args.style == RotaryStyle::kPairsToHalves,
+      "the style " + Text(static_cast<int64_t>(args.style)) + " is unknown");
+  const Tensor& positions = args.positions;
+  tiling.axes = 1;
+  tiling.has_positions = table.tensor == &args.cos_sin_cache ? 1 : 0;
+  int64_t tokens = args.query.shape[0];
+  if (tiling.has_positions != 0) {
+    Require(positions.dims == 1 || positions.dims == 2, "positions",
+            "has " + Text(positions.dims) + " dimensions, not one, nor two with three axes");
+    Require(positions.type == DataType::kInt32 || positions.type == DataType::kInt64, "positions",
+            std::string("is ") + Name(positions.type) + ", not int32 or int64");
+    tokens = positions.shape[positions.dims - 1];
+    Require(tokens >= 0, "positions", "has " + Text(tokens) + " elements");
+    kChecks.Dense(positions, "positions", positions.dims, "one or two");
+    if (positions.dims == 2) PlanAxes(args, rotary_dim, tiling);
+    tiling.position_bytes = ElementBytes(positions.type);
+  }
+
+  switch (table.tensor->type) {
     case DataType::kFloat:
       plan.kernel = "rotary_embedding_float";
       break;
@@ -113,36 +206,42 @@ RotaryEmbeddingPlan PlanRotaryEmbedding(const RotaryEmbeddingArgs& args, const D
       plan.kernel = "rotary_embedding_bfloat16";
       break;
     default:
-      Refuse(std::string("rotary_embedding: cos_sin_cache is ") + Name(cache.type) +
+      Refuse(std::string("rotary_embedding: ") + table.name + " is " + Name(table.tensor->type) +
              "; it can be float16, bfloat16 or float32");
   }
-  const int64_t bytes = ElementBytes(cache.type);
-  RotaryEmbeddingTiling& tiling = plan.tiling;
+  const int64_t bytes = ElementBytes(table.tensor->type);
   tiling.tokens = tokens;
-  tiling.max_position = cache.shape[0];
-  tiling.position_bytes = ElementBytes(positions.type);
+  tiling.table_rows = table.tensor->shape[0];
+  tiling.table_stride =
+      table.tensor->shape[0] <= 1 ? table.tensor->shape[1] : table.tensor->strides[0];
   tiling.rotary_dim = rotary_dim;
-  tiling.is_neox = args.is_neox ? 1 : 0;
-  tiling.query = PlanSide(args.query, "query", cache, tokens);
+  tiling.style = static_cast<int64_t>(args.style);
+  tiling.is_inverse = args.is_inverse ? 1 : 0;
+  tiling.query = PlanSide(args.query, args.query_out, "query", table, tokens);
   tiling.head_size = args.query.shape[2];
   if (args.key.dims != 0) {
-    tiling.key = PlanSide(args.key, "key", cache, tokens);
+    tiling.key = PlanSide(args.key, args.key_out, "key", table, tokens);
     Require(args.key.shape[2] == tiling.head_size, "key",
             "has head size " + Text(args.key.shape[2]) + ", query has " + Text(tiling.head_size));
   }
-  if (tokens == 0) return plan;
-  Require(tiling.max_position > 0, "cos_sin_cache", "has no rows");
-  Require(cache.address != 0, "cos_sin_cache", "has no memory");
-  Require(positions.address != 0, "positions", "has no memory");
-  tiling.has_copy_pad = device.npu_arch != kArch310P;
-  if (!tiling.has_copy_pad) Require310P(args, device);
-
   tiling.half_pitch = RoundUp(rotary_dim / 2, kBlockBytes / bytes);
   tiling.row_pitch = RoundUp(rotary_dim, kBlockBytes / bytes);
-  const int64_t pitch = args.is_neox ? tiling.half_pitch : tiling.row_pitch;
-  Require(pitch <= kMaxPitch, "cos_sin_cache",
+  Require(args.style != RotaryStyle::kPairsToHalves || rotary_dim == 2 * tiling.half_pitch,
+          table.name,
+          "has rotary dimension " + Text(rotary_dim) + "; pairs become halves of whole blocks, " +
+              "multiples of " + Text(2 * kBlockBytes / bytes) + " elements");
+  if (tokens == 0) return plan;
+  Require(tiling.table_rows > 0, table.name, "has no rows");
+  Require(table.tensor->address != 0, table.name, "has no memory");
+  Require(tiling.has_positions != 0 || args.sin.address != 0, "sin", "has no memory");
+  Require(tiling.has_positions == 0 || positions.address != 0, "positions", "has no memory");
+  tiling.has_copy_pad = device.npu_arch != kArch310P;
+  if (!tiling.has_copy_pad) Require310P(args, table, device);
+
+  const int64_t pitch = neox ? tiling.half_pitch : tiling.row_pitch;
+  Require(pitch <= kMaxPitch, table.name,
           "has rotary dimension " + Text(rotary_dim) + "; the limit is " +
-              Text(args.is_neox ? 2 * kMaxPitch : kMaxPitch));
+              Text(neox ? 2 * kMaxPitch : kMaxPitch));
 
   plan.cores = static_cast<uint32_t>(std::min(tokens, device.vector_cores));
   const int64_t per_core = (tokens + plan.cores - 1) / plan.cores;

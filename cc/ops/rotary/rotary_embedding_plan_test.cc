@@ -37,12 +37,40 @@ TEST(PlanRotaryEmbedding, RefusesByName) {
       {[](auto& a) { a.query.type = DataType::kBfloat16; },
        "query is bfloat16, but cos_sin_cache is float16"},
       {[](auto& a) { a.query.dims = 2; }, "query has 2 dimensions, not [tokens, heads, size]"},
-      {[](auto& a) { a.key.shape[0] = 4; }, "key has 4 tokens, positions has 5"},
+      {[](auto& a) { a.key.shape[0] = 4; }, "key has 4 tokens, the others have 5"},
       {[](auto& a) { a.key.shape[2] = a.key.strides[1] = 64; }, "key has head size 64, query has"},
       {[](auto& a) { a.query.strides[0] = 1000; }, "query has the token stride 1000, less than"},
       {[](auto& a) { a.query.strides[2] = 2; }, "query has strides [1024, 128, 2]; the heads"},
       {[](auto& a) { a.positions.type = DataType::kFloat; }, "positions is float32, not int32"},
-      {[](auto& a) { a.positions.dims = 2; }, "positions has 2 dimensions, not one"},
+      {[](auto& a) { a.positions.dims = 3; }, "positions has 3 dimensions, not one, nor two"},
+      {[](auto& a) { a.positions = {4096, DataType::kInt64, 2, {2, 5}, {5, 1}}; },
+       "positions has 2 axes; there can be one or three"},
+      {[](auto& a) { a.positions = {4096, DataType::kInt64, 2, {3, 5}, {5, 1}}; },
+       "the sections have 0 lanes, half of the rotary dimension is 32"},
+      {[](auto& a) {
+         a.positions = {4096, DataType::kInt64, 2, {3, 5}, {5, 1}};
+         a.sections[0] = -1;
+       },
+       "a section of -1 lanes is negative"},
+      {[](auto& a) { a.style = static_cast<RotaryStyle>(3); }, "the style 3 is unknown"},
+      {[](auto& a) {
+         a.style = RotaryStyle::kPairsToHalves;
+         a.cos_sin_cache.shape[1] = a.cos_sin_cache.strides[0] = 48;
+       },
+       "rotary dimension 48; pairs become halves of whole blocks, multiples of 32 elements"},
+      {[](auto& a) { a.cos = {4096, DataType::kFloat16, 2, {5, 32}, {32, 1}}; },
+       "cos and sin come without cos_sin_cache and positions"},
+      {[](auto& a) {
+         a.positions.dims = a.cos_sin_cache.dims = 0;
+         a.cos = {4096, DataType::kFloat16, 2, {5, 32}, {32, 1}};
+         a.sin = {4096, DataType::kFloat16, 2, {5, 31}, {32, 1}};
+       },
+       "sin is float16 [5, 31], and is not laid out like cos, float16 [5, 32]"},
+      {[](auto& a) {
+         a.query_out = a.query;
+         a.query_out.address = 999424;
+       },
+       "query_out is not query, and of 128 elements only 64 are rotated"},
       {[](auto& a) { a.query.address = 0; }, "query has no memory"},
       {[](auto& a) { a.cos_sin_cache.shape[0] = 0; }, "cos_sin_cache has no rows"},
       {[](auto& a) {

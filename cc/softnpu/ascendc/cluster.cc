@@ -95,8 +95,7 @@ void Cluster::Switch(Member& member, std::function<bool()> ready, std::string wa
   if (now && launch_.options.seed == 0) return;
   member.ready = std::move(ready);
   member.waits_for = std::move(waits_for);
-  const SoftnpuInstruction& instruction = *member.core->current();
-  member.place = {instruction.opcode, instruction.line, instruction.file};
+  member.place = member.core->place();
   member.fiber->Yield();
   if (abandoned_) throw Abandoned{};
 }
@@ -128,6 +127,10 @@ void Cluster::Import(Core& core, int pipe, const Knowledge& knowledge) const {
   core.clocks().Acquire(pipe, mine);
 }
 
+void Cluster::ImportAll(Core& core, const Knowledge& knowledge) const {
+  for (int pipe = 0; pipe < kPipes; ++pipe) Import(core, pipe, knowledge);
+}
+
 bool Cluster::Arrive(Meeting& meeting, const std::vector<size_t>& group, const Core& core,
                      const Knowledge& knowledge, Knowledge* all) {
   meeting.arrived.resize(members_.size());
@@ -147,9 +150,7 @@ void Cluster::Give(Core& setter, size_t to, int64_t flag, const Knowledge& knowl
                        static_cast<long long>(flag), member.core->Name().c_str(), kMaxCount));
   }
   counter.push_back(knowledge);
-  const SoftnpuInstruction& instruction = *setter.current();
-  member.set_at[static_cast<size_t>(flag)] = {instruction.opcode, instruction.line,
-                                              instruction.file};
+  member.set_at[static_cast<size_t>(flag)] = setter.place();
 }
 
 void Cluster::Synchronise(Core& core, SoftnpuInstruction& instruction) {
@@ -182,16 +183,20 @@ void Cluster::Synchronise(Core& core, SoftnpuInstruction& instruction) {
   }
 }
 
-void Cluster::CrossSet(Member& member, const SoftnpuInstruction& instruction) {
-  Core& core = *member.core;
-  const int64_t mode = instruction.params[0];
-  const int pipe = static_cast<int>(instruction.params[1]);
-  const int64_t flag = instruction.params[2];
+void Cluster::CheckFlag(const Core& core, int64_t flag) const {
   if (launch_.chip->npu_arch == 2002) core.Fail("this chip has no flags between cores");
   if (flag < 0 || flag >= kFlags) {
     core.Fail(
         Format("flag %lld, the limits are 0 and %d", static_cast<long long>(flag), kFlags - 1));
   }
+}
+
+void Cluster::CrossSet(Member& member, const SoftnpuInstruction& instruction) {
+  Core& core = *member.core;
+  const int64_t mode = instruction.params[0];
+  const int pipe = static_cast<int>(instruction.params[1]);
+  const int64_t flag = instruction.params[2];
+  CheckFlag(core, flag);
   if (mode > 2) {
     core.Fail(Format("mode %lld, the limits are 0 and 2", static_cast<long long>(mode)));
   }
@@ -227,11 +232,7 @@ void Cluster::CrossWait(Member& member, const SoftnpuInstruction& instruction) {
   Core& core = *member.core;
   const int pipe = static_cast<int>(instruction.params[1]);
   const int64_t flag = instruction.params[2];
-  if (launch_.chip->npu_arch == 2002) core.Fail("this chip has no flags between cores");
-  if (flag < 0 || flag >= kFlags) {
-    core.Fail(
-        Format("flag %lld, the limits are 0 and %d", static_cast<long long>(flag), kFlags - 1));
-  }
+  CheckFlag(core, flag);
   auto& counter = member.counters[static_cast<size_t>(flag)];
   Switch(
       member, [&counter] { return !counter.empty(); },
@@ -274,7 +275,7 @@ void Cluster::SyncAll(Member& member, const SoftnpuInstruction& instruction) {
                            [&](size_t i) { return meeting.arrived[i] >= round; });
       },
       "the others");
-  for (int pipe = 0; pipe < kPipes; ++pipe) Import(core, pipe, meeting.rounds[round - 1]);
+  ImportAll(core, meeting.rounds[round - 1]);
 }
 
 void Cluster::BlockFlag(Member& member, const SoftnpuInstruction& instruction) {
@@ -303,7 +304,7 @@ void Cluster::BlockFlag(Member& member, const SoftnpuInstruction& instruction) {
              static_cast<long long>(block)));
   const Knowledge knowledge = flag.front();
   flag.pop_front();
-  for (int pipe = 0; pipe < kPipes; ++pipe) Import(core, pipe, knowledge);
+  ImportAll(core, knowledge);
 }
 
 void Cluster::Determine(Member& member, const SoftnpuInstruction& instruction) {
@@ -326,7 +327,7 @@ void Cluster::Determine(Member& member, const SoftnpuInstruction& instruction) {
       member, [&other, wanted] { return other.notified_rounds >= wanted; },
       other.core->Name() + " to call NotifyNextBlock");
   if (wanted == 0) return;
-  for (int pipe = 0; pipe < kPipes; ++pipe) Import(core, pipe, other.notified[wanted - 1]);
+  ImportAll(core, other.notified[wanted - 1]);
 }
 
 void Cluster::CheckWorkspace(const Core& core, const SoftnpuInstruction& instruction,
@@ -353,17 +354,11 @@ void Cluster::CheckLeftovers() const {
     for (int flag = 0; flag < kFlags; ++flag) {
       const auto& counter = member.counters[static_cast<size_t>(flag)];
       if (counter.empty()) continue;
-      KernelError::Where where = member.core->Here();
-      const Place& place = member.set_at[static_cast<size_t>(flag)];
-      where.pipe = PipeName(SOFTNPU_PIPE_S);
-      where.instruction = OpcodeName(place.opcode);
-      where.file = FileOf(place.file);
-      where.line = static_cast<int>(place.line);
-      throw KernelError(member.core->Code(),
-                        Format("flag %d of %s is still set (%zu times) when the kernel ends: it "
-                               "disturbs the next kernel",
-                               flag, member.core->Name().c_str(), counter.size()),
-                        std::move(where));
+      member.core->FailAtPlace(
+          member.set_at[static_cast<size_t>(flag)],
+          Format("flag %d of %s is still set (%zu times) when the kernel ends: it disturbs the "
+                 "next kernel",
+                 flag, member.core->Name().c_str(), counter.size()));
     }
   }
 }
@@ -386,13 +381,8 @@ void Cluster::FailDeadlock() const {
     states += member.core->StateOfPipes();
   }
   if (listed > 64) states += Format("\n  and %zu more cores", listed - 64);
-  KernelError::Where where = first->core->Here();
-  where.pipe = PipeName(SOFTNPU_PIPE_S);
-  where.instruction = OpcodeName(first->place.opcode);
-  where.file = FileOf(first->place.file);
-  where.line = static_cast<int>(first->place.line);
   throw KernelError(first->core->kind() == kVectorCore ? kVectorCoreTimeout : kAicoreTimeout,
-                    "deadlock: no core can go on" + states + "\n ", std::move(where));
+                    "deadlock: no core can go on" + states + "\n ", first->core->At(first->place));
 }
 
 }  // namespace softnpu::ascendc

@@ -67,10 +67,12 @@ class Cluster {
   size_t Choose(const std::vector<size_t>& ready);
   Knowledge Export(Core& core, int pipe, bool all) const;
   void Import(Core& core, int pipe, const Knowledge& knowledge) const;
+  void ImportAll(Core& core, const Knowledge& knowledge) const;  // to every pipe
   // Adds an arrival; true when the round is complete, then `all` is what its members know.
   bool Arrive(Meeting& meeting, const std::vector<size_t>& group, const Core& core,
               const Knowledge& knowledge, Knowledge* all);
   void Give(Core& setter, size_t member, int64_t flag, const Knowledge& knowledge);
+  void CheckFlag(const Core& core, int64_t flag) const;
   void CrossSet(Member& member, const SoftnpuInstruction& instruction);
   void CrossWait(Member& member, const SoftnpuInstruction& instruction);
   void SyncAll(Member& member, const SoftnpuInstruction& instruction);

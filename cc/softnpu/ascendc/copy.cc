@@ -91,6 +91,12 @@ void Core::CopyRows(const SoftnpuInstruction& instruction, uint64_t rows, uint64
   }
 }
 
+void Core::CopyNothing(int64_t rows, int64_t length) const {
+  if (!strict()) return;
+  Fail(Format("copies nothing: blockCount is %lld and blockLen %lld, and both begin at 1",
+              static_cast<long long>(rows), static_cast<long long>(length)));
+}
+
 void Core::DataCopy(SoftnpuInstruction& instruction) {
   SetCopyPipe(instruction);
   CheckCopyAlignment(instruction);
@@ -105,6 +111,7 @@ void Core::DataCopy(SoftnpuInstruction& instruction) {
            instruction.operand[0], instruction.operand[0].address,
            instruction.operand[0].address + bytes);
   }
+  if (strict() && instruction.count == 0) Fail("copies nothing: a copy is of 1 element at least");
   const uint64_t whole = bytes / kBlockBytes * kBlockBytes;
   if (whole > kMaxBlockLength * kBlockBytes) {
     Fail(Format("%llu bytes in one DataCopy, the limit is %llu",
@@ -126,7 +133,7 @@ void Core::DataCopyBlocks(SoftnpuInstruction& instruction) {
                 static_cast<long long>(kMaxBlockCount)));
   }
   const uint64_t bytes = static_cast<uint64_t>(instruction.params[1]) * kBlockBytes;
-  if (rows == 0 || bytes == 0) return;
+  if (rows == 0 || bytes == 0) return CopyNothing(rows, instruction.params[1]);
   const uint64_t source_gap = static_cast<uint64_t>(instruction.params[2]) * kBlockBytes;
   const uint64_t destination_gap = static_cast<uint64_t>(instruction.params[3]) * kBlockBytes;
   CopyRows(instruction, static_cast<uint64_t>(rows), bytes, bytes + destination_gap,
@@ -156,7 +163,7 @@ void Core::DataCopyPad(SoftnpuInstruction& instruction) {
     Fail(Format("blockLen of %llu bytes is not a multiple of the element's %llu",
                 static_cast<unsigned long long>(bytes), static_cast<unsigned long long>(size)));
   }
-  if (rows == 0 || bytes == 0) return;
+  if (rows == 0 || bytes == 0) return CopyNothing(rows, row_bytes);
   // Paddings without isPad hold the value of SetPadValue, if there is one.
   const bool own_value = instruction.params[4] != 0;
   const bool padded = instruction.params[5] != 0 || instruction.params[6] != 0;

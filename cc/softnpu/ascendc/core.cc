@@ -132,6 +132,7 @@ void Core::Reset(LaunchState* launch, CoreKind kind, uint32_t block, uint32_t su
   context_ = context;
   fault = nullptr;
   current_ = nullptr;
+  latest_ = {};
   const ChipSpec& chip = *launch->chip;
   const auto size = [&](int space, int64_t bytes, bool present) {
     Memory& memory = memories_[static_cast<size_t>(space)];
@@ -190,11 +191,24 @@ bool Core::Run(SoftnpuInstruction& instruction) noexcept {
     Dispatch(instruction);
     if (timed()) NoteTime(instruction);
     if (races() && !accesses_.empty()) Observe();
+    latest_ = place();
+    current_ = nullptr;
     return true;
   } catch (...) {
     fault = std::current_exception();
     return false;
   }
+}
+
+bool Core::Interrupt(const char* sentence) noexcept {
+  if (!in_kernel || current_ != nullptr) return false;
+  try {
+    if (latest_.file == nullptr) Fail(sentence);
+    FailAtPlace(latest_, Format("%s, after this instruction", sentence));
+  } catch (...) {
+    fault = std::current_exception();
+  }
+  return true;
 }
 
 Place Core::place() const { return {current_->opcode, current_->line, current_->file}; }
@@ -673,6 +687,19 @@ KernelError::Where Core::Here() const {
     where.line = static_cast<int>(current_->line);
   }
   return where;
+}
+
+KernelError::Where Core::At(const Place& place) const {
+  KernelError::Where where = Here();
+  where.pipe = PipeName(SOFTNPU_PIPE_S);
+  where.instruction = OpcodeName(place.opcode);
+  where.file = FileOf(place.file);
+  where.line = static_cast<int>(place.line);
+  return where;
+}
+
+void Core::FailAtPlace(const Place& place, const std::string& fault) const {
+  throw KernelError(Code(), fault, At(place));
 }
 
 void Core::FailIn(const std::string& fault, const std::string& buffer, int64_t begin,

@@ -99,10 +99,9 @@ class Core {
   uint32_t context() const { return context_; }
   std::string Name() const;    // "AIV block 3"
   int64_t BlockIndex() const;  // as GetBlockIdx counts
-  const LaunchState& launch() const { return *launch_; }
   KernelError::Where Here() const;
+  KernelError::Where At(const Place& place) const;  // of the scalar unit
   int32_t Code() const;  // what the chip gives for an exception of this core
-  const SoftnpuInstruction* current() const { return current_; }
   CoreClocks& clocks() { return clocks_; }
   Place place() const;
   CoreTimeline* timeline() { return launch_->table == nullptr ? nullptr : &timeline_; }
@@ -111,14 +110,20 @@ class Core {
   // What each pipe did last and which flags are set, for a deadlock's report.
   std::string StateOfPipes() const;
   [[noreturn]] void Fail(const std::string& fault) const;
+  [[noreturn]] void FailAtPlace(const Place& place, const std::string& fault) const;
 
   // False when the instruction faulted; then `fault` holds a KernelError.
   bool Run(SoftnpuInstruction& instruction) noexcept;
   // Checks what has to hold when a block has ended; throws KernelError.
   void Finish();
 
+  // For a signal of the CPU. False when it was not the kernel's own code that was running; else
+  // `fault` holds a KernelError at the instruction before.
+  bool Interrupt(const char* sentence) noexcept;
+
   std::exception_ptr fault;
   jmp_buf exit;
+  bool in_kernel = false;
 
  private:
   enum class State : uint8_t { kFree, kAllocated, kQueued, kTaken };
@@ -229,6 +234,7 @@ class Core {
   void DataCopyBlocks(SoftnpuInstruction& instruction);
   void DataCopyPad(SoftnpuInstruction& instruction);
   void SetCopyPipe(const SoftnpuInstruction& instruction);
+  void CopyNothing(int64_t rows, int64_t length) const;
   void CheckCopyAlignment(const SoftnpuInstruction& instruction) const;
   void CopyRows(const SoftnpuInstruction& instruction, uint64_t rows, uint64_t bytes,
                 uint64_t destination_stride, uint64_t source_stride);
@@ -309,10 +315,14 @@ class Core {
   void Cube(SoftnpuInstruction& instruction);
   void LoadData2D(SoftnpuInstruction& instruction);
   void LoadTransposed(SoftnpuInstruction& instruction);
+  uint64_t SourceFractal(const SoftnpuInstruction& instruction, uint64_t repeat) const;
   void LoadData3D(SoftnpuInstruction& instruction);
   void InitConst(SoftnpuInstruction& instruction);
   void Mmad(SoftnpuInstruction& instruction);
   void Fixpipe(SoftnpuInstruction& instruction);
+  void CopyL0c(SoftnpuInstruction& instruction);
+  void SetNz2Nd(const SoftnpuInstruction& instruction);
+  void SetFixpipeScales(const SoftnpuInstruction& instruction);
   void Matmul(SoftnpuInstruction& instruction);
   void CheckFractal(const SoftnpuTensor& tensor, const char* operand, uint64_t unit) const;
   void RequireSpace(const SoftnpuTensor& tensor, const char* operand,
@@ -396,11 +406,16 @@ class Core {
     uint32_t atomic_line = 0;
     uint64_t pad_value = 0;
     uint64_t pad_bytes = 0;  // 0: SetPadValue was not called
+    int64_t nz2nd[3] = {};   // matrices (0: SetFixpipeNz2ndFlag was not called), steps
+    bool pre_quant_set = false;
+    uint64_t pre_quant = 0;             // bits of a float
+    SoftnpuTensor fixpipe_scales = {};  // no space: SetFixPipeConfig was not called
   };
   Registers registers_;
   bool mask_of_register_ = false;  // the current instruction runs under the mask register
 
-  const SoftnpuInstruction* current_ = nullptr;
+  const SoftnpuInstruction* current_ = nullptr;  // while it is carried out
+  Place latest_{};                               // the last one
   int pipe_ = SOFTNPU_PIPE_S;
   std::vector<Access> accesses_;
   std::array<Place, kPipes> last_{};  // instruction of each pipe

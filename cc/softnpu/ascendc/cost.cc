@@ -146,6 +146,7 @@ double Core::CubeCycles(const SoftnpuInstruction& in) const {
       return table.At("cube.start_cycles") + volume / per_cycle;
     }
     case SOFTNPU_OP_FIXPIPE:
+    case SOFTNPU_OP_COPY_L0C:
       return table.At("cube.start_cycles") +
              static_cast<double>(bytes) / table.At("cube.fixpipe_bytes_per_cycle");
     default:

@@ -55,6 +55,11 @@ enum Quant : int64_t {
   kVReq8,
 };
 
+// The scales are a tensor with a word per column.
+constexpr bool PerColumn(int64_t quant) {
+  return quant == kVDeqF16 || quant == kVQF322B8 || quant == kVReq8;
+}
+
 }  // namespace
 
 void Core::CheckFractal(const SoftnpuTensor& tensor, const char* operand, uint64_t unit) const {
@@ -78,6 +83,15 @@ void Core::RequireSpace(const SoftnpuTensor& tensor, const char* operand,
               names.c_str()));
 }
 
+// The fractal, or square block, of the source that a repeat of LoadData takes.
+// params: startIndex, repeatTimes, srcStride, dstGap, ..., addrMode (1: downwards)
+uint64_t Core::SourceFractal(const SoftnpuInstruction& in, uint64_t repeat) const {
+  const int64_t step = in.params[2] * static_cast<int64_t>(repeat) * (in.params[5] != 0 ? -1 : 1);
+  const int64_t index = in.params[0] + step;
+  if (index < 0) Fail(Format("fractal %lld of src", static_cast<long long>(index)));
+  return static_cast<uint64_t>(index);
+}
+
 // params: startIndex, repeatTimes, srcStride, dstGap, ifTranspose, addrMode
 void Core::LoadData2D(SoftnpuInstruction& in) {
   const SoftnpuTensor& dst = in.operand[0];
@@ -89,7 +103,6 @@ void Core::LoadData2D(SoftnpuInstruction& in) {
   if (src.space == SOFTNPU_SPACE_L1) CheckFractal(src, "src", kBlockBytes);
   const auto repeat = static_cast<uint64_t>(in.params[1]);
   const bool transpose = in.params[4] != 0;
-  const bool down = in.params[5] != 0;
   const uint64_t size = TypeBytes(dst.type);
   if (transpose && size != 2) {
     Fail(Format("ifTranspose takes 16-bit types, not %s: LoadDataWithTranspose takes others",
@@ -97,12 +110,9 @@ void Core::LoadData2D(SoftnpuInstruction& in) {
   }
   if (repeat == 0) return;
   for (uint64_t i = 0; i < repeat; ++i) {
-    const int64_t step = in.params[2] * static_cast<int64_t>(i) * (down ? -1 : 1);
-    const int64_t index = in.params[0] + step;
-    if (index < 0) Fail(Format("fractal %lld of src", static_cast<long long>(index)));
     Add(dst, true, dst.address + i * (1 + static_cast<uint64_t>(in.params[3])) * kFractalBytes,
         kFractalBytes);
-    Add(src, false, src.address + static_cast<uint64_t>(index) * kFractalBytes, kFractalBytes);
+    Add(src, false, src.address + SourceFractal(in, i) * kFractalBytes, kFractalBytes);
   }
   Admit();
   for (uint64_t i = 0; i < repeat; ++i) {
@@ -138,13 +148,10 @@ void Core::LoadTransposed(SoftnpuInstruction& in) {
   const uint64_t c0 = kBlockBytes / size;
   const uint64_t fractals = size == 2 ? 1 : 2;
   const auto repeat = static_cast<uint64_t>(in.params[1]);
-  const bool down = in.params[5] != 0;
   if (repeat == 0) return;
   const auto frac_gap = static_cast<uint64_t>(in.params[4]);
   for (uint64_t i = 0; i < repeat; ++i) {
-    const int64_t index = in.params[0] + in.params[2] * static_cast<int64_t>(i) * (down ? -1 : 1);
-    if (index < 0) Fail(Format("block %lld of src", static_cast<long long>(index)));
-    Add(src, false, src.address + static_cast<uint64_t>(index) * fractals * kFractalBytes,
+    Add(src, false, src.address + SourceFractal(in, i) * fractals * kFractalBytes,
         fractals * kFractalBytes);
     const uint64_t head = i * (1 + static_cast<uint64_t>(in.params[3])) * kFractalBytes;
     for (uint64_t f = 0; f < fractals; ++f) {
@@ -404,7 +411,7 @@ void Core::Fixpipe(SoftnpuInstruction& in) {
     Fail(Format("quantPre %lld does not make %s of %s", static_cast<long long>(quant),
                 TypeName(dst.type), TypeName(src.type)));
   }
-  const bool per_column = quant == kVDeqF16 || quant == kVQF322B8 || quant == kVReq8;
+  const bool per_column = PerColumn(quant);
   if (per_column != (in.operand_count == 3)) {
     Fail(per_column ? "this quantPre takes a tensor of scales" : "this quantPre takes no scales");
   }
@@ -501,6 +508,55 @@ void Core::Fixpipe(SoftnpuInstruction& in) {
     }
   }
   Commit();
+}
+
+// Fixpipe whose matrices and scales were set beforehand.
+void Core::CopyL0c(SoftnpuInstruction& in) {
+  const int64_t quant = in.params[4];
+  if (in.params[9] == 1) {
+    if (registers_.nz2nd[0] == 0) Fail("nz2ndEn needs SetFixpipeNz2ndFlag before the copy");
+    if (in.operand[0].space != SOFTNPU_SPACE_GM) Fail("nz2ndEn is for copies to GM");
+    std::copy_n(registers_.nz2nd, 3, &in.params[5]);
+  } else {
+    if (in.params[0] % static_cast<int64_t>(kSide) != 0) {
+      Fail(Format("nSize %lld has to be a multiple of %llu without nz2ndEn",
+                  static_cast<long long>(in.params[0]), static_cast<unsigned long long>(kSide)));
+    }
+    in.params[5] = 1;
+  }
+  if (in.params[3] == 0) Fail("dstStride is 0");
+  if (quant == kDeqF16 || quant == kQF322B8 || quant == kReq8) {
+    if (!registers_.pre_quant_set) {
+      Fail("this quantPre needs SetFixpipePreQuantFlag before the copy");
+    }
+    in.scalar = registers_.pre_quant;
+  } else if (PerColumn(quant)) {
+    if (registers_.fixpipe_scales.space == SOFTNPU_SPACE_NONE) {
+      Fail("this quantPre needs SetFixPipeConfig before the copy");
+    }
+    in.operand[2] = registers_.fixpipe_scales;
+    in.operand_count = 3;
+  }
+  Fixpipe(in);
+}
+
+void Core::SetNz2Nd(const SoftnpuInstruction& in) {
+  constexpr struct {
+    const char* name;
+    int64_t limit;
+  } kFields[] = {{"ndNum", 65535}, {"srcNdStride", 512}, {"dstNdStride", 65535}};
+  for (int i = 0; i < 3; ++i) {
+    if (in.params[i] < 1 || in.params[i] > kFields[i].limit) {
+      Fail(Format("%s %lld is not in [1, %lld]", kFields[i].name,
+                  static_cast<long long>(in.params[i]), static_cast<long long>(kFields[i].limit)));
+    }
+  }
+  std::copy_n(in.params, 3, registers_.nz2nd);
+}
+
+void Core::SetFixpipeScales(const SoftnpuInstruction& in) {
+  RequireSpace(in.operand[0], "preTensor", {SOFTNPU_SPACE_FB});
+  registers_.fixpipe_scales = in.operand[0];
 }
 
 // params: m, n, k, transposed a, transposed b, pitches of a, b and c, atomic
@@ -612,6 +668,16 @@ void Core::Cube(SoftnpuInstruction& in) {
       return Mmad(in);
     case SOFTNPU_OP_FIXPIPE:
       return Fixpipe(in);
+    case SOFTNPU_OP_COPY_L0C:
+      return CopyL0c(in);
+    case SOFTNPU_OP_SET_NZ2ND:
+      return SetNz2Nd(in);
+    case SOFTNPU_OP_SET_PRE_QUANT:
+      registers_.pre_quant = in.scalar;
+      registers_.pre_quant_set = true;
+      return;
+    case SOFTNPU_OP_SET_FIXPIPE_SCALES:
+      return SetFixpipeScales(in);
     case SOFTNPU_OP_MATMUL:
       Matmul(in);
       if (launch_->races) {

@@ -1,5 +1,6 @@
 // cc/softnpu/ascendc/cube_test.cc: products on cube cores, alone and together with vector cores.
 #include <cmath>
+#include <cstring>
 #include <random>
 
 #include "cc/softnpu/ascendc/include/lib/matmul_intf.h"
@@ -283,6 +284,130 @@ TEST(Cube, AccumulatesOnABiasAndConverts) {
                 static_cast<float>(half(static_cast<float>(want))));
     }
   }
+}
+
+// Two products of 16 x 32 and 32 x 16 bytes beside each other in L0C, taken out by DataCopy.
+enum class Take : uint8_t { kRows, kScale, kScales, kRowsWithoutFlag, kScalesWithoutConfig };
+
+template <Take take>
+void Taken(GM_ADDR a_address, GM_ADDR b_address, GM_ADDR scale_address, GM_ADDR c_address) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  constexpr bool kRows = take == Take::kRows || take == Take::kRowsWithoutFlag;
+  using Out = std::conditional_t<kRows, int32_t, half>;
+  GlobalTensor<int8_t> a, b;
+  GlobalTensor<uint64_t> scales;
+  GlobalTensor<Out> c;
+  a.SetGlobalBuffer(reinterpret_cast<int8_t*>(a_address), 512);
+  b.SetGlobalBuffer(reinterpret_cast<int8_t*>(b_address), 1024);
+  scales.SetGlobalBuffer(reinterpret_cast<uint64_t*>(scale_address), 32);
+  c.SetGlobalBuffer(reinterpret_cast<Out*>(c_address), 512);
+  TPipe pipe;
+  TBuf<TPosition::A1> a1;
+  TBuf<TPosition::B1> b1;
+  TBuf<TPosition::A1> scale1;
+  TBuf<TPosition::A2> a2;
+  TBuf<TPosition::B2> b2;
+  TBuf<TPosition::CO1> co1;
+  TBuf<TPosition::C2PIPE2GM> fb;
+  pipe.InitBuffer(a1, 512);
+  pipe.InitBuffer(b1, 1024);
+  pipe.InitBuffer(scale1, 256);
+  pipe.InitBuffer(a2, 512);
+  pipe.InitBuffer(b2, 1024);
+  pipe.InitBuffer(co1, 2048);
+  pipe.InitBuffer(fb, 256);
+  LoadNz(a1.Get<int8_t>(), a, 16, 32);
+  LoadNz(b1.Get<int8_t>(), b, 32, 32);  // 2 x (n x k)
+  DataCopy(scale1.Get<uint64_t>(), scales, 32);
+  PipeBarrier<PIPE_ALL>();
+  DataCopy(fb.Get<uint64_t>(), scale1.Get<uint64_t>(), 32);
+  LoadData(a2.Get<int8_t>(), a1.Get<int8_t>(), LoadData2DParams(0, 1, 1, 0, 0, false, 0));
+  LoadData(b2.Get<int8_t>(), b1.Get<int8_t>(), LoadData2DParams(0, 2, 1, 0, 0, false, 0));
+  PipeBarrier<PIPE_ALL>();
+  for (uint32_t i = 0; i < 2; ++i) {
+    Mmad(co1.Get<int32_t>()[i * 256], a2.Get<int8_t>(), b2.Get<int8_t>()[i * 512],
+         MmadParams(16, 16, 32, 0, false, true));
+  }
+  PipeBarrier<PIPE_ALL>();
+  if constexpr (kRows) {
+    if (take == Take::kRows) SetFixpipeNz2ndFlag(2, 1, 16);
+    DataCopy(c, co1.Get<int32_t>(), DataCopyCO12DstParams(15, 16, 32, 16, NoQuant, 1, false, true));
+  } else if constexpr (take == Take::kScale) {
+    SetFixpipePreQuantFlag(0x3D000000);  // 2^-5
+    DataCopy(c, co1.Get<int32_t>(), DataCopyCO12DstParams(32, 16, 16, 16, DEQF16, 0, false, false));
+  } else {
+    if (take == Take::kScales) SetFixPipeConfig(fb.Get<uint64_t>());
+    DataCopy(c, co1.Get<int32_t>(),
+             DataCopyCO12DstParams(32, 16, 16, 16, VDEQF16, 0, false, false));
+  }
+}
+
+template <Take take>
+std::vector<uint8_t> TakeOut(std::vector<int32_t>& sums) {
+  softnpu::twin::Bind(softnpu::ascendc::CoreApi());
+  HostMemory memory;
+  const auto a = Values<int8_t>(16 * 32, 21);
+  const auto b = Values<int8_t>(32 * 32, 22);
+  std::vector<uint64_t> scales(32);
+  for (size_t j = 0; j < 32; ++j) scales[j] = j % 2 == 0 ? 0x3D000000 : 0x3C800000;  // 2^-5, 2^-6
+  const uintptr_t c = memory.Allocate(2048, "c");
+  const Slots slots(memory.Put(a, "a"), memory.Put(b, "b"), memory.Put(scales, "scales"), c);
+  Launch(ChipSpec{}, memory, softnpu::twin::MakeEntry<&Taken<take>>("take", __FILE__, __LINE__),
+         slots.data(), slots.bytes(), 1, true);
+  sums.assign(512, 0);  // row i, column j of both
+  for (size_t i = 0; i < 16; ++i) {
+    for (size_t j = 0; j < 32; ++j) {
+      for (size_t p = 0; p < 32; ++p) sums[i * 32 + j] += a[i * 32 + p] * b[j * 32 + p];
+    }
+  }
+  return memory.Get<uint8_t>(c);
+}
+
+TEST(Cube, DataCopyTakesMatricesOutAsRows) {
+  std::vector<int32_t> sums;
+  const auto bytes = TakeOut<Take::kRows>(sums);
+  for (size_t i = 0; i < 16; ++i) {
+    for (size_t j = 0; j < 32; ++j) {
+      if (j % 16 == 15) continue;  // column 15 of 15 is not taken
+      int32_t got = 0;
+      std::memcpy(&got, &bytes[(i * 32 + j) * 4], 4);
+      EXPECT_EQ(got, std::max(sums[i * 32 + j], 0)) << i << ' ' << j;
+    }
+  }
+}
+
+TEST(Cube, DataCopyTakesFractalsOutWithScales) {
+  std::vector<int32_t> sums;
+  const auto same = TakeOut<Take::kScale>(sums);
+  const auto own = TakeOut<Take::kScales>(sums);
+  for (size_t i = 0; i < 16; ++i) {
+    for (size_t j = 0; j < 32; ++j) {
+      const size_t at = (j / 16 * 256 + i * 16 + j % 16) * 2;
+      half got;
+      std::memcpy(&got, &same[at], 2);
+      const auto sum = static_cast<float>(sums[i * 32 + j]);
+      EXPECT_EQ(static_cast<float>(got), static_cast<float>(half(sum / 32))) << i << ' ' << j;
+      std::memcpy(&got, &own[at], 2);
+      const float factor = j % 2 == 0 ? 32 : 64;
+      EXPECT_EQ(static_cast<float>(got), static_cast<float>(half(sum / factor))) << i << ' ' << j;
+    }
+  }
+}
+
+TEST(Cube, DataCopyOfL0cNeedsItsRegisters) {
+  std::vector<int32_t> sums;
+  const auto message = [&]<Take take>() -> std::string {
+    try {
+      TakeOut<take>(sums);
+    } catch (const KernelError& error) {
+      return error.what();
+    }
+    return "no error";
+  };
+  EXPECT_THAT(message.operator()<Take::kRowsWithoutFlag>(),
+              HasSubstr("nz2ndEn needs SetFixpipeNz2ndFlag before the copy"));
+  EXPECT_THAT(message.operator()<Take::kScalesWithoutConfig>(),
+              HasSubstr("this quantPre needs SetFixPipeConfig before the copy"));
 }
 
 // Rows of windows of a 4 x 5 map with 16 channels, 3 x 3 filter, padding 1, stride 2.

@@ -307,9 +307,11 @@ void AllocTooOften(GM_ADDR, GM_ADDR) {
   TPipe pipe;
   TQue<TPosition::VECIN, 2> in;
   pipe.InitBuffer(in, 2, 1024);
+  LocalTensor<float> tensors[3];
   for (int i = 0; i < (fault ? 3 : 2); ++i) {
-    in.AllocTensor<float>();  // FAULT AllocTooOften
+    tensors[i] = in.AllocTensor<float>();  // FAULT AllocTooOften
   }
+  for (int i = 0; i < 2; ++i) in.FreeTensor(tensors[i]);
 }
 
 template <bool fault>
@@ -330,7 +332,8 @@ void NoInitBuffer(GM_ADDR, GM_ADDR) {
   TPipe pipe;
   TQue<TPosition::VECOUT, 1> out;
   if (!fault) pipe.InitBuffer(out, 1, 1024);
-  out.AllocTensor<float>();  // FAULT NoInitBuffer
+  LocalTensor<float> a = out.AllocTensor<float>();  // FAULT NoInitBuffer
+  out.FreeTensor(a);
 }
 
 template <bool fault>
@@ -340,7 +343,68 @@ void QueuedAtTheEnd(GM_ADDR, GM_ADDR) {
   pipe.InitBuffer(out, 1, 1024);
   LocalTensor<float> a = out.AllocTensor<float>();
   out.EnQue(a);  // FAULT QueuedAtTheEnd
-  if (!fault) out.DeQue<float>();
+  if (fault) return;
+  a = out.DeQue<float>();
+  out.FreeTensor(a);
+}
+
+template <bool fault>
+void NeverFreed(GM_ADDR, GM_ADDR) {
+  TPipe pipe;
+  TQue<TPosition::VECIN, 1> in;
+  pipe.InitBuffer(in, 1, 1024);
+  LocalTensor<float> a = in.AllocTensor<float>();
+  in.EnQue(a);
+  a = in.DeQue<float>();  // FAULT NeverFreed
+  if (!fault) in.FreeTensor(a);
+}
+
+template <bool fault>
+void CopyOfNoElement(GM_ADDR x, GM_ADDR y) {
+  Tensors gm(x, y);
+  TPipe pipe;
+  TBuf<> buffer;
+  pipe.InitBuffer(buffer, 1024);
+  DataCopy(buffer.Get<float>(), gm.x, fault ? 0 : 8);  // FAULT CopyOfNoElement
+}
+
+template <bool fault>
+void CopyOfNoBlock(GM_ADDR x, GM_ADDR y) {
+  Tensors gm(x, y);
+  TPipe pipe;
+  TBuf<> buffer;
+  pipe.InitBuffer(buffer, 1024);
+  const DataCopyParams blocks(fault ? 0 : 1, 1, 0, 0);
+  DataCopy(buffer.Get<float>(), gm.x, blocks);  // FAULT CopyOfNoBlock
+}
+
+template <bool fault>
+void CopyOfNoByte(GM_ADDR x, GM_ADDR y) {
+  Tensors gm(x, y);
+  TPipe pipe;
+  TBuf<> buffer;
+  pipe.InitBuffer(buffer, 1024);
+  const DataCopyExtParams rows(2, fault ? 0 : 4, 0, 0, 0);
+  DataCopyPad(buffer.Get<float>(), gm.x, rows, {});  // FAULT CopyOfNoByte
+}
+
+template <bool fault>
+__attribute__((no_sanitize("undefined"))) void DivisionByZero(GM_ADDR, GM_ADDR) {
+  const volatile int64_t divisor = fault ? 0 : 7;
+  const int64_t blocks = GetBlockNum();  // FAULT DivisionByZero
+  const volatile int64_t quotient = blocks / divisor;
+  static_cast<void>(quotient);
+}
+
+template <bool fault>
+__attribute__((no_sanitize("address"))) void RawPointer(GM_ADDR x, GM_ADDR y) {
+  Tensors gm(x, y);
+  // An address that is none of the host, whatever a sanitizer has mapped.
+  GM_ADDR const volatile address = reinterpret_cast<GM_ADDR>(uintptr_t{0x123});
+  GetBlockNum();  // FAULT RawPointer
+  const volatile uint8_t byte = fault ? *address : 0;
+  static_cast<void>(byte);
+  gm.x.GetValue(0);
 }
 
 template <bool fault>
@@ -373,7 +437,8 @@ void FlagOfAQueue(GM_ADDR, GM_ADDR) {
   const TEventID id = fault ? EVENT_ID0 : pipe.FetchEventID(HardEvent::V_MTE3);
   SetFlag<HardEvent::V_MTE3>(id);  // FAULT FlagOfAQueue
   WaitFlag<HardEvent::V_MTE3>(id);
-  out.DeQue<float>();
+  a = out.DeQue<float>();
+  out.FreeTensor(a);
 }
 
 template <bool fault>
@@ -596,6 +661,12 @@ const std::vector<Case>& Cases() {
       CASE(QueueTooDeep, "S", "EnQue", "holds 1 tensors already, its depth is 1"),
       CASE(NoInitBuffer, "S", "AllocTensor", "InitBuffer was not called"),
       CASE(QueuedAtTheEnd, "S", "EnQue", "had no DeQue when the kernel ended"),
+      CASE(NeverFreed, "S", "DeQue", "TQue<VECIN> #0 had no FreeTensor when the kernel ended"),
+      CASE(CopyOfNoElement, "MTE2", "DataCopy", "copies nothing"),
+      CASE(CopyOfNoBlock, "MTE2", "DataCopy", "blockCount is 0 and blockLen 1"),
+      CASE(CopyOfNoByte, "MTE2", "DataCopyPad", "blockCount is 2 and blockLen 0"),
+      CASE(DivisionByZero, "S", "GetBlockNum", "divides an integer by zero, after this"),
+      CASE(RawPointer, "S", "GetBlockNum", "own code dereferences 0x123; only GlobalTensor"),
       CASE(WaitWithoutSet, "S", "WaitFlag", "(MTE2_S, id 0) is not set"),
       CASE(SetTwice, "S", "SetFlag", "(V_S, id 3) is set already"),
       CASE(FlagLeftSet, "S", "SetFlag", "(S_MTE3, id 1) is still set"),

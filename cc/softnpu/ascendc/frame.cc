@@ -596,37 +596,35 @@ void Core::Finish() {
     const std::lock_guard<std::mutex> lock(launch_->mutex);
     launch_->shared.Append(std::move(shared_));
   }
-  SoftnpuInstruction last{};
-  if (registers_.atomic != 0) {
-    last.opcode = registers_.atomic;
-    last.file = registers_.atomic_file;
-    last.line = registers_.atomic_line;
-    current_ = &last;
-    Fail(
+  const Registers& r = registers_;
+  if (r.atomic != 0) {
+    FailAtPlace(
+        {r.atomic, r.atomic_line, r.atomic_file},
         "still holds when the kernel ends: SetAtomicNone is missing, and the next kernel's copies "
         "would combine, too");
   }
   for (const Queue& queue : queues_) {
     if (queue.waiting.empty()) continue;
     const Piece& piece = pieces_[static_cast<size_t>(queue.waiting.front())];
-    last.opcode = SOFTNPU_OP_ENQUEUE;
-    last.file = piece.file;
-    last.line = piece.line;
-    current_ = &last;
-    Fail(
-        Format("%zu tensors of %s had no DeQue when the kernel ended: a flag stays set and "
-               "disturbs the next kernel",
-               queue.waiting.size(), QueueName(queue).c_str()));
+    FailAtPlace({SOFTNPU_OP_ENQUEUE, piece.line, piece.file},
+                Format("%zu tensors of %s had no DeQue when the kernel ended: a flag stays set and "
+                       "disturbs the next kernel",
+                       queue.waiting.size(), QueueName(queue).c_str()));
+  }
+  for (const Piece& piece : pieces_) {
+    if (piece.queue < 0 || piece.state == State::kFree) continue;
+    const uint32_t opcode =
+        piece.state == State::kAllocated ? SOFTNPU_OP_ALLOC : SOFTNPU_OP_DEQUEUE;
+    FailAtPlace({opcode, piece.line, piece.file},
+                Format("the tensor of %s had no FreeTensor when the kernel ended",
+                       QueueName(queues_[static_cast<size_t>(piece.queue)]).c_str()));
   }
   for (int event = 0; event < kEvents; ++event) {
     for (int id = 0; id < kEventIds; ++id) {
       const Flag& flag = flags_[event][id];
       if (!flag.set || flag.of_queue) continue;
-      last.opcode = SOFTNPU_OP_SET_FLAG;
-      last.file = flag.file;
-      last.line = flag.line;
-      current_ = &last;
-      Fail(
+      FailAtPlace(
+          {SOFTNPU_OP_SET_FLAG, flag.line, flag.file},
           Format("the flag (%s, id %d) is still set when the kernel ends: it disturbs the next "
                  "kernel",
                  EventName(event), id));

@@ -179,7 +179,11 @@ extern "C" {
   X(INIT_CONST, "InitConstValue") /* params: repeatTimes, blockNum, dstGap; scalar */ \
   X(MMAD, "Mmad") /* operands: dst, a, b, bias or none; params: m, n, k, cmatrixInitVal, ... */ \
   X(FIXPIPE, "Fixpipe") /* operands: dst, src, scales or none; params: the fields of its struct */ \
-  X(MATMUL, "Matmul") /* operands: c, a, b, bias or none, all in GM; params: m, n, k, ... */
+  X(MATMUL, "Matmul") /* operands: c, a, b, bias or none, all in GM; params: m, n, k, ... */ \
+  X(COPY_L0C, "DataCopy") /* as FIXPIPE; matrices and scales come from the core's registers */ \
+  X(SET_NZ2ND, "SetFixpipeNz2ndFlag") /* params: matrices, source step, destination step */ \
+  X(SET_PRE_QUANT, "SetFixpipePreQuantFlag") /* scalar */ \
+  X(SET_FIXPIPE_SCALES, "SetFixPipeConfig") /* operand[0] */
 
 // High-level calls, params[0] of SOFTNPU_OP_ADVANCED. `list` has the tensors, params[1..] the
 // sizes.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -38,9 +39,48 @@ constexpr SoftnpuCoreApi kApi = {SOFTNPU_TWIN_ABI, sizeof(SoftnpuInstruction), &
 // the longjmp.
 [[gnu::noinline]] bool RunKernel(Core& core, const SoftnpuKernelEntry& entry,
                                  const uint64_t* slots) {
-  if (setjmp(core.exit) != 0) return false;
+  if (setjmp(core.exit) != 0) {
+    core.in_kernel = false;
+    return false;
+  }
+  core.in_kernel = true;
   entry.invoke(slots);
+  core.in_kernel = false;
   return true;
+}
+
+// The kernel's scalar code is the host's: what stops the CPU there is a fault of the kernel.
+constexpr int kSignals[] = {SIGFPE, SIGSEGV, SIGBUS};
+struct sigaction g_before[std::size(kSignals)];
+
+void OnSignal(int number, siginfo_t* info, void*) {
+  Core* const core = t_core;
+  if (core != nullptr && info->si_code > 0) {
+    char sentence[160] = "the kernel's own code divides an integer by zero";
+    if (number != SIGFPE) {
+      std::snprintf(sentence, sizeof(sentence),
+                    "the kernel's own code dereferences %p; only GlobalTensor reaches GM, and "
+                    "only LocalTensor the memory on the chip",
+                    info->si_addr);
+    }
+    if (core->Interrupt(sentence)) longjmp(core->exit, 1);
+  }
+  // Not ours: the instruction is run again, and whoever was here before is asked.
+  for (size_t i = 0; i < std::size(kSignals); ++i) {
+    if (kSignals[i] == number) sigaction(number, &g_before[i], nullptr);
+  }
+}
+
+void CatchSignals() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    struct sigaction action = {};
+    action.sa_sigaction = OnSignal;
+    // The handler is left by longjmp, so the signal must not stay blocked.
+    action.sa_flags = SA_SIGINFO | SA_NODEFER;
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < std::size(kSignals); ++i) sigaction(kSignals[i], &action, &g_before[i]);
+  });
 }
 
 // Runs the kernel on a core; false when it faulted, then the core holds the fault.
@@ -288,6 +328,7 @@ void LaunchBlocks(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKerne
   if (t_core != nullptr) {
     throw Error(kRtInternal, Format("kernel %s is launched from inside a kernel", entry.name));
   }
+  CatchSignals();
   const TaskTypes::Key key = {&entry, options.tiling_key};
   const uint32_t flags = entry.flags == nullptr ? 0 : *entry.flags;
   LaunchState launch;

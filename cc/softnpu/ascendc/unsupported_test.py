@@ -20,7 +20,9 @@ STDINT += "#define UINT64_MAX __UINT64_MAX__\n"
 def calls(header):
     names = re.findall(r"SOFTNPU_UNSUPPORTED\((\w+)\)\n", pathlib.Path(header).read_text())
     types = re.findall(r"SOFTNPU_UNSUPPORTED_TYPE\((\w+)\)\n", pathlib.Path(header).read_text())
-    return CALLS | {name: f"{name}(1, 2);" for name in names} | {name: f"{name} object;" for name in types}
+    members = set(re.findall(r"SOFTNPU_UNSUPPORTED_MEMBER\((\w+)\)\n", (pathlib.Path(header).parent / "tensor.h").read_text()))
+    local = {name: f"LocalTensor<float>().{name}(1);" for name in members}
+    return CALLS | local | {name: f"{name}(1, 2);" for name in names} | {name: f"{name} object;" for name in types}
 
 
 def compile_calls(compiler, header):

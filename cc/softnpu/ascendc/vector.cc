@@ -113,6 +113,11 @@ bool Core::CheckForm(const SoftnpuInstruction& in, uint64_t widest) const {
   }
   const uint64_t low = Prefix(most).word[0];
   const uint64_t high = Prefix(most).word[1];
+  if (strict() && !mask_of_register_ &&
+      (in.form == SOFTNPU_FORM_MASK || in.form == SOFTNPU_FORM_BITS) && in.mask[0] == 0 &&
+      in.mask[1] == 0) {
+    Fail("the mask is 0: an instruction takes 1 element of a repeat at least");
+  }
   if (in.form == SOFTNPU_FORM_BITS && !mask_of_register_ &&
       ((in.mask[0] & ~low) != 0 || (in.mask[1] & ~high) != 0)) {
     Fail(Format("a bit of the mask is set beyond the %llu elements of a repeat",

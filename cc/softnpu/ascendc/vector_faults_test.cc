@@ -34,6 +34,19 @@ void MaskBitBeyondTheRepeat(GM_ADDR) {
 }
 
 template <bool fault>
+void MaskOfNoElement(GM_ADDR) {
+  Place p;
+  Adds(p.a[64], p.a, 1.0f, fault ? 0 : 1, 1, UnaryRepeatParams());  // FAULT MaskOfNoElement
+}
+
+template <bool fault>
+void MaskOfNoBit(GM_ADDR) {
+  Place p;
+  const uint64_t mask[2] = {fault ? uint64_t{0} : uint64_t{4}, 0};
+  Adds(p.a[64], p.a, 1.0f, mask, 1, UnaryRepeatParams());  // FAULT MaskOfNoBit
+}
+
+template <bool fault>
 void RegisterOfAnotherMode(GM_ADDR) {
   Place p;
   if (!fault) SetMaskCount();
@@ -179,6 +192,8 @@ void PrintTo(const Case& test, std::ostream* out) { *out << test.name; }
 
 const Case kCases[] = {
     CASE(MaskBitBeyondTheRepeat, "V", "Adds", "a bit of the mask is set beyond the 64 elements"),
+    CASE(MaskOfNoElement, "V", "Adds", "the mask is 0"),
+    CASE(MaskOfNoBit, "V", "Adds", "the mask is 0"),
     CASE(RegisterOfAnotherMode, "V", "Adds", "the mask register has a count of elements"),
     CASE(BitsInCounterMode, "V", "Adds", "a mask of bits while SetMaskCount holds"),
     CASE(ComparedNotWhole, "V", "Compare", "96 elements are 384 bytes"),

@@ -9,6 +9,8 @@ import torch_npu
 from vllm.model_executor.layers.activation import SiluAndMul
 from vllm.model_executor.layers.layernorm import RMSNorm
 from vllm.model_executor.layers.rotary_embedding.base import RotaryEmbedding
+from vllm.model_executor.layers.rotary_embedding.common import ApplyRotaryEmb
+from vllm.model_executor.layers.rotary_embedding.mrope import MRotaryEmbedding
 
 import vllm_cann.ops  # noqa: F401  (registers torch.ops.vllm_cann)
 
@@ -49,12 +51,49 @@ class CannRotaryEmbedding(RotaryEmbedding):
         return query, key
 
 
+class CannMRotaryEmbedding(MRotaryEmbedding):
+    """Rotary embedding with positions in time, height and width, in place."""
+
+    def forward_oot(
+        self,
+        positions: torch.Tensor,
+        query: torch.Tensor,
+        key: torch.Tensor | None = None,
+        offsets: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        if offsets is not None:
+            raise NotImplementedError("position offsets of a multimodal rotary embedding are not available on vllm_cann")
+        torch.ops.vllm_cann.rotary_embedding(
+            positions,
+            query,
+            key,
+            self.head_size,
+            self._match_cos_sin_cache_dtype(query),
+            self.is_neox_style,
+            mrope_section=self.mrope_section,
+            mrope_interleaved=self.mrope_interleaved,
+        )
+        return query, key
+
+
+class CannApplyRotaryEmb(ApplyRotaryEmb):
+    """Rotary embedding by given angles, of vision models."""
+
+    def forward_oot(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+        # The kernel calculates in float32 in any case; here the angles are not rounded to x's dtype either.
+        y = x.float() if self.enable_fp32_compute else x
+        return torch.ops.vllm_cann.apply_rotary_emb(y, cos.to(y.dtype), sin.to(y.dtype), self.is_neox_style).to(x.dtype)
+
+
+LAYERS = (CannRMSNorm, CannSiluAndMul, CannRotaryEmbedding, CannMRotaryEmbedding, CannApplyRotaryEmb)
+
+
 @functools.cache
 def register() -> None:
     """Puts the layers in place of vLLM's, once per process."""
     from vllm.model_executor.custom_op import op_registry_oot
 
-    for layer in (CannRMSNorm, CannSiluAndMul, CannRotaryEmbedding):
+    for layer in LAYERS:
         base = layer.__mro__[1]
         if base.__name__ not in op_registry_oot:
             base.register_oot(_decorated_op_cls=layer, name=base.__name__)

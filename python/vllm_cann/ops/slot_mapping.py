@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from vllm_cann.ops import cache
+
 
 def compute_slot_mapping(
     num_tokens: int,
@@ -22,19 +24,21 @@ def compute_slot_mapping(
 ) -> None:
     """slot = block_table[request, position // block size] * block size + position % block size; the rest of the buffer is PAD_ID.
 
-    Parameters have the names of the kernel's, so that vLLM passes them by name. All tensors are on the device; nothing waits for it.
+    With context parallelism, tokens of other ranks get PAD_ID, too. Parameters have the names of the kernel's, so that vLLM passes them by
+    name; BLOCK_SIZE is a number of that kernel. All tensors are on the device; nothing waits for it.
 
     Raises:
-        NotImplementedError: context parallelism
+        ValueError: shapes, dtypes or numbers that do not fit
     """
-    if TOTAL_CP_WORLD_SIZE != 1:
-        raise NotImplementedError(f"context parallelism over {TOTAL_CP_WORLD_SIZE} ranks is not available on vllm_cann")
-    slot_mapping_ptr[num_tokens:max_num_tokens].fill_(PAD_ID)
-    if num_tokens == 0:
-        return
-    positions = positions_ptr[:num_tokens]
-    lengths = query_start_loc_ptr[1:] - query_start_loc_ptr[:-1]
-    numbers = torch.arange(lengths.shape[0], device=lengths.device)
-    requests = torch.repeat_interleave(numbers, lengths, output_size=num_tokens)
-    blocks = block_table_ptr[requests, torch.div(positions, KV_CACHE_BLOCK_SIZE, rounding_mode="floor")]
-    slot_mapping_ptr[:num_tokens] = blocks.to(torch.int64) * KV_CACHE_BLOCK_SIZE + positions % KV_CACHE_BLOCK_SIZE
+    cache.slot_mapping(
+        query_start_loc_ptr,
+        positions_ptr,
+        block_table_ptr.view(-1, block_table_stride),
+        slot_mapping_ptr[:max_num_tokens],
+        num_tokens,
+        KV_CACHE_BLOCK_SIZE,
+        TOTAL_CP_WORLD_SIZE,
+        TOTAL_CP_RANK,
+        CP_KV_CACHE_INTERLEAVE_SIZE,
+        PAD_ID,
+    )

@@ -225,7 +225,7 @@ __aicore__ inline void Rotated(GM_ADDR q, GM_ADDR k, GM_ADDR cos, GM_ADDR sin, u
   TPipe pipe;
   TQue<TPosition::VECIN, 2> in, table;
   TQue<TPosition::VECOUT, 2> out;
-  TBuf<> swapped_buffer, factor_buffer;
+  TBuf<> swapped_buffer;
   pipe.InitBuffer(in, 2, row * sizeof(T));
   pipe.InitBuffer(table, 2, 2 * width * sizeof(T));
   pipe.InitBuffer(out, 2, row * sizeof(T));

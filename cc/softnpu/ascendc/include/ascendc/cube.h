@@ -145,6 +145,32 @@ struct FixpipeParamsV220 {
       : nSize(n), mSize(m), srcStride(source_stride), dstStride(destination_stride), reluEn(relu) {}
 };
 
+// L0C to GM or L1 by DataCopy. nz2ndEn: rows of a matrix, as SetFixpipeNz2ndFlag says; scales are
+// those of SetFixpipePreQuantFlag or SetFixPipeConfig.
+struct DataCopyCO12DstParams {
+  uint16_t nSize = 0;
+  uint16_t mSize = 0;
+  uint32_t dstStride = 0;  // nz2ndEn: elements of a row; else 32-byte blocks
+  uint16_t srcStride = 0;  // rows of a column of fractals in L0C
+  QuantMode_t quantPre = NoQuant;
+  uint8_t reluPre = 0;
+  bool channelSplit = false;
+  bool nz2ndEn = false;
+  uint8_t sid = 0;
+
+  DataCopyCO12DstParams() = default;
+  DataCopyCO12DstParams(uint16_t n, uint16_t m, uint32_t destination_stride, uint16_t source_stride,
+                        QuantMode_t quantisation, uint8_t relu, bool split, bool to_rows)
+      : nSize(n),
+        mSize(m),
+        dstStride(destination_stride),
+        srcStride(source_stride),
+        quantPre(quantisation),
+        reluPre(relu),
+        channelSplit(split),
+        nz2ndEn(to_rows) {}
+};
+
 template <typename T>
 struct InitConstValueParams {
   uint16_t repeatTimes = 0;
@@ -201,6 +227,22 @@ inline void Fix(const Destination& dst, const LocalTensor<T>& src, const Softnpu
   instruction.params[9] = static_cast<int64_t>(layout);
   instruction.params[10] = params.isChannelSplit;
   instruction.scalar = params.deqScalar;
+  softnpu::core::Execute(instruction);
+}
+
+template <typename Destination, typename T>
+inline void CopyL0c(const Destination& dst, const LocalTensor<T>& src,
+                    const DataCopyCO12DstParams& params, const Where& where) {
+  SoftnpuInstruction instruction = Cube(SOFTNPU_OP_COPY_L0C, where, dst.raw_, src.raw_);
+  instruction.params[0] = params.nSize;
+  instruction.params[1] = params.mSize;
+  instruction.params[2] = params.srcStride;
+  instruction.params[3] = params.dstStride;
+  instruction.params[4] = params.quantPre;
+  instruction.params[8] = params.reluPre;
+  instruction.params[9] =
+      static_cast<int64_t>(params.nz2ndEn ? CO2Layout::ROW_MAJOR : CO2Layout::NZ);
+  instruction.params[10] = params.channelSplit;
   softnpu::core::Execute(instruction);
 }
 
@@ -324,6 +366,42 @@ inline void Fixpipe(const GlobalTensor<T>& dst, const LocalTensor<U>& src,
                     const LocalTensor<uint64_t>& scales, const FixpipeParamsV220& params,
                     Where where = Where::Here()) {
   softnpu_internal::Fix<config.format>(dst, src, &scales.raw_, params, where);
+}
+
+template <typename T, typename U>
+inline void DataCopy(const GlobalTensor<T>& dst, const LocalTensor<U>& src,
+                     const DataCopyCO12DstParams& params, Where where = Where::Here()) {
+  softnpu_internal::CopyL0c(dst, src, params, where);
+}
+template <typename T, typename U>
+inline void DataCopy(const LocalTensor<T>& dst, const LocalTensor<U>& src,
+                     const DataCopyCO12DstParams& params, Where where = Where::Here()) {
+  softnpu_internal::CopyL0c(dst, src, params, where);
+}
+
+// Steps from matrix to matrix: 1024 bytes in L0C, elements in the destination.
+inline void SetFixpipeNz2ndFlag(uint16_t matrices, uint16_t source_step, uint16_t destination_step,
+                                Where where = Where::Here()) {
+  SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_SET_NZ2ND, where);
+  instruction.params[0] = matrices;
+  instruction.params[1] = source_step;
+  instruction.params[2] = destination_step;
+  softnpu::core::Execute(instruction);
+}
+// The low half of the word is a float.
+inline void SetFixpipePreQuantFlag(uint64_t scale, Where where = Where::Here()) {
+  SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_SET_PRE_QUANT, where);
+  instruction.scalar = scale;
+  softnpu::core::Execute(instruction);
+}
+template <typename T>
+inline void SetFixPipeConfig(const LocalTensor<T>& scales, bool unit_flag = false,
+                             Where where = Where::Here()) {
+  static_cast<void>(unit_flag);
+  SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_SET_FIXPIPE_SCALES, where);
+  instruction.operand_count = 1;
+  instruction.operand[0] = scales.raw_;
+  softnpu::core::Execute(instruction);
 }
 
 // float operands are taken as HF32; the model computes them as float.

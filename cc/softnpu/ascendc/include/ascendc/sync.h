@@ -32,6 +32,16 @@ inline void SyncOn(SoftnpuOpcode opcode, const Where& where, const SoftnpuTensor
   softnpu::core::Execute(instruction);
 }
 
+inline void CleanCache(const SoftnpuTensor& tensor, uint64_t line, uint64_t destination,
+                       const Where& where) {
+  SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_CACHE_CLEAN, where);
+  instruction.operand_count = 1;
+  instruction.operand[0] = tensor;
+  instruction.params[0] = static_cast<int64_t>(line);
+  instruction.params[1] = static_cast<int64_t>(destination);
+  softnpu::core::Execute(instruction);
+}
+
 }  // namespace softnpu_internal
 
 // The flag (event, id) is set when all earlier instructions of the event's first pipe have ended.
@@ -117,12 +127,8 @@ inline void NotifyNextBlock(const GlobalTensor<int32_t>& gmWorkspace,
 // other cores see: written back and forgotten here.
 template <typename T, CacheLine line, DcciDst destination = DcciDst::CACHELINE_OUT>
 inline void DataCacheCleanAndInvalid(const GlobalTensor<T>& tensor, Where where = Where::Here()) {
-  SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_CACHE_CLEAN, where);
-  instruction.operand_count = 1;
-  instruction.operand[0] = tensor.raw_;
-  instruction.params[0] = static_cast<int64_t>(line);
-  instruction.params[1] = static_cast<int64_t>(destination);
-  softnpu::core::Execute(instruction);
+  softnpu_internal::CleanCache(tensor.raw_, static_cast<uint64_t>(line),
+                               static_cast<uint64_t>(destination), where);
 }
 
 // The scalar unit waits until its earlier accesses have ended.
@@ -138,12 +144,7 @@ inline void dcci(__gm__ T* address, uint64_t entire, uint64_t destination = 0,
                  AscendC::Where where = AscendC::Where::Here()) {
   AscendC::GlobalTensor<uint8_t> tensor;
   tensor.SetGlobalBuffer(reinterpret_cast<uint8_t*>(address));
-  SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_CACHE_CLEAN, where);
-  instruction.operand_count = 1;
-  instruction.operand[0] = tensor.raw_;
-  instruction.params[0] = static_cast<int64_t>(entire);
-  instruction.params[1] = static_cast<int64_t>(destination);
-  softnpu::core::Execute(instruction);
+  AscendC::softnpu_internal::CleanCache(tensor.raw_, entire, destination, where);
 }
 
 inline void pipe_barrier(pipe_t pipe, AscendC::Where where = AscendC::Where::Here()) {

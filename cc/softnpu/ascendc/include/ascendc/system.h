@@ -112,25 +112,29 @@ inline void PRINTF(softnpu_internal::Format format, const Args&... args) {
 }
 
 // Prints `count` elements with the place and the description.
-template <typename T>
-inline void DumpTensor(const LocalTensor<T>& tensor, uint32_t description, uint32_t count,
-                       Where where = Where::Here()) {
+namespace softnpu_internal {
+
+inline void Dump(const SoftnpuTensor& tensor, uint32_t description, uint32_t count,
+                 const Where& where) {
   SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_DUMP, where);
   instruction.operand_count = 1;
-  instruction.operand[0] = tensor.raw_;
+  instruction.operand[0] = tensor;
   instruction.count = count;
   instruction.params[0] = description;
   softnpu::core::Execute(instruction);
 }
+
+}  // namespace softnpu_internal
+
+template <typename T>
+inline void DumpTensor(const LocalTensor<T>& tensor, uint32_t description, uint32_t count,
+                       Where where = Where::Here()) {
+  softnpu_internal::Dump(tensor.raw_, description, count, where);
+}
 template <typename T>
 inline void DumpTensor(const GlobalTensor<T>& tensor, uint32_t description, uint32_t count,
                        Where where = Where::Here()) {
-  SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_DUMP, where);
-  instruction.operand_count = 1;
-  instruction.operand[0] = tensor.raw_;
-  instruction.count = count;
-  instruction.params[0] = description;
-  softnpu::core::Execute(instruction);
+  softnpu_internal::Dump(tensor.raw_, description, count, where);
 }
 
 inline void Trap(Where where = Where::Here()) { softnpu_internal::Query(SOFTNPU_OP_TRAP, where); }

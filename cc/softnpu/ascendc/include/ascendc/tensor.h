@@ -14,6 +14,12 @@ enum class CacheMode : uint8_t {
   CACHE_MODE_LAST = 2,
   CACHE_MODE_PERSISTENT = 4,
 };
+#define SOFTNPU_UNSUPPORTED_MEMBER(Name)                                    \
+  template <typename Any = T, typename... Args>                             \
+  void Name(Args&&...) const {                                              \
+    static_assert(sizeof(Any) > 100, #Name " is not supported by SoftNPU"); \
+  }
+
 enum class CacheRwMode : uint8_t { READ = 1, WRITE = 2, RW = 3 };
 
 template <typename T>
@@ -60,6 +66,9 @@ class GlobalTensor {
   // A hint; the model of L2 takes none.
   template <CacheRwMode direction = CacheRwMode::RW>
   void SetL2CacheHint(CacheMode) {}
+
+  SOFTNPU_UNSUPPORTED_MEMBER(GetShapeInfo)
+  SOFTNPU_UNSUPPORTED_MEMBER(SetShapeInfo)
 
   const __gm__ T* GetPhyAddr() const { return reinterpret_cast<const T*>(raw_.address); }
   __gm__ T* GetPhyAddr(uint64_t offset) const {
@@ -130,9 +139,14 @@ class LocalTensor {
     return static_cast<uint32_t>(softnpu::core::ElementsOf<T>(raw_.end - raw_.address));
   }
   void SetSize(uint32_t size) { raw_.end = raw_.address + softnpu::core::BytesOf<T>(size); }
+  SOFTNPU_UNSUPPORTED_MEMBER(GetShapeInfo)
+  SOFTNPU_UNSUPPORTED_MEMBER(SetBufferLen)
+  SOFTNPU_UNSUPPORTED_MEMBER(SetShapeInfo)
   TPosition GetPosition() const { return static_cast<TPosition>(raw_.position); }
 
   SoftnpuTensor raw_{};
 };
+
+#undef SOFTNPU_UNSUPPORTED_MEMBER
 
 }  // namespace AscendC

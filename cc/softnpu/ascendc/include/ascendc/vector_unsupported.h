@@ -45,9 +45,6 @@ SOFTNPU_UNSUPPORTED(Lgamma)
 SOFTNPU_UNSUPPORTED(LogSoftMax)
 SOFTNPU_UNSUPPORTED(Pad)
 SOFTNPU_UNSUPPORTED(ReGlu)
-SOFTNPU_UNSUPPORTED(SetFixPipeConfig)
-SOFTNPU_UNSUPPORTED(SetFixpipeNz2ndFlag)
-SOFTNPU_UNSUPPORTED(SetFixpipePreQuantFlag)
 SOFTNPU_UNSUPPORTED(SetFmatrix)
 SOFTNPU_UNSUPPORTED(SetLoadDataBoundary)
 SOFTNPU_UNSUPPORTED(SetLoadDataPaddingValue)
@@ -72,10 +69,10 @@ SOFTNPU_UNSUPPORTED(Xor)
       static_assert(sizeof(Any) > 100, #Name " is not supported by SoftNPU"); \
     }                                                                         \
   };
-SOFTNPU_UNSUPPORTED_TYPE(DataCopyCO12DstParams)
 SOFTNPU_UNSUPPORTED_TYPE(ListTensorDesc)
 SOFTNPU_UNSUPPORTED_TYPE(LoadData2DParamsV2)
 SOFTNPU_UNSUPPORTED_TYPE(ShapeInfo)
+SOFTNPU_UNSUPPORTED_TYPE(TensorDesc)
 #undef SOFTNPU_UNSUPPORTED_TYPE
 
 }  // namespace AscendC

@@ -1,0 +1,29 @@
+// cc/kernels/cache/gather_cache_tiling.h: what the host tells the kernel gather_cache.
+//
+// Passed by value. All fields have eight bytes, so that every compiler lays the struct out the
+// same.
+#pragma once
+
+#include <stdint.h>
+
+// The key or the value: the paged cache, whose blocks lie as [parts, slots, part_bytes], and the
+// dense rows [rows, parts, part_bytes] that are made of it.
+struct GatherCacheSide {
+  int64_t parts;  // of a row; 0: this side is absent
+  int64_t part_bytes;
+  int64_t block_stride;  // bytes from a cache block to the next
+};
+
+struct GatherCacheTiling {
+  int64_t requests;
+  int64_t table_width;  // blocks of a row of block_table
+  int64_t cumulative;   // 1: seq_lens are requests + 1 sums, the first being 0
+  int64_t has_starts;
+  int64_t num_blocks;
+  int64_t block_size;    // slots of a cache block
+  int64_t rows;          // of the output
+  int64_t buffer_bytes;  // of each of the two row buffers, a multiple of 32
+  int64_t has_copy_pad;  // 0: parts are whole blocks of 32 bytes
+  GatherCacheSide key;
+  GatherCacheSide value;
+};

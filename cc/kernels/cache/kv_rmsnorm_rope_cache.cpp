@@ -1,0 +1,403 @@
+// cc/kernels/cache/kv_rmsnorm_rope_cache.cpp: normalises, rotates and caches the latent rows of
+// multi-head latent attention, in one pass.
+//
+// The first norm_dim elements x of a token's row of kv become x / sqrt(mean(x * x) + epsilon) *
+// gamma and go to ckv_cache. Of the others, elements 2 i and 2 i + 1 are a pair (a, b); with
+// h = rope_dim / 2, element i of the result is a * cos[i] - b * sin[i], element h + i is
+// b * cos[h + i] + a * sin[h + i]; it goes to k_cache. A cache of int8 takes
+// round(value * scale + offset), clipped. Arithmetic is in float, with one rounding to nearest at
+// the end.
+//
+// Where a token goes: index[token] is its slot; or index[b, page] the first slot of a page of
+// block_size tokens of sequence b; or index[token] its row in the block of its own sequence. A
+// negative index is padding, as is a slot beyond the cache: nothing is cached for it.
+#include "cc/kernels/cache/kv_rmsnorm_rope_cache_tiling.h"
+#include "cc/kernels/cache/row_copy.h"
+#include "kernel_operator.h"
+
+namespace {
+
+using namespace AscendC;
+using namespace cache_rows;
+
+constexpr int64_t kLanes = 64;  // floats of a repeat
+
+__aicore__ inline void Step() { PipeBarrier<PIPE_V>(); }
+
+template <typename T>
+class KvRmsnormRopeCache {
+ public:
+  __aicore__ inline KvRmsnormRopeCache(TPipe* pipe, const KvRmsnormRopeCacheTiling& tiling)
+      : tiling_(tiling), pipe_(pipe), n_(tiling.norm_dim), r_(tiling.rope_dim) {
+    const uint32_t tile = (uint32_t)tiling.tile, n = (uint32_t)n_, r = (uint32_t)r_;
+    pipe->InitBuffer(index_buffer_, (uint32_t)(tiling.index_batch * 8));
+    pipe->InitBuffer(norm_in_, 2, tile * n * sizeof(T));
+    pipe->InitBuffer(rope_in_, 2, tile * 3 * r * sizeof(T));  // rows, cos, sin
+    pipe->InitBuffer(norm_out_, 2, tile * n * sizeof(T));
+    pipe->InitBuffer(rope_out_, 2, tile * r * sizeof(T));
+    pipe->InitBuffer(weights_in_, 1, (n + 2 * (n + r)) * 4);
+    pipe->InitBuffer(weights_buffer_, (3 * n + 2 * r) * 4);
+    pipe->InitBuffer(x_buffer_, 2 * tile * n * 4);
+    pipe->InitBuffer(rope_buffer_, 6 * tile * r * 4);
+    pipe->InitBuffer(sum_buffer_, 2 * ((tile + 7) / 8 * 8) * 32);
+    index_ = index_buffer_.Get<int64_t>();
+    const LocalTensor<float> weights = weights_buffer_.Get<float>();
+    gamma_ = weights;
+    norm_scale_ = weights[n];
+    norm_offset_ = weights[2 * n];
+    rope_scale_ = weights[3 * n];
+    rope_offset_ = weights[3 * n + r];
+    x_ = x_buffer_.Get<float>();
+    square_ = x_[tile * n];
+    sum_ = sum_buffer_.Get<float>();
+    factor_ = sum_[(tile + 7) / 8 * 8 * 8];
+    // Brcb reads whole blocks of sums, and the last may have less rows.
+    Duplicate(sum_, 1.0f, (int32_t)((tile + 7) / 8 * 8));
+    Step();
+    for (uint32_t i = 0; i < 6; ++i) rope_[i] = rope_buffer_.Get<float>()[i * tile * r];
+  }
+
+  // gamma in T; scales and offsets in float.
+  __aicore__ inline void LoadWeights(GM_ADDR gamma, GM_ADDR rope_scale, GM_ADDR norm_scale,
+                                     GM_ADDR rope_offset, GM_ADDR norm_offset) {
+    LocalTensor<float> in = weights_in_.AllocTensor<float>();
+    LoadWeight<T>(in.ReinterpretCast<T>(), gamma, n_);
+    const uint32_t n = (uint32_t)n_, r = (uint32_t)r_;
+    if (tiling_.norm.quantised != 0) LoadWeight<float>(in[n], norm_scale, n_);
+    if (tiling_.norm.has_offset != 0) LoadWeight<float>(in[2 * n], norm_offset, n_);
+    if (tiling_.rope.quantised != 0) LoadWeight<float>(in[3 * n], rope_scale, r_);
+    if (tiling_.rope.has_offset != 0) LoadWeight<float>(in[3 * n + r], rope_offset, r_);
+    weights_in_.EnQue(in);
+    in = weights_in_.DeQue<float>();
+    Widen(gamma_, in.ReinterpretCast<T>(), (int32_t)n_);
+    if (tiling_.norm.quantised != 0) Adds(norm_scale_, in[n], 0.0f, (int32_t)n_);
+    if (tiling_.norm.has_offset != 0) Adds(norm_offset_, in[2 * n], 0.0f, (int32_t)n_);
+    if (tiling_.rope.quantised != 0) Adds(rope_scale_, in[3 * n], 0.0f, (int32_t)r_);
+    if (tiling_.rope.has_offset != 0) Adds(rope_offset_, in[3 * n + r], 0.0f, (int32_t)r_);
+    Step();
+    weights_in_.FreeTensor(in);
+  }
+
+  __aicore__ inline void Run(GM_ADDR kv, GM_ADDR cos, GM_ADDR sin, GM_ADDR index, GM_ADDR k_cache,
+                             GM_ADDR ckv_cache, GM_ADDR k_rope, GM_ADDR c_kv) {
+    const int64_t tokens = tiling_.tokens;
+    kv_.SetGlobalBuffer(kv, (tokens - 1) * tiling_.token_stride + (n_ + r_) * sizeof(T));
+    cos_.SetGlobalBuffer(cos, tokens * r_ * sizeof(T));
+    sin_.SetGlobalBuffer(sin, tokens * r_ * sizeof(T));
+    const int64_t pages = (tiling_.seq + tiling_.block_size - 1) / tiling_.block_size;
+    index_gm_.SetGlobalBuffer(
+        (__gm__ int32_t*)index,
+        2 * (tiling_.index_kind == 1 ? tokens / tiling_.seq * pages : tokens));
+    int64_t begin = 0, end = 0;
+    Share(tokens, begin, end);
+    bool again = false;
+    for (int64_t first = begin; first < end; first += tiling_.index_batch) {
+      const int64_t count = Min(tiling_.index_batch, end - first);
+      // Elements of index that these tokens need.
+      int64_t low = first, high = first + count;
+      if (tiling_.index_kind == 1) {
+        low = PageOf(first, pages);
+        high = PageOf(first + count - 1, pages) + 1;
+      }
+      LoadWords(pipe_, index_.template ReinterpretCast<int32_t>(), index_gm_[2 * low],
+                2 * (high - low), again, true);
+      again = true;
+      for (int64_t token = first; token < first + count; token += tiling_.tile) {
+        const int64_t rows = Min(tiling_.tile, first + count - token);
+        LoadRows(token, rows);
+        Normalise(rows);
+        Finish(norm_out_, x_, norm_scale_, norm_offset_, tiling_.norm, token, rows, n_, low, pages,
+               ckv_cache, c_kv);
+        Rotate(rows);
+        Finish(rope_out_, rope_[0], rope_scale_, rope_offset_, tiling_.rope, token, rows, r_, low,
+               pages, k_cache, k_rope);
+      }
+    }
+  }
+
+ private:
+  __aicore__ inline int64_t PageOf(int64_t token, int64_t pages) {
+    return token / tiling_.seq * pages + token % tiling_.seq / tiling_.block_size;
+  }
+
+  // The slot of a token, -1 for none; `low` is the first element of index in the UB.
+  __aicore__ inline int64_t Slot(int64_t token, int64_t low, int64_t pages) {
+    int64_t slot = 0;
+    if (tiling_.index_kind == 1) {
+      slot = index_.GetValue((uint32_t)(PageOf(token, pages) - low));
+      if (slot >= 0) slot += token % tiling_.seq % tiling_.block_size;
+    } else {
+      slot = index_.GetValue((uint32_t)(token - low));
+      if (tiling_.index_kind == 2 && slot >= 0) {
+        if (slot >= tiling_.block_size) return -1;
+        slot += token / tiling_.seq * tiling_.block_size;
+      }
+    }
+    return slot < tiling_.num_blocks * tiling_.block_size ? slot : -1;
+  }
+
+  template <typename W>
+  __aicore__ inline void LoadWeight(const LocalTensor<W>& to, GM_ADDR from, int64_t count) {
+    GlobalTensor<uint8_t> gm;
+    gm.SetGlobalBuffer(from, count * sizeof(W));
+    Load(to.template ReinterpretCast<uint8_t>(), gm, 1, count * sizeof(W), 0, 0, true);
+  }
+
+  __aicore__ inline void Widen(const LocalTensor<float>& to, const LocalTensor<T>& from,
+                               int32_t count) {
+    if constexpr (sizeof(T) == 4) {
+      Adds(to, from, 0.0f, count);
+    } else {
+      Cast(to, from, RoundMode::CAST_NONE, count);
+    }
+  }
+
+  __aicore__ inline void LoadRows(int64_t token, int64_t rows) {
+    const int64_t n_bytes = n_ * sizeof(T), r_bytes = r_ * sizeof(T);
+    const GlobalTensor<uint8_t> row = kv_[token * tiling_.token_stride];
+    const int64_t stride = rows == 1 ? n_bytes + r_bytes : tiling_.token_stride;
+    LocalTensor<uint8_t> norm = norm_in_.template AllocTensor<uint8_t>();
+    Load(norm, row, rows, n_bytes, stride - n_bytes, 0, true);
+    norm_in_.EnQue(norm);
+    LocalTensor<uint8_t> rope = rope_in_.template AllocTensor<uint8_t>();
+    const uint32_t part = (uint32_t)(tiling_.tile * r_bytes);
+    Load(rope, row[n_bytes], rows, r_bytes, stride - r_bytes, 0, true);
+    Load(rope[part], cos_[token * r_bytes], 1, rows * r_bytes, 0, 0, true);
+    Load(rope[2 * part], sin_[token * r_bytes], 1, rows * r_bytes, 0, 0, true);
+    rope_in_.EnQue(rope);
+  }
+
+  // x_ = the normalised rows, [rows, n]. Columns are taken 64 at a time, all rows in one
+  // instruction.
+  __aicore__ inline void Normalise(int64_t rows) {
+    LocalTensor<T> in = norm_in_.template DeQue<T>();
+    const int32_t count = (int32_t)(rows * n_);
+    Widen(x_, in, count);
+    Step();
+    norm_in_.FreeTensor(in);
+    Mul(square_, x_, x_, count);
+    Step();
+    const uint8_t repeats = (uint8_t)rows;
+    const uint8_t pitch = (uint8_t)(n_ * 4 / kBlockBytes);
+    const BinaryRepeatParams columns(1, 1, 1, pitch, pitch, pitch);
+    for (int64_t at = kLanes; at < n_; at += kLanes) {
+      const uint64_t lanes = (uint64_t)Min(kLanes, n_ - at);
+      Add(square_, square_, square_[(uint32_t)at], lanes, repeats, columns);
+      Step();
+    }
+    WholeReduceSum(sum_, square_, (int32_t)Min(kLanes, n_), rows, 1, 1, pitch);
+    Step();
+    Muls(sum_, sum_, 1.0f / (float)n_, (int32_t)rows);
+    Step();
+    Adds(sum_, sum_, Epsilon(), (int32_t)rows);
+    Step();
+    Sqrt(sum_, sum_, (int32_t)rows);
+    Duplicate(factor_, 1.0f, (int32_t)rows);
+    Step();
+    // A division for each row, so that each element takes a product only.
+    Div(sum_, factor_, sum_, (int32_t)rows);
+    Step();
+    // A block of 8 equal numbers for each row.
+    Brcb(factor_, sum_, (uint8_t)((rows + 7) / 8), BrcbRepeatParams(1, 8));
+    Step();
+    const BinaryRepeatParams by_row(1, 1, 0, pitch, pitch, 1);
+    const BinaryRepeatParams by_column(1, 1, 1, pitch, pitch, 0);
+    for (int64_t at = 0; at < n_; at += kLanes) {
+      const uint64_t lanes = (uint64_t)Min(kLanes, n_ - at);
+      const LocalTensor<float> part = x_[(uint32_t)at];
+      Mul(part, part, factor_, lanes, repeats, by_row);
+      Step();
+      Mul(part, part, gamma_[(uint32_t)at], lanes, repeats, by_column);
+    }
+    Step();
+  }
+
+  __aicore__ inline float Epsilon() {
+    const int32_t bits = (int32_t)tiling_.epsilon_bits;
+    return *(const float*)&bits;
+  }
+
+  // rope_[0] = the rotated rows, [rows, r].
+  __aicore__ inline void Rotate(int64_t rows) {
+    LocalTensor<T> in = rope_in_.template DeQue<T>();
+    const int32_t count = (int32_t)(rows * r_);
+    const uint32_t part = (uint32_t)(tiling_.tile * r_);
+    const LocalTensor<float>&x = rope_[1], &cosine = rope_[2], &sine = rope_[3];
+    Widen(x, in, count);
+    Widen(cosine, in[part], count);
+    Widen(sine, in[2 * part], count);
+    Step();
+    rope_in_.FreeTensor(in);
+    // [rows, h] of the first and of the second elements of the pairs.
+    const LocalTensor<float>&first = rope_[4], &second = rope_[5], &out = rope_[0];
+    uint64_t kept = 0;
+    const GatherMaskParams all(1, 1, 8, 0);
+    GatherMask(first, x, (uint8_t)1, true, (uint32_t)count, all, kept);
+    GatherMask(second, x, (uint8_t)2, true, (uint32_t)count, all, kept);
+    Step();
+    ResetMask();
+    const int64_t half = r_ / 2;
+    const uint8_t h = (uint8_t)(half * 4 / kBlockBytes), repeats = (uint8_t)rows;
+    const uint8_t r = (uint8_t)(2 * h);
+    const BinaryRepeatParams product(1, 1, 1, r, h, r);
+    const BinaryRepeatParams sum(1, 1, 1, r, r, r);
+    // out = a * cos, then x = what is to be added.
+    const LocalTensor<float> out_high = out[(uint32_t)half], x_high = x[(uint32_t)half];
+    const uint64_t lanes = (uint64_t)half;
+    Mul(out, first, cosine, lanes, repeats, product);
+    Mul(out_high, second, cosine[(uint32_t)half], lanes, repeats, product);
+    Mul(x, second, sine, lanes, repeats, product);
+    Mul(x_high, first, sine[(uint32_t)half], lanes, repeats, product);
+    Step();
+    Sub(out, out, x, lanes, repeats, sum);
+    Add(out_high, out_high, x_high, lanes, repeats, sum);
+    Step();
+  }
+
+  // Gives the rows back in T, and caches them.
+  template <typename Queue>
+  __aicore__ inline void Finish(Queue& queue, const LocalTensor<float>& rows_of,
+                                const LocalTensor<float>& scale, const LocalTensor<float>& offset,
+                                const KvRmsnormRopeCacheSide& side, int64_t token, int64_t rows,
+                                int64_t width, int64_t low, int64_t pages, GM_ADDR cache,
+                                GM_ADDR output) {
+    const int32_t count = (int32_t)(rows * width);
+    const bool plain = side.quantised == 0;
+    if (plain || side.has_output != 0) {
+      LocalTensor<T> out = queue.template AllocTensor<T>();
+      if constexpr (sizeof(T) == 4) {
+        Adds(out, rows_of, 0.0f, count);
+      } else {
+        Cast(out, rows_of, RoundMode::CAST_RINT, count);
+      }
+      Step();
+      queue.EnQue(out);
+      LocalTensor<uint8_t> bytes = queue.template DeQue<uint8_t>();
+      if (side.has_output != 0) {
+        GlobalTensor<uint8_t> gm;
+        gm.SetGlobalBuffer(output, tiling_.tokens * width * sizeof(T));
+        Store(gm[token * width * sizeof(T)], bytes, 1, count * sizeof(T), 0, 0, true);
+      }
+      if (plain) CacheRows(bytes, side, token, rows, low, pages, cache);
+      queue.FreeTensor(bytes);
+    }
+    if (plain) return;
+    LocalTensor<uint8_t> out = queue.template AllocTensor<uint8_t>();
+    Quantise(out.template ReinterpretCast<int8_t>(), rows_of, scale, offset, side, rows, width);
+    queue.EnQue(out);
+    out = queue.template DeQue<uint8_t>();
+    CacheRows(out, side, token, rows, low, pages, cache);
+    queue.FreeTensor(out);
+  }
+
+  // Rounded as a float, so the way over half is exact.
+  __aicore__ inline void Quantise(const LocalTensor<int8_t>& to, const LocalTensor<float>& x,
+                                  const LocalTensor<float>& scale, const LocalTensor<float>& offset,
+                                  const KvRmsnormRopeCacheSide& side, int64_t rows, int64_t width) {
+    const int32_t count = (int32_t)(rows * width);
+    const uint8_t pitch = (uint8_t)(width * 4 / kBlockBytes), repeats = (uint8_t)rows;
+    const BinaryRepeatParams by_column(1, 1, 1, pitch, pitch, 0);
+    for (int64_t at = 0; at < width; at += kLanes) {
+      const uint64_t lanes = (uint64_t)Min(kLanes, width - at);
+      const LocalTensor<float> part = x[(uint32_t)at];
+      Mul(part, part, scale[(uint32_t)at], lanes, repeats, by_column);
+      if (side.has_offset == 0) continue;
+      Step();
+      Add(part, part, offset[(uint32_t)at], lanes, repeats, by_column);
+    }
+    Step();
+    Mins(x, x, 127.0f, count);
+    Step();
+    Maxs(x, x, -128.0f, count);
+    Step();
+    Cast(x, x, RoundMode::CAST_RINT, count);
+    Step();
+    const LocalTensor<half> narrow = square_.ReinterpretCast<half>();
+    Cast(narrow, x, RoundMode::CAST_NONE, count);
+    Step();
+    Cast(to, narrow, RoundMode::CAST_NONE, count);
+    Step();
+  }
+
+  __aicore__ inline void CacheRows(const LocalTensor<uint8_t>& rows_of,
+                                   const KvRmsnormRopeCacheSide& side, int64_t token, int64_t rows,
+                                   int64_t low, int64_t pages, GM_ADDR cache) {
+    const int64_t row_bytes = side.parts * side.part_bytes;
+    GlobalTensor<uint8_t> gm;
+    gm.SetGlobalBuffer(
+        cache, (tiling_.num_blocks - 1) * side.block_stride + tiling_.block_size * row_bytes);
+    const int64_t gap = side.parts == 1 ? 0 : (tiling_.block_size - 1) * side.part_bytes;
+    for (int64_t i = 0; i < rows; ++i) {
+      const int64_t slot = Slot(token + i, low, pages);
+      if (slot < 0) continue;
+      Store(gm[slot / tiling_.block_size * side.block_stride +
+               slot % tiling_.block_size * side.part_bytes],
+            rows_of[(uint32_t)(i * row_bytes)], side.parts, side.part_bytes, gap, 0, true);
+    }
+  }
+
+  const KvRmsnormRopeCacheTiling& tiling_;
+  TPipe* pipe_;
+  const int64_t n_;
+  const int64_t r_;
+  TBuf<TPosition::VECCALC> index_buffer_;
+  TBuf<TPosition::VECCALC> weights_buffer_;
+  TBuf<TPosition::VECCALC> x_buffer_;
+  TBuf<TPosition::VECCALC> rope_buffer_;
+  TBuf<TPosition::VECCALC> sum_buffer_;
+  TQue<TPosition::VECIN, 1> weights_in_;
+  TQue<TPosition::VECIN, 2> norm_in_;
+  TQue<TPosition::VECIN, 2> rope_in_;
+  TQue<TPosition::VECOUT, 2> norm_out_;
+  TQue<TPosition::VECOUT, 2> rope_out_;
+  GlobalTensor<uint8_t> kv_;
+  GlobalTensor<uint8_t> cos_;
+  GlobalTensor<uint8_t> sin_;
+  GlobalTensor<int32_t> index_gm_;
+  LocalTensor<int64_t> index_;
+  LocalTensor<float> gamma_;
+  LocalTensor<float> norm_scale_;
+  LocalTensor<float> norm_offset_;
+  LocalTensor<float> rope_scale_;
+  LocalTensor<float> rope_offset_;
+  LocalTensor<float> x_;
+  LocalTensor<float> square_;
+  LocalTensor<float> sum_;
+  LocalTensor<float> factor_;
+  LocalTensor<float> rope_[6];
+};
+
+}  // namespace
+
+extern "C" __global__ __aicore__ void kv_rmsnorm_rope_cache_half(
+    GM_ADDR kv, GM_ADDR gamma, GM_ADDR cos, GM_ADDR sin, GM_ADDR index, GM_ADDR k_cache,
+    GM_ADDR ckv_cache, GM_ADDR k_rope_scale, GM_ADDR c_kv_scale, GM_ADDR k_rope_offset,
+    GM_ADDR c_kv_offset, GM_ADDR k_rope, GM_ADDR c_kv, KvRmsnormRopeCacheTiling tiling) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  TPipe pipe;
+  KvRmsnormRopeCache<half> kernel(&pipe, tiling);
+  kernel.LoadWeights(gamma, k_rope_scale, c_kv_scale, k_rope_offset, c_kv_offset);
+  kernel.Run(kv, cos, sin, index, k_cache, ckv_cache, k_rope, c_kv);
+}
+
+extern "C" __global__ __aicore__ void kv_rmsnorm_rope_cache_bfloat16(
+    GM_ADDR kv, GM_ADDR gamma, GM_ADDR cos, GM_ADDR sin, GM_ADDR index, GM_ADDR k_cache,
+    GM_ADDR ckv_cache, GM_ADDR k_rope_scale, GM_ADDR c_kv_scale, GM_ADDR k_rope_offset,
+    GM_ADDR c_kv_offset, GM_ADDR k_rope, GM_ADDR c_kv, KvRmsnormRopeCacheTiling tiling) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  TPipe pipe;
+  KvRmsnormRopeCache<bfloat16_t> kernel(&pipe, tiling);
+  kernel.LoadWeights(gamma, k_rope_scale, c_kv_scale, k_rope_offset, c_kv_offset);
+  kernel.Run(kv, cos, sin, index, k_cache, ckv_cache, k_rope, c_kv);
+}
+
+extern "C" __global__ __aicore__ void kv_rmsnorm_rope_cache_float(
+    GM_ADDR kv, GM_ADDR gamma, GM_ADDR cos, GM_ADDR sin, GM_ADDR index, GM_ADDR k_cache,
+    GM_ADDR ckv_cache, GM_ADDR k_rope_scale, GM_ADDR c_kv_scale, GM_ADDR k_rope_offset,
+    GM_ADDR c_kv_offset, GM_ADDR k_rope, GM_ADDR c_kv, KvRmsnormRopeCacheTiling tiling) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  TPipe pipe;
+  KvRmsnormRopeCache<float> kernel(&pipe, tiling);
+  kernel.LoadWeights(gamma, k_rope_scale, c_kv_scale, k_rope_offset, c_kv_offset);
+  kernel.Run(kv, cos, sin, index, k_cache, ckv_cache, k_rope, c_kv);
+}

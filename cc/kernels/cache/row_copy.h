@@ -1,0 +1,91 @@
+// cc/kernels/cache/row_copy.h: copies of rows of bytes, for the kernels of this family.
+#pragma once
+
+#include <stdint.h>
+
+#include "kernel_operator.h"
+
+namespace cache_rows {
+
+constexpr int64_t kBlockBytes = 32;
+constexpr int64_t kMaxRows = 4095;         // of one copy
+constexpr int64_t kMaxGap = 0xFFFFFFFFll;  // bytes between the rows of one DataCopyPad in GM
+constexpr int64_t kMaxGapBlocks = 65535;   // of one DataCopy, on both sides
+
+__aicore__ inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
+
+__aicore__ inline int64_t WholeBlocks(int64_t bytes) {
+  return (bytes + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
+}
+
+// The items [begin, end) of the calling block: the first `items % blocks` blocks take one more.
+__aicore__ inline void Share(int64_t items, int64_t& begin, int64_t& end) {
+  const int64_t blocks = AscendC::GetBlockNum();
+  const int64_t block = AscendC::GetBlockIdx();
+  const int64_t rest = items % blocks;
+  begin = block * (items / blocks) + Min(block, rest);
+  end = begin + items / blocks + (block < rest ? 1 : 0);
+}
+
+// `rows` of `bytes` each; gaps lie between rows, in bytes. In the UB a row begins with a block of
+// 32 bytes, and `ub_gap` is of whole blocks. Without DataCopyPad, on 310P, `bytes` and `gm_gap` are
+// whole blocks, too.
+__aicore__ inline void Load(const AscendC::LocalTensor<uint8_t>& to,
+                            const AscendC::GlobalTensor<uint8_t>& from, int64_t rows, int64_t bytes,
+                            int64_t gm_gap, int64_t ub_gap, bool has_copy_pad) {
+  if (has_copy_pad) {
+    const AscendC::DataCopyExtParams shape((uint16_t)rows, (uint32_t)bytes, (uint32_t)gm_gap,
+                                           (uint32_t)(ub_gap / kBlockBytes), 0);
+    const AscendC::DataCopyPadExtParams<uint8_t> pad(false, 0, 0, 0);
+    AscendC::DataCopyPad(to, from, shape, pad);
+  } else {
+    const AscendC::DataCopyParams shape((uint16_t)rows, (uint16_t)(bytes / kBlockBytes),
+                                        (uint16_t)(gm_gap / kBlockBytes),
+                                        (uint16_t)(ub_gap / kBlockBytes));
+    AscendC::DataCopy(to, from, shape);
+  }
+}
+
+__aicore__ inline void Store(const AscendC::GlobalTensor<uint8_t>& to,
+                             const AscendC::LocalTensor<uint8_t>& from, int64_t rows, int64_t bytes,
+                             int64_t gm_gap, int64_t ub_gap, bool has_copy_pad) {
+  if (has_copy_pad) {
+    const AscendC::DataCopyExtParams shape((uint16_t)rows, (uint32_t)bytes,
+                                           (uint32_t)(ub_gap / kBlockBytes), (uint32_t)gm_gap, 0);
+    AscendC::DataCopyPad(to, from, shape);
+  } else {
+    const AscendC::DataCopyParams shape((uint16_t)rows, (uint16_t)(bytes / kBlockBytes),
+                                        (uint16_t)(ub_gap / kBlockBytes),
+                                        (uint16_t)(gm_gap / kBlockBytes));
+    AscendC::DataCopy(to, from, shape);
+  }
+}
+
+// Words of 4 bytes into the UB, for the scalar unit: it may read them when this returns. `again`:
+// the scalar unit has read what lay there before.
+__aicore__ inline void LoadWords(AscendC::TPipe* pipe, const AscendC::LocalTensor<int32_t>& to,
+                                 const AscendC::GlobalTensor<int32_t>& from, int64_t words,
+                                 bool again, bool has_copy_pad) {
+  if (again) {
+    const AscendC::TEventID read = pipe->FetchEventID(AscendC::HardEvent::S_MTE2);
+    AscendC::SetFlag<AscendC::HardEvent::S_MTE2>(read);
+    AscendC::WaitFlag<AscendC::HardEvent::S_MTE2>(read);
+  }
+  if (has_copy_pad) {
+    const AscendC::DataCopyExtParams shape(1, (uint32_t)(words * 4), 0, 0, 0);
+    const AscendC::DataCopyPadExtParams<int32_t> pad(false, 0, 0, 0);
+    AscendC::DataCopyPad(to, from, shape, pad);
+  } else {
+    // Whole blocks, and the rest by the scalar unit.
+    const int64_t whole = words / (kBlockBytes / 4) * (kBlockBytes / 4);
+    if (whole > 0) AscendC::DataCopy(to, from, (uint32_t)whole);
+    for (int64_t i = whole; i < words; ++i) {
+      to.SetValue((uint32_t)i, from.GetValue((uint64_t)i));
+    }
+  }
+  const AscendC::TEventID loaded = pipe->FetchEventID(AscendC::HardEvent::MTE2_S);
+  AscendC::SetFlag<AscendC::HardEvent::MTE2_S>(loaded);
+  AscendC::WaitFlag<AscendC::HardEvent::MTE2_S>(loaded);
+}
+
+}  // namespace cache_rows

@@ -1,0 +1,23 @@
+// cc/kernels/cache/slot_mapping_tiling.h: what the host tells the kernel slot_mapping.
+//
+// Passed by value. All fields have eight bytes, so that every compiler lays the struct out the
+// same.
+#pragma once
+
+#include <stdint.h>
+
+struct SlotMappingTiling {
+  int64_t requests;
+  int64_t tokens;          // the first ones get a slot
+  int64_t slots;           // elements of slot_mapping: the rest gets pad_id
+  int64_t table_width;     // blocks of a row of block_table
+  int64_t block_size;      // slots of a block of this rank
+  int64_t world_size;      // ranks that share a sequence
+  int64_t rank;            // this one
+  int64_t interleave;      // neighbouring tokens that stay on one rank
+  int64_t pad_id;          // of tokens without a slot on this rank
+  int64_t slot_bytes;      // of an element of slot_mapping: 4 or 8
+  int64_t position_bytes;  // of an element of positions: 4 or 8
+  int64_t batch;           // elements of slot_mapping that a core makes at once
+  int64_t row_blocks;      // of a row of block_table in the UB; 0: rows are too long for it
+};

@@ -1,0 +1,50 @@
+// cc/ops/cache/copy_blocks_plan.cc: checks the arguments and divides the blocks.
+#include "cc/ops/cache/copy_blocks_plan.h"
+
+#include <algorithm>
+
+namespace vllm_cann::ops {
+namespace {
+
+constexpr Checks kChecks("copy_blocks");
+// Beyond this a larger copy gains nothing, and smaller pieces are easier to share.
+constexpr int64_t kMaxBufferBytes = 65536;
+constexpr int64_t kMinBufferBytes = 8192;
+
+}  // namespace
+
+CopyBlocksPlan PlanCopyBlocks(const CopyBlocksArgs& args, const DeviceInfo& device) {
+  kChecks.Dense(args.caches, "caches", 2, "[caches, 3]");
+  kChecks.Type(args.caches, "caches", DataType::kInt64);
+  kChecks.Size(args.caches, "caches", 1, 3, "address, stride and bytes are");
+  kChecks.Dense(args.mapping, "mapping", 2, "[pairs, 2]");
+  kChecks.Type(args.mapping, "mapping", DataType::kInt64);
+  kChecks.Size(args.mapping, "mapping", 1, 2, "source and destination are");
+  kChecks.Require(args.largest_block_bytes > 0,
+                  "a block has " + Text(args.largest_block_bytes) + " bytes; it has to have some");
+  CopyBlocksPlan plan;
+  CopyBlocksTiling& tiling = plan.tiling;
+  tiling.tensors = args.caches.shape[0];
+  tiling.pairs = args.mapping.shape[0];
+  if (tiling.tensors == 0 || tiling.pairs == 0) return plan;
+  kChecks.Require(args.num_blocks > 0, "the caches have no blocks");
+  kChecks.Memory(args.caches, "caches");
+  kChecks.Memory(args.mapping, "mapping");
+  tiling.num_blocks = args.num_blocks;
+  tiling.has_copy_pad = device.npu_arch != kArch310P ? 1 : 0;
+  kChecks.Require(
+      tiling.has_copy_pad != 0 || args.whole_blocks,
+      device.soc_name + " has no DataCopyPad, so cache blocks have to be whole blocks of 32 bytes");
+  // As many pieces as keep all cores at work, but not too small ones.
+  const int64_t items = tiling.tensors * tiling.pairs;
+  const int64_t budget = (device.ub_bytes - kReservedUbBytes) / 2 / kBlockBytes * kBlockBytes;
+  const int64_t even =
+      RoundUp(Ceil(args.largest_block_bytes * items, device.vector_cores), kBlockBytes);
+  tiling.buffer_bytes = std::min({std::max(even, kMinBufferBytes), kMaxBufferBytes, budget,
+                                  RoundUp(args.largest_block_bytes, kBlockBytes)});
+  tiling.pieces = Ceil(args.largest_block_bytes, tiling.buffer_bytes);
+  plan.cores = static_cast<uint32_t>(std::min(items * tiling.pieces, device.vector_cores));
+  return plan;
+}
+
+}  // namespace vllm_cann::ops

@@ -1,0 +1,27 @@
+// cc/ops/cache/copy_blocks_plan.h: argument checks and tiling of copy_blocks.
+#pragma once
+
+#include "cc/kernels/cache/copy_blocks_tiling.h"
+#include "cc/ops/checks.h"
+
+namespace vllm_cann::ops {
+
+// C caches of N blocks.
+struct CopyBlocksArgs {
+  // [C, 3], int64, contiguous: address of each cache, bytes from block to block, bytes of a block.
+  Tensor caches;
+  Tensor mapping;  // [n, 2], int64, contiguous: source and destination
+  int64_t num_blocks = 0;
+  int64_t largest_block_bytes = 0;
+  bool whole_blocks = true;  // all blocks are multiples of 32 bytes
+};
+
+struct CopyBlocksPlan {
+  uint32_t cores = 0;  // 0: nothing to launch
+  CopyBlocksTiling tiling{};
+};
+
+// Throws std::invalid_argument with a sentence.
+CopyBlocksPlan PlanCopyBlocks(const CopyBlocksArgs& args, const DeviceInfo& device);
+
+}  // namespace vllm_cann::ops

@@ -1,0 +1,91 @@
+// cc/ops/cache/slot_mapping_plan.cc: checks the arguments and sizes the buffers.
+#include "cc/ops/cache/slot_mapping_plan.h"
+
+#include <algorithm>
+
+namespace vllm_cann::ops {
+namespace {
+
+constexpr Checks kChecks("slot_mapping");
+constexpr int64_t kMaxBatch = 1024;
+constexpr int64_t kBatchBytes = 8 + 2 * 8 + 8 + 6 * 4;  // UB of an element of a batch
+constexpr int64_t kMaxPosition = int64_t{1} << 24;      // integers that are exact as floats
+// Below this a core costs more than it saves.
+constexpr int64_t kSlotsPerCore = 8;
+
+void Indices(const Tensor& tensor, const char* name) {
+  kChecks.Dense(tensor, name, 1, "one");
+  kChecks.Require(tensor.type == DataType::kInt32 || tensor.type == DataType::kInt64,
+                  std::string(name) + " is " + Name(tensor.type) + ", not int32 or int64");
+}
+
+}  // namespace
+
+SlotMappingPlan PlanSlotMapping(const SlotMappingArgs& args, const DeviceInfo& device) {
+  kChecks.Dense(args.query_start_loc, "query_start_loc", 1, "[requests + 1]");
+  kChecks.Type(args.query_start_loc, "query_start_loc", DataType::kInt32);
+  Indices(args.positions, "positions");
+  Indices(args.slot_mapping, "slot_mapping");
+  kChecks.Dense(args.block_table, "block_table", 2, "[requests, blocks]");
+  kChecks.Type(args.block_table, "block_table", DataType::kInt32);
+  const auto within = [](int64_t value, int64_t least, int64_t most, const char* name) {
+    kChecks.Require(value >= least && value <= most, std::string(name) + " is " + Text(value) +
+                                                         "; the limits are " + Text(least) +
+                                                         " and " + Text(most));
+  };
+  SlotMappingPlan plan;
+  SlotMappingTiling& tiling = plan.tiling;
+  tiling.slots = args.slot_mapping.shape[0];
+  within(args.tokens, 0, std::min(args.positions.shape[0], tiling.slots), "the number of tokens");
+  within(args.block_size, 1, kMaxPosition, "block_size");
+  within(args.world_size, 1, kMaxPosition / args.block_size, "world_size");
+  within(args.rank, 0, args.world_size - 1, "rank");
+  within(args.interleave, 1, args.block_size, "interleave");
+  kChecks.Require(args.block_size % args.interleave == 0, "interleave " + Text(args.interleave) +
+                                                              " does not divide block_size " +
+                                                              Text(args.block_size));
+  within(args.pad_id, INT32_MIN, INT32_MAX, "pad_id");
+  kChecks.Require(args.query_start_loc.shape[0] >= 1, "query_start_loc has no elements");
+  tiling.requests = args.query_start_loc.shape[0] - 1;
+  kChecks.Require(args.block_table.shape[0] >= tiling.requests,
+                  "block_table has " + Text(args.block_table.shape[0]) + " rows for " +
+                      Text(tiling.requests) + " requests");
+  if (tiling.slots == 0) return plan;
+  kChecks.Require(
+      device.npu_arch != kArch310P,
+      device.soc_name + " has no DataCopyPad, which the kernel needs; it runs on Atlas A2 and A3");
+  tiling.table_width = args.block_table.shape[1];
+  const int64_t positions = tiling.table_width * args.block_size * args.world_size;
+  kChecks.Require(positions <= kMaxPosition, "block_table has " + Text(tiling.table_width) +
+                                                 " blocks for " + Text(positions) +
+                                                 " positions; the limit is " + Text(kMaxPosition));
+  kChecks.Memory(args.query_start_loc, "query_start_loc");
+  kChecks.Memory(args.slot_mapping, "slot_mapping");
+  if (args.tokens > 0) {
+    kChecks.Memory(args.positions, "positions");
+    kChecks.Memory(args.block_table, "block_table");
+  }
+  tiling.tokens = args.tokens;
+  tiling.block_size = args.block_size;
+  tiling.world_size = args.world_size;
+  tiling.rank = args.rank;
+  tiling.interleave = args.interleave;
+  tiling.pad_id = args.pad_id;
+  tiling.slot_bytes = ElementBytes(args.slot_mapping.type);
+  tiling.position_bytes = ElementBytes(args.positions.type);
+  plan.cores =
+      static_cast<uint32_t>(std::min(Ceil(tiling.slots, kSlotsPerCore), device.vector_cores));
+  const int64_t starts = RoundUp((tiling.requests + 1) * 4, kBlockBytes);
+  const int64_t budget = device.ub_bytes - kReservedUbBytes - starts;
+  tiling.batch = std::min(RoundUp(Ceil(tiling.slots, plan.cores), 16), kMaxBatch);
+  const int64_t left = budget - tiling.batch * kBatchBytes;
+  kChecks.Require(left >= 0, "query_start_loc of " + Text(tiling.requests) + " requests takes " +
+                                 Text(starts) + " bytes of UB, more than " + device.soc_name +
+                                 " has beside the "
+                                 "buffers of a batch");
+  const int64_t row = RoundUp(tiling.table_width * 4, kBlockBytes);
+  tiling.row_blocks = row <= left ? row / 4 : 0;
+  return plan;
+}
+
+}  // namespace vllm_cann::ops

@@ -1,0 +1,31 @@
+// cc/ops/cache/slot_mapping_plan.h: argument checks and tiling of slot_mapping.
+#pragma once
+
+#include "cc/kernels/cache/slot_mapping_tiling.h"
+#include "cc/ops/checks.h"
+
+namespace vllm_cann::ops {
+
+// R requests with T tokens in all.
+struct SlotMappingArgs {
+  Tensor query_start_loc;  // [R + 1], int32, contiguous: the first token of each request, then T
+  Tensor positions;        // [>= T], int32 or int64, contiguous
+  Tensor block_table;      // [>= R, blocks], int32, contiguous
+  Tensor slot_mapping;     // [>= T], int32 or int64, contiguous
+  int64_t tokens = 0;
+  int64_t block_size = 0;
+  int64_t world_size = 1;  // ranks that share a sequence (context parallelism)
+  int64_t rank = 0;
+  int64_t interleave = 1;  // neighbouring tokens that stay on one rank
+  int64_t pad_id = -1;
+};
+
+struct SlotMappingPlan {
+  uint32_t cores = 0;  // 0: nothing to launch
+  SlotMappingTiling tiling{};
+};
+
+// Throws std::invalid_argument with a sentence.
+SlotMappingPlan PlanSlotMapping(const SlotMappingArgs& args, const DeviceInfo& device);
+
+}  // namespace vllm_cann::ops

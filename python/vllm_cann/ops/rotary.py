@@ -1,0 +1,180 @@
+"""Rotary embeddings: one kernel for all styles. Arithmetic in float32, one rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+import vllm_cann._ops as _ops
+from vllm_cann.ops._arguments import FLOAT_DTYPES, INDEX_DTYPES, address, check_heads, check_place, code, library, stream
+
+_PAIRS, _HALVES, _PAIRS_TO_HALVES = 0, 1, 2
+
+
+def rotary_embedding(
+    positions: torch.Tensor,
+    query: torch.Tensor,
+    key: torch.Tensor | None,
+    head_size: int,
+    cos_sin_cache: torch.Tensor,
+    is_neox: bool,
+    inverse: bool = False,
+    mrope_section: Sequence[int] | None = None,
+    mrope_interleaved: bool = False,
+    to_halves: bool = False,
+) -> None:
+    """Turns the first rotary_dim elements of every head by its token's angles, in place.
+
+    Contracts of torch_npu's _npu_rotary_embedding, npu_mrope and npu_interleave_rope, and of vLLM's RotaryEmbedding and MRotaryEmbedding.
+
+    Args:
+        positions: int32 or int64 [tokens], or [.., ..] with as many elements, contiguous; with mrope_section also [3, tokens]: time,
+            height and width
+        query: [tokens, heads * head size] or [tokens, heads, head size]; float32, float16 or bfloat16; any step between tokens
+        key: the same with its own number of heads, or None
+        head_size: elements of a head
+        cos_sin_cache: [positions, rotary_dim], cosines then sines, contiguous, query's dtype
+        is_neox: element i is paired with i + rotary_dim / 2; otherwise neighbours are paired
+        inverse: by the negative angle
+        mrope_section: of rotary_dim / 2 lanes, how many take each axis of [3, tokens] positions, one section after the other
+        mrope_interleaved: lanes i with i % 3 = a and i < 3 * mrope_section[a] take the axis a = 1 or 2, the others time
+        to_halves: of neighbours that are paired, the first ones go to the first half, the second ones to the second (MLA)
+
+    Raises:
+        ValueError: shapes, dtypes or strides that do not fit
+        RuntimeError: the launch failed. Positions that cos_sin_cache does not have are errors of the device
+    """
+    check_place(cos_sin_cache, "cos_sin_cache", (2,), query)
+    check_place(positions, "positions", (1, 2), query)
+    if is_neox and to_halves:
+        raise ValueError("to_halves is for neighbours that are paired, is_neox pairs halves")
+    if mrope_section is not None and len(mrope_section) != 3:
+        raise ValueError(f"mrope_section is {list(mrope_section)}; it must have three numbers")
+    axes = 3 if mrope_section is not None and positions.dim() == 2 else 1
+    if axes == 3 and positions.shape[0] != 3:
+        raise ValueError(f"positions has the shape {tuple(positions.shape)}; with mrope_section it must be [tokens] or [3, tokens]")
+    tokens = positions.numel() // axes
+    heads = []
+    for tensor, name in [(query, "query")] + ([(key, "key")] if key is not None else []):
+        check_place(tensor, name, (2, 3), query)
+        if tensor.shape[0] != tokens or tensor.dtype != cos_sin_cache.dtype:
+            raise ValueError(f"{name} is {tensor.dtype} {tuple(tensor.shape)} for {tokens} positions and a {cos_sin_cache.dtype} table")
+        check_heads(tensor, name)
+        width = tensor.shape[1] if tensor.dim() == 2 else tensor.shape[1] * tensor.shape[2]
+        if width % head_size:
+            raise ValueError(f"{name} has {width} elements per token, which are no heads of {head_size}")
+        heads.append(width // head_size)
+    if not cos_sin_cache.is_contiguous() or not positions.is_contiguous():
+        raise ValueError("positions and cos_sin_cache must be contiguous")
+    key_address, key_stride = address(key), 0 if key is None else key.stride(0)
+    rows, rotary_dim = cos_sin_cache.shape
+    _ops.rotary_embedding(
+        positions.data_ptr(),
+        query.data_ptr(),
+        key_address,
+        cos_sin_cache.data_ptr(),
+        0,
+        query.data_ptr(),
+        key_address,
+        tokens,
+        heads[0],
+        heads[1] if key is not None else 0,
+        head_size,
+        rotary_dim,
+        rows,
+        rotary_dim,
+        query.stride(0),
+        key_stride,
+        query.stride(0),
+        key_stride,
+        axes,
+        *(mrope_section or (0, 0, 0)),
+        mrope_interleaved,
+        code(FLOAT_DTYPES, query, "query"),
+        code(INDEX_DTYPES, positions, "positions"),
+        _HALVES if is_neox else _PAIRS_TO_HALVES if to_halves else _PAIRS,
+        inverse,
+        stream(),
+    )
+
+
+def apply_rotary_emb(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, is_neox: bool = True, inverse: bool = False) -> torch.Tensor:
+    """Heads turned by angles that are given for each place of a sequence, as vision models have them. Contract of vLLM's ApplyRotaryEmb.
+
+    Queries and keys one after the other in the batch are turned by one launch.
+
+    Args:
+        x: [batch, tokens, heads, head size] or [tokens, heads, head size]; float32, float16 or bfloat16. A tensor whose heads are not
+            contiguous, or whose tokens are not all one step apart, is copied first
+        cos, sin: [tokens, rotary_dim / 2], x's dtype, rows contiguous
+        is_neox: element i is paired with i + rotary_dim / 2; otherwise neighbours are paired
+        inverse: by the negative angle
+
+    Returns:
+        a new contiguous tensor of x's shape; elements from rotary_dim on are x's
+
+    Raises:
+        ValueError: shapes, dtypes or strides that do not fit
+        RuntimeError: the launch failed
+    """
+    check_place(x, "x", (3, 4), x)
+    tokens, heads, size = x.shape[-3:]
+    for tensor, name in ((cos, "cos"), (sin, "sin")):
+        check_place(tensor, name, (2,), x)
+        if tensor.dtype != x.dtype or tensor.shape != cos.shape or tensor.shape[0] != tokens:
+            raise ValueError(f"{name} is {tensor.dtype} {tuple(tensor.shape)}; for x, {x.dtype} {tuple(x.shape)}, it is [{tokens}, angles]")
+        check_heads(tensor, name)
+    if cos.stride(0) != sin.stride(0):
+        raise ValueError(f"cos has the strides {tuple(cos.stride())}, sin {tuple(sin.stride())}; they must be laid out alike")
+    rotary_dim = 2 * cos.shape[1]
+    if rotary_dim > size:
+        raise ValueError(f"cos has {cos.shape[1]} angles, which turn {rotary_dim} elements; the head size is {size}")
+    dense = x.stride(-1) == 1 and (heads == 1 or x.stride(-2) == size) and x.stride(-3) >= heads * size
+    if not dense or (x.dim() == 4 and x.shape[0] > 1 and x.stride(0) != tokens * x.stride(1)):
+        x = x.contiguous()
+    # A kernel writes what it rotates; the rest of a head has to be there before.
+    out = torch.empty(x.shape, dtype=x.dtype, device=x.device) if rotary_dim == size else x.clone(memory_format=torch.contiguous_format)
+    source = x if rotary_dim == size else out
+    _ops.rotary_embedding(
+        0,
+        source.data_ptr(),
+        0,
+        cos.data_ptr(),
+        sin.data_ptr(),
+        out.data_ptr(),
+        0,
+        x.numel() // max(1, heads * size),
+        heads,
+        0,
+        size,
+        rotary_dim,
+        tokens,
+        cos.stride(0) if tokens > 1 else cos.shape[1],
+        source.stride(-3),
+        0,
+        out.stride(-3),
+        0,
+        1,
+        0,
+        0,
+        0,
+        False,
+        code(FLOAT_DTYPES, x, "x"),
+        9,
+        _HALVES if is_neox else _PAIRS,
+        inverse,
+        stream(),
+    )
+    return out
+
+
+library.define(
+    "rotary_embedding(Tensor positions, Tensor(a!) query, Tensor(b!)? key, int head_size, Tensor cos_sin_cache, bool is_neox, "
+    "bool inverse=False, int[]? mrope_section=None, bool mrope_interleaved=False, bool to_halves=False) -> ()"
+)
+library.define("apply_rotary_emb(Tensor x, Tensor cos, Tensor sin, bool is_neox=True, bool inverse=False) -> Tensor")
+library.impl("rotary_embedding", rotary_embedding, "PrivateUse1")
+library.impl("apply_rotary_emb", apply_rotary_emb, "PrivateUse1")
+torch.library.register_fake("vllm_cann::rotary_embedding", lambda *_, **__: None, lib=library)
+torch.library.register_fake("vllm_cann::apply_rotary_emb", lambda x, *_, **__: x.new_empty(x.shape), lib=library)

@@ -1,0 +1,212 @@
+"""The rotary embeddings of vllm_cann.ops.rotary through torch, with unmodified torch_npu on SoftNPU.
+
+The kernel is tested beside its source; here are the ways from torch to it, against vLLM's own definitions in float64.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torch_npu  # noqa: F401
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from softnpu import trace
+from vllm_cann import ops
+from vllm_cann.ops import rotary
+
+STATE = Path(os.environ["SOFTNPU_STATE_DIR"])
+FEW = settings(max_examples=10, deadline=None, derandomize=True)
+# Half a last place of the result, and of float32 that of two products and a sum. Results are below 16.
+ERROR = {torch.float32: 16 * 2**-23, torch.float16: 8 * 2**-11, torch.bfloat16: 8 * 2**-8}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kernels() -> None:
+    ops.load(torch.device("npu:0"))
+
+
+def kernels_launched() -> int:
+    [counter] = [count for pid, count in trace.counts(STATE).items() if pid == os.getpid()]
+    return sum(number for (kind, _), number in counter.items() if kind == "kernel")
+
+
+def noise(dtype: torch.dtype, *shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape) + seed)).clamp(-4, 4).to(dtype)
+
+
+def table_of(dtype: torch.dtype, rows: int, rotary_dim: int) -> torch.Tensor:
+    angles = torch.outer(torch.arange(rows), 10000.0 ** -(torch.arange(0, rotary_dim, 2) / rotary_dim))
+    return torch.cat([angles.cos(), angles.sin()], -1).to(dtype)
+
+
+def turned(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, is_neox: bool, to_halves: bool = False) -> torch.Tensor:
+    """float64; x [.., heads, size], cos and sin [.., angles]."""
+    half = cos.shape[-1]
+    c, s, y = cos.double().unsqueeze(-2), sin.double().unsqueeze(-2), x.double().clone()
+    a, b = (y[..., :half], y[..., half : 2 * half]) if is_neox else (y[..., : 2 * half : 2], y[..., 1 : 2 * half : 2])
+    first, second = a * c - b * s, b * c + a * s
+    y[..., : 2 * half] = torch.cat([first, second], -1) if is_neox or to_halves else torch.stack([first, second], -1).flatten(-2)
+    return y
+
+
+def near(found: torch.Tensor, want: torch.Tensor) -> None:
+    torch.testing.assert_close(found.cpu().double(), want, rtol=0, atol=ERROR[found.dtype])
+
+
+@pytest.mark.parametrize("dtype", ERROR, ids=str)
+@pytest.mark.parametrize("interleaved", [False, True])
+@pytest.mark.parametrize("section", [[16, 24, 24], [24, 20, 20], [22, 21, 21]], ids=str)
+def test_three_axes(section: list[int], interleaved: bool, dtype: torch.dtype) -> None:
+    tokens, heads, kv_heads, size, rows = 13, 8, 2, 128, 300
+    query, key = noise(dtype, tokens, heads * size), noise(dtype, tokens, kv_heads * size, seed=1)
+    positions = torch.randint(0, rows, (3, tokens), generator=torch.Generator().manual_seed(2))
+    table = table_of(dtype, rows, size)
+    on_device = [query.npu(), key.npu()]
+    torch.ops.vllm_cann.rotary_embedding(
+        positions.npu(), *on_device, size, table.npu(), True, mrope_section=section, mrope_interleaved=interleaved
+    )
+    lane = torch.arange(size // 2)
+    if interleaved:
+        axis = torch.where((lane % 3 == 1) & (lane < 3 * section[1]), 1, torch.where((lane % 3 == 2) & (lane < 3 * section[2]), 2, 0))
+    else:
+        axis = torch.arange(3).repeat_interleave(torch.tensor(section))
+    cos, sin = (table[positions[axis].t(), part * (size // 2) + lane] for part in range(2))
+    for found, before in zip(on_device, (query, key), strict=True):
+        near(found.unflatten(1, (-1, size)), turned(before.unflatten(1, (-1, size)), cos, sin, True))
+
+
+def test_one_axis_although_there_are_sections() -> None:
+    query, table = noise(torch.float16, 5, 256), table_of(torch.float16, 40, 128)
+    positions = torch.tensor([3, 0, 39, 7, 7])
+    found = [query.npu(), query.npu()]
+    rotary.rotary_embedding(positions.npu(), found[0], None, 128, table.npu(), True, mrope_section=[16, 24, 24])
+    rotary.rotary_embedding(positions.npu(), found[1], None, 128, table.npu(), True)
+    assert torch.equal(found[0].cpu(), found[1].cpu())
+
+
+@pytest.mark.parametrize("dtype", ERROR, ids=str)
+def test_pairs_to_halves(dtype: torch.dtype) -> None:
+    """As multi-head latent attention turns q_pe and k_pe."""
+    tokens, heads, size = 9, 16, 64
+    query, key, table = noise(dtype, tokens, heads, size), noise(dtype, tokens, 1, size, seed=1), table_of(dtype, 50, size)
+    positions = torch.arange(40, 40 + tokens)
+    on_device = [query.npu(), key.npu()]
+    torch.ops.vllm_cann.rotary_embedding(positions.npu(), *on_device, size, table.npu(), False, to_halves=True)
+    cos, sin = table[positions].chunk(2, -1)
+    for found, before in zip(on_device, (query, key), strict=True):
+        near(found, turned(before, cos, sin, False, True))
+
+
+@FEW
+@given(is_neox=st.booleans(), rotary_dim=st.sampled_from([32, 72, 128]), seed=st.integers(0, 1000))
+def test_the_inverse_restores_and_norms_are_kept(is_neox: bool, rotary_dim: int, seed: int) -> None:
+    tokens, heads, size = 7, 3, 128
+    before, table = noise(torch.float32, tokens, heads, size, seed=seed), table_of(torch.float32, 100, rotary_dim).npu()
+    positions = torch.randint(0, 100, (tokens,), generator=torch.Generator().manual_seed(seed)).npu()
+    x = before.npu()
+    rotary.rotary_embedding(positions, x, None, size, table, is_neox)
+    once = x.cpu()
+    pairs = (once[..., :rotary_dim], before[..., :rotary_dim])
+    halves = [p.unflatten(-1, (2, -1)).transpose(-1, -2) if is_neox else p.unflatten(-1, (-1, 2)) for p in pairs]
+    torch.testing.assert_close(halves[0].norm(dim=-1), halves[1].norm(dim=-1), rtol=2**-21, atol=0)
+    assert torch.equal(once[..., rotary_dim:], before[..., rotary_dim:])
+    rotary.rotary_embedding(positions, x, None, size, table, is_neox, inverse=True)
+    torch.testing.assert_close(x.cpu(), before, rtol=0, atol=1e-5)
+
+
+# Angles that are given: vision.
+
+
+@pytest.mark.parametrize("dtype", ERROR, ids=str)
+@pytest.mark.parametrize("is_neox", [True, False])
+@pytest.mark.parametrize(("size", "rotary_dim"), [(72, 72), (72, 32), (80, 80), (128, 64)])
+def test_given_angles(size: int, rotary_dim: int, is_neox: bool, dtype: torch.dtype) -> None:
+    """Queries and keys of a batch in one launch, and a sequence alone; strided or not; the operand stays as it is."""
+    batch, tokens, heads = 3, 11, 2
+    angles = noise(torch.float32, tokens, rotary_dim // 2, seed=5)
+    cos, sin = angles.cos().to(dtype), angles.sin().to(dtype)
+    qkv = noise(dtype, batch, tokens, 3, heads, size)
+    on_device = qkv.npu()
+    for x, held in ((on_device[:, :, 0], qkv[:, :, 0]), (on_device[0, :, 1], qkv[0, :, 1]), (on_device[:, ::2, 2], qkv[:, ::2, 2])):
+        places = slice(None, None, 2) if held.shape[-3] < tokens else slice(None)
+        before = kernels_launched()
+        found = torch.ops.vllm_cann.apply_rotary_emb(x, cos[places].contiguous().npu(), sin[places].contiguous().npu(), is_neox)
+        assert kernels_launched() == before + 1
+        near(found, turned(held, cos[places], sin[places], is_neox))
+        assert torch.equal(found.cpu()[..., rotary_dim:], held[..., rotary_dim:])
+        assert found.is_contiguous()
+    assert torch.equal(on_device.cpu(), qkv)
+
+
+def test_merged_queries_and_keys_equal_separate_calls() -> None:
+    q, k = noise(torch.bfloat16, 2, 5, 4, 80).npu(), noise(torch.bfloat16, 2, 5, 4, 80, seed=1).npu()
+    cos, sin = (noise(torch.bfloat16, 5, 40, seed=i).npu() for i in (2, 3))
+    both = rotary.apply_rotary_emb(torch.cat([q, k]), cos, sin)
+    assert torch.equal(both.cpu(), torch.cat([rotary.apply_rotary_emb(x, cos, sin).cpu() for x in (q, k)]))
+
+
+def test_heads_that_are_not_contiguous_are_copied_and_not_changed() -> None:
+    x = noise(torch.float16, 5, 128, 2).npu()
+    cos, sin = (noise(torch.float16, 5, 64, seed=i).npu() for i in (2, 3))
+    found = rotary.apply_rotary_emb(x.transpose(1, 2), cos, sin)
+    near(found, turned(x.cpu().transpose(1, 2), cos.cpu(), sin.cpu(), True))
+
+
+@pytest.mark.parametrize("utility", ["test_schema", "test_faketensor"])
+def test_opcheck(utility: str) -> None:
+    x, cos = noise(torch.float16, 2, 5, 2, 64).npu(), noise(torch.float16, 5, 32).npu()
+    torch.library.opcheck(torch.ops.vllm_cann.apply_rotary_emb.default, (x, cos, cos, False, True), test_utils=utility)
+    query, table = noise(torch.float16, 5, 128).npu(), table_of(torch.float16, 20, 64).npu()
+    positions = torch.zeros(3, 5, dtype=torch.int64).npu()
+    keywords = {"inverse": True, "mrope_section": [12, 10, 10], "mrope_interleaved": True}
+    torch.library.opcheck(
+        torch.ops.vllm_cann.rotary_embedding.default, (positions, query, None, 64, table, True), keywords, test_utils=utility
+    )
+
+
+def given_call(**changes: object) -> Callable[[], object]:
+    arguments: dict = {"x": torch.zeros(2, 5, 2, 64).npu(), "cos": torch.zeros(5, 32).npu(), "sin": torch.zeros(5, 32).npu()}
+    return lambda: rotary.apply_rotary_emb(**(arguments | changes))
+
+
+def axes_call(**changes: object) -> Callable[[], object]:
+    arguments: dict = {
+        "positions": torch.zeros(3, 5, dtype=torch.int64).npu(),
+        "query": torch.zeros(5, 128).npu(),
+        "key": None,
+        "head_size": 64,
+        "cos_sin_cache": torch.zeros(9, 64).npu(),
+        "is_neox": True,
+        "mrope_section": [12, 10, 10],
+    }
+    return lambda: rotary.rotary_embedding(**(arguments | changes))
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: given_call(cos=torch.zeros(4, 32).npu()), "cos is torch.float32 (4, 32); for x, torch.float32 (2, 5, 2, 64), it is [5,"),
+        (lambda: given_call(sin=torch.zeros(5, 32).half().npu()), "sin is torch.float16 (5, 32); for x"),
+        (
+            lambda: given_call(cos=torch.zeros(5, 33).npu(), sin=torch.zeros(5, 33).npu()),
+            "cos has 33 angles, which turn 66 elements",
+        ),
+        (lambda: given_call(cos=torch.zeros(5, 64).npu()[:, :32]), "cos has the strides (64, 1), sin (32, 1)"),
+        (lambda: given_call(x=torch.zeros(2, 5, 2, 64)), "x is on cpu"),
+        (lambda: axes_call(mrope_section=[12, 10, 9]), "the sections have 31 lanes, half of the rotary dimension is 32"),
+        (lambda: axes_call(mrope_section=[16, 16]), "mrope_section is [16, 16]; it must have three numbers"),
+        (lambda: axes_call(positions=torch.zeros(2, 5, dtype=torch.int64).npu()), "positions has the shape (2, 5); with mrope_section it"),
+        (lambda: axes_call(to_halves=True), "to_halves is for neighbours that are paired"),
+    ],
+)
+def test_refused_before_a_launch(make: Callable[[], Callable[[], object]], sentence: str) -> None:
+    call, before = make(), kernels_launched()
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        call()
+    assert kernels_launched() == before
