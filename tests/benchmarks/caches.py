@@ -213,7 +213,8 @@ def by_steps(plans: Plans) -> None:
     held = blank(2 * ids, block // 2)
     mapping = np.arange(2 * ids).reshape(2, ids).T.astype(np.int64).copy()
     step = run(Work("step", "copy_blocks", tiling, cores, [softnpu.Addresses([held, block, block]), mapping, tiling], 0)).microseconds
-    assert one is not None and step is not None
+    assert one is not None
+    assert step is not None
     launches = 2 * layers * 3
     print(f"\ntranspose_kv_cache: {one:.0f} us; {launches} launches of gather, transpose, scatter: {launches * step:.0f} us at least")
     print(
