@@ -1,0 +1,43 @@
+// cc/ops/rotary/axes.h: which lanes take which of three axes of positions.
+#pragma once
+
+#include "cc/ops/checks.h"
+
+namespace vllm_cann::ops {
+
+inline constexpr int64_t kMaxAxisLanes = 128;  // that can take axes of their own
+
+// Sets the bits of the lanes that take the second and the third axis of `positions` [3, tokens].
+// Of rotary_dim / 2 lanes, the first sections[0] take the first axis and so on; or, interleaved,
+// lanes i with i % 3 = a and i < 3 * sections[a] the axis a = 1 or 2, others the first one.
+inline void PlanAxes(const Checks& checks, const Tensor& positions, const int64_t* sections,
+                     bool interleaved, int64_t rotary_dim, uint64_t* second, uint64_t* third) {
+  const int64_t half = rotary_dim / 2;
+  VLLM_CANN_REQUIRE(
+      checks, positions.shape[0] == 3,
+      "positions has " + Text(positions.shape[0]) + " axes; there can be one or three");
+  VLLM_CANN_REQUIRE(checks, half <= kMaxAxisLanes,
+                    "positions has three axes, which takes a rotary dimension of " +
+                        Text(2 * kMaxAxisLanes) + " at most, not " + Text(rotary_dim));
+  int64_t sum = 0;
+  for (int axis = 0; axis < 3; ++axis) {
+    VLLM_CANN_REQUIRE(checks, sections[axis] >= 0,
+                      "a section of " + Text(sections[axis]) + " lanes is negative");
+    sum += sections[axis];
+  }
+  VLLM_CANN_REQUIRE(
+      checks, interleaved || sum == half,
+      "the sections have " + Text(sum) + " lanes, half of the rotary dimension is " + Text(half));
+  for (int64_t i = 0; i < half; ++i) {
+    int64_t axis = 0;
+    if (interleaved) {
+      axis = i < 3 * sections[i % 3] ? i % 3 : 0;
+    } else if (i >= sections[0]) {
+      axis = i < sections[0] + sections[1] ? 1 : 2;
+    }
+    if (axis == 1) second[i / 64] |= uint64_t{1} << i % 64;
+    if (axis == 2) third[i / 64] |= uint64_t{1} << i % 64;
+  }
+}
+
+}  // namespace vllm_cann::ops

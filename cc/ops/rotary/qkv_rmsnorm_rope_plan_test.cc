@@ -1,0 +1,251 @@
+// cc/ops/rotary/qkv_rmsnorm_rope_plan_test.cc: every refusal is a sentence that names the value.
+#include "cc/ops/rotary/qkv_rmsnorm_rope_plan.h"
+
+#include <functional>
+#include <limits>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace vllm_cann::ops {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::ThrowsMessage;
+
+const DeviceInfo kDevice = {"Ascend910B3", 2201, 40, 196608};
+constexpr DataType kBf16 = DataType::kBfloat16;
+
+Tensor Matrix(int64_t rows, int64_t columns, DataType type = kBf16) {
+  return {4096, type, 2, {rows, columns}, {columns, 1}};
+}
+Tensor Vector(int64_t size, DataType type = kBf16) { return {4096, type, 1, {size}, {1}}; }
+
+QkvRmsnormRopeArgs Good() {
+  QkvRmsnormRopeArgs args;
+  args.input = {Matrix(5, 1536), 8, 2, 128, false};
+  args.q_weight = args.k_weight = Vector(128);
+  args.positions = Vector(5, DataType::kInt64);
+  args.cos_sin_cache = Matrix(100, 64);
+  args.epsilon = 1e-6;
+  args.q = Matrix(5, 1024);
+  args.k = args.v = Matrix(5, 256);
+  return args;
+}
+
+void GiveAngles(QkvRmsnormRopeArgs& args) {
+  args.positions = args.cos_sin_cache = {};
+  args.cos = args.sin = Matrix(5, 32);
+}
+
+void GiveSums(QkvRmsnormRopeArgs& args) {
+  args.square_sums = Matrix(5, 2, DataType::kFloat);
+  args.q_weight = Vector(1024);
+  args.k_weight = Vector(256);
+}
+
+TEST(PlanQkvRmsnormRope, ChoosesTheKernelOfTheType) {
+  const QkvRmsnormRopePlan plan = PlanQkvRmsnormRope(Good(), kDevice);
+  EXPECT_STREQ(plan.kernel, "qkv_rmsnorm_rope_bfloat16");
+  EXPECT_EQ(plan.cores, 5u);
+  QkvRmsnormRopeArgs args = Good();
+  GiveAngles(args);
+  GiveSums(args);
+  args.world_size = 4;
+  EXPECT_EQ(PlanQkvRmsnormRope(args, kDevice).cores, 5u);
+}
+
+TEST(PlanQkvRmsnormRope, RefusesByName) {
+  const std::vector<std::pair<std::function<void(QkvRmsnormRopeArgs&)>, const char*>> cases = {
+      {[](auto& a) { a.input.qkv.dims = 3; }, "qkv has 3 dimensions, not [tokens, size]"},
+      {[](auto& a) { a.input.qkv.type = DataType::kInt8; },
+       "qkv is int8; it can be float16, bfloat16 or float32"},
+      {[](auto& a) { a.input.heads = 0; },
+       "there are 0 heads of query and 2 of key, of 128 elements; all have to be positive"},
+      {[](auto& a) { a.input.kv_heads = -1; }, "8 heads of query and -1 of key"},
+      {[](auto& a) { a.input.head_size = 0; }, "of 0 elements; all have to be positive"},
+      {[](auto& a) { a.input.has_gate = true; },
+       "qkv has 1536 elements per token; 8 heads of query and of gate, and 2 of key and of value, "
+       "of 128 elements, are 2560"},
+      {[](auto& a) { a.input.qkv.strides[0] = 1535; }, "qkv has strides [1535, 1]"},
+      {[](auto& a) { a.input.qkv.strides[1] = 2; }, "qkv has strides [1536, 2]"},
+      {[](auto& a) { a.input.qkv.strides[0] = 1 << 30; },
+       "qkv has the token stride 1073741824; the limit is 1073741823"},
+      {[](auto& a) { a.input.qkv.address = 0; }, "qkv has no memory"},
+      {[](auto& a) { a.cos = Matrix(5, 32); },
+       "cos and sin come without cos_sin_cache and positions"},
+      {[](auto& a) {
+         GiveAngles(a);
+         a.sin.dims = 1;
+       },
+       "sin has 1 dimensions, not [tokens, rotary_dim / 2]"},
+      {[](auto& a) {
+         GiveAngles(a);
+         a.cos.shape[0] = 4;
+       },
+       "cos has 4 in dimension 0, the tokens of qkv are 5"},
+      {[](auto& a) {
+         GiveAngles(a);
+         a.cos.type = DataType::kFloat;
+       },
+       "cos is float32, not bfloat16"},
+      {[](auto& a) {
+         GiveAngles(a);
+         a.cos.strides[0] = 31;
+       },
+       "cos has strides [31, 1]; a row has to be contiguous"},
+      {[](auto& a) {
+         GiveAngles(a);
+         a.sin.strides[0] = 64;
+       },
+       "sin has rows of 32 with the stride 64, cos of 32 with 32"},
+      {[](auto& a) {
+         GiveAngles(a);
+         a.cos = a.sin = Matrix(5, 65);
+       },
+       "cos has the rotary dimension 130; it has to be even, at least 2 and at most the head size "
+       "128"},
+      {[](auto& a) {
+         GiveAngles(a);
+         a.sin.address = 0;
+       },
+       "sin has no memory"},
+      {[](auto& a) { a.cos_sin_cache = Matrix(100, 63); },
+       "cos_sin_cache has the rotary dimension 63; it has to be even"},
+      {[](auto& a) { a.cos_sin_cache = Matrix(100, 0); }, "has the rotary dimension 0"},
+      {[](auto& a) { a.cos_sin_cache = Matrix(100, 130); }, "has the rotary dimension 130"},
+      {[](auto& a) { a.cos_sin_cache.shape[0] = 0; }, "cos_sin_cache has no rows"},
+      {[](auto& a) { a.cos_sin_cache.strides[0] = 65; },
+       "cos_sin_cache has stride 65 in dimension 0; it has to be contiguous"},
+      {[](auto& a) { a.cos_sin_cache.type = DataType::kFloat16; },
+       "cos_sin_cache is float16, not bfloat16"},
+      {[](auto& a) { a.positions.dims = 3; }, "positions has 3 dimensions, not one, nor two"},
+      {[](auto& a) { a.positions.type = DataType::kFloat; }, "positions is float32, not int32"},
+      {[](auto& a) { a.positions.shape[0] = 6; },
+       "positions has 6 in dimension 0, the tokens of qkv are 5"},
+      {[](auto& a) { a.positions.address = 0; }, "positions has no memory"},
+      {[](auto& a) { a.positions = Matrix(2, 5, DataType::kInt64); },
+       "positions has 2 axes; there can be one or three"},
+      {[](auto& a) {
+         a.positions = Matrix(3, 5, DataType::kInt64);
+         a.sections[0] = 31;
+       },
+       "the sections have 31 lanes, half of the rotary dimension is 32"},
+      {[](auto& a) {
+         a.positions = Matrix(3, 5, DataType::kInt64);
+         a.sections[1] = -1;
+       },
+       "a section of -1 lanes is negative"},
+      {[](auto& a) {
+         a.input = {Matrix(5, 3 * 258), 1, 1, 258, false};
+         a.positions = Matrix(3, 5, DataType::kInt64);
+         a.cos_sin_cache = Matrix(100, 258);
+       },
+       "positions has three axes, which takes a rotary dimension of 256 at most, not 258"},
+      {[](auto& a) { a.input = {Matrix(5, 3 * 2048), 1, 1, 2048, false}; },
+       "the head size 2048 takes 2048 elements in whole blocks; the limit is 2040"},
+      {[](auto& a) {
+         GiveSums(a);
+         a.square_sums.type = kBf16;
+       },
+       "square_sums is bfloat16, not float32"},
+      {[](auto& a) {
+         GiveSums(a);
+         a.square_sums = Matrix(5, 1, DataType::kFloat);
+       },
+       "square_sums has 1 in dimension 1, query and key are 2"},
+      {[](auto& a) {
+         GiveSums(a);
+         a.norm_value = true;
+       },
+       "norm_value takes the mean of a head, square_sums those of all heads"},
+      {[](auto& a) { a.world_size = 2; },
+       "world_size is 2; it has to be positive, and 1 without square_sums"},
+      {[](auto& a) {
+         GiveSums(a);
+         a.world_size = 0;
+       },
+       "world_size is 0; it has to be positive"},
+      {[](auto& a) { a.q_weight = Vector(64); }, "q_weight has 64 in dimension 0, it takes 128"},
+      {[](auto& a) {
+         GiveSums(a);
+         a.k_weight = Vector(128);
+       },
+       "k_weight has 128 in dimension 0, it takes 256"},
+      {[](auto& a) { a.k_weight.type = DataType::kFloat; }, "k_weight is float32, not bfloat16"},
+      {[](auto& a) { a.q_bias = Vector(128); }, "k_bias has 0 dimensions, not one"},
+      {[](auto& a) { a.q_bias = a.k_bias = Vector(129); }, "q_bias has 129 in dimension 0"},
+      {[](auto& a) { a.epsilon = -1; }, "epsilon is -1.000000; it has to be 0 or positive"},
+      {[](auto& a) { a.epsilon = std::numeric_limits<double>::infinity(); }, "epsilon is inf"},
+      {[](auto& a) { a.q = Matrix(5, 1023); }, "q has 1023 in dimension 1, its heads have 1024"},
+      {[](auto& a) { a.k.type = DataType::kFloat; }, "k is float32, not bfloat16"},
+      {[](auto& a) { a.v.shape[0] = 4; }, "v has 4 in dimension 0, the tokens of qkv are 5"},
+      {[](auto& a) {
+         a.input.has_gate = true;
+         a.input.qkv = Matrix(5, 2560);
+       },
+       "gate has 0 dimensions, not [tokens, size]"},
+  };
+  for (const auto& [spoil, sentence] : cases) {
+    QkvRmsnormRopeArgs args = Good();
+    spoil(args);
+    EXPECT_THAT([&] { PlanQkvRmsnormRope(args, kDevice); },
+                ThrowsMessage<std::invalid_argument>(
+                    AllOf(HasSubstr("qkv_rmsnorm_rope: "), HasSubstr(sentence))));
+  }
+}
+
+TEST(PlanQkvRmsnormRope, RefusesDevices) {
+  EXPECT_THAT(
+      [] { PlanQkvRmsnormRope(Good(), {"Ascend310P3", 2002, 8, 262144}); },
+      ThrowsMessage<std::invalid_argument>(HasSubstr("Ascend310P3 has neither DataCopyPad")));
+  EXPECT_THAT([] { PlanQkvRmsnormRope(Good(), {"Tiny", 2201, 1, 8192 + 1024}); },
+              ThrowsMessage<std::invalid_argument>(AllOf(
+                  HasSubstr("one head of 128 elements takes"), HasSubstr("Tiny offers 1024"))));
+}
+
+TEST(PlanQkvRmsnormRope, NoTokensLaunchNothing) {
+  QkvRmsnormRopeArgs args = Good();
+  args.input.qkv.shape[0] = args.positions.shape[0] = 0;
+  args.q.shape[0] = args.k.shape[0] = args.v.shape[0] = 0;
+  args.input.qkv.address = args.positions.address = args.q.address = 0;
+  EXPECT_EQ(PlanQkvRmsnormRope(args, kDevice).cores, 0u);
+}
+
+// Of one token and of many: whole tokens while the UB holds them, never more cores than tokens.
+TEST(PlanQkvRmsnormRope, Tiles) {
+  QkvRmsnormRopeArgs args = Good();
+  args.input.qkv.shape[0] = args.positions.shape[0] = 4096;
+  args.q.shape[0] = args.k.shape[0] = args.v.shape[0] = 4096;
+  const QkvRmsnormRopePlan plan = PlanQkvRmsnormRope(args, kDevice);
+  EXPECT_EQ(plan.cores, 40u);
+  EXPECT_EQ(plan.tiling.rows_per_tile, 10);
+  EXPECT_GT(plan.tiling.angles.tokens_per_tile, 4);
+  EXPECT_EQ(plan.tiling.angles.position_batch % plan.tiling.angles.tokens_per_tile, 0);
+}
+
+TEST(PlanQkvSquareSums, RefusesByName) {
+  const auto good = [] {
+    return QkvSquareSumsArgs{{Matrix(5, 1536), 8, 2, 128, false}, Matrix(5, 2, DataType::kFloat)};
+  };
+  EXPECT_STREQ(PlanQkvSquareSums(good(), kDevice).kernel, "qkv_square_sums_bfloat16");
+  const std::vector<std::pair<std::function<void(QkvSquareSumsArgs&)>, const char*>> cases = {
+      {[](auto& a) { a.input.qkv.dims = 1; }, "qkv_square_sums: qkv has 1 dimensions"},
+      {[](auto& a) { a.sums.type = kBf16; }, "qkv_square_sums: sums is bfloat16, not float32"},
+      {[](auto& a) { a.sums.shape[0] = 4; }, "sums has 4 in dimension 0, the tokens of qkv are 5"},
+      {[](auto& a) { a.sums = Matrix(5, 3, DataType::kFloat); }, "sums has 3 in dimension 1"},
+      {[](auto& a) { a.sums.address = 0; }, "sums has no memory"},
+  };
+  for (const auto& [spoil, sentence] : cases) {
+    QkvSquareSumsArgs args = good();
+    spoil(args);
+    EXPECT_THAT([&] { PlanQkvSquareSums(args, kDevice); },
+                ThrowsMessage<std::invalid_argument>(HasSubstr(sentence)));
+  }
+  QkvSquareSumsArgs none = good();
+  none.input.qkv.shape[0] = none.sums.shape[0] = 0;
+  EXPECT_EQ(PlanQkvSquareSums(none, kDevice).cores, 0u);
+}
+
+}  // namespace
+}  // namespace vllm_cann::ops
