@@ -32,10 +32,13 @@ class Checks {
   void Dense(const Tensor& tensor, const char* name, int dims, const char* form) const {
     VLLM_CANN_REQUIRE(*this, tensor.dims == dims,
                       std::string(name) + " has " + Text(tensor.dims) + " dimensions, not " + form);
-    int64_t expected = 1;
-    for (int i = dims - 1; i >= 0; --i) {
+    for (int i = 0; i < dims; ++i) {
       VLLM_CANN_REQUIRE(*this, tensor.shape[i] >= 0,
                         std::string(name) + " has the negative size " + Text(tensor.shape[i]));
+      if (tensor.shape[i] == 0) return;  // no element has a place
+    }
+    int64_t expected = 1;
+    for (int i = dims - 1; i >= 0; --i) {
       VLLM_CANN_REQUIRE(*this, tensor.shape[i] <= 1 || tensor.strides[i] == expected,
                         std::string(name) + " has stride " + Text(tensor.strides[i]) +
                             " in dimension " + Text(i) + "; it has to be contiguous");

@@ -21,6 +21,7 @@ using namespace AscendC;
 using namespace cache_rows;
 
 constexpr int64_t kLanes = 64;  // floats of a repeat
+constexpr int64_t kMaxRepeat = 255;
 
 __aicore__ inline void Step() { PipeBarrier<PIPE_V>(); }
 
@@ -38,7 +39,8 @@ class KvRmsnormRopeCache {
     pipe->InitBuffer(weights_in_, 1, (n + 2 * (n + r)) * 4);
     pipe->InitBuffer(weights_buffer_, (3 * n + 2 * r) * 4);
     pipe->InitBuffer(x_buffer_, 2 * tile * n * 4);
-    pipe->InitBuffer(rope_buffer_, 6 * tile * r * 4);
+    const uint32_t sums = (n + 63) / 64 * 32;  // bytes of a row's partial sums
+    pipe->InitBuffer(rope_buffer_, tile * (6 * r * 4 > sums ? 6 * r * 4 : sums));
     pipe->InitBuffer(sum_buffer_, 2 * ((tile + 7) / 8 * 8) * 32);
     index_ = index_buffer_.Get<int64_t>();
     const LocalTensor<float> weights = weights_buffer_.Get<float>();
@@ -49,6 +51,7 @@ class KvRmsnormRopeCache {
     rope_offset_ = weights[3 * n + r];
     x_ = x_buffer_.Get<float>();
     square_ = x_[tile * n];
+    partial_ = rope_buffer_.Get<float>();
     sum_ = sum_buffer_.Get<float>();
     factor_ = sum_[(tile + 7) / 8 * 8 * 8];
     // Brcb reads whole blocks of sums, and the last may have less rows.
@@ -91,6 +94,9 @@ class KvRmsnormRopeCache {
     int64_t begin = 0, end = 0;
     Share(tokens, begin, end);
     bool again = false;
+    // Rows are loaded a tile ahead: the instructions on a tile are more than a pipe's queue holds,
+    // so what is issued after them starts late.
+    LoadRows(begin, Min(tiling_.tile, end - begin));
     for (int64_t first = begin; first < end; first += tiling_.index_batch) {
       const int64_t count = Min(tiling_.index_batch, end - first);
       // Elements of index that these tokens need.
@@ -104,7 +110,8 @@ class KvRmsnormRopeCache {
       again = true;
       for (int64_t token = first; token < first + count; token += tiling_.tile) {
         const int64_t rows = Min(tiling_.tile, first + count - token);
-        LoadRows(token, rows);
+        const int64_t next = token + rows;
+        if (next < end) LoadRows(next, Min(tiling_.tile, end - next));
         Normalise(rows);
         Finish(norm_out_, x_, norm_scale_, norm_offset_, tiling_.norm, token, rows, n_, low, pages,
                ckv_cache, c_kv);
@@ -168,7 +175,7 @@ class KvRmsnormRopeCache {
   }
 
   // x_ = the normalised rows, [rows, n]. Columns are taken 64 at a time, all rows in one
-  // instruction.
+  // instruction; where rows are whole repeats, sums of 8 neighbours come first.
   __aicore__ inline void Normalise(int64_t rows) {
     LocalTensor<T> in = norm_in_.template DeQue<T>();
     const int32_t count = (int32_t)(rows * n_);
@@ -179,13 +186,25 @@ class KvRmsnormRopeCache {
     Step();
     const uint8_t repeats = (uint8_t)rows;
     const uint8_t pitch = (uint8_t)(n_ * 4 / kBlockBytes);
-    const BinaryRepeatParams columns(1, 1, 1, pitch, pitch, pitch);
-    for (int64_t at = kLanes; at < n_; at += kLanes) {
-      const uint64_t lanes = (uint64_t)Min(kLanes, n_ - at);
-      Add(square_, square_, square_[(uint32_t)at], lanes, repeats, columns);
+    LocalTensor<float> terms = square_;
+    int64_t width = n_;
+    if (width % kLanes == 0) {
+      for (int64_t at = 0; at < count; at += kMaxRepeat * kLanes) {
+        BlockReduceSum(partial_[(uint32_t)(at / 8)], square_[(uint32_t)at],
+                       (int32_t)Min(kMaxRepeat, (count - at) / kLanes), (int32_t)kLanes, 1, 1, 8);
+      }
+      Step();
+      terms = partial_;
+      width /= 8;
+    }
+    const uint8_t step = (uint8_t)(width * 4 / kBlockBytes);
+    const BinaryRepeatParams columns(1, 1, 1, step, step, step);
+    for (int64_t at = kLanes; at < width; at += kLanes) {
+      const uint64_t lanes = (uint64_t)Min(kLanes, width - at);
+      Add(terms, terms, terms[(uint32_t)at], lanes, repeats, columns);
       Step();
     }
-    WholeReduceSum(sum_, square_, (int32_t)Min(kLanes, n_), rows, 1, 1, pitch);
+    WholeReduceSum(sum_, terms, (int32_t)Min(kLanes, width), rows, 1, 1, step);
     Step();
     Muls(sum_, sum_, 1.0f / (float)n_, (int32_t)rows);
     Step();
@@ -290,7 +309,8 @@ class KvRmsnormRopeCache {
     queue.FreeTensor(out);
   }
 
-  // Rounded as a float, so the way over half is exact.
+  // Rounded and clipped to int16, of which all that int8 holds are halves; the last conversion
+  // clips the others.
   __aicore__ inline void Quantise(const LocalTensor<int8_t>& to, const LocalTensor<float>& x,
                                   const LocalTensor<float>& scale, const LocalTensor<float>& offset,
                                   const KvRmsnormRopeCacheSide& side, int64_t rows, int64_t width) {
@@ -306,16 +326,13 @@ class KvRmsnormRopeCache {
       Add(part, part, offset[(uint32_t)at], lanes, repeats, by_column);
     }
     Step();
-    Mins(x, x, 127.0f, count);
+    const LocalTensor<int16_t> whole = square_.ReinterpretCast<int16_t>();
+    Cast(whole, x, RoundMode::CAST_RINT, count);
     Step();
-    Maxs(x, x, -128.0f, count);
+    const LocalTensor<half> narrow = whole.ReinterpretCast<half>();
+    Cast(narrow, whole, RoundMode::CAST_RINT, count);
     Step();
-    Cast(x, x, RoundMode::CAST_RINT, count);
-    Step();
-    const LocalTensor<half> narrow = square_.ReinterpretCast<half>();
-    Cast(narrow, x, RoundMode::CAST_NONE, count);
-    Step();
-    Cast(to, narrow, RoundMode::CAST_NONE, count);
+    Cast(to, narrow, RoundMode::CAST_RINT, count);
     Step();
   }
 
@@ -362,6 +379,7 @@ class KvRmsnormRopeCache {
   LocalTensor<float> rope_offset_;
   LocalTensor<float> x_;
   LocalTensor<float> square_;
+  LocalTensor<float> partial_;
   LocalTensor<float> sum_;
   LocalTensor<float> factor_;
   LocalTensor<float> rope_[6];

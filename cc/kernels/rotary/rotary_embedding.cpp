@@ -11,10 +11,14 @@
 // Arithmetic is in float; one rounding, to nearest even, makes the result. 0 <= position < rows is
 // the caller's promise.
 //
-// A tile is some tokens with all their heads, or some heads of one token. Its rows lie in the UB at
-// a pitch of whole blocks; what lies between the end of a row and the pitch is loaded as zero, so
-// that instructions may run over it. Cos and sin of a token serve all its heads by a repeat stride
-// of 0.
+// A tile is some tokens with all their heads, query and then key, or some heads of one token. Its
+// rows lie in the UB at a pitch of whole blocks; what lies between the end of a row and the pitch
+// is loaded as zero, so that instructions may run over it. Cos and sin of a token serve all its
+// heads by a repeat stride of 0; those of short rows are repeated to fill the lanes of an
+// instruction.
+//
+// In 16 bits, neighbours change places by shifts of words, and pairs are divided before they are
+// widened: Gather takes 13 cycles for 64 elements, where other instructions take 1.
 //
 // 310P has no DataCopyPad: there, halves of rows are whole blocks, copied by DataCopy, and
 // positions are read from GM by the scalar unit. Its Cast from float to half knows to nearest even
@@ -29,8 +33,10 @@ using namespace AscendC;
 constexpr int64_t kLanes = 64;  // floats of a repeat
 constexpr int64_t kMaxRepeat = 255;
 constexpr int64_t kMaxRows = 4095;  // blockCount of one copy
+constexpr int64_t kBankGap = 256;   // bytes
 
 __aicore__ inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
+__aicore__ inline int64_t Max(int64_t a, int64_t b) { return a > b ? a : b; }
 
 // Moves data: DataCopyPad pads with a zero of this type, which is a zero of the real one.
 template <typename T>
@@ -54,9 +60,10 @@ class RotaryEmbedding {
       : tiling_(tiling),
         pipe_(pipe),
         half_(tiling.rotary_dim / 2),
-        is_separate_(sin != nullptr),
-        neox_(tiling.style == 1),
-        pairs_(tiling.style != 1) {
+        heads_(tiling.query.heads + tiling.key.heads),
+        pitch_(tiling.style == 0 ? tiling.row_pitch : tiling.half_pitch),
+        factor_pitch_(kLanes % pitch_ == 0 ? kLanes : pitch_),
+        is_separate_(sin != nullptr) {
     positions_gm_.SetGlobalBuffer((__gm__ int32_t*)positions,
                                   tiling.axes * tiling.tokens * (tiling.position_bytes / 4));
     const int64_t row = is_separate_ ? half_ : tiling.rotary_dim;
@@ -66,38 +73,46 @@ class RotaryEmbedding {
                             (tiling.table_rows - 1) * tiling.table_stride + row);
     const int64_t tokens = tiling.tokens_per_tile;
     const int64_t cos_sin = tiling.axes * tokens * 2 * tiling.half_pitch;
-    tile_ = tiling.rows_per_tile * (neox_ ? 2 * tiling.half_pitch : tiling.row_pitch);
+    const int64_t tile =
+        tiling.rows_per_tile * (tiling.style == 1 ? 2 * tiling.half_pitch : tiling.row_pitch);
     position_pitch_ =
         (tiling.position_batch * tiling.position_bytes + ONE_BLK_SIZE - 1) / ONE_BLK_SIZE * 8;
     if (tiling.has_positions != 0) {
       pipe->InitBuffer(position_buffer_, (uint32_t)(tiling.axes * position_pitch_ * 4));
     }
     pipe->InitBuffer(cos_sin_in_, 2, (uint32_t)(cos_sin * sizeof(T)));
-    pipe->InitBuffer(in_, 2, (uint32_t)(tile_ * sizeof(T)));
-    pipe->InitBuffer(out_, 2, (uint32_t)(tile_ * sizeof(T)));
-    pipe->InitBuffer(product_buffer_, (uint32_t)(tile_ * sizeof(float)));
+    pipe->InitBuffer(in_, 2, (uint32_t)(tile * sizeof(T)));
+    pipe->InitBuffer(out_, 2, (uint32_t)(tile * sizeof(T)));
+    pipe->InitBuffer(product_buffer_, (uint32_t)(kBankGap + tile * sizeof(float)));
     if constexpr (!kIsFloat) {
       pipe->InitBuffer(cos_sin_buffer_, (uint32_t)(cos_sin * sizeof(float)));
-      pipe->InitBuffer(wide_buffer_, (uint32_t)(tile_ * sizeof(float)));
+      pipe->InitBuffer(wide_buffer_, (uint32_t)(tile * sizeof(float)));
     }
-    if (tiling.style != 0) {
-      if constexpr (!kIsFloat) {
-        pipe->InitBuffer(result_buffer_, (uint32_t)(tile_ * sizeof(float)));
-      }
-      if (pairs_) pipe->InitBuffer(swap_buffer_, (uint32_t)(tile_ * sizeof(float)));
-    } else {
-      pipe->InitBuffer(spread_buffer_, (uint32_t)(tokens * 2 * tiling.row_pitch * sizeof(float)));
-      pipe->InitBuffer(swap_buffer_, (uint32_t)(tile_ * sizeof(uint32_t)));
-      pipe->InitBuffer(pair_buffer_, (uint32_t)(tiling.row_pitch * sizeof(uint32_t)));
-      pipe->InitBuffer(sign_buffer_, (uint32_t)(tiling.row_pitch * sizeof(float)));
-      MakeTables();
+    if (tiling.style != 1) pipe->InitBuffer(swap_buffer_, (uint32_t)(tile * sizeof(T)));
+    if (tiling.style == 0) {
+      const auto spread = (uint32_t)(tokens * 2 * tiling.row_pitch * sizeof(float));
+      pipe->InitBuffer(spread_buffer_, spread);
+      pipe->InitBuffer(pair_buffer_, spread);
+      MakeTables((int32_t)tile);
+    }
+    if (factor_pitch_ != pitch_) {
+      pipe->InitBuffer(factor_buffer_, (uint32_t)(tokens * 2 * factor_pitch_ * sizeof(float)));
     }
   }
 
   __aicore__ inline void Run(GM_ADDR query, GM_ADDR key, GM_ADDR query_out, GM_ADDR key_out) {
-    // The first `tokens % cores` cores take one token more than the others.
-    const int64_t cores = GetBlockNum();
-    const int64_t core = GetBlockIdx();
+    Attach(query_, query, tiling_.query, tiling_.query.token_stride);
+    Attach(key_, key, tiling_.key, tiling_.key.token_stride);
+    Attach(query_out_, query_out == nullptr ? query : query_out, tiling_.query,
+           tiling_.query.out_stride);
+    Attach(key_out_, key_out == nullptr ? key : key_out, tiling_.key, tiling_.key.out_stride);
+    // The first `tokens % cores` cores take one token more than the others. Few tokens have several
+    // cores each.
+    const int64_t cores = GetBlockNum() / tiling_.split;
+    const int64_t core = GetBlockIdx() / tiling_.split;
+    const int64_t rows = (heads_ + tiling_.split - 1) / tiling_.split;
+    const int64_t from = GetBlockIdx() % tiling_.split * rows;
+    end_row_ = Min(heads_, from + rows);
     const int64_t share = tiling_.tokens / cores;
     const int64_t rest = tiling_.tokens % cores;
     const int64_t begin = core * share + Min(core, rest);
@@ -107,9 +122,14 @@ class RotaryEmbedding {
       LoadPositions(first, count, first != begin);
       for (int64_t i = 0; i < count; i += tiling_.tokens_per_tile) {
         const int64_t tokens = Min(tiling_.tokens_per_tile, count - i);
+        // The first rows are under way while the positions are waited for.
+        LoadRows(first + i, tokens, from);
+        if (i == 0) WaitForPositions();
         LocalTensor<T> loaded = LoadCosSin(i, tokens);
-        if (tiling_.query.heads > 0) Rotate(query, query_out, tiling_.query, first + i, tokens);
-        if (tiling_.key.heads > 0) Rotate(key, key_out, tiling_.key, first + i, tokens);
+        for (int64_t row = from; row < end_row_; row += tiling_.rows_per_tile) {
+          if (row > from) LoadRows(first + i, tokens, row);
+          Rotate(first + i, tokens, row);
+        }
         // In float the loaded values are what the products have used.
         if constexpr (kIsFloat) cos_sin_in_.FreeTensor(loaded);
       }
@@ -134,9 +154,19 @@ class RotaryEmbedding {
                   positions_gm_[(axis * tiling_.tokens + first) * (tiling_.position_bytes / 4)],
                   shape, pad);
     }
-    const TEventID loaded = pipe_->FetchEventID(HardEvent::MTE2_S);
-    SetFlag<HardEvent::MTE2_S>(loaded);
-    WaitFlag<HardEvent::MTE2_S>(loaded);
+    positions_loaded_ = pipe_->FetchEventID(HardEvent::MTE2_S);
+    SetFlag<HardEvent::MTE2_S>(positions_loaded_);
+  }
+
+  __aicore__ inline void WaitForPositions() {
+    if (!tiling_.has_copy_pad || !tiling_.has_positions) return;
+    WaitFlag<HardEvent::MTE2_S>(positions_loaded_);
+  }
+
+  __aicore__ inline void Attach(GlobalTensor<Storage>& gm, GM_ADDR address, const RotarySide& side,
+                                int64_t token_stride) {
+    gm.SetGlobalBuffer((__gm__ Storage*)address,
+                       (tiling_.tokens - 1) * token_stride + side.heads * tiling_.head_size);
   }
 
   // The row of the table that token `i` of the batch takes.
@@ -157,9 +187,8 @@ class RotaryEmbedding {
     return DataCopyPadExtParams<Storage>(true, 0, (uint8_t)(pitch - length), 0);
   }
 
-  // Cos and sin of tokens [i, i + tokens) of the batch as floats in cos_sin_: per token, cos at
-  // pitch half_pitch and then sin. In GPT-J style also spread over the pairs, with the signs of
-  // sin, in spread_.
+  // Cos and sin of tokens [i, i + tokens) of the batch as floats in factors_, per token cos and
+  // then sin at factor_pitch_; in GPT-J style spread over the pairs, with the signs of sin.
   __aicore__ inline LocalTensor<T> LoadCosSin(int64_t i, int64_t tokens) {
     const int64_t pitch = tiling_.half_pitch;
     LocalTensor<T> loaded = cos_sin_in_.template AllocTensor<T>();
@@ -181,10 +210,10 @@ class RotaryEmbedding {
     // The instructions of the former tile have read what is overwritten now.
     PipeBarrier<PIPE_V>();
     if constexpr (kIsFloat) {
-      cos_sin_ = loaded;
+      factors_ = loaded;
     } else {
-      cos_sin_ = cos_sin_buffer_.Get<float>();
-      Cast(cos_sin_, loaded, RoundMode::CAST_NONE, (uint32_t)(tiling_.axes * tokens * 2 * pitch));
+      factors_ = cos_sin_buffer_.Get<float>();
+      Cast(factors_, loaded, RoundMode::CAST_NONE, (uint32_t)(tiling_.axes * tokens * 2 * pitch));
       cos_sin_in_.FreeTensor(loaded);
       PipeBarrier<PIPE_V>();
     }
@@ -194,6 +223,7 @@ class RotaryEmbedding {
       PipeBarrier<PIPE_V>();
     }
     if (tiling_.style == 0) Spread(tokens);
+    if (factor_pitch_ != pitch_) Repeat(tokens);
     return loaded;
   }
 
@@ -219,7 +249,7 @@ class RotaryEmbedding {
       if (mask[0] == 0) continue;
       for (uint32_t part = 0; part < 2; ++part) {
         const uint32_t at = part * (uint32_t)pitch + word * (uint32_t)kLanes;
-        Muls(cos_sin_[at], cos_sin_[other + at], 1.0f, mask, (uint8_t)tokens, params);
+        Muls(factors_[at], factors_[other + at], 1.0f, mask, (uint8_t)tokens, params);
       }
     }
   }
@@ -227,137 +257,179 @@ class RotaryEmbedding {
   __aicore__ inline void Spread(int64_t tokens) {
     const int64_t pitch = tiling_.row_pitch;
     const LocalTensor<float> spread = spread_buffer_.Get<float>();
-    const LocalTensor<uint32_t> pairs = pair_buffer_.Get<uint32_t>();
-    for (int64_t token = 0; token < tokens; ++token) {
-      const LocalTensor<float> from = cos_sin_[(uint32_t)(token * 2 * tiling_.half_pitch)];
-      const LocalTensor<float> cos = spread[(uint32_t)(token * 2 * pitch)];
-      Gather(cos, from, pairs, 0, (uint32_t)pitch);
-      Gather(cos[(uint32_t)pitch], from[(uint32_t)tiling_.half_pitch], pairs, 0, (uint32_t)pitch);
+    Gather(spread, factors_, pair_buffer_.Get<uint32_t>(), 0, (uint32_t)(tokens * 2 * pitch));
+    PipeBarrier<PIPE_V>();
+    // Even elements lose the product with sin, odd ones gain it; in the inverse the other way.
+    const uint64_t lanes = tiling_.is_inverse ? 0xaaaaaaaaaaaaaaaa : 0x5555555555555555;
+    const uint8_t stride = (uint8_t)(2 * pitch / 8);
+    for (int64_t lane = 0; lane < pitch; lane += kLanes) {
+      const int64_t count = Min(kLanes, pitch - lane);
+      const uint64_t mask[2] = {count < kLanes ? lanes & ((uint64_t{1} << count) - 1) : lanes, 0};
+      const LocalTensor<float> sin = spread[(uint32_t)(pitch + lane)];
+      Muls(sin, sin, -1.0f, mask, (uint8_t)tokens, UnaryRepeatParams(1, 1, stride, stride));
     }
     PipeBarrier<PIPE_V>();
-    const LocalTensor<float> signs = sign_buffer_.Get<float>();
-    for (int64_t token = 0; token < tokens; ++token) {
-      const LocalTensor<float> sin = spread[(uint32_t)((token * 2 + 1) * pitch)];
-      Mul(sin, sin, signs, (int32_t)pitch);
-    }
-    PipeBarrier<PIPE_V>();
+    factors_ = spread;
   }
 
-  // For element j of a row: the byte offset of its pair's cos (4 (j / 2)), the sign of its sin (-
-  // +), and, for all rows of a tile, the byte offset of its partner (4 (j ^ 1)).
-  __aicore__ inline void MakeTables() {
-    const int32_t tile = (int32_t)tile_;
+  // Rows shorter than the lanes of an instruction lie beside each other in it; so do their factors.
+  __aicore__ inline void Repeat(int64_t tokens) {
+    const LocalTensor<float> repeated = factor_buffer_.Get<float>();
+    const UnaryRepeatParams params(1, 1, (uint8_t)(kLanes / 8), (uint8_t)(pitch_ / 8));
+    for (int64_t at = 0; at < kLanes; at += pitch_) {
+      Muls(repeated[(uint32_t)at], factors_, 1.0f, (uint64_t)pitch_, (uint8_t)(2 * tokens), params);
+    }
+    PipeBarrier<PIPE_V>();
+    factors_ = repeated;
+  }
+
+  // The byte offset of the cos or sin that each element of a row takes, from those of the tile, and
+  // in float that of the partner (4 (j ^ 1)) for all elements of a tile.
+  __aicore__ inline void MakeTables(int32_t tile) {
     const int32_t row = (int32_t)tiling_.row_pitch;
-    const LocalTensor<int32_t> index = swap_buffer_.Get<int32_t>();
     const LocalTensor<int32_t> pair = product_buffer_.Get<int32_t>();
     const LocalTensor<int32_t> offset = pair_buffer_.Get<int32_t>();
-    const LocalTensor<int32_t> odd = spread_buffer_.Get<int32_t>();
-    const LocalTensor<float> sign = sign_buffer_.Get<float>();
-    CreateVecIndex(index, 0, (uint32_t)tile);
+    CreateVecIndex(pair, 0, (uint32_t)row);
     PipeBarrier<PIPE_V>();
-    ShiftRight(pair, index, 1, tile);
+    ShiftRight(pair, pair, 1, row);
     PipeBarrier<PIPE_V>();
-    Muls(offset, pair, 4, row);
-    Muls(odd, pair, -2, row);
+    Muls(pair, pair, 4, row);
     PipeBarrier<PIPE_V>();
-    Add(odd, odd, index, row);
-    Muls(pair, pair, 16, tile);
+    for (int64_t part = 0; part < 2 * tiling_.tokens_per_tile; ++part) {
+      Adds(offset[(uint32_t)(part * row)], pair, (int32_t)(part * tiling_.half_pitch * 4), row);
+    }
     PipeBarrier<PIPE_V>();
-    Cast(sign, odd, RoundMode::CAST_NONE, (uint32_t)row);
-    Muls(index, index, -4, tile);
-    PipeBarrier<PIPE_V>();
-    Muls(sign, sign, 2.0f, row);
-    Add(index, index, pair, tile);
-    PipeBarrier<PIPE_V>();
-    Adds(sign, sign, -1.0f, row);
-    Adds(index, index, 4, tile);  // 4 - 4 j + 16 (j / 2): 4 (j + 1) for even j, 4 (j - 1) for odd
-    PipeBarrier<PIPE_V>();
-    if (tiling_.is_inverse) {
-      Muls(sign, sign, -1.0f, row);
+    if constexpr (kIsFloat) {
+      const LocalTensor<int32_t> index = swap_buffer_.Get<int32_t>();
+      CreateVecIndex(index, 0, (uint32_t)tile);
+      PipeBarrier<PIPE_V>();
+      ShiftRight(pair, index, 1, tile);
+      PipeBarrier<PIPE_V>();
+      Muls(pair, pair, 16, tile);
+      Muls(index, index, -4, tile);
+      PipeBarrier<PIPE_V>();
+      Add(index, index, pair, tile);
+      PipeBarrier<PIPE_V>();
+      Adds(index, index, 4, tile);  // 4 - 4 j + 16 (j / 2): 4 (j + 1) for even j, 4 (j - 1) for odd
       PipeBarrier<PIPE_V>();
     }
   }
 
-  __aicore__ inline void Rotate(GM_ADDR from, GM_ADDR to, const RotarySide& side, int64_t first,
-                                int64_t tokens) {
-    GlobalTensor<Storage> source, target;
-    const int64_t row = side.heads * tiling_.head_size;
-    source.SetGlobalBuffer((__gm__ Storage*)from, (tiling_.tokens - 1) * side.token_stride + row);
-    target.SetGlobalBuffer((__gm__ Storage*)(to == nullptr ? from : to),
-                           (tiling_.tokens - 1) * side.out_stride + row);
-    for (int64_t head = 0; head < side.heads; head += tiling_.rows_per_tile) {
-      const int64_t heads = Min(tiling_.rows_per_tile, side.heads - head);
-      LocalTensor<T> in = in_.template AllocTensor<T>();
-      Move<true>(in.template ReinterpretCast<Storage>(),
-                 source[first * side.token_stride + head * tiling_.head_size], side.token_stride,
-                 neox_, tokens, heads);
-      in_.EnQue(in);
-      in = in_.template DeQue<T>();
-      LocalTensor<T> out = out_.template AllocTensor<T>();
-      if (tiling_.style != 0) {
-        RotateHalves(out, in, tokens, heads);
-      } else {
-        RotatePairs(out, in, tokens, heads);
-      }
-      in_.FreeTensor(in);
-      out_.EnQue(out);
-      out = out_.template DeQue<T>();
-      Move<false>(out.template ReinterpretCast<Storage>(),
-                  target[first * side.out_stride + head * tiling_.head_size], side.out_stride,
-                  tiling_.style != 0, tokens, heads);
-      out_.FreeTensor(out);
-    }
+  // Heads of each token in the tile that begins with head `row`.
+  __aicore__ inline int64_t RowsFrom(int64_t row) {
+    return Min(tiling_.rows_per_tile, end_row_ - row);
   }
 
-  // Between GM and a tile. As halves the tile holds the first halves of all rows and then the
-  // second halves, so that both begin at whole blocks.
+  __aicore__ inline void LoadRows(int64_t first, int64_t tokens, int64_t row) {
+    LocalTensor<T> in = in_.template AllocTensor<T>();
+    const LocalTensor<Storage> tile = in.template ReinterpretCast<Storage>();
+    const bool halves = tiling_.style == 1;
+    Move<true>(tile, query_, tiling_.query, tiling_.query.token_stride, 0, halves, first, tokens,
+               row);
+    Move<true>(tile, key_, tiling_.key, tiling_.key.token_stride, tiling_.query.heads, halves,
+               first, tokens, row);
+    in_.EnQue(in);
+  }
+
+  __aicore__ inline void Rotate(int64_t first, int64_t tokens, int64_t row) {
+    LocalTensor<T> in = in_.template DeQue<T>();
+    LocalTensor<T> out = out_.template AllocTensor<T>();
+    if (tiling_.style != 0) {
+      RotateHalves(out, in, tokens, RowsFrom(row));
+    } else {
+      RotatePairs(out, in, tokens, RowsFrom(row));
+    }
+    in_.FreeTensor(in);
+    out_.EnQue(out);
+    out = out_.template DeQue<T>();
+    const LocalTensor<Storage> tile = out.template ReinterpretCast<Storage>();
+    const bool halves = tiling_.style != 0;
+    Move<false>(tile, query_out_, tiling_.query, tiling_.query.out_stride, 0, halves, first, tokens,
+                row);
+    Move<false>(tile, key_out_, tiling_.key, tiling_.key.out_stride, tiling_.query.heads, halves,
+                first, tokens, row);
+    out_.FreeTensor(out);
+  }
+
+  // Between GM and a tile: the heads of a side, which begins with head `base` of a token, that are
+  // in the tile. As halves the tile holds the first halves of all rows and then the second halves,
+  // so that both begin at whole blocks.
   template <bool load>
   __aicore__ inline void Move(const LocalTensor<Storage>& tile, const GlobalTensor<Storage>& gm,
-                              int64_t token_stride, bool halves, int64_t tokens, int64_t heads) {
+                              const RotarySide& side, int64_t token_stride, int64_t base,
+                              bool halves, int64_t first, int64_t tokens, int64_t row) {
+    const int64_t rows = RowsFrom(row);
+    const int64_t begin = Max(row, base);
+    const int64_t heads = Min(row + rows, base + side.heads) - begin;
+    if (heads <= 0) return;
     const int64_t parts = halves ? 2 : 1;
     const int64_t length = halves ? half_ : tiling_.rotary_dim;
     const int64_t pitch = halves ? tiling_.half_pitch : tiling_.row_pitch;
     // Tokens without a gap between them are rows like the heads of one token.
-    const bool dense = token_stride == heads * tiling_.head_size && tokens * heads <= kMaxRows;
+    const bool dense =
+        heads == rows && token_stride == heads * tiling_.head_size && tokens * heads <= kMaxRows;
     const int64_t copies = dense ? 1 : tokens;
-    const int64_t rows = dense ? tokens * heads : heads;
+    const int64_t count = dense ? tokens * heads : heads;
     const uint32_t gap = (uint32_t)((tiling_.head_size - length) * (int64_t)sizeof(T));
+    const int64_t place = first * token_stride + (begin - base) * tiling_.head_size;
     for (int64_t part = 0; part < parts; ++part) {
       for (int64_t copy = 0; copy < copies; ++copy) {
-        const GlobalTensor<Storage> outside = gm[copy * token_stride + part * length];
+        const GlobalTensor<Storage> outside = gm[place + copy * token_stride + part * length];
         const LocalTensor<Storage> inside =
-            tile[(uint32_t)((part * tokens * heads + copy * heads) * pitch)];
+            tile[(uint32_t)(((part * tokens + copy) * rows + begin - row) * pitch)];
         if (!tiling_.has_copy_pad) {
           const uint16_t blocks = (uint16_t)(length * (int64_t)sizeof(T) / ONE_BLK_SIZE);
           const uint16_t skip = (uint16_t)(gap / ONE_BLK_SIZE);
           if constexpr (load) {
-            DataCopy(inside, outside, DataCopyParams((uint16_t)rows, blocks, skip, 0));
+            DataCopy(inside, outside, DataCopyParams((uint16_t)count, blocks, skip, 0));
           } else {
-            DataCopy(outside, inside, DataCopyParams((uint16_t)rows, blocks, 0, skip));
+            DataCopy(outside, inside, DataCopyParams((uint16_t)count, blocks, 0, skip));
           }
         } else if constexpr (load) {
-          const DataCopyExtParams shape((uint16_t)rows, (uint32_t)(length * sizeof(T)), gap, 0, 0);
+          const DataCopyExtParams shape((uint16_t)count, (uint32_t)(length * sizeof(T)), gap, 0, 0);
           DataCopyPad(inside, outside, shape, ZeroPadding(length, pitch));
         } else {
-          const DataCopyExtParams shape((uint16_t)rows, (uint32_t)(length * sizeof(T)), 0, gap, 0);
+          const DataCopyExtParams shape((uint16_t)count, (uint32_t)(length * sizeof(T)), 0, gap, 0);
           DataCopyPad(outside, inside, shape);
         }
       }
     }
   }
 
-  // dst[row] = src[row] * factor for the heads of one token.
+  // dst = src times the cos, or, `part` being 1, the sin of each token. A run of `rows` rows per
+  // token; instructions repeat over the rows of a token or over the tokens, whatever is fewer
+  // instructions.
   __aicore__ inline void MulRows(const LocalTensor<float>& dst, const LocalTensor<float>& src,
-                                 const LocalTensor<float>& factor, int64_t heads, int64_t pitch) {
-    const uint8_t stride = (uint8_t)(pitch / 8);
-    const BinaryRepeatParams params(1, 1, 1, stride, stride, 0);
-    for (int64_t head = 0; head < heads; head += kMaxRepeat) {
-      const uint8_t repeat = (uint8_t)Min(kMaxRepeat, heads - head);
-      for (int64_t lane = 0; lane < pitch; lane += kLanes) {
-        const uint32_t at = (uint32_t)(head * pitch + lane);
-        Mul(dst[at], src[at], factor[(uint32_t)lane], (uint64_t)Min(kLanes, pitch - lane), repeat,
-            params);
+                                 int64_t part, int64_t tokens, int64_t rows) {
+    const int64_t width = factor_pitch_;
+    const int64_t run = rows * pitch_;
+    const int64_t units = run / width;
+    const uint8_t unit = (uint8_t)(width / 8), token = (uint8_t)(run / 8);
+    if (tokens <= units || run / 8 > kMaxRepeat) {
+      const BinaryRepeatParams params(1, 1, 1, unit, unit, 0);
+      for (int64_t i = 0; i < tokens; ++i) {
+        const int64_t factor = (2 * i + part) * width;
+        for (int64_t u = 0; u < units; u += kMaxRepeat) {
+          MulLanes(dst, src, i * run + u * width, factor, width, Min(kMaxRepeat, units - u),
+                   params);
+        }
+        MulLanes(dst, src, i * run + units * width, factor, run - units * width, 1, params);
       }
+    } else {
+      const BinaryRepeatParams params(1, 1, 1, token, token, (uint8_t)(2 * unit));
+      for (int64_t at = 0; at < run; at += width) {
+        MulLanes(dst, src, at, part * width, Min(width, run - at), tokens, params);
+      }
+    }
+  }
+
+  __aicore__ inline void MulLanes(const LocalTensor<float>& dst, const LocalTensor<float>& src,
+                                  int64_t at, int64_t factor, int64_t lanes, int64_t repeats,
+                                  const BinaryRepeatParams& params) {
+    for (int64_t lane = 0; lane < lanes; lane += kLanes) {
+      const uint32_t place = (uint32_t)(at + lane);
+      Mul(dst[place], src[place], factors_[(uint32_t)(factor + lane)],
+          (uint64_t)Min(kLanes, lanes - lane), (uint8_t)repeats, params);
     }
   }
 
@@ -376,113 +448,133 @@ class RotaryEmbedding {
   // To the nearest T, ties to even: the only rounding of the kernel.
   __aicore__ inline void Narrow(const LocalTensor<T>& out, const LocalTensor<float>& y,
                                 int64_t elements) {
-    const RoundMode mode = tiling_.has_copy_pad ? RoundMode::CAST_RINT : RoundMode::CAST_NONE;
-    Cast(out, y, mode, (uint32_t)elements);
-  }
-
-  __aicore__ inline void RotateHalves(const LocalTensor<T>& out, const LocalTensor<T>& in,
-                                      int64_t tokens, int64_t heads) {
-    const int64_t pitch = tiling_.half_pitch;
-    const int64_t part = tokens * heads * pitch;
-    LocalTensor<float> x1 = Widen(in, 2 * part);
-    if (pairs_) x1 = Divide(x1, (uint32_t)(2 * part));
-    const LocalTensor<float> x2 = x1[(uint32_t)part];
-    LocalTensor<float> y1;
-    if constexpr (kIsFloat) {
-      y1 = out;
-    } else {
-      y1 = result_buffer_.Get<float>();
-    }
-    const LocalTensor<float> y2 = y1[(uint32_t)part];
-    const LocalTensor<float> product = product_buffer_.Get<float>();
-    for (int64_t token = 0; token < tokens; ++token) {
-      const LocalTensor<float> cos = cos_sin_[(uint32_t)(token * 2 * pitch)];
-      const LocalTensor<float> sin = cos[(uint32_t)pitch];
-      const uint32_t at = (uint32_t)(token * heads * pitch);
-      MulRows(y1[at], x1[at], cos, heads, pitch);
-      MulRows(y2[at], x2[at], cos, heads, pitch);
-      MulRows(product[at], x2[at], sin, heads, pitch);
-      MulRows(product[(uint32_t)part + at], x1[at], sin, heads, pitch);
-    }
-    PipeBarrier<PIPE_V>();
-    if (tiling_.is_inverse) {
-      Add(y1, y1, product, (int32_t)part);
-      Sub(y2, y2, product[(uint32_t)part], (int32_t)part);
-    } else {
-      Sub(y1, y1, product, (int32_t)part);
-      Add(y2, y2, product[(uint32_t)part], (int32_t)part);
-    }
     PipeBarrier<PIPE_V>();
     if constexpr (!kIsFloat) {
-      Narrow(out, y1, 2 * part);
+      const RoundMode mode = tiling_.has_copy_pad ? RoundMode::CAST_RINT : RoundMode::CAST_NONE;
+      Cast(out, y, mode, (uint32_t)elements);
       PipeBarrier<PIPE_V>();
     }
   }
 
+  // Products with sin first, so that those with cos may take the place of their operands.
+  __aicore__ inline void RotateHalves(const LocalTensor<T>& out, const LocalTensor<T>& in,
+                                      int64_t tokens, int64_t rows) {
+    const int64_t part = tokens * rows * pitch_;
+    const LocalTensor<float> x1 = Widen(tiling_.style == 2 ? Divide(in, 2 * part) : in, 2 * part);
+    const LocalTensor<float> x2 = x1[(uint32_t)part];
+    const LocalTensor<float> product = Product();
+    MulRows(product, x2, 1, tokens, rows);
+    MulRows(product[(uint32_t)part], x1, 1, tokens, rows);
+    PipeBarrier<PIPE_V>();
+    MulRows(x1, x1, 0, tokens, rows);
+    MulRows(x2, x2, 0, tokens, rows);
+    PipeBarrier<PIPE_V>();
+    const LocalTensor<float> y1 = Result(out, x1);
+    const LocalTensor<float> y2 = y1[(uint32_t)part];
+    if (tiling_.is_inverse) {
+      Add(y1, x1, product, (int32_t)part);
+      Sub(y2, x2, product[(uint32_t)part], (int32_t)part);
+    } else {
+      Sub(y1, x1, product, (int32_t)part);
+      Add(y2, x2, product[(uint32_t)part], (int32_t)part);
+    }
+    Narrow(out, y1, 2 * part);
+  }
+
   // The first elements of all pairs, and then the second ones.
-  __aicore__ inline LocalTensor<float> Divide(const LocalTensor<float>& pairs, uint32_t elements) {
-    const LocalTensor<float> halves = swap_buffer_.Get<float>();
+  __aicore__ inline LocalTensor<T> Divide(const LocalTensor<T>& in, int64_t elements) {
+    const LocalTensor<Storage> pairs = in.template ReinterpretCast<Storage>();
+    const LocalTensor<Storage> halves = swap_buffer_.Get<Storage>();
     const GatherMaskParams all(1, 1, 8, 0);
     uint64_t kept = 0;
-    GatherMask(halves, pairs, (uint8_t)1, true, elements, all, kept);
-    GatherMask(halves[elements / 2], pairs, (uint8_t)2, true, elements, all, kept);
+    GatherMask(halves, pairs, (uint8_t)1, true, (uint32_t)elements, all, kept);
+    GatherMask(halves[(uint32_t)(elements / 2)], pairs, (uint8_t)2, true, (uint32_t)elements, all,
+               kept);
     ResetMask();
     PipeBarrier<PIPE_V>();
-    return halves;
+    return halves.template ReinterpretCast<T>();
   }
 
   // y = x * cos + partner(x) * (- + sin)
   __aicore__ inline void RotatePairs(const LocalTensor<T>& out, const LocalTensor<T>& in,
-                                     int64_t tokens, int64_t heads) {
-    const int64_t pitch = tiling_.row_pitch;
-    const int64_t elements = tokens * heads * pitch;
+                                     int64_t tokens, int64_t rows) {
+    const int64_t elements = tokens * rows * pitch_;
     const LocalTensor<float> x = Widen(in, elements);
-    const LocalTensor<float> partner = product_buffer_.Get<float>();
-    Gather(partner, x, swap_buffer_.Get<uint32_t>(), 0, (uint32_t)elements);
-    PipeBarrier<PIPE_V>();
-    LocalTensor<float> y = x;
-    if constexpr (kIsFloat) y = out;
-    const LocalTensor<float> spread = spread_buffer_.Get<float>();
-    for (int64_t token = 0; token < tokens; ++token) {
-      const LocalTensor<float> cos = spread[(uint32_t)(token * 2 * pitch)];
-      const uint32_t at = (uint32_t)(token * heads * pitch);
-      MulRows(y[at], x[at], cos, heads, pitch);
-      MulRows(partner[at], partner[at], cos[(uint32_t)pitch], heads, pitch);
+    const LocalTensor<float> partner = Product();
+    if constexpr (kIsFloat) {
+      Gather(partner, x, swap_buffer_.Get<uint32_t>(), 0, (uint32_t)elements);
+    } else {
+      Cast(partner, Swap(in, elements), RoundMode::CAST_NONE, (uint32_t)elements);
     }
     PipeBarrier<PIPE_V>();
-    Add(y, y, partner, (int32_t)elements);
+    MulRows(partner, partner, 1, tokens, rows);
+    const LocalTensor<float> y = Result(out, x);
+    MulRows(y, x, 0, tokens, rows);
     PipeBarrier<PIPE_V>();
-    if constexpr (!kIsFloat) {
-      Narrow(out, y, elements);
-      PipeBarrier<PIPE_V>();
+    Add(y, y, partner, (int32_t)elements);
+    Narrow(out, y, elements);
+  }
+
+  // Elements 2 i and 2 i + 1 in each other's places: the halves of a word.
+  __aicore__ inline LocalTensor<T> Swap(const LocalTensor<T>& in, int64_t elements) {
+    const LocalTensor<uint32_t> words = in.template ReinterpretCast<uint32_t>();
+    const LocalTensor<uint32_t> swapped = swap_buffer_.Get<uint32_t>();
+    const LocalTensor<uint32_t> high = Product().template ReinterpretCast<uint32_t>();
+    ShiftRight(swapped, words, uint32_t{16}, (int32_t)(elements / 2));
+    ShiftLeft(high, words, uint32_t{16}, (int32_t)(elements / 2));
+    PipeBarrier<PIPE_V>();
+    Or(swapped.template ReinterpretCast<uint16_t>(), swapped.template ReinterpretCast<uint16_t>(),
+       high.template ReinterpretCast<uint16_t>(), (int32_t)elements);
+    PipeBarrier<PIPE_V>();
+    return swapped.template ReinterpretCast<T>();
+  }
+
+  // Half of the banks away from the values that it is added to: operands in the same banks take a
+  // cycle more.
+  __aicore__ inline LocalTensor<float> Product() {
+    return product_buffer_.Get<float>()[(uint32_t)(kBankGap / 4)];
+  }
+
+  // Where the sums go: in float to the result, else where their operands are, to be narrowed.
+  __aicore__ inline LocalTensor<float> Result(const LocalTensor<T>& out,
+                                              const LocalTensor<float>& wide) {
+    if constexpr (kIsFloat) {
+      return out;
+    } else {
+      return wide;
     }
   }
 
   const RotaryEmbeddingTiling& tiling_;
   TPipe* pipe_;
   int64_t half_;
-  bool is_separate_;  // cos and sin are tables of their own
-  bool neox_;
-  bool pairs_;                  // neighbours are read together
-  int64_t tile_ = 0;            // elements
+  int64_t heads_;               // of query and key
+  int64_t end_row_ = 0;         // of the heads of a token that this core rotates
+  int64_t pitch_;               // elements from row to row, of halves or of pairs
+  int64_t factor_pitch_;        // floats of a token's cos, and of its sin
+  bool is_separate_;            // cos and sin are tables of their own
   int64_t first_ = 0;           // token of the first position of the batch
   int64_t position_pitch_ = 0;  // words of an axis
+  TEventID positions_loaded_{};
   GlobalTensor<int32_t> positions_gm_;
   GlobalTensor<Storage> cos_gm_;
   GlobalTensor<Storage> sin_gm_;
+  GlobalTensor<Storage> query_;
+  GlobalTensor<Storage> key_;
+  GlobalTensor<Storage> query_out_;
+  GlobalTensor<Storage> key_out_;
   TBuf<TPosition::VECCALC> position_buffer_;
   TQue<TPosition::VECIN, 2> cos_sin_in_;
   TQue<TPosition::VECIN, 2> in_;
   TQue<TPosition::VECOUT, 2> out_;
   TBuf<TPosition::VECCALC> cos_sin_buffer_;
   TBuf<TPosition::VECCALC> wide_buffer_;
-  TBuf<TPosition::VECCALC> result_buffer_;
   TBuf<TPosition::VECCALC> product_buffer_;
   TBuf<TPosition::VECCALC> spread_buffer_;
   TBuf<TPosition::VECCALC> swap_buffer_;
   TBuf<TPosition::VECCALC> pair_buffer_;
-  TBuf<TPosition::VECCALC> sign_buffer_;
-  LocalTensor<float> cos_sin_;
+  TBuf<TPosition::VECCALC> factor_buffer_;
+  LocalTensor<float> factors_;
 };
 
 template <typename T>

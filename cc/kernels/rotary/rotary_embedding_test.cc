@@ -524,6 +524,7 @@ TEST(RotaryEmbedding, MoreHeadsThanRepeats) {
   test.heads = 260;
   test.head_size = 32;
   test.rotary_dim = 32;
+  test.vector_cores = 1;
   const Result result = Check(test);
   EXPECT_GE(result.plan.tiling.rows_per_tile, test.heads);
 }

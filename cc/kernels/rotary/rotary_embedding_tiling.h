@@ -32,6 +32,7 @@ struct RotaryEmbeddingTiling {
   int64_t position_batch;   // positions that a core loads at once
   int64_t tokens_per_tile;  // tokens that share a pass through the UB
   int64_t rows_per_tile;    // heads of all of them
+  int64_t split;            // cores that share the heads of a token; more than one: a token each
   RotarySide query;
   RotarySide key;
 };

@@ -61,7 +61,8 @@ int64_t UbBytes(const KvRmsnormRopeCacheTiling& tiling, int64_t bytes) {
   const int64_t n = tiling.norm_dim, r = tiling.rope_dim, tile = tiling.tile;
   const int64_t weights = 2 * (3 * n + 2 * r) * 4;
   const int64_t queues = 2 * tile * (n + 3 * r) * bytes + 2 * tile * (n + r) * bytes;
-  const int64_t work = 2 * tile * n * 4 + 6 * tile * r * 4 + 2 * RoundUp(tile, 8) * 32;
+  const int64_t work =
+      2 * tile * n * 4 + tile * std::max(6 * r * 4, Ceil(n, 64) * 32) + 2 * RoundUp(tile, 8) * 32;
   return tiling.index_batch * 8 + weights + queues + work;
 }
 
@@ -169,7 +170,7 @@ KvRmsnormRopeCachePlan PlanKvRmsnormRopeCache(const KvRmsnormRopeCacheArgs& args
         std::min(RoundUp(per_core, tiling.tile), kIndexBatch / tiling.tile * tiling.tile);
     return UbBytes(tiling, bytes) <= budget;
   };
-  while (!fits() && tiling.tile > 1) tiling.tile = (tiling.tile + 1) / 2;
+  while (!fits() && tiling.tile > 1) --tiling.tile;
   VLLM_CANN_REQUIRE(kChecks, fits(),
                     "one token of " + Text(kv.shape[1]) + " elements takes " +
                         Text(UbBytes(tiling, bytes)) + " bytes of UB, and " + device.soc_name +

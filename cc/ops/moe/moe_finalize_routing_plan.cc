@@ -3,16 +3,10 @@
 
 #include <algorithm>
 
-#include "cc/ops/moe/checks.h"
+#include "cc/ops/checks.h"
 
 namespace vllm_cann::ops {
 namespace {
-
-using moe::Ceil;
-using moe::Checks;
-using moe::kBlockBytes;
-using moe::RoundUp;
-using moe::Text;
 
 constexpr int64_t kMaxK = 512;
 constexpr int64_t kMaxIndices = INT32_MAX;
@@ -37,7 +31,7 @@ int64_t UbBytes(const MoeFinalizeRoutingTiling& tiling, int64_t bytes) {
 
 MoeFinalizeRoutingPlan PlanMoeFinalizeRouting(const MoeFinalizeRoutingArgs& args,
                                               const DeviceInfo& device) {
-  const Checks checks("moe_finalize_routing");
+  constexpr Checks checks("moe_finalize_routing");
   checks.Dense(args.rows, "rows", 2, "[rows, H]");
   checks.Floats(args.rows, "rows");
   const DataType type = args.rows.type;
@@ -45,11 +39,13 @@ MoeFinalizeRoutingPlan PlanMoeFinalizeRouting(const MoeFinalizeRoutingArgs& args
   checks.Dense(args.out, "out", 2, "[tokens, H]");
   const int64_t tokens = args.out.shape[0];
   const int64_t k = args.k;
-  checks.Require(size > 0, "rows has rows of " + Text(size) + " elements");
-  checks.Require(k >= 1 && k <= kMaxK, "k is " + Text(k) + "; it can be 1 to " + Text(kMaxK));
-  checks.Require(tokens * k <= kMaxIndices, "out has " + Text(tokens) + " rows of " + Text(k) +
-                                                " terms; their indices have "
-                                                "to fit int32");
+  VLLM_CANN_REQUIRE(checks, size > 0, "rows has rows of " + Text(size) + " elements");
+  VLLM_CANN_REQUIRE(checks, k >= 1 && k <= kMaxK,
+                    "k is " + Text(k) + "; it can be 1 to " + Text(kMaxK));
+  VLLM_CANN_REQUIRE(checks, tokens * k <= kMaxIndices,
+                    "out has " + Text(tokens) + " rows of " + Text(k) +
+                        " terms; their indices have "
+                        "to fit int32");
   const auto like_out = [&](const Tensor& tensor, const char* name) {
     checks.Dense(tensor, name, 2, "[tokens, H]");
     checks.Type(tensor, name, type);
@@ -60,7 +56,7 @@ MoeFinalizeRoutingPlan PlanMoeFinalizeRouting(const MoeFinalizeRoutingArgs& args
   like_out(args.out, "out");
   const bool has_skip1 = args.skip1.dims != 0;
   const bool has_skip2 = args.skip2.dims != 0;
-  checks.Require(has_skip1 || !has_skip2, "skip2 is given without skip1");
+  VLLM_CANN_REQUIRE(checks, has_skip1 || !has_skip2, "skip2 is given without skip1");
   if (has_skip1) like_out(args.skip1, "skip1");
   if (has_skip2) like_out(args.skip2, "skip2");
   checks.Dense(args.indices, "indices", 1, "[tokens * k]");
@@ -80,7 +76,7 @@ MoeFinalizeRoutingPlan PlanMoeFinalizeRouting(const MoeFinalizeRoutingArgs& args
     checks.Dense(args.bias, "bias", 2, "[experts, H]");
     checks.Type(args.bias, "bias", type);
     checks.Size(args.bias, "bias", 1, size, "rows has");
-    checks.Require(args.bias.shape[0] > 0, "bias has no rows");
+    VLLM_CANN_REQUIRE(checks, args.bias.shape[0] > 0, "bias has no rows");
     checks.Memory(args.bias, "bias");
     checks.Dense(args.experts, "experts", 2, "[tokens, k], which bias needs");
     checks.Type(args.experts, "experts", DataType::kInt32);

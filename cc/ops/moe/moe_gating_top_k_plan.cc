@@ -4,16 +4,10 @@
 #include <algorithm>
 #include <cstring>
 
-#include "cc/ops/moe/checks.h"
+#include "cc/ops/checks.h"
 
 namespace vllm_cann::ops {
 namespace {
-
-using moe::Ceil;
-using moe::Checks;
-using moe::kBlockBytes;
-using moe::RoundUp;
-using moe::Text;
 
 constexpr int64_t kMaxExperts = 2048;
 constexpr int64_t kMaxRows = 1 << 24;  // row numbers and offsets stay far inside of 32 bits
@@ -86,38 +80,40 @@ int64_t UbBytes(const MoeGatingTopKTiling& tiling, int64_t bytes) {
 }  // namespace
 
 MoeGatingTopKPlan PlanMoeGatingTopK(const MoeGatingTopKArgs& args, const DeviceInfo& device) {
-  const Checks checks("moe_gating_top_k");
+  constexpr Checks checks("moe_gating_top_k");
   checks.Dense(args.x, "x", 2, "[rows, experts]");
   checks.Floats(args.x, "x");
   const int64_t rows = args.x.shape[0];
   const int64_t experts = args.x.shape[1];
-  checks.Require(experts >= 1 && experts <= kMaxExperts,
-                 "x has " + Text(experts) + " experts; the limit is " + Text(kMaxExperts));
-  checks.Require(rows <= kMaxRows, "x has " + Text(rows) + " rows; the limit is " + Text(kMaxRows));
+  VLLM_CANN_REQUIRE(checks, experts >= 1 && experts <= kMaxExperts,
+                    "x has " + Text(experts) + " experts; the limit is " + Text(kMaxExperts));
+  VLLM_CANN_REQUIRE(checks, rows <= kMaxRows,
+                    "x has " + Text(rows) + " rows; the limit is " + Text(kMaxRows));
   const int64_t groups = args.group_count;
-  checks.Require(groups >= 1 && experts % groups == 0,
-                 "x has " + Text(experts) + " experts, which are no " + Text(groups) +
-                     " groups of equal size (group_count)");
+  VLLM_CANN_REQUIRE(checks, groups >= 1 && experts % groups == 0,
+                    "x has " + Text(experts) + " experts, which are no " + Text(groups) +
+                        " groups of equal size (group_count)");
   const int64_t size = experts / groups;
   const int64_t pitch = RoundUp(size, kList);
-  checks.Require(groups == 1 || size > 2, "a group has " + Text(size) + " of the " + Text(experts) +
-                                              " experts of x; it needs more than 2");
-  checks.Require(pitch * groups <= kMaxExperts, Text(groups) + " groups of " + Text(size) +
-                                                    " experts take " + Text(pitch * groups) +
-                                                    " places, at multiples of " + Text(kList) +
-                                                    "; the limit is " + Text(kMaxExperts));
-  checks.Require(
-      args.k_group >= 1 && args.k_group <= groups,
+  VLLM_CANN_REQUIRE(checks, groups == 1 || size > 2,
+                    "a group has " + Text(size) + " of the " + Text(experts) +
+                        " experts of x; it needs more than 2");
+  VLLM_CANN_REQUIRE(checks, pitch * groups <= kMaxExperts,
+                    Text(groups) + " groups of " + Text(size) + " experts take " +
+                        Text(pitch * groups) + " places, at multiples of " + Text(kList) +
+                        "; the limit is " + Text(kMaxExperts));
+  VLLM_CANN_REQUIRE(
+      checks, args.k_group >= 1 && args.k_group <= groups,
       "k_group is " + Text(args.k_group) + "; it can be 1 to group_count, " + Text(groups));
-  checks.Require(args.k >= 1 && args.k <= size * args.k_group,
-                 "k is " + Text(args.k) + "; it can be 1 to the " + Text(size * args.k_group) +
-                     " experts of " + Text(args.k_group) + " groups (k_group)");
-  checks.Require(args.group_select_mode == 0 || args.group_select_mode == 1,
-                 "group_select_mode is " + Text(args.group_select_mode) + "; it can be 0 or 1");
-  checks.Require(args.renorm == 0 || args.renorm == 1,
-                 "renorm is " + Text(args.renorm) + "; it can be 0 or 1");
-  checks.Require(args.norm_type >= 0 && args.norm_type <= 2,
-                 "norm_type is " + Text(args.norm_type) + "; it can be 0, 1 or 2");
+  VLLM_CANN_REQUIRE(checks, args.k >= 1 && args.k <= size * args.k_group,
+                    "k is " + Text(args.k) + "; it can be 1 to the " + Text(size * args.k_group) +
+                        " experts of " + Text(args.k_group) + " groups (k_group)");
+  VLLM_CANN_REQUIRE(checks, args.group_select_mode == 0 || args.group_select_mode == 1,
+                    "group_select_mode is " + Text(args.group_select_mode) + "; it can be 0 or 1");
+  VLLM_CANN_REQUIRE(checks, args.renorm == 0 || args.renorm == 1,
+                    "renorm is " + Text(args.renorm) + "; it can be 0 or 1");
+  VLLM_CANN_REQUIRE(checks, args.norm_type >= 0 && args.norm_type <= 2,
+                    "norm_type is " + Text(args.norm_type) + "; it can be 0, 1 or 2");
   const bool has_bias = args.bias.dims != 0;
   const bool has_finished = args.finished.dims != 0;
   const bool has_row_idx = args.row_idx.dims != 0;
@@ -143,8 +139,8 @@ MoeGatingTopKPlan PlanMoeGatingTopK(const MoeGatingTopKArgs& args, const DeviceI
   chosen(args.expert_idx, "expert_idx", DataType::kInt32);
   if (has_row_idx) {
     chosen(args.row_idx, "row_idx", DataType::kInt32);
-    checks.Require(
-        rows * RoundUp(args.k, 8) <= INT32_MAX,
+    VLLM_CANN_REQUIRE(
+        checks, rows * RoundUp(args.k, 8) <= INT32_MAX,
         "row_idx numbers " + Text(rows) + " rows of " + Text(args.k) + "; they have to fit int32");
   }
   if (has_norm_out) {

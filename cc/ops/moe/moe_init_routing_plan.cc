@@ -3,16 +3,10 @@
 
 #include <algorithm>
 
-#include "cc/ops/moe/checks.h"
+#include "cc/ops/checks.h"
 
 namespace vllm_cann::ops {
 namespace {
-
-using moe::Ceil;
-using moe::Checks;
-using moe::kBlockBytes;
-using moe::RoundUp;
-using moe::Text;
 
 constexpr int64_t kMaxExperts = 10240;
 constexpr int64_t kMaxPairedExperts = 5120;
@@ -88,10 +82,11 @@ void CheckOutputs(const Checks& checks, const MoeInitRoutingArgs& args, int64_t 
     checks.Size(args.expanded_expert_idx, "expanded_expert_idx", 0, pairs, "tokens * k is");
     checks.Type(args.expanded_expert_idx, "expanded_expert_idx", DataType::kInt32);
     checks.Memory(args.expanded_expert_idx, "expanded_expert_idx");
-    checks.Require(args.quant_mode == -1 && args.scale.dims == 0 && args.capacity == 0 &&
-                       args.row_idx_type == 0,
-                   "row_idx goes with rows as they are: no quantisation, scale, capacity, and "
-                   "row_idx_type 0");
+    VLLM_CANN_REQUIRE(checks,
+                      args.quant_mode == -1 && args.scale.dims == 0 && args.capacity == 0 &&
+                          args.row_idx_type == 0,
+                      "row_idx goes with rows as they are: no quantisation, scale, capacity, and "
+                      "row_idx_type 0");
   }
   if (args.expert_tokens.dims != 0) {
     checks.Type(args.expert_tokens, "expert_tokens", DataType::kInt64);
@@ -101,11 +96,11 @@ void CheckOutputs(const Checks& checks, const MoeInitRoutingArgs& args, int64_t 
     checks.Size(args.expert_tokens, "expert_tokens", 0, experts, "the range of experts has");
     if (dims == 2) checks.Size(args.expert_tokens, "expert_tokens", 1, 2, "a pair has");
     checks.Memory(args.expert_tokens, "expert_tokens");
-    checks.Require(args.tokens_type >= 0 && args.tokens_type <= 2,
-                   "tokens_type is " + Text(args.tokens_type) + "; it can be 0, 1 or 2");
-    checks.Require(args.tokens_type != 2 || experts <= kMaxPairedExperts,
-                   "expert_tokens holds pairs of " + Text(experts) + " experts; the limit is " +
-                       Text(kMaxPairedExperts));
+    VLLM_CANN_REQUIRE(checks, args.tokens_type >= 0 && args.tokens_type <= 2,
+                      "tokens_type is " + Text(args.tokens_type) + "; it can be 0, 1 or 2");
+    VLLM_CANN_REQUIRE(checks, args.tokens_type != 2 || experts <= kMaxPairedExperts,
+                      "expert_tokens holds pairs of " + Text(experts) + " experts; the limit is " +
+                          Text(kMaxPairedExperts));
   }
 }
 
@@ -127,7 +122,8 @@ void CheckScales(const Checks& checks, const MoeInitRoutingArgs& args, int64_t r
     checks.Memory(args.scale, "scale");
   }
   if (args.quant_mode == 0) {
-    checks.Require(has_scale, "scale is absent, and static quantisation (quant_mode 0) needs it");
+    VLLM_CANN_REQUIRE(checks, has_scale,
+                      "scale is absent, and static quantisation (quant_mode 0) needs it");
     checks.Dense(args.offset, "offset", 1, "[1]");
     checks.Size(args.offset, "offset", 0, 1, "static quantisation takes");
     checks.Type(args.offset, "offset", DataType::kFloat);
@@ -169,48 +165,49 @@ int64_t MoeInitRoutingWorkspaceWords(int64_t pairs, int64_t experts, const Devic
 }
 
 MoeInitRoutingPlan PlanMoeInitRouting(const MoeInitRoutingArgs& args, const DeviceInfo& device) {
-  const Checks checks("moe_init_routing");
+  constexpr Checks checks("moe_init_routing");
   checks.Dense(args.x, "x", 2, "[tokens, H]");
   const int64_t bytes = ElementBytes(args.x.type);
-  checks.Require(bytes > 0 && bytes <= 4,
-                 std::string("x is ") + Name(args.x.type) +
-                     "; it can be float16, bfloat16, float32, int8, uint8 or int32");
+  VLLM_CANN_REQUIRE(checks, bytes > 0 && bytes <= 4,
+                    std::string("x is ") + Name(args.x.type) +
+                        "; it can be float16, bfloat16, float32, int8, uint8 or int32");
   const int64_t tokens = args.x.shape[0];
   const int64_t size = args.x.shape[1];
   checks.Dense(args.expert_idx, "expert_idx", 2, "[tokens, k]");
   checks.Size(args.expert_idx, "expert_idx", 0, tokens, "x has rows:");
-  checks.Require(
-      args.expert_idx.type == DataType::kInt32 || args.expert_idx.type == DataType::kInt64,
+  VLLM_CANN_REQUIRE(
+      checks, args.expert_idx.type == DataType::kInt32 || args.expert_idx.type == DataType::kInt64,
       std::string("expert_idx is ") + Name(args.expert_idx.type) + ", not int32 or int64");
   const int64_t k = args.expert_idx.shape[1];
   const int64_t pairs = tokens * k;
-  checks.Require(size > 0, "x has rows of " + Text(size) + " elements");
-  checks.Require(k > 0, "expert_idx has " + Text(k) + " experts for a token");
-  checks.Require(pairs <= kMaxPlaces,
-                 "expert_idx has " + Text(pairs) + " entries; the limit is " + Text(kMaxPlaces));
-  checks.Require(
-      args.experts >= 0 && args.experts <= kMaxExperts,
+  VLLM_CANN_REQUIRE(checks, size > 0, "x has rows of " + Text(size) + " elements");
+  VLLM_CANN_REQUIRE(checks, k > 0, "expert_idx has " + Text(k) + " experts for a token");
+  VLLM_CANN_REQUIRE(checks, pairs <= kMaxPlaces,
+                    "expert_idx has " + Text(pairs) + " entries; the limit is " + Text(kMaxPlaces));
+  VLLM_CANN_REQUIRE(
+      checks, args.experts >= 0 && args.experts <= kMaxExperts,
       "the range of experts has " + Text(args.experts) + "; it can have 0 to " + Text(kMaxExperts));
-  checks.Require(args.first_expert >= 0 && args.first_expert <= kMaxPlaces,
-                 "the range of experts begins at " + Text(args.first_expert) +
-                     "; it can begin at 0 to " + Text(kMaxPlaces));
-  checks.Require(args.quant_mode >= -1 && args.quant_mode <= 1,
-                 "quant_mode is " + Text(args.quant_mode) + "; it can be -1, 0 or 1");
-  checks.Require(args.row_idx_type == 0 || args.row_idx_type == 1,
-                 "row_idx_type is " + Text(args.row_idx_type) + "; it can be 0 or 1");
-  checks.Require(
+  VLLM_CANN_REQUIRE(checks, args.first_expert >= 0 && args.first_expert <= kMaxPlaces,
+                    "the range of experts begins at " + Text(args.first_expert) +
+                        "; it can begin at 0 to " + Text(kMaxPlaces));
+  VLLM_CANN_REQUIRE(checks, args.quant_mode >= -1 && args.quant_mode <= 1,
+                    "quant_mode is " + Text(args.quant_mode) + "; it can be -1, 0 or 1");
+  VLLM_CANN_REQUIRE(checks, args.row_idx_type == 0 || args.row_idx_type == 1,
+                    "row_idx_type is " + Text(args.row_idx_type) + "; it can be 0 or 1");
+  VLLM_CANN_REQUIRE(
+      checks,
       args.capacity >= 0 && args.capacity * std::max<int64_t>(args.experts, 1) <= kMaxPlaces,
       "capacity is " + Text(args.capacity) + " rows for each of " + Text(args.experts) +
           " experts; all of them have to be at most " + Text(kMaxPlaces));
-  checks.Require(args.capacity == 0 || args.row_idx_type == 0,
-                 "row_idx_type is 1 beside a capacity, with which only the place of each pair "
-                 "(row_idx_type 0) is given");
+  VLLM_CANN_REQUIRE(checks, args.capacity == 0 || args.row_idx_type == 0,
+                    "row_idx_type is 1 beside a capacity, with which only the place of each pair "
+                    "(row_idx_type 0) is given");
   const bool quantises = args.quant_mode >= 0;
   if (quantises) {
     checks.Floats(args.x, "x");
-    checks.Require(size <= kMaxQuantised, "x has rows of " + Text(size) +
-                                              " elements; quantised ones can have " +
-                                              Text(kMaxQuantised));
+    VLLM_CANN_REQUIRE(checks, size <= kMaxQuantised,
+                      "x has rows of " + Text(size) + " elements; quantised ones can have " +
+                          Text(kMaxQuantised));
   }
   checks.Dense(args.expanded_x, "expanded_x", 2, "[rows, H]");
   const int64_t rows = args.expanded_x.shape[0];
@@ -221,8 +218,9 @@ MoeInitRoutingPlan PlanMoeInitRouting(const MoeInitRoutingArgs& args, const Devi
     checks.Size(args.expanded_x, "expanded_x", 0, args.capacity * args.experts,
                 "capacity * experts is");
   } else {
-    checks.Require(rows <= pairs, "expanded_x has " + Text(rows) + " rows for the " + Text(pairs) +
-                                      " entries of expert_idx");
+    VLLM_CANN_REQUIRE(
+        checks, rows <= pairs,
+        "expanded_x has " + Text(rows) + " rows for the " + Text(pairs) + " entries of expert_idx");
   }
   CheckOutputs(checks, args, pairs, args.experts);
   CheckScales(checks, args, rows);
@@ -257,9 +255,9 @@ MoeInitRoutingPlan PlanMoeInitRouting(const MoeInitRoutingArgs& args, const Devi
     const int64_t words = MoeInitRoutingWorkspaceWords(pairs, args.experts, device);
     checks.Dense(args.workspace, "workspace", 1, "[words]");
     checks.Type(args.workspace, "workspace", DataType::kInt32);
-    checks.Require(args.workspace.shape[0] >= words, "workspace has " +
-                                                         Text(args.workspace.shape[0]) +
-                                                         " words, " + Text(words) + " are needed");
+    VLLM_CANN_REQUIRE(checks, args.workspace.shape[0] >= words,
+                      "workspace has " + Text(args.workspace.shape[0]) + " words, " + Text(words) +
+                          " are needed");
     checks.Memory(args.workspace, "workspace");
   }
   const int64_t budget = device.ub_bytes - kReservedUbBytes - UbBytes(tiling, plan.cores);

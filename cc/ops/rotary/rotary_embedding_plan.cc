@@ -10,8 +10,11 @@ constexpr Checks kChecks("rotary_embedding");
 constexpr int64_t kPositionBatch = 512;
 constexpr int64_t kMaxTokensPerTile = 16;
 constexpr int64_t kMaxRows = 4095;   // of one copy
-constexpr int64_t kMaxPitch = 2040;  // floats: a repeat stride of 255 blocks
+constexpr int64_t kMaxPitch = 1020;  // floats: cos and sin are a repeat stride of 255 blocks
 constexpr int64_t kMaxLanes = 128;   // that can take axes of their own
+constexpr int64_t kLanes = 64;       // floats of an instruction's repeat
+constexpr int64_t kLeast = 2048;     // elements that are worth a core of their own
+constexpr int64_t kBankGap = 256;    // bytes
 
 #define REQUIRE_OF(holds, tensor, what) \
   VLLM_CANN_REQUIRE(kChecks, holds, std::string(tensor) + " " + (what))
@@ -148,23 +151,20 @@ void Require310P(const RotaryEmbeddingArgs& args, const Table& table, const Devi
 // What the kernel's buffers take; its constructor is the other side of this sum.
 int64_t UbBytes(const RotaryEmbeddingTiling& tiling, int64_t bytes) {
   const bool wide = bytes < 4;  // values are widened to float
-  const bool halves = tiling.style != static_cast<int64_t>(RotaryStyle::kGptj);
-  const bool pairs = tiling.style != static_cast<int64_t>(RotaryStyle::kNeox);
-  const int64_t tile = tiling.rows_per_tile * (pairs ? tiling.row_pitch : 2 * tiling.half_pitch);
+  const bool gptj = tiling.style == static_cast<int64_t>(RotaryStyle::kGptj);
+  const bool neox = tiling.style == static_cast<int64_t>(RotaryStyle::kNeox);
+  const int64_t tile = tiling.rows_per_tile * (neox ? 2 * tiling.half_pitch : tiling.row_pitch);
   const int64_t cos_sin = tiling.axes * tiling.tokens_per_tile * 2 * tiling.half_pitch;
   int64_t total =
       tiling.has_positions == 0
           ? 0
           : tiling.axes * RoundUp(tiling.position_batch * tiling.position_bytes, kBlockBytes);
-  total += 2 * cos_sin * bytes + 2 * 2 * tile * bytes + tile * 4;
+  total += 2 * cos_sin * bytes + 2 * 2 * tile * bytes + kBankGap + tile * 4;
   if (wide) total += cos_sin * 4 + tile * 4;
-  if (halves) {
-    if (wide) total += tile * 4;
-    if (pairs) total += tile * 4;
-  } else {
-    total +=
-        tiling.tokens_per_tile * 2 * tiling.row_pitch * 4 + tile * 4 + 2 * tiling.row_pitch * 4;
-  }
+  if (!neox) total += tile * bytes;
+  if (gptj) total += 2 * tiling.tokens_per_tile * 2 * tiling.row_pitch * 4;
+  const int64_t pitch = gptj ? tiling.row_pitch : tiling.half_pitch;
+  if (pitch != kLanes && kLanes % pitch == 0) total += tiling.tokens_per_tile * 2 * kLanes * 4;
   return total;
 }
 
@@ -245,9 +245,13 @@ RotaryEmbeddingPlan PlanRotaryEmbedding(const RotaryEmbeddingArgs& args, const D
              "has rotary dimension " + Text(rotary_dim) + "; the limit is " +
                  Text(neox ? 2 * kMaxPitch : kMaxPitch));
 
-  plan.cores = static_cast<uint32_t>(std::min(tokens, device.vector_cores));
-  const int64_t per_core = (tokens + plan.cores - 1) / plan.cores;
-  const int64_t most_heads = std::max(tiling.query.heads, tiling.key.heads);
+  const int64_t all_heads = tiling.query.heads + tiling.key.heads;
+  const int64_t split = std::clamp(all_heads * rotary_dim / kLeast, int64_t{1},
+                                   std::max(device.vector_cores / tokens, int64_t{1}));
+  const int64_t heads = Ceil(all_heads, split);
+  tiling.split = Ceil(all_heads, heads);
+  plan.cores = static_cast<uint32_t>(std::min(tokens * tiling.split, device.vector_cores));
+  const int64_t per_core = Ceil(tokens * tiling.split, plan.cores);
   const int64_t budget = device.ub_bytes - kReservedUbBytes;
   tiling.position_batch = std::min(per_core, kPositionBatch);
   tiling.tokens_per_tile = std::min({per_core, kMaxTokensPerTile, tiling.position_batch});
@@ -255,10 +259,10 @@ RotaryEmbeddingPlan PlanRotaryEmbedding(const RotaryEmbeddingArgs& args, const D
     return tiling.rows_per_tile <= kMaxRows && UbBytes(tiling, bytes) <= budget;
   };
   // Whole tokens while they fit, else some heads of one token.
-  tiling.rows_per_tile = most_heads * tiling.tokens_per_tile;
+  tiling.rows_per_tile = heads * tiling.tokens_per_tile;
   while (!fits() && tiling.tokens_per_tile > 1) {
     tiling.tokens_per_tile = (tiling.tokens_per_tile + 1) / 2;
-    tiling.rows_per_tile = most_heads * tiling.tokens_per_tile;
+    tiling.rows_per_tile = heads * tiling.tokens_per_tile;
   }
   while (!fits() && tiling.rows_per_tile > 1) {
     tiling.rows_per_tile = (tiling.rows_per_tile + 1) / 2;

@@ -27,6 +27,17 @@ TEST(PlanRotaryEmbedding, ChoosesTheKernelOfTheType) {
   EXPECT_EQ(PlanRotaryEmbedding(Good(), kDevice).cores, 5u);
 }
 
+TEST(PlanRotaryEmbedding, FewTokensWithManyHeadsHaveSeveralCoresEach) {
+  RotaryEmbeddingArgs args = Good();
+  args.query = {8192, DataType::kFloat16, 3, {5, 200, 64}, {12800, 64, 1}};
+  args.key.dims = 0;
+  const RotaryEmbeddingPlan plan = PlanRotaryEmbedding(args, kDevice);
+  EXPECT_EQ(plan.tiling.split, 6);  // 200 x 64 elements are six times 2048
+  EXPECT_EQ(plan.cores, 30u);
+  EXPECT_EQ(PlanRotaryEmbedding(args, {"Ascend910B3", 2201, 12, 196608}).cores, 10u);
+  EXPECT_EQ(PlanRotaryEmbedding(args, {"Ascend910B3", 2201, 4, 196608}).cores, 4u);
+}
+
 TEST(PlanRotaryEmbedding, RefusesByName) {
   const std::vector<std::pair<std::function<void(RotaryEmbeddingArgs&)>, const char*>> cases = {
       {[](auto& a) { a.cos_sin_cache.shape[1] = 63; }, "rotary dimension 63; it has to be even"},
@@ -79,7 +90,7 @@ TEST(PlanRotaryEmbedding, RefusesByName) {
          a.query.strides[0] = 8 * 4096;
          a.key.dims = 0;
        },
-       "rotary dimension 4096; the limit is 4080"},
+       "rotary dimension 4096; the limit is 2040"},
   };
   for (const auto& [spoil, sentence] : cases) {
     RotaryEmbeddingArgs args = Good();
