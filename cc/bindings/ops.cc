@@ -7,6 +7,7 @@
 
 #include "cc/bindings/cache.h"
 #include "cc/bindings/moe.h"
+#include "cc/bindings/qkv.h"
 #include "cc/ops/launch.h"
 #include "cc/ops/rotary/rotary_embedding.h"
 
@@ -95,4 +96,5 @@ NB_MODULE(_ops, m) {
       "angle. float16, bfloat16 or float32; arithmetic in float32 with one rounding, to nearest.");
   BindCache(m);
   BindMoe(m);
+  BindQkv(m);
 }

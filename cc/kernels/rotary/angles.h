@@ -44,8 +44,9 @@ class Angles {
   __aicore__ inline Angles(TPipe* pipe, GM_ADDR positions, GM_ADDR cos, GM_ADDR sin,
                            const Shape& shape)
       : shape_(shape), pipe_(pipe), half_(shape.rotary_dim / 2), is_separate_(sin != nullptr) {
-    positions_gm_.SetGlobalBuffer((__gm__ int32_t*)positions,
-                                  shape.axes * shape.tokens * (shape.position_bytes / 4));
+    positions_gm_.SetGlobalBuffer(
+        (__gm__ int32_t*)positions,
+        ((shape.axes - 1) * shape.axis_stride + shape.tokens) * (shape.position_bytes / 4));
     const int64_t row = is_separate_ ? half_ : shape.rotary_dim;
     const int64_t table = (shape.table_rows - 1) * shape.table_stride + row;
     cos_gm_.SetGlobalBuffer((__gm__ Storage*)cos, table);
@@ -76,7 +77,7 @@ class Angles {
     const DataCopyPadExtParams<int32_t> pad(false, 0, 0, 0);
     for (int64_t axis = 0; axis < shape_.axes; ++axis) {
       DataCopyPad(positions[(uint32_t)(axis * position_pitch_)],
-                  positions_gm_[(axis * shape_.tokens + first) * (shape_.position_bytes / 4)],
+                  positions_gm_[(axis * shape_.axis_stride + first) * (shape_.position_bytes / 4)],
                   shape, pad);
     }
     const TEventID loaded = pipe_->FetchEventID(HardEvent::MTE2_S);

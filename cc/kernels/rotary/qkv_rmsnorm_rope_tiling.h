@@ -13,6 +13,7 @@ struct RotaryAngles {
   int64_t table_rows;      // of cos and of sin
   int64_t table_stride;    // elements from row to row
   int64_t has_positions;   // 0: token t takes row t
+  int64_t axis_stride;     // positions from one row of them to the next
   int64_t axes;            // rows of positions; of several, lanes take the first ...
   uint64_t second[2];      // ... or the second one, by these bits, of 128 lanes at most ...
   uint64_t third[2];       // ... or the third one

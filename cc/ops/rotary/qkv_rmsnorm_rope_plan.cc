@@ -140,8 +140,12 @@ int64_t PlanAngles(const QkvRmsnormRopeArgs& args, RotaryAngles& angles) {
   VLLM_CANN_REQUIRE(kChecks,
                     positions.type == DataType::kInt32 || positions.type == DataType::kInt64,
                     std::string("positions is ") + Name(positions.type) + ", not int32 or int64");
-  kChecks.Dense(positions, "positions", positions.dims, "one or two");
   kChecks.Size(positions, "positions", positions.dims - 1, angles.tokens, "the tokens of qkv are");
+  const int64_t step = angles.tokens <= 1 ? 1 : positions.strides[positions.dims - 1];
+  angles.axis_stride = positions.dims == 2 ? positions.strides[0] : angles.tokens;
+  VLLM_CANN_REQUIRE(kChecks, step == 1 && angles.axis_stride >= angles.tokens,
+                    "positions has stride " + Text(step) + " and axes " + Text(angles.axis_stride) +
+                        " apart; positions of an axis have to be contiguous, and must not overlap");
   kChecks.Memory(positions, "positions");
   if (positions.dims == 2) {
     PlanAxes(kChecks, positions, args.sections, args.interleaved, cache.shape[1], angles.second,

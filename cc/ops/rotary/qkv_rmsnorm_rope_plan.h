@@ -28,8 +28,8 @@ struct QkvRmsnormRopeArgs {
   // [D]; with square_sums [H * D] and [K * D]. In qkv's type.
   Tensor q_weight, k_weight;
   Tensor q_bias, k_bias;  // the same; both may be absent (dims 0)
-  // [T], or [3, T] for three axes, int32 or int64, contiguous, 0 <= position < P. Absent with cos
-  // and sin.
+  // [T], or [3, T] for three axes, which may lie apart; int32 or int64, 0 <= position < P. Absent
+  // with cos and sin.
   Tensor positions;
   Tensor cos_sin_cache;      // [P, R], contiguous: cos and then sin of R / 2 frequencies; R <= D
   Tensor cos, sin;           // instead of it: [T, R / 2], as far from row to row

@@ -124,6 +124,12 @@ TEST(PlanQkvRmsnormRope, RefusesByName) {
       {[](auto& a) { a.positions.shape[0] = 6; },
        "positions has 6 in dimension 0, the tokens of qkv are 5"},
       {[](auto& a) { a.positions.address = 0; }, "positions has no memory"},
+      {[](auto& a) { a.positions.strides[0] = 2; }, "positions has stride 2 and axes 5 apart"},
+      {[](auto& a) {
+         a.positions = Matrix(3, 5, DataType::kInt64);
+         a.positions.strides[0] = 4;
+       },
+       "positions has stride 1 and axes 4 apart; positions of an axis have to be contiguous"},
       {[](auto& a) { a.positions = Matrix(2, 5, DataType::kInt64); },
        "positions has 2 axes; there can be one or three"},
       {[](auto& a) {

@@ -2,7 +2,7 @@
 
 Inside an operator that is opaque to Dynamo (attention, the cache update) call these functions; in a model's own code use
 ``torch.ops.vllm_cann.rotary_embedding``. Operators on caches are in ``vllm_cann.ops.cache``, those of mixtures of experts in
-``vllm_cann.ops.moe``, and all rotary embeddings in ``vllm_cann.ops.rotary``.
+``vllm_cann.ops.moe``, all rotary embeddings in ``vllm_cann.ops.rotary``, and what takes qkv apart in ``vllm_cann.ops.qkv``.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 import torch
 
 import vllm_cann._ops as _ops
-from vllm_cann.ops import cache, moe, rotary
+from vllm_cann.ops import cache, moe, qkv, rotary
 from vllm_cann.ops.cache import reshape_and_cache
 from vllm_cann.ops.rotary import rotary_embedding
 
-__all__ = ["cache", "kernel_directory", "load", "moe", "reshape_and_cache", "rotary", "rotary_embedding"]
+__all__ = ["cache", "kernel_directory", "load", "moe", "qkv", "reshape_and_cache", "rotary", "rotary_embedding"]
 
 
 def kernel_directory() -> Path:
