@@ -5,15 +5,22 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from torch import nn
 from vllm.v1.kv_cache_interface import AttentionSpec, KVCacheConfig
 from vllm.v1.worker.gpu_model_runner import GPUModelRunner
 from vllm.v1.worker.utils import bind_kv_cache
 
+from vllm_cann import replacements
 from vllm_cann.attention import CannAttentionBackend
 
 
 class CannModelRunner(GPUModelRunner):
     """V1 runner whose caches have the layout that the kernels and the fused attention take."""
+
+    def load_model(self, load_dummy_weights: bool = False, *, model: nn.Module | None = None) -> None:
+        """Loads the model; layers that have a fused operator take it from here on."""
+        super().load_model(load_dummy_weights, model=model)
+        replacements.apply_to(self.get_model())
 
     def initialize_kv_cache_tensors(
         self,

@@ -1,16 +1,25 @@
-"""Names of vLLM or torch that are replaced at run time because vLLM has no hook for them. This table is all of it.
+"""Names of vLLM or torch that are replaced at run time because vLLM has no hook for them. The two tables are all of it.
 
-Each row: the symbol, why, and what takes its place. A test checks that the symbols exist and are called as expected.
+Each row: the symbol, why, and what takes its place. Tests check that the symbols exist and are called as expected.
 """
 
 from __future__ import annotations
 
 import functools
+import sys
+import types
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
+from vllm.logger import init_logger
+
+from vllm_cann.ops import layers
+
+logger = init_logger("vllm.plugins.cann.replacements")
 
 
 @dataclass(frozen=True)
@@ -47,8 +56,51 @@ TABLE = (
 )
 
 
+@dataclass(frozen=True)
+class LayerReplacement:
+    """The forward of a model's layers. By names, as a model is only imported when it is served."""
+
+    module: str
+    layer: str
+    reason: str
+    forward: Callable[..., Any]
+    why_not: Callable[[nn.Module], str]
+    """Why a layer has to keep its own forward; empty when it need not."""
+
+
+_QK_NORM = "vLLM fuses what is between projection and attention only in graphs that it compiles, and its model calls each step by itself"
+
+LAYER_TABLE = tuple(
+    LayerReplacement(f"vllm.model_executor.models.{module}", layer, _QK_NORM, layers.qk_norm_attention, layers.why_not_qk_norm_attention)
+    for module, layer in (("qwen3", "Qwen3Attention"), ("qwen3_moe", "Qwen3MoeAttention"))
+)
+
+
+def apply_to(model: nn.Module) -> None:
+    """Replaces the forward of every layer of a loaded model that the table has, and says in the log what was done and what was not."""
+    done: Counter[str] = Counter()
+    kept: Counter[tuple[str, str]] = Counter()
+    for row in LAYER_TABLE:
+        owner = getattr(sys.modules.get(row.module), row.layer, None)
+        if owner is None:
+            continue  # no model of this process has it
+        for layer in model.modules():
+            # Also layers of a class that inherits the forward.
+            if type(layer).forward is not owner.forward:
+                continue
+            if reason := row.why_not(layer):
+                kept[row.layer, reason] += 1
+            else:
+                layer.forward = types.MethodType(row.forward, layer)
+                done[row.layer] += 1
+    for name, count in done.items():
+        logger.info("%d layers %s normalise and rotate query and key in one launch", count, name)
+    for (name, reason), count in kept.items():
+        logger.info("%d layers %s normalise and rotate query and key in launches of their own: %s", count, name, reason)
+
+
 @functools.cache
 def apply() -> None:
-    """Replaces every name of the table, once per process."""
+    """Replaces every name of the first table, once per process."""
     for row in TABLE:
         setattr(row.owner, row.name, row.make())

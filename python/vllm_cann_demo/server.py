@@ -19,7 +19,7 @@ import httpx
 from softnpu import trace
 
 # Families of our kernels: an entry's name may go on with a dtype.
-KERNELS = ("reshape_and_cache", "rotary_embedding")
+KERNELS = ("reshape_and_cache", "qkv_rmsnorm_rope")
 
 
 class ServerError(RuntimeError):
@@ -156,8 +156,12 @@ class Server:
 
     def launches(self) -> Counter[str]:
         """How often the engine launched each family of kernels so far. Counted by SoftNPU's runtime in the engine's process."""
-        counts = self._counts("kernel")
+        counts = self.kernels()
         return Counter({family: sum(n for name, n in counts.items() if name.startswith(family)) for family in KERNELS})
+
+    def kernels(self) -> Counter[str]:
+        """How often the engine launched each kernel so far, by its own name."""
+        return self._counts("kernel")
 
     def forward_steps(self) -> int:
         """How often the model ran forward so far: each time, it looks up its tokens' embeddings once.

@@ -187,6 +187,49 @@ def rotary(plans: Plans) -> Iterator[Work]:
         yield work
 
 
+def fused(plans: Plans) -> Iterator[Work]:
+    """Query, key and value of Qwen3-32B on two devices and of Qwen3-30B-A3B, and of a model with twice the heads of query."""
+    variants = {
+        "": {},
+        ", gate": {"gate": 1},
+        ", bias": {"bias": 1},
+        ", value too": {"value": 1},
+        ", three axes": {"axes": 3},
+        ", all heads": {"sums": 1},
+    }
+    for heads, kv_heads in ((32, 4), (64, 4)):
+        for text, has in variants.items():
+            for tokens in TOKENS:
+                head, axes, gate = 128, has.get("axes", 1), has.get("gate", 0)
+                width = (heads * (1 + gate) + 2 * kv_heads) * head
+                shape = (tokens, heads, kv_heads, head, width, gate)
+                sections = (24, 20, 20) if axes == 3 else (0, 0, 0)
+                flags = (0, has.get("bias", 0), has.get("sums", 0), 1, has.get("value", 0))
+                numbers = integers(*shape, head, 32768, axes, tokens, *sections, *flags)
+                epsilon = (np.ctypeslib.ctypes.c_double * 1)(1e-6)
+                tiling, cores = plans.ask("plan_qkv_rmsnorm_rope", PROFILE, CORES, BFLOAT16, 9, numbers, epsilon)
+                qkv, table = blank(tokens, width) + 0x3F80, blank(32768, head)
+                positions = np.random.default_rng(1).integers(0, 32768, (axes, tokens))
+                of_all = has.get("sums", 0)
+                weights = [blank(h * head if of_all else head) for h in (heads, kv_heads)]
+                biases = weights if has.get("bias", 0) else [None, None]
+                sums = np.ones((tokens, 2), np.float32) if of_all else None
+                q, k, v = blank(tokens, heads * head), blank(tokens, kv_heads * head), blank(tokens, kv_heads * head)
+                results = [q, k, v, np.zeros_like(q) if gate else None]
+                moved = 2 * qkv.nbytes + axes * tokens * head * 2 + positions.nbytes + (0 if sums is None else sums.nbytes)
+                # Per element: to float, its square, the sum, factor, weight, two products, a sum, and back; the bias; of value the first
+                # four and back. Squares and their sums are not there when they are given.
+                each = 9 + has.get("bias", 0) - 2 * of_all
+                work = each * (q.size + k.size) + 5 * v.size * has.get("value", 0)
+                arguments = [positions, qkv, *weights, *biases, table, None, sums, *results, tiling]
+                name = f"{heads}+{kv_heads} x 128{text}, {tokens} tokens"
+                yield Work(f"qkv_rmsnorm_rope {name}", "qkv_rmsnorm_rope_bfloat16", tiling, cores, arguments, moved, work)
+                if of_all:
+                    tiling, cores = plans.ask("plan_qkv_square_sums", PROFILE, CORES, BFLOAT16, integers(*shape))
+                    moved, work = (q.size + k.size) * 2 + tokens * 8, 3 * (q.size + k.size)
+                    yield Work(f"qkv_square_sums {name}", "qkv_square_sums_bfloat16", tiling, cores, [qkv, sums, tiling], moved, work)
+
+
 WORKS = {
     "scatter": scatter,
     "gather": gather,
@@ -195,11 +238,12 @@ WORKS = {
     "transpose": transpose,
     "latent": latent,
     "rotary": rotary,
+    "fused": fused,
 }
 
 
 def run(work: Work) -> softnpu.Report:
-    twin = ROTARY if work.kernel.startswith("rotary") else CACHE
+    twin = ROTARY if work.kernel.startswith(("rotary", "qkv")) else CACHE
     return softnpu.launch(twin[work.kernel], *work.arguments, blocks=work.cores, profile=PROFILE, checks="off", time=True, l2="cold")
 
 

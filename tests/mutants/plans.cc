@@ -16,6 +16,7 @@
 #include "cc/ops/moe/moe_finalize_routing_plan.h"
 #include "cc/ops/moe/moe_gating_top_k_plan.h"
 #include "cc/ops/moe/moe_init_routing_plan.h"
+#include "cc/ops/rotary/qkv_rmsnorm_rope_plan.h"
 #include "cc/ops/rotary/rotary_embedding_plan.h"
 
 struct Device {
@@ -197,6 +198,60 @@ extern "C" __attribute__((visibility("default"))) int plan_rotary_embedding(
   std::copy_n(n + 4, 3, args.sections);
   args.interleaved = n[7] != 0;
   return Planned(vllm_cann::ops::PlanRotaryEmbedding, args, device, tiling, cores);
+}
+
+// n: tokens, heads, key heads, head size, elements from token to token, has gate.
+static vllm_cann::ops::QkvShape Qkv(const int64_t* n, int64_t type) {
+  const int64_t width = ((n[5] != 0 ? 2 : 1) * n[1] + 2 * n[2]) * n[3];
+  return {{kSomewhere, static_cast<DataType>(type), 2, {n[0], width}, {n[4], 1}},
+          n[1],
+          n[2],
+          n[3],
+          n[5] != 0};
+}
+
+// n: as above, and rotary dimension, rows of the table, axes (0: cos and sin are given, and rows are
+// as far apart as the next number), positions from axis to axis, sections of three, interleaved, has
+// bias, has sums, devices, normalises value.
+extern "C" __attribute__((visibility("default"))) int plan_qkv_rmsnorm_rope(
+    const Device* device, int64_t type, int64_t position_type, const int64_t* n,
+    const double* epsilon, void* tiling, uint32_t* cores) {
+  vllm_cann::ops::QkvRmsnormRopeArgs args;
+  args.input = Qkv(n, type);
+  const bool has_sums = n[15] != 0;
+  args.q_weight = Vector(has_sums ? n[1] * n[3] : n[3], type);
+  args.k_weight = Vector(has_sums ? n[2] * n[3] : n[3], type);
+  if (n[14] != 0) {
+    args.q_bias = args.q_weight;
+    args.k_bias = args.k_weight;
+  }
+  const auto index = static_cast<DataType>(position_type);
+  if (n[8] == 0) {
+    args.cos = {kSomewhere, static_cast<DataType>(type), 2, {n[0], n[6] / 2}, {n[9], 1}};
+    args.sin = args.cos;
+  } else {
+    args.positions = n[8] == 1 ? Vector(n[0], position_type)
+                               : Tensor{kSomewhere, index, 2, {n[8], n[0]}, {n[9], 1}};
+    args.cos_sin_cache = Matrix(n[7], n[6], type);
+  }
+  std::copy_n(n + 10, 3, args.sections);
+  args.interleaved = n[13] != 0;
+  if (has_sums) args.square_sums = Matrix(n[0], 2, kFloat);
+  args.world_size = n[16];
+  args.norm_value = n[17] != 0;
+  args.epsilon = *epsilon;
+  args.q = Matrix(n[0], n[1] * n[3], type);
+  args.k = args.v = Matrix(n[0], n[2] * n[3], type);
+  if (n[5] != 0) args.gate = args.q;
+  return Planned(vllm_cann::ops::PlanQkvRmsnormRope, args, device, tiling, cores);
+}
+
+extern "C" __attribute__((visibility("default"))) int plan_qkv_square_sums(
+    const Device* device, int64_t type, const int64_t* n, void* tiling, uint32_t* cores) {
+  vllm_cann::ops::QkvSquareSumsArgs args;
+  args.input = Qkv(n, type);
+  args.sums = Matrix(n[0], 2, kFloat);
+  return Planned(vllm_cann::ops::PlanQkvSquareSums, args, device, tiling, cores);
 }
 
 extern "C" __attribute__((visibility("default"))) int plan_reshape_and_cache(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import inspect
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,23 @@ def test_replacements_exist_have_a_reason_and_work() -> None:
         event.record()
     event.synchronize()
     assert torch.cuda.current_stream() == before
+
+
+@pytest.mark.parametrize("row", replacements.LAYER_TABLE, ids=lambda row: row.layer)
+def test_replaced_layers_do_the_steps_that_are_replaced(row: replacements.LayerReplacement) -> None:
+    """What vLLM calls, in its order; a step that is new there has to be in our forward, too."""
+    theirs = getattr(importlib.import_module(row.module), row.layer).forward
+    assert [*inspect.signature(row.forward).parameters] == [*inspect.signature(theirs).parameters]
+    [function] = ast.parse(textwrap.dedent(inspect.getsource(theirs))).body
+    called = [
+        node.func.attr
+        for node in ast.walk(function)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name)
+    ]
+    assert sorted(called) == sorted(
+        ["qkv_proj", "split", "view", "q_norm", "view", "view", "k_norm", "view", "rotary_emb", "attn", "o_proj"]
+    )
+    assert row.reason
 
 
 def test_only_the_worker_knows_the_v1_runner() -> None:

@@ -45,7 +45,7 @@ def test_the_demo_answers_everything(tmp_path: Path) -> None:
         name: (int(total), int(steps))
         for name, total, steps in re.findall(r"launches of (\w+): (\d+) = 2 layers x \d+ forward steps \((\d+) counted\)", out)
     }
-    assert set(launches) == {"reshape_and_cache", "rotary_embedding"}
+    assert set(launches) == {"reshape_and_cache", "qkv_rmsnorm_rope"}
     assert all(total == 2 * steps > 0 for total, steps in launches.values())
     trace = schema.Trace()
     trace.ParseFromString(Path(re.findall(r"trace: (\S+)", out)[0]).read_bytes())

@@ -40,6 +40,7 @@ def test_float32_tokens_equal_those_of_transformers(tmp_path: Path) -> None:
     with Server(MODEL, tmp_path, [*SERVE, *TIGHT, "--dtype", "float32"], SOFTNPU) as server:
         server.settle()
         before, steps_before = server.launches(), server.forward_steps()
+        kernels_before, operators_before = server.kernels(), server.operators()
         # Twice: the second time, prefixes are in the cache.
         rounds = [
             complete(server.url, "m", asked, TOKENS),
@@ -50,6 +51,7 @@ def test_float32_tokens_equal_those_of_transformers(tmp_path: Path) -> None:
             server.launches() - before,
             server.forward_steps() - steps_before,
         )
+        kernels, operators = server.kernels() - kernels_before, server.operators() - operators_before
         metrics = server.metrics()
         text = httpx.get(f"{server.url}/metrics").text
     expected = reference(tmp_path, dtype="float32", greedy=asked, new_tokens=TOKENS)["tokens"]
@@ -64,7 +66,12 @@ def test_float32_tokens_equal_those_of_transformers(tmp_path: Path) -> None:
 
     for kernel in KERNELS:
         assert launches[kernel] == LAYERS * steps, kernel
+    # Heads are normalised and rotated by one launch of ours, and by nothing else: what is left are the norms of hidden states,
+    # the first of which has no residual.
+    assert {name for name in kernels if kernels[name]} == {"reshape_and_cache", "qkv_rmsnorm_rope_float", "slot_mapping"}
+    assert operators["aclnnRmsNorm"] == steps
     log = server.log.read_text()
+    assert log.count("2 layers Qwen3Attention normalise and rotate query and key in one launch") == 1
     assert FALLBACK not in log
     assert log.count("plain torch operators, which is slow") == 1
 
