@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import TracebackType
 
 import httpx
 
@@ -93,8 +94,11 @@ class Server:
         self.startup_seconds = time.monotonic() - begun
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self.stop()
+        if error is not None:
+            lines = self.log.read_text(errors="replace").splitlines()
+            error.add_note("\n".join(["The engine's last lines:", *[line for line in lines if line.startswith("(EngineCore")][-30:]]))
 
     def _wait(self, begun: float) -> None:
         reported = begun

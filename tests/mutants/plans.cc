@@ -210,9 +210,9 @@ static vllm_cann::ops::QkvShape Qkv(const int64_t* n, int64_t type) {
           n[5] != 0};
 }
 
-// n: as above, and rotary dimension, rows of the table, axes (0: cos and sin are given, and rows are
-// as far apart as the next number), positions from axis to axis, sections of three, interleaved, has
-// bias, has sums, devices, normalises value.
+// n: as above, and rotary dimension, rows of the table, axes (0: cos and sin are given, and rows
+// are as far apart as the next number), positions from axis to axis, sections of three,
+// interleaved, has bias, has sums, devices, normalises value.
 extern "C" __attribute__((visibility("default"))) int plan_qkv_rmsnorm_rope(
     const Device* device, int64_t type, int64_t position_type, const int64_t* n,
     const double* epsilon, void* tiling, uint32_t* cores) {

@@ -18,7 +18,7 @@ def ascendc_kernel_library(name, srcs, entries, hdrs = [], copts = [], **kwargs)
         copts: options of the host compiler
         **kwargs: attributes of all targets (visibility, tags, testonly)
     """
-    wrappers = ["{}.{}.twin.cc".format(name, src.rpartition(".")[0].replace("/", "_")) for src in srcs]
+    wrappers = ["{}.{}.twin.cc".format(name, src.split(":")[-1].rpartition(".")[0].replace("/", "_")) for src in srcs]
     tool = Label("//tools/rules:ascendc_twin")
     native.genrule(
         name = name + "_twin_sources",

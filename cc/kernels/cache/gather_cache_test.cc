@@ -21,6 +21,7 @@ using softnpu::ascendc::testing::Slots;
 using softnpu::ascendc::testing::Twin;
 using ::testing::HasSubstr;
 using vllm_cann::kernels::CaseName;
+using vllm_cann::kernels::Drawn;
 using vllm_cann::kernels::RunConformance;
 using vllm_cann::ops::CacheLayout;
 using vllm_cann::ops::DataType;
@@ -201,8 +202,9 @@ TEST(GatherCache, Conformance) {
   const std::vector<int64_t> extra = {0, 9};
   const size_t ran = RunConformance<12>(
       "gather_cache",
-      {layouts.size(), lengths.size(), starts.size(), 2, block_sizes.size(), heads.size(),
-       sizes.size(), types.size(), gaps.size(), ub_bytes.size(), cores.size(), extra.size()},
+      {layouts.size(), lengths.size(), starts.size(), 2, block_sizes.size(), Drawn(heads.size()),
+       sizes.size(), types.size(), Drawn(gaps.size()), Drawn(ub_bytes.size()), Drawn(cores.size()),
+       Drawn(extra.size())},
       [&](const auto& c) {
         Case test;
         test.layout = layouts[c[0]];

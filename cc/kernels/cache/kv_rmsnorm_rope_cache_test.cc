@@ -28,6 +28,7 @@ using softnpu::ascendc::testing::Slots;
 using softnpu::ascendc::testing::Twin;
 using ::testing::HasSubstr;
 using vllm_cann::kernels::CaseName;
+using vllm_cann::kernels::Drawn;
 using vllm_cann::kernels::LastPlace;
 using vllm_cann::kernels::RunConformance;
 using vllm_cann::kernels::Values;
@@ -307,8 +308,9 @@ TEST(KvRmsnormRopeCache, Conformance) {
   const std::vector<int64_t> cores = {40, 1, 3};
   const size_t ran = RunConformance<12>(
       "kv_rmsnorm_rope_cache",
-      {types.size(), tokens.size(), sizes.size(), block_sizes.size(), gaps.size(), layouts.size(),
-       indices.size(), 5, 2, epsilons.size(), ub_bytes.size(), cores.size()},
+      {types.size(), tokens.size(), sizes.size(), block_sizes.size(), Drawn(gaps.size()),
+       layouts.size(), indices.size(), 5, 2, Drawn(epsilons.size()), Drawn(ub_bytes.size()),
+       Drawn(cores.size())},
       [&](const auto& c) {
         Case test;
         test.type = types[c[0]];

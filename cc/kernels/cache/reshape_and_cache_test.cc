@@ -19,6 +19,7 @@ using softnpu::ascendc::testing::HostMemory;
 using softnpu::ascendc::testing::Slots;
 using softnpu::ascendc::testing::Twin;
 using vllm_cann::kernels::CaseName;
+using vllm_cann::kernels::Drawn;
 using vllm_cann::kernels::RunConformance;
 using vllm_cann::ops::CacheLayout;
 using vllm_cann::ops::DataType;
@@ -239,8 +240,9 @@ TEST(ReshapeAndCache, Conformance) {
   constexpr size_t kPatterns = 7;
   const size_t ran = RunConformance<12>(
       "reshape_and_cache",
-      {layouts.size(), tokens.size(), blocks.size(), block_sizes.size(), heads.size(), sizes.size(),
-       types.size(), slot_types.size(), gaps.size(), ub_bytes.size(), cores.size(), kPatterns},
+      {layouts.size(), tokens.size(), Drawn(blocks.size()), block_sizes.size(), heads.size(),
+       sizes.size(), types.size(), Drawn(slot_types.size()), Drawn(gaps.size()),
+       Drawn(ub_bytes.size()), Drawn(cores.size()), kPatterns},
       [&](const auto& c) {
         Case test;
         test.layout = layouts[c[0]];

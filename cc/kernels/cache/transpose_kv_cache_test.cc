@@ -24,6 +24,7 @@ using softnpu::ascendc::testing::Slots;
 using softnpu::ascendc::testing::Twin;
 using ::testing::HasSubstr;
 using vllm_cann::kernels::CaseName;
+using vllm_cann::kernels::Drawn;
 using vllm_cann::kernels::RunConformance;
 using vllm_cann::ops::DataType;
 using vllm_cann::ops::DeviceInfo;
@@ -161,8 +162,8 @@ TEST(TransposeKvCache, Conformance) {
   const std::vector<Ids> ids = {Ids::kRandom, Ids::kSingle, Ids::kNone, Ids::kAll};
   const size_t ran = RunConformance<10>(
       "transpose_kv_cache",
-      {splits.size(), heads.size(), sizes.size(), blocks.size(), layers.size(), gaps.size(),
-       ub.size(), cores.size(), types.size(), ids.size()},
+      {splits.size(), heads.size(), sizes.size(), blocks.size(), layers.size(), Drawn(gaps.size()),
+       Drawn(ub.size()), Drawn(cores.size()), types.size(), ids.size()},
       [&](const auto& c) {
         Case test;
         test.splits = splits[c[0]];
