@@ -13,10 +13,15 @@ namespace rotary {
 
 using namespace AscendC;
 
-constexpr int64_t kLanes = 64;  // floats of a repeat
+constexpr int64_t kLanes = 64;        // floats of a repeat
+constexpr int64_t kRoundBytes = 512;  // through all groups of the UB's banks
 
 __aicore__ inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
 __aicore__ inline int64_t Max(int64_t a, int64_t b) { return a > b ? a : b; }
+
+__aicore__ inline uint32_t WholeRounds(int64_t bytes) {
+  return (uint32_t)((bytes + kRoundBytes - 1) / kRoundBytes * kRoundBytes);
+}
 
 // Moves data: DataCopyPad pads with a zero of this type, which is a zero of the real one.
 template <typename T>
@@ -55,14 +60,14 @@ class Angles {
     position_pitch_ =
         (shape.position_batch * shape.position_bytes + ONE_BLK_SIZE - 1) / ONE_BLK_SIZE * 8;
     if (shape.has_positions != 0) {
-      pipe->InitBuffer(position_buffer_, (uint32_t)(shape.axes * position_pitch_ * 4));
+      pipe->InitBuffer(position_buffer_, WholeRounds(shape.axes * position_pitch_ * 4));
     }
-    pipe->InitBuffer(in_, 2, (uint32_t)(count * sizeof(T)));
-    if constexpr (!kIsFloat) pipe->InitBuffer(wide_buffer_, (uint32_t)(count * sizeof(float)));
+    pipe->InitBuffer(in_, 2, WholeRounds(count * sizeof(T)));
+    if constexpr (!kIsFloat) pipe->InitBuffer(wide_buffer_, WholeRounds(count * sizeof(float)));
   }
 
-  // Makes the positions of tokens [first, first + count) known to the scalar unit. `again`: there
-  // were others before.
+  // Begins to make the positions of tokens [first, first + count) known to the scalar unit.
+  // `again`: there were others before.
   __aicore__ inline void LoadPositions(int64_t first, int64_t count, bool again) {
     first_ = first;
     if (shape_.has_positions == 0) return;
@@ -80,9 +85,13 @@ class Angles {
                   positions_gm_[(axis * shape_.axis_stride + first) * (shape_.position_bytes / 4)],
                   shape, pad);
     }
-    const TEventID loaded = pipe_->FetchEventID(HardEvent::MTE2_S);
-    SetFlag<HardEvent::MTE2_S>(loaded);
-    WaitFlag<HardEvent::MTE2_S>(loaded);
+    positions_loaded_ = pipe_->FetchEventID(HardEvent::MTE2_S);
+    SetFlag<HardEvent::MTE2_S>(positions_loaded_);
+  }
+
+  // Waits for them, before Load needs them; what was loaded in between is under way meanwhile.
+  __aicore__ inline void AwaitPositions() {
+    if (shape_.has_positions != 0) WaitFlag<HardEvent::MTE2_S>(positions_loaded_);
   }
 
   // Begins to load the rows of tokens [first, first + tokens), whose positions are loaded.
@@ -169,6 +178,7 @@ class Angles {
   bool is_separate_;            // cos and sin are tables of their own
   int64_t first_ = 0;           // token of the first position of the batch
   int64_t position_pitch_ = 0;  // words of an axis
+  TEventID positions_loaded_{};
   GlobalTensor<int32_t> positions_gm_;
   GlobalTensor<Storage> cos_gm_;
   GlobalTensor<Storage> sin_gm_;

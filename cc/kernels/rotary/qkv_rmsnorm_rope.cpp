@@ -26,6 +26,8 @@ namespace {
 using namespace AscendC;
 using namespace rotary;
 
+static_assert(kRoundBytes == kBankRound, "the plan sums what the buffers take");
+
 constexpr int64_t kMaxRepeat = 255;
 constexpr int64_t kMaxRows = 4095;  // of one copy
 
@@ -36,10 +38,11 @@ __aicore__ inline float FloatOf(int64_t bits) {
   return *(const float*)&word;
 }
 
-enum class Do { kAdd, kSub, kMul };
+enum class Do { kAdd, kMul, kMulAdd };
 
-// dst[row] = a[row] op b[row], `width` columns of rows at the repeat strides of `params`, in
-// blocks. A b whose block stride is 0 is one block of equal numbers per row.
+// dst[row] = a[row] op b[row], or a[row] * dst[row] + b[row], `width` columns of rows at the repeat
+// strides of `params`, in blocks. A b whose block stride is 0 is one block of equal numbers per
+// row.
 template <Do op>
 __aicore__ inline void OnRows(const LocalTensor<float>& dst, const LocalTensor<float>& a,
                               const LocalTensor<float>& b, int64_t rows, int64_t width,
@@ -49,11 +52,12 @@ __aicore__ inline void OnRows(const LocalTensor<float>& dst, const LocalTensor<f
     for (int64_t lane = 0; lane < width; lane += kLanes) {
       const uint64_t mask = (uint64_t)Min(kLanes, width - lane);
       const uint32_t at = (uint32_t)(row * 8 * params.dstRepStride + lane);
+      const uint32_t one = (uint32_t)(row * 8 * params.src0RepStride + lane);
       const uint32_t other =
           (uint32_t)(row * 8 * params.src1RepStride + (params.src1BlkStride == 0 ? 0 : lane));
-      if constexpr (op == Do::kAdd) Add(dst[at], a[at], b[other], mask, repeat, params);
-      if constexpr (op == Do::kSub) Sub(dst[at], a[at], b[other], mask, repeat, params);
-      if constexpr (op == Do::kMul) Mul(dst[at], a[at], b[other], mask, repeat, params);
+      if constexpr (op == Do::kAdd) Add(dst[at], a[one], b[other], mask, repeat, params);
+      if constexpr (op == Do::kMul) Mul(dst[at], a[one], b[other], mask, repeat, params);
+      if constexpr (op == Do::kMulAdd) FusedMulAdd(dst[at], a[one], b[other], mask, repeat, params);
     }
   }
 }
@@ -86,15 +90,6 @@ class HeadRows {
     const int64_t width = tiling.heads * query_step_ + 2 * tiling.kv_heads * tiling.head_size;
     qkv_gm_.SetGlobalBuffer((__gm__ Storage*)qkv,
                             (tiling.angles.tokens - 1) * tiling.token_stride + width);
-    const int64_t elements = tile_rows_ * pitch_;
-    // Sums of blocks take eight rows at a time, of which the last may be less.
-    const int64_t partial = (tiling.angles.tokens_per_tile * token_rows + 7) * 8;
-    pipe->InitBuffer(partial_buffer_, (uint32_t)(partial * 4));
-    partial_ = partial_buffer_.Get<float>();
-    if constexpr (!kIsFloat) pipe->InitBuffer(wide_buffer_, (uint32_t)(elements * sizeof(float)));
-    pipe->InitBuffer(in_, 2, (uint32_t)(elements * sizeof(T)));
-    pipe->InitBuffer(product_buffer_, (uint32_t)(elements * sizeof(float)));
-    product_ = product_buffer_.Get<float>();
     // The first `tokens % cores` cores take one token more than the others.
     const int64_t cores = GetBlockNum();
     const int64_t core = GetBlockIdx();
@@ -104,8 +99,30 @@ class HeadRows {
     end_ = begin_ + share + (core < rest ? 1 : 0);
     const int64_t each = tiling.angles.tokens_per_tile;
     tiles_ = (end_ - begin_ + each - 1) / each * chunks_;
+  }
+
+  // Buffers are laid out so that operands of one instruction seldom meet in a bank: floats that
+  // rows become begin with the bank groups, and what they are multiplied by in the middle of them;
+  // what is written beside its operands is at the end of the UB, as far from them as there is room.
+  __aicore__ inline void InitRows() {
+    const int64_t elements = tile_rows_ * pitch_;
+    if constexpr (!kIsFloat) pipe_->InitBuffer(wide_buffer_, WholeRounds(elements * sizeof(float)));
+    pipe_->InitBuffer(shift_buffer_, (uint32_t)(kRoundBytes / 2));
+    pipe_->InitBuffer(in_, 2, WholeRounds(elements * sizeof(T)));
+  }
+
+  __aicore__ inline void InitGap() {
+    // Sums of blocks take eight rows at a time, of which the last may be less.
+    const int64_t partial = (tiling_.angles.tokens_per_tile * token_rows_ + 7) * 8;
+    pipe_->InitBuffer(partial_buffer_, WholeRounds(partial * sizeof(float)));
+    partial_ = partial_buffer_.Get<float>();
     Duplicate(partial_, 0.0f, (int32_t)partial);
     Step();
+    pipe_->InitBuffer(gap_buffer_, (uint32_t)(tiling_.gap_bytes + kRoundBytes / 2));
+  }
+  __aicore__ inline void InitProducts() {
+    pipe_->InitBuffer(product_buffer_, WholeRounds(tile_rows_ * pitch_ * sizeof(float)));
+    product_ = product_buffer_.Get<float>();
   }
 
   __aicore__ inline Tile TileAt(int64_t index) {
@@ -246,6 +263,8 @@ class HeadRows {
   TBuf<TPosition::VECCALC> partial_buffer_;
   TBuf<TPosition::VECCALC> wide_buffer_;
   TBuf<TPosition::VECCALC> product_buffer_;
+  TBuf<TPosition::VECCALC> shift_buffer_;  // nothing
+  TBuf<TPosition::VECCALC> gap_buffer_;    // nothing
   LocalTensor<float> partial_;
   LocalTensor<float> product_;
   LocalTensor<T> loaded_;
@@ -263,9 +282,11 @@ class QkvSquareSums : public HeadRows<T> {
                                   const QkvRmsnormRopeTiling& tiling)
       : Base(pipe, qkv, tiling, tiling.heads + tiling.kv_heads) {
     sums_gm_.SetGlobalBuffer((__gm__ float*)sums, tiling.angles.tokens * 2);
-    const int64_t tokens = tiling.angles.tokens_per_tile;
-    pipe->InitBuffer(out_, 2, (uint32_t)((tokens * 2 + 7) / 8 * ONE_BLK_SIZE));
-    pipe->InitBuffer(sum_buffer_, (uint32_t)((token_rows_ + 7) / 8 * ONE_BLK_SIZE));
+    this->InitRows();
+    pipe->InitBuffer(out_, 2, WholeRounds(tiling.angles.tokens_per_tile * 8));
+    pipe->InitBuffer(sum_buffer_, WholeRounds((token_rows_ + 7) / 8 * ONE_BLK_SIZE));
+    this->InitGap();
+    this->InitProducts();
   }
 
   __aicore__ inline void Run() {
@@ -344,18 +365,24 @@ class QkvRmsnormRope : public HeadRows<T> {
         tensors_(tensors),
         angles_(pipe, tensors.positions, tensors.cos, tensors.sin, tiling.angles) {
     const int64_t rows = (tile_rows_ + 7) / 8 * 8;
-    pipe->InitBuffer(out_, 2, (uint32_t)(tile_rows_ * pitch_ * sizeof(T)));
+    this->InitRows();
+    const int64_t angles = tiling.angles.tokens_per_tile * 2 * tiling.angles.half_pitch;
+    pipe->InitBuffer(negative_buffer_, WholeRounds(angles * sizeof(float)));
+    pipe->InitBuffer(out_, 2, WholeRounds(tile_rows_ * pitch_ * sizeof(T)));
     side_rows_[0] = tiling.has_sums != 0 ? tiling.heads : 1;
     side_rows_[1] = tiling.has_sums != 0 ? tiling.kv_heads : 1;
-    const int64_t weights =
-        (side_rows_[0] + side_rows_[1]) * (tiling.has_bias != 0 ? 2 : 1) * pitch_;
-    pipe->InitBuffer(weights_in_, 1, (uint32_t)(weights * sizeof(T)));
-    pipe->InitBuffer(weight_buffer_, (uint32_t)(weights * sizeof(float)));
-    pipe->InitBuffer(row_buffer_, (uint32_t)(rows * (1 + 1 + 8) * sizeof(float)));
+    const int64_t weights = (side_rows_[0] + side_rows_[1]) * pitch_;
+    const int64_t sets = tiling.has_bias != 0 ? 2 : 1;
+    pipe->InitBuffer(weight_buffer_, WholeRounds(weights * sizeof(float)));
+    pipe->InitBuffer(weights_in_, 1, WholeRounds(sets * weights * sizeof(T)));
+    pipe->InitBuffer(row_buffer_, WholeRounds(rows * (1 + 1 + 8) * sizeof(float)));
     if (tiling.has_sums != 0) {
-      pipe->InitBuffer(sums_in_, 2, (uint32_t)((2 * tiling.angles.tokens_per_tile + 7) / 8 * 32));
+      pipe->InitBuffer(sums_in_, 2, WholeRounds(tiling.angles.tokens_per_tile * 8));
     }
-    if (tiling.copy_bytes > 0) pipe->InitBuffer(copies_, 2, (uint32_t)tiling.copy_bytes);
+    if (tiling.copy_bytes > 0) pipe->InitBuffer(copies_, 2, WholeRounds(tiling.copy_bytes));
+    this->InitGap();
+    if (tiling.has_bias != 0) pipe->InitBuffer(bias_buffer_, WholeRounds(weights * sizeof(float)));
+    this->InitProducts();
     sum_ = row_buffer_.Get<float>();
     scale_ = sum_[(uint32_t)rows];
     factor_ = scale_[(uint32_t)rows];
@@ -367,8 +394,8 @@ class QkvRmsnormRope : public HeadRows<T> {
   }
 
   __aicore__ inline void Run() {
-    LoadWeights();
     if (this->tiles_ > 0) LoadTile(0);
+    const LocalTensor<float> negative = negative_buffer_.Get<float>();
     LocalTensor<float> angles;
     for (int64_t index = 0; index < this->tiles_; ++index) {
       if (index + 1 < this->tiles_) LoadTile(index + 1);
@@ -376,11 +403,15 @@ class QkvRmsnormRope : public HeadRows<T> {
       const LocalTensor<float> x = this->TakeRows(tile);
       if (tile.row == 0) {
         if (tiling_.copy_bytes > 0) CopyThrough(tile);
-        angles = angles_.Take(tile.tokens);
         if (tiling_.has_sums != 0) TakeSums(tile);
       }
       Normalise(tile, x);
-      Rotate(tile, x, angles);
+      if (tile.row == 0) {
+        angles = angles_.Take(tile.tokens);
+        Muls(negative, angles, -1.0f, (int32_t)(tile.tokens * 2 * tiling_.angles.half_pitch));
+        Step();
+      }
+      Rotate(tile, x, angles, negative);
       Finish(tile, x);
       if (tile.row + tile.rows == this->token_rows_) angles_.Release();
     }
@@ -404,27 +435,42 @@ class QkvRmsnormRope : public HeadRows<T> {
     }
     weights_in_.EnQue(in);
     in = weights_in_.template DeQue<T>();
-    const LocalTensor<float> weights = weight_buffer_.Get<float>();
-    if constexpr (kIsFloat) {
-      Muls(weights, in, 1.0f, (int32_t)(rows * pitch_));
-    } else {
-      Cast(weights, in, RoundMode::CAST_NONE, (uint32_t)(rows * pitch_));
+    const int64_t elements = (side_rows_[0] + side_rows_[1]) * pitch_;
+    Widen(weight_buffer_.Get<float>(), in, elements);
+    if (tiling_.has_bias != 0) {
+      Widen(bias_buffer_.Get<float>(), in[(uint32_t)elements], elements);
     }
     Step();
     weights_in_.FreeTensor(in);
   }
 
+  __aicore__ inline void Widen(const LocalTensor<float>& to, const LocalTensor<T>& from,
+                               int64_t elements) {
+    if constexpr (kIsFloat) {
+      Muls(to, from, 1.0f, (int32_t)elements);
+    } else {
+      Cast(to, from, RoundMode::CAST_NONE, (uint32_t)elements);
+    }
+  }
+
   __aicore__ inline void LoadTile(int64_t index) {
     const Tile tile = this->TileAt(index);
-    this->LoadRows(tile);
-    if (tile.row != 0) return;
-    if (tile.token == this->begin_ + batches_ * tiling_.angles.position_batch) {
+    const bool has_batch =
+        tile.row == 0 && tile.token == this->begin_ + batches_ * tiling_.angles.position_batch;
+    if (has_batch) {
       angles_.LoadPositions(tile.token, Min(tiling_.angles.position_batch, this->end_ - tile.token),
                             batches_ > 0);
       ++batches_;
     }
+    if (index == 0) LoadWeights();
+    this->LoadRows(tile);
+    if (tile.row != 0) return;
+    if (tiling_.has_sums != 0) LoadSums(tile);
+    if (has_batch) angles_.AwaitPositions();
     angles_.Load(tile.token, tile.tokens);
-    if (tiling_.has_sums == 0) return;
+  }
+
+  __aicore__ inline void LoadSums(const Tile& tile) {
     GlobalTensor<uint32_t> gm;
     gm.SetGlobalBuffer((__gm__ uint32_t*)tensors_.sums, tiling_.angles.tokens * 2);
     LocalTensor<uint32_t> sums = sums_in_.template AllocTensor<uint32_t>();
@@ -547,8 +593,7 @@ class QkvRmsnormRope : public HeadRows<T> {
       OnRows<Do::kMul>(x, x, factor_, rows, pitch_, BinaryRepeatParams(1, 1, 0, stride, stride, 1));
       Step();
     }
-    for (int64_t pass = tiling_.has_sums != 0 ? 0 : 1; pass < (tiling_.has_bias != 0 ? 3 : 2);
-         ++pass) {
+    for (int64_t pass = tiling_.has_sums != 0 ? 0 : 1; pass < 2; ++pass) {
       for (int64_t token = 0; token < tile.tokens; ++token) {
         for (int64_t side = 0; side < 2; ++side) Weigh(tile, x, pass, token, side);
       }
@@ -556,7 +601,7 @@ class QkvRmsnormRope : public HeadRows<T> {
     }
   }
 
-  // Pass 0: times the factor of the token; 1: times the weight; 2: plus the bias.
+  // Pass 0: times the factor of the token; 1: times the weight, plus the bias.
   __aicore__ inline void Weigh(const Tile& tile, const LocalTensor<float>& x, int64_t pass,
                                int64_t token, int64_t side) {
     int64_t of_side = 0, of_tile = 0;
@@ -570,47 +615,44 @@ class QkvRmsnormRope : public HeadRows<T> {
       return;
     }
     int64_t row = side == 0 ? 0 : side_rows_[0];
-    if (pass == 2) row += side_rows_[0] + side_rows_[1];
     if (tiling_.has_sums != 0) row += of_side;
-    const LocalTensor<float> weight = weight_buffer_.Get<float>()[(uint32_t)(row * pitch_)];
+    const uint32_t at = (uint32_t)(row * pitch_);
+    const LocalTensor<float> weight = weight_buffer_.Get<float>()[at];
     const uint8_t step = tiling_.has_sums != 0 ? stride : 0;
-    const BinaryRepeatParams params(1, 1, 1, stride, stride, step);
-    if (pass == 1) {
-      OnRows<Do::kMul>(part, part, weight, rows, pitch_, params);
+    if (tiling_.has_bias != 0) {
+      OnRows<Do::kMulAdd>(part, weight, bias_buffer_.Get<float>()[at], rows, pitch_,
+                          BinaryRepeatParams(1, 1, 1, stride, step, step));
     } else {
-      OnRows<Do::kAdd>(part, part, weight, rows, pitch_, params);
+      OnRows<Do::kMul>(part, part, weight, rows, pitch_,
+                       BinaryRepeatParams(1, 1, 1, stride, stride, step));
     }
   }
 
+  // Per token, `angles` are cosines and sines, and `negative` the same by -1.
   __aicore__ inline void Rotate(const Tile& tile, const LocalTensor<float>& x,
-                                const LocalTensor<float>& angles) {
+                                const LocalTensor<float>& angles,
+                                const LocalTensor<float>& negative) {
     const int64_t rows =
         Min(tile.rows, tiling_.heads + tiling_.kv_heads - tile.row);  // the others are of value
     if (rows <= 0) return;
     const int64_t pitch = tiling_.angles.half_pitch;
     const uint8_t stride = (uint8_t)(pitch_ / 8);
-    const BinaryRepeatParams by_token(1, 1, 1, stride, stride, 0);
-    const BinaryRepeatParams by_row(1, 1, 1, stride, stride, stride);
+    const BinaryRepeatParams by_sine(1, 1, 1, stride, stride, 0);
+    const BinaryRepeatParams by_cosine(1, 1, 1, stride, 0, stride);
     const uint32_t second = (uint32_t)pitch;
-    // First the products by sines, in the place of the other half; then x itself times cosines.
-    for (int64_t factor = 1; factor >= 0; --factor) {
-      for (int64_t token = 0; token < tile.tokens; ++token) {
-        const LocalTensor<float> by = angles[(uint32_t)((token * 2 + factor) * pitch)];
-        const uint32_t at = (uint32_t)(token * tile.rows * pitch_);
-        const LocalTensor<float> part = x[at];
-        const LocalTensor<float> to = factor == 1 ? product_[at] : part;
-        OnRows<Do::kMul>(to, part[factor == 1 ? second : 0], by, rows, pitch, by_token);
-        OnRows<Do::kMul>(to[second], part[factor == 1 ? 0 : second], by, rows, pitch, by_token);
-      }
-      Step();
+    // Products by sines, in the place of the other half; then x itself times cosines, and the sum.
+    for (int64_t token = 0; token < tile.tokens; ++token) {
+      const uint32_t sines = (uint32_t)((token * 2 + 1) * pitch);
+      const uint32_t at = (uint32_t)(token * tile.rows * pitch_);
+      OnRows<Do::kMul>(product_[at], x[at + second], negative[sines], rows, pitch, by_sine);
+      OnRows<Do::kMul>(product_[at + second], x[at], angles[sines], rows, pitch, by_sine);
     }
-    // Tokens whose rows are all rotated are one run of rows.
-    const int64_t runs = rows == tile.rows ? 1 : tile.tokens;
-    for (int64_t run = 0; run < runs; ++run) {
-      const uint32_t at = (uint32_t)(run * tile.rows * pitch_);
-      const int64_t count = runs == 1 ? tile.tokens * rows : rows;
-      OnRows<Do::kSub>(x[at], x[at], product_[at], count, pitch, by_row);
-      OnRows<Do::kAdd>(x[at + second], x[at + second], product_[at + second], count, pitch, by_row);
+    Step();
+    for (int64_t token = 0; token < tile.tokens; ++token) {
+      const LocalTensor<float> cosines = angles[(uint32_t)(token * 2 * pitch)];
+      const uint32_t at = (uint32_t)(token * tile.rows * pitch_);
+      OnRows<Do::kMulAdd>(x[at], cosines, product_[at], rows, pitch, by_cosine);
+      OnRows<Do::kMulAdd>(x[at + second], cosines, product_[at + second], rows, pitch, by_cosine);
     }
     Step();
   }
@@ -653,6 +695,8 @@ class QkvRmsnormRope : public HeadRows<T> {
   TQue<TPosition::VECIN, 2> sums_in_;
   TQueBind<TPosition::VECIN, TPosition::VECOUT, 2> copies_;
   TBuf<TPosition::VECCALC> weight_buffer_;
+  TBuf<TPosition::VECCALC> bias_buffer_;
+  TBuf<TPosition::VECCALC> negative_buffer_;
   TBuf<TPosition::VECCALC> row_buffer_;
   LocalTensor<float> sum_;
   LocalTensor<float> scale_;

@@ -7,6 +7,10 @@
 
 #include <stdint.h>
 
+// Buffers in the UB take whole multiples of it: its blocks lie in 16 groups of banks, and where two
+// operands begin in these 512 bytes says whether an instruction can read both at once.
+constexpr int64_t kBankRound = 512;
+
 // Where the cosines and sines of tokens are.
 struct RotaryAngles {
   int64_t tokens;
@@ -38,6 +42,7 @@ struct QkvRmsnormRopeTiling {
   int64_t row_pitch;      // elements of a row in the UB: two halves and the rest, in whole blocks
   int64_t rows_per_tile;  // of each token
   int64_t copy_bytes;     // of a buffer that value and gate go through; 0: there is nothing to copy
+  int64_t gap_bytes;      // of UB that nothing needs
   int64_t epsilon_bits[2];  // of query and of key: floats, to be added to a sum of squares ...
   int64_t scale_bits[2];    // ... whose root divides this, to give the factor of a row
 };

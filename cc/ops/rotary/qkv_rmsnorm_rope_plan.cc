@@ -160,35 +160,42 @@ int64_t PlanAngles(const QkvRmsnormRopeArgs& args, RotaryAngles& angles) {
   return cache.shape[1];
 }
 
+int64_t Whole(int64_t bytes) { return RoundUp(bytes, kBankRound); }
+
 // What the buffers of the kernels take; their constructors are the other side of these sums.
 int64_t TileBytes(const QkvRmsnormRopeTiling& tiling, int64_t token_rows, int64_t bytes) {
   const int64_t tokens = tiling.angles.tokens_per_tile;
   const int64_t tile = tokens * tiling.rows_per_tile * tiling.row_pitch;
-  return 2 * tile * bytes + tile * 4 + (bytes < 4 ? tile * 4 : 0) +
-         (tokens * token_rows + 7) * kBlockBytes;
+  return 2 * Whole(tile * bytes) + Whole(tile * 4) + (bytes < 4 ? Whole(tile * 4) : 0) +
+         Whole((tokens * token_rows + 7) * kBlockBytes) + kBankRound;
 }
 
 int64_t UbBytes(const QkvRmsnormRopeTiling& tiling, int64_t bytes) {
   const RotaryAngles& angles = tiling.angles;
   const int64_t tile_rows = angles.tokens_per_tile * tiling.rows_per_tile;
   const int64_t token_rows = tiling.heads + (tiling.norm_value != 0 ? 2 : 1) * tiling.kv_heads;
-  int64_t total = TileBytes(tiling, token_rows, bytes) + 2 * tile_rows * tiling.row_pitch * bytes;
+  int64_t total =
+      TileBytes(tiling, token_rows, bytes) + 2 * Whole(tile_rows * tiling.row_pitch * bytes);
   if (angles.has_positions != 0) {
-    total += angles.axes * RoundUp(angles.position_batch * angles.position_bytes, kBlockBytes);
+    const int64_t axis = RoundUp(angles.position_batch * angles.position_bytes, kBlockBytes);
+    total += Whole(angles.axes * axis);
   }
-  const int64_t table = angles.axes * angles.tokens_per_tile * 2 * angles.half_pitch;
-  total += 2 * table * bytes + (bytes < 4 ? table * 4 : 0);
-  const int64_t weight_rows = tiling.has_sums != 0 ? tiling.heads + tiling.kv_heads : 2;
-  total += weight_rows * (tiling.has_bias != 0 ? 2 : 1) * tiling.row_pitch * (bytes + 4);
-  total += RoundUp(tile_rows, 8) * (1 + 1 + 8) * 4;
-  if (tiling.has_sums != 0) total += 2 * RoundUp(angles.tokens_per_tile * 8, kBlockBytes);
-  return total + 2 * tiling.copy_bytes;
+  const int64_t each = angles.tokens_per_tile * 2 * angles.half_pitch;
+  total += 2 * Whole(angles.axes * each * bytes) + Whole(each * 4);
+  if (bytes < 4) total += Whole(angles.axes * each * 4);
+  const int64_t weights =
+      (tiling.has_sums != 0 ? tiling.heads + tiling.kv_heads : 2) * tiling.row_pitch;
+  const int64_t sets = tiling.has_bias != 0 ? 2 : 1;
+  total += sets * Whole(weights * 4) + Whole(sets * weights * bytes);
+  total += Whole(RoundUp(tile_rows, 8) * (1 + 1 + 8) * 4);
+  if (tiling.has_sums != 0) total += 2 * Whole(angles.tokens_per_tile * 8);
+  return total + 2 * Whole(tiling.copy_bytes);
 }
 
 int64_t SumUbBytes(const QkvRmsnormRopeTiling& tiling, int64_t bytes) {
   const int64_t rows = tiling.heads + tiling.kv_heads;
-  return TileBytes(tiling, rows, bytes) +
-         2 * RoundUp(tiling.angles.tokens_per_tile * 8, kBlockBytes) + RoundUp(rows, 8) * 4;
+  return TileBytes(tiling, rows, bytes) + 2 * Whole(tiling.angles.tokens_per_tile * 8) +
+         Whole(RoundUp(rows, 8) * 4);
 }
 
 // Buffers that value and gate go through.
@@ -228,6 +235,7 @@ uint32_t PlanTiles(const Checks& checks, const DeviceInfo& device, int64_t token
                     "one head of " + Text(tiling.head_size) + " elements takes " +
                         Text(ub_bytes(tiling, bytes)) + " bytes of UB beside the weights, and " +
                         device.soc_name + " offers " + Text(budget));
+  tiling.gap_bytes = (budget - ub_bytes(tiling, bytes)) / kBankRound * kBankRound;
   return static_cast<uint32_t>(cores);
 }
 
