@@ -388,6 +388,8 @@ TEST(QkvRmsnormRope, Conformance) {
         if (test.norm == Norm::kAllHeads) {
           test.world_size = 2;
           test.ub_bytes = 196608;  // weights take what a small one has
+          // Weights and biases of more wide heads are more than the UB.
+          if (test.heads * test.head_size >= 32 * 256) test.has_bias = false;
         }
         // The least that a gate, two biases and wide heads take.
         if (test.head_size == 256) test.ub_bytes = 196608;

@@ -17,6 +17,7 @@ constexpr int64_t kMaxTokensPerTile = 16;
 constexpr int64_t kMaxPitch = 2040;               // floats: a repeat stride of 255 blocks
 constexpr int64_t kMaxStride = int64_t{1} << 31;  // bytes: a gap of a copy has 32 bits
 constexpr int64_t kCopyBytes = 16384;
+constexpr int64_t kFewCopyBytes = 2048;
 
 int64_t FloatBits(double value) {
   const auto narrow = static_cast<float>(value);
@@ -198,8 +199,8 @@ int64_t SumUbBytes(const QkvRmsnormRopeTiling& tiling, int64_t bytes) {
          Whole(RoundUp(rows, 8) * 4);
 }
 
-// Buffers that value and gate go through.
-int64_t CopyBytes(const QkvRmsnormRopeTiling& tiling, int64_t bytes) {
+// Buffers that value and gate go through, of `limit` bytes at most.
+int64_t CopyBytes(const QkvRmsnormRopeTiling& tiling, int64_t bytes, int64_t limit) {
   int64_t most = 0;
   const int64_t size = tiling.head_size * bytes;
   if (tiling.norm_value == 0) {
@@ -208,7 +209,7 @@ int64_t CopyBytes(const QkvRmsnormRopeTiling& tiling, int64_t bytes) {
   if (tiling.has_gate != 0) {
     most = std::max(most, tiling.heads * RoundUp(size, kBlockBytes));
   }
-  return std::min(most, kCopyBytes);
+  return std::min(most, limit);
 }
 
 // As many tokens in a tile as fit, or some rows of one token. Gives the cores.
@@ -221,16 +222,18 @@ uint32_t PlanTiles(const Checks& checks, const DeviceInfo& device, int64_t token
   const int64_t budget = device.ub_bytes - kReservedUbBytes;
   angles.tokens_per_tile = std::min(per_core, kMaxTokensPerTile);
   tiling.rows_per_tile = token_rows;
+  int64_t copy_limit = kCopyBytes;
   const auto fits = [&] {
     const int64_t tile = angles.tokens_per_tile;
     angles.position_batch = std::min(RoundUp(per_core, tile), kPositionBatch / tile * tile);
-    tiling.copy_bytes = CopyBytes(tiling, bytes);
+    tiling.copy_bytes = CopyBytes(tiling, bytes, copy_limit);
     return ub_bytes(tiling, bytes) <= budget;
   };
   while (!fits() && angles.tokens_per_tile > 1) --angles.tokens_per_tile;
   while (!fits() && tiling.rows_per_tile > 1) {
     tiling.rows_per_tile = (tiling.rows_per_tile + 1) / 2;
   }
+  while (!fits() && copy_limit > kFewCopyBytes) copy_limit /= 2;
   VLLM_CANN_REQUIRE(checks, fits(),
                     "one head of " + Text(tiling.head_size) + " elements takes " +
                         Text(ub_bytes(tiling, bytes)) + " bytes of UB beside the weights, and " +

@@ -230,6 +230,28 @@ TEST(PlanQkvRmsnormRope, Tiles) {
   EXPECT_EQ(plan.tiling.angles.position_batch % plan.tiling.angles.tokens_per_tile, 0);
 }
 
+// What is left beside the weights of all heads: a row of one, and smaller copies.
+TEST(PlanQkvRmsnormRope, SmallerCopiesBesideManyWeights) {
+  QkvRmsnormRopeArgs args = Good();
+  constexpr DataType kFloat = DataType::kFloat;
+  args.input = {Matrix(5, 136 * 256, kFloat), 64, 4, 256, true};
+  args.square_sums = Matrix(5, 2, kFloat);
+  args.q_weight = Vector(64 * 256, kFloat);
+  args.k_weight = Vector(4 * 256, kFloat);
+  args.cos_sin_cache = Matrix(100, 256, kFloat);
+  args.positions = Matrix(3, 5, DataType::kInt64);
+  args.interleaved = true;
+  args.q = args.gate = Matrix(5, 64 * 256, kFloat);
+  args.k = args.v = Matrix(5, 4 * 256, kFloat);
+  const QkvRmsnormRopePlan plan = PlanQkvRmsnormRope(args, kDevice);
+  EXPECT_GT(plan.tiling.rows_per_tile, 0);
+  EXPECT_LT(plan.tiling.copy_bytes, 16384);
+  args.q_bias = args.q_weight;
+  args.k_bias = args.k_weight;
+  EXPECT_THAT([&] { PlanQkvRmsnormRope(args, kDevice); },
+              ThrowsMessage<std::invalid_argument>(HasSubstr("bytes of UB beside the weights")));
+}
+
 TEST(PlanQkvSquareSums, RefusesByName) {
   const auto good = [] {
     return QkvSquareSumsArgs{{Matrix(5, 1536), 8, 2, 128, false}, Matrix(5, 2, DataType::kFloat)};
