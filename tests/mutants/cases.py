@@ -304,6 +304,203 @@ def rotary_cases(plans: Plans) -> list[Case]:
     return out
 
 
+def _qkv_rows(kind: str, tokens: int, heads: int, kv_heads: int, size: int, gap: int, gate: bool) -> tuple[np.ndarray, list[np.ndarray]]:
+    """qkv, flat, and its elements as query, key, value and gate [tokens, heads, size]."""
+    random = np.random.default_rng(21)
+    step = size * (2 if gate else 1)
+    stride = heads * step + 2 * kv_heads * size + gap
+    scale = 2.0 ** (np.arange((tokens - 1) * stride + stride - gap) // size % 5 - 2)  # a factor of another row shows
+    x = rounded(random.standard_normal(len(scale)) * scale, kind)
+    at = np.arange(tokens)[:, None, None] * stride
+    places = [np.arange(heads)[:, None] * step, heads * step + np.arange(kv_heads)[:, None] * size]
+    places += [places[1] + kv_heads * size, places[0] + size]
+    return x, [x[at + place + np.arange(size)] for place in places[: 4 if gate else 3]]
+
+
+def _qkv(
+    plans: Plans,
+    kind: str,
+    tokens: int = 5,
+    heads: int = 3,
+    kv_heads: int = 2,
+    size: int = 64,
+    rotary: int = 64,
+    gap: int = 0,
+    cores: int = 2,
+    position_bytes: int = 8,
+    given: bool = False,
+    sections: tuple[int, int, int] | None = None,
+    interleaved: bool = False,
+    bias: bool = False,
+    gate: bool = False,
+    value: bool = False,
+    devices: int = 0,  # whose heads the mean is of
+    epsilon: float = 1e-2,
+    profile: str = "ascend910b3",
+) -> Case:
+    random = np.random.default_rng(22)
+    half, positions, axes = rotary // 2, 40, 3 if sections else 1
+    x, parts = _qkv_rows(kind, tokens, heads, kv_heads, size, gap, gate)
+    sides = (heads, kv_heads)
+    weights = [rounded(random.standard_normal(size * (h if devices else 1)), kind) for _ in range(2) for h in sides]
+    table = rounded(random.standard_normal((positions, rotary)), kind)
+    at = random.integers(0, positions, (axes, tokens + 3)).astype(np.int64 if position_bytes == 8 else np.int32)
+    at[:, tokens:] = 1 << 30  # between the axes
+    at[:, tokens - 1] = positions - 1 - np.arange(axes)
+    axis = np.zeros(half, int)
+    if sections and interleaved:
+        for a in (1, 2):
+            axis[(np.arange(half) % 3 == a) & (np.arange(half) < 3 * sections[a])] = a
+    elif sections:
+        axis = np.repeat(np.arange(3), sections)
+    rows = exact(table, kind)[at[axis, :tokens].T if sections else at[:1, :tokens].T, :]
+    lanes = np.arange(half)
+    cos, sin = (rows[:, lanes if sections else 0, part + lanes] for part in (0, half))
+    angles: list[Any] = [at.reshape(-1)[: (axes - 1) * (tokens + 3) + tokens].copy(), table, None]
+    if given:
+        wide = [rounded(np.pad(t, ((0, 0), (0, 3))).reshape(-1)[: (tokens - 1) * (half + 3) + half], kind) for t in (cos, sin)]
+        angles = [None, *wide]
+    sums = random.uniform(20, 90, (tokens, 2)).astype(np.float32) if devices else None
+    results = [rounded(random.standard_normal((tokens, h * size)), kind) for h in (heads, kv_heads, kv_heads, heads)]
+    if not gate:
+        results.pop()
+    numbers = [tokens, heads, kv_heads, size, (heads * (2 if gate else 1) + 2 * kv_heads) * size + gap, gate, rotary, positions]
+    numbers += [0 if given else axes, half + 3 if given else tokens + 3, *(sections or (0, 0, 0)), interleaved, bias, devices > 0]
+    tiling, used = plans.ask(
+        "plan_qkv_rmsnorm_rope",
+        profile,
+        cores,
+        TYPES[kind][1],
+        9 if position_bytes == 8 else 3,
+        integers(*map(int, [*numbers, max(1, devices), value])),
+        (ctypes.c_double * 1)(epsilon),
+    )
+    arguments = [angles[0], x, *weights[:2], *(weights[2:] if bias else [None, None]), *angles[1:], sums]
+    arguments += [*results, *([] if gate else [None]), tiling]
+    before = [None if a is None or isinstance(a, bytes) else a.copy() for a in arguments[:9]]
+
+    def check() -> str:
+        for i, (result, part) in enumerate(zip(results, parts, strict=True)):
+            if i == 3 or (i == 2 and not value):
+                if text := same(result.reshape(part.shape), part, "a copy"):
+                    return text
+                continue
+            y, h = exact(part, kind), part.shape[1]
+            if devices and i < 2:
+                assert sums is not None
+                factor = (sums[:, i].astype(float) / (h * size * devices) + epsilon)[:, None, None] ** -0.5
+            else:
+                factor = ((y * y).mean(-1, keepdims=True) + epsilon) ** -0.5
+            normal = y * factor
+            if i < 2:
+                normal = normal * exact(weights[i], kind).reshape(-1, size)
+            most = np.abs(normal)
+            if bias and i < 2:
+                added = exact(weights[i + 2], kind).reshape(-1, size)
+                normal, most = normal + added, most + np.abs(added)
+            want, bound = normal.copy(), most.copy()
+            if i < 2:
+                c, s = cos[:, None], sin[:, None]
+                a, b, p, q = normal[..., :half], normal[..., half:rotary], most[..., :half], most[..., half:rotary]
+                want[..., :half], want[..., half:rotary] = a * c - b * s, b * c + a * s
+                bound[..., :half], bound[..., half:rotary] = p * abs(c) + q * abs(s), q * abs(c) + p * abs(s)
+            out = exact(result, kind).reshape(part.shape)
+            if text := within(out, want, 0.5 * last_place(out, kind) + np.ldexp(bound, -20), ["query", "key", "value"][i]):
+                return text
+        pairs = zip(arguments[:9], before, strict=True)
+        return next((text for now, old in pairs if now is not None and (text := same(now, old, "operand"))), "")
+
+    name = f"{kind} t{tokens} h{heads},{kv_heads} d{size}/{rotary} gap{gap} cores{used} p{position_bytes} given {given}"
+    name += f" {sections} {interleaved} bias {bias} gate {gate} value {value} devices {devices}"
+    return Case(name, f"qkv_rmsnorm_rope_{kind}", used, arguments, check, profile)
+
+
+def _qkv_sums(
+    plans: Plans,
+    kind: str,
+    tokens: int = 5,
+    heads: int = 3,
+    kv_heads: int = 2,
+    size: int = 64,
+    gap: int = 0,
+    cores: int = 2,
+    gate: bool = False,
+    profile: str = "ascend910b3",
+) -> Case:
+    x, parts = _qkv_rows(kind, tokens, heads, kv_heads, size, gap, gate)
+    sums = np.full((tokens, 2), 7, np.float32)
+    stride = (heads * (2 if gate else 1) + 2 * kv_heads) * size + gap
+    numbers = integers(tokens, heads, kv_heads, size, stride, int(gate))
+    tiling, used = plans.ask("plan_qkv_square_sums", profile, cores, TYPES[kind][1], numbers)
+    old = x.copy()
+
+    def check() -> str:
+        want = np.stack([(exact(part, kind) ** 2).sum((1, 2)) for part in parts[:2]], -1)
+        return within(sums.astype(float), want, np.ldexp(want, -19), "sums") or same(x, old, "qkv")
+
+    return Case(
+        f"{kind} t{tokens} h{heads},{kv_heads} d{size} gap{gap} gate {gate}",
+        f"qkv_square_sums_{kind}",
+        used,
+        [x, sums, tiling],
+        check,
+        profile,
+    )
+
+
+def qkv_cases(plans: Plans) -> list[Case]:
+    """Of qkv_rmsnorm_rope and qkv_square_sums."""
+    out = []
+    small = plans.profile("ascend910b3", 8192 + 24 * 1024)
+    least = plans.profile("ascend910b3", 8192 + 12 * 1024)
+    for kind in TYPES:
+        given: list[dict[str, Any]] = [
+            {"tokens": 3, "cores": 2, "heads": 9, "kv_heads": 4, "profile": least},  # three tiles of four rows, and one row
+            {"tokens": 19, "cores": 1, "gate": True, "bias": True},
+            {"tokens": 37, "cores": 2, "heads": 1, "kv_heads": 1, "size": 40, "rotary": 20, "gap": 3, "position_bytes": 4},
+            {"tokens": 3, "size": 160, "rotary": 96, "sections": (20, 12, 16), "value": True, "epsilon": 3.0},
+            {"tokens": 4, "cores": 3, "size": 256, "rotary": 256, "sections": (50, 40, 38), "interleaved": True, "gap": 5},
+            {"tokens": 6, "cores": 1, "size": 72, "rotary": 30, "given": True, "gate": True, "heads": 5, "kv_heads": 1},
+            {"tokens": 1, "heads": 2, "kv_heads": 1, "size": 2, "rotary": 2},
+            {"tokens": 21, "cores": 1, "devices": 2, "bias": True, "heads": 2, "kv_heads": 3},
+            {"tokens": 5, "cores": 2, "devices": 3, "gate": True, "size": 80, "rotary": 34, "epsilon": 2.0},
+            {"tokens": 5, "cores": 2, "heads": 13, "kv_heads": 5, "profile": small, "value": True, "gate": True},  # rows of a token
+            {"tokens": 5, "cores": 2, "heads": 11, "kv_heads": 6, "profile": small, "bias": True, "size": 66, "rotary": 40},
+            {"tokens": 3, "cores": 1, "heads": 13, "kv_heads": 5, "devices": 2, "size": 32, "rotary": 32, "profile": small, "gate": True},
+            {"tokens": 2, "cores": 1, "heads": 9, "kv_heads": 80, "size": 8, "rotary": 8, "value": True},
+            {"tokens": 32, "cores": 1, "kv_heads": 1, "size": 16, "rotary": 16},  # 64 rows
+            {"tokens": 3, "cores": 1, "size": 40, "rotary": 32, "gap": 1},  # a rest that is less than a half
+        ]
+        if kind == "float":
+            given += [
+                {"tokens": 1030, "cores": 1, "heads": 1, "kv_heads": 1, "size": 16, "rotary": 16},  # batches of positions
+                {"tokens": 2, "cores": 1, "heads": 260, "kv_heads": 3, "size": 16, "rotary": 16},  # repeats of more than 255
+                {"tokens": 2, "cores": 1, "heads": 260, "kv_heads": 3, "size": 16, "rotary": 16, "devices": 1, "bias": True},
+                {"tokens": 1, "cores": 1, "heads": 1, "kv_heads": 1, "size": 2040, "rotary": 32, "gate": True, "value": True},
+            ]
+        else:
+            given.append({"tokens": 2, "cores": 1, "heads": 2, "kv_heads": 40, "size": 256, "rotary": 64})  # copies in several pieces
+            given.append({"tokens": 2, "cores": 1, "heads": 40, "kv_heads": 1, "size": 256, "rotary": 64, "gate": True})
+        out += [_qkv(plans, kind, **values) for values in given]
+        for values in (
+            {"tokens": 16, "heads": 1, "kv_heads": 1, "cores": 1},
+            {"tokens": 16, "heads": 1, "kv_heads": 1, "cores": 1, "gate": True, "bias": True, "sections": (12, 10, 10)},
+            {"tokens": 16, "heads": 2, "kv_heads": 1, "cores": 1, "devices": 1, "bias": True},
+        ):
+            out.append(_tight(plans, lambda profile, kind=kind, v=values: _qkv(plans, kind, profile=profile, **v)))  # type: ignore[misc]
+        given = [
+            {"tokens": 37, "cores": 2},
+            {"tokens": 3, "size": 160, "gate": True, "gap": 5},
+            {"tokens": 1, "size": 40, "heads": 100, "kv_heads": 70},
+            {"tokens": 5, "cores": 1, "heads": 90, "kv_heads": 13, "profile": small},
+            {"tokens": 1, "cores": 1, "heads": 2100, "kv_heads": 1, "size": 8},  # 255 sums of 8 rows
+            {"tokens": 4, "cores": 3, "heads": 13, "kv_heads": 5, "profile": small, "gate": True, "size": 66},
+        ]
+        out += [_qkv_sums(plans, kind, **values) for values in given]
+        out.append(_tight(plans, lambda profile, kind=kind: _qkv_sums(plans, kind, tokens=16, cores=1, profile=profile)))  # type: ignore[misc]
+    return out
+
+
 def _slots(layout: int, block_size: int, heads: int, size: int, element: int) -> np.ndarray:
     """Bytes of each slot within a block of a paged cache: [block_size, heads * size * element]. Layouts: 0 ND, 1 HND, 2 NZ."""
     row = heads * size * element
@@ -1397,6 +1594,7 @@ CASES: dict[str, Callable[[Plans], list[Case]]] = {
     "cc/kernels/moe/moe_finalize_routing.cpp": finalize_cases,
     "cc/kernels/moe/moe_gating_top_k.cpp": gating_cases,
     "cc/kernels/moe/moe_init_routing.cpp": init_routing_cases,
+    "cc/kernels/rotary/qkv_rmsnorm_rope.cpp": qkv_cases,
     "cc/kernels/rotary/rotary_embedding.cpp": rotary_cases,
     "tests/benchmarks/kernels/published.cpp": published_cases,
     "tests/benchmarks/kernels/micro.cpp": micro_cases,
