@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 
+#include <atomic>
 #include <cctype>
 #include <map>
 #include <memory>
@@ -73,21 +74,20 @@ struct Function {
 };
 
 std::mutex g_mutex;
+std::atomic<uint64_t> g_directories{0};  // that were set so far
 std::string g_directory;
 std::map<int32_t, std::unique_ptr<DeviceInfo>> g_devices;
 std::map<std::pair<int32_t, std::string>, aclrtBinHandle> g_binaries;
-std::vector<Function> g_functions;  // few: searched from the front by address
+
+// What this thread has found, to be read without a lock. Few: searched from the front by address.
+thread_local std::vector<Function> t_functions;
+thread_local uint64_t t_directories = 0;
 
 // The attribute's number is the same in all versions of the headers, its name is not.
 constexpr auto kUbBytes = static_cast<aclrtDevAttr>(204);
 constexpr auto kNpuArch = static_cast<aclrtDevAttr>(601);
 
-aclrtFuncHandle FindFunction(const CurrentDevice& device, const char* family, const char* kernel) {
-  for (const Function& function : g_functions) {
-    if (function.kernel == kernel && function.family == family && function.device == device.id) {
-      return function.handle;
-    }
-  }
+aclrtFuncHandle LoadFunction(const CurrentDevice& device, const char* family, const char* kernel) {
   if (g_directory.empty()) {
     throw std::runtime_error("the directory of the kernels is not set: call set_kernel_directory");
   }
@@ -105,8 +105,24 @@ aclrtFuncHandle FindFunction(const CurrentDevice& device, const char* family, co
   aclrtFuncHandle handle = nullptr;
   Check(acl.get_function(binary, kernel, &handle),
         std::string("aclrtBinaryGetFunction('") + kernel + "')");
-  g_functions.push_back({device.id, family, kernel, handle});
   return handle;
+}
+
+aclrtFuncHandle FindFunction(const CurrentDevice& device, const char* family, const char* kernel) {
+  if (t_directories == g_directories.load(std::memory_order_acquire)) {
+    for (const Function& function : t_functions) {
+      if (function.kernel == kernel && function.family == family && function.device == device.id) {
+        return function.handle;
+      }
+    }
+  }
+  std::lock_guard<std::mutex> lock(g_mutex);
+  if (t_directories != g_directories) {
+    t_functions.clear();
+    t_directories = g_directories;
+  }
+  t_functions.push_back({device.id, family, kernel, LoadFunction(device, family, kernel)});
+  return t_functions.back().handle;
 }
 
 }  // namespace
@@ -118,14 +134,16 @@ void SetKernelDirectory(const std::string& directory) {
   std::lock_guard<std::mutex> lock(g_mutex);
   if (directory == g_directory) return;
   g_directory = directory;
+  ++g_directories;
   g_binaries.clear();
-  g_functions.clear();
 }
 
 CurrentDevice GetCurrentDevice() {
   const Acl& acl = GetAcl();
   CurrentDevice current;
   Check(acl.get_device(&current.id), "aclrtGetDevice");
+  thread_local CurrentDevice last;
+  if (last.info != nullptr && last.id == current.id) return last;
   std::lock_guard<std::mutex> lock(g_mutex);
   std::unique_ptr<DeviceInfo>& known = g_devices[current.id];
   if (known == nullptr) {
@@ -148,16 +166,13 @@ CurrentDevice GetCurrentDevice() {
     known = std::move(info);
   }
   current.info = known.get();
+  last = current;
   return current;
 }
 
 void LaunchKernel(const CurrentDevice& device, const char* family, const char* kernel,
                   uint32_t cores, void* stream, const void* arguments, size_t argument_bytes) {
-  aclrtFuncHandle function;
-  {
-    std::lock_guard<std::mutex> lock(g_mutex);
-    function = FindFunction(device, family, kernel);
-  }
+  aclrtFuncHandle function = FindFunction(device, family, kernel);
   // ACL copies the arguments; its parameter is not const.
   const aclError code = GetAcl().launch(function, cores, stream, nullptr,
                                         const_cast<void*>(arguments), argument_bytes, nullptr, 0);

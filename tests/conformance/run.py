@@ -88,13 +88,17 @@ def run(binaries: list[str]) -> dict[str, Counts]:
 def main() -> None:
     """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--page", action="store_true")
+    parser.add_argument("--page", action="store_true", help="only write the page")
+    parser.add_argument("--only", default="", help="only tests whose names contain this; what is known of other kernels is kept")
     options = parser.parse_args()
     root = Path(os.environ["BUILD_WORKSPACE_DIRECTORY"])
     directory = root / "tests/conformance"
     failed = 0
     if not options.page:
-        for family, counts in run(os.environ["BINARIES"].split()).items():
+        binaries = [binary for binary in os.environ["BINARIES"].split() if options.only in binary]
+        for family, counts in run(binaries).items():
+            if options.only:
+                counts = load(directory).get(family, {}) | counts
             (directory / f"{family}.json").write_text(json.dumps(counts, indent=2, sort_keys=True) + "\n")
             failed += sum(count["failed"] for dtypes in counts.values() for layouts in dtypes.values() for count in layouts.values())
     (root / PAGE).write_text(page(load(directory)))

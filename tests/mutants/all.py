@@ -78,6 +78,9 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="only write docs/mutants.md, from result.json")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", default="", help="only sources whose paths contain this; the rest of the result is kept")
+    parser.add_argument(
+        "--survivors", action="store_true", help="only mutants that survived in the former result, of kernels that have not changed since"
+    )
     parser.add_argument("--cxx", help="a compiler of the machine that is faster than the build's own: g++")
     options = parser.parse_args()
     if options.page:
@@ -91,6 +94,8 @@ def main() -> None:
         if found:
             sys.exit(f"{source} without a fault: {found[0][1]}")
     former = json.loads(RESULT.read_text())
+    if options.survivors:
+        engine.mutants = [mutant for mutant in engine.mutants if mutant.key in former["survived"]]
     known = former["equivalent"]
     counts: dict[str, Counter[str]] = {}
     equivalent: dict[str, str] = {}
@@ -116,7 +121,17 @@ def main() -> None:
     print(f"{len(engine.mutants)} mutants, {no_build.total()} do not compile; {time.monotonic() - start:.0f} s")
     if options.write:
         root = Path(os.environ["BUILD_WORKSPACE_DIRECTORY"])
-        if options.only:  # what is known of the other sources stays
+        if options.survivors:  # what is known of the other mutants stays
+            again = counts
+            counts = {}
+            for name, count in former["counts"].items():
+                found = again.get(name, Counter())
+                counts[name] = Counter(count) - Counter(survived=found.total()) + found
+            no_build.update(former["no build"])
+            equivalent.update(former["equivalent"])
+            ours = {mutant.key for mutant in engine.mutants}
+            survived.update({key: reason for key, reason in former["survived"].items() if key not in ours})
+        elif options.only:  # what is known of the other sources stays
             ours = {mutant.kernel for mutant in engine.mutants}
             counts = {name: count for name, count in former["counts"].items() if name not in ours} | counts
             others = {source: count for source, count in former["no build"].items() if source not in engine.cases}

@@ -29,6 +29,7 @@ class Case:
     check: Check
     profile: str = "ascend910b3"
     schedules: int = 1
+    traps: bool = False  # the launch has to end in a trap
 
 
 # Types: elements as the kernel knows them; bfloat16 are 16 bits of a float.
@@ -260,11 +261,19 @@ def rotary_cases(plans: Plans) -> list[Case]:
             if wide or style == 1:
                 given.append({"tokens": 1030, "cores": 1, "heads": 1, "kv_heads": 0, "size": 16, "rotary": 16})  # batches of positions
                 given.append({"tokens": 520, "cores": 1, "heads": 1, "kv_heads": 1, "size": 16, "rotary": 10, "position_bytes": 4})
+            given += [
+                {"tokens": 1, "cores": 40, "heads": 62, "kv_heads": 3, "size": 128, "rotary": 128},  # cores share a token
+                {"tokens": 3, "cores": 13, "heads": 61, "kv_heads": 4, "size": 128, "rotary": 128},
+                {"tokens": 5, "cores": 2, "heads": 17, "size": 128, "rotary": 128, "profile": narrow},
+                {"tokens": 9, "cores": 1, "kv_heads": 0, "gap": 16},
+            ]
             given.append({"tokens": 2, "cores": 1, "heads": 260, "size": 16, "rotary": 16})  # repeats of more than 255
             given.append({"tokens": 1, "cores": 1, "heads": 257, "kv_heads": 255, "size": 20, "rotary": 18})
             out += [_rotary(plans, kind, style, **values) for values in given]
             # SoftNPU gives kernels all of the UB; the host's plan leaves 8 KiB of it.
             full: dict[str, Any] = {"kind": kind, "style": style, "tokens": 16, "heads": 1, "size": 256, "rotary": 256, "cores": 1}
+            out.append(_rotary(plans, profile=_smallest(plans, **full), **full))
+            full["rotary"] = 32  # rows shorter than an instruction's lanes
             out.append(_rotary(plans, profile=_smallest(plans, **full), **full))
         full = {"kind": kind, "style": 2, "tokens": 16, "heads": 1, "size": 256, "rotary": 256, "cores": 1}
         out.append(_rotary(plans, profile=_smallest(plans, **full), **full))
@@ -659,11 +668,18 @@ def _gather(
     block_gap: int = 0,
     more: int = 0,
     cores: int = 2,
+    illegal: dict[tuple[int, int], int] | None = None,  # blocks of the table
+    traps: bool = False,
     profile: str = "ascend910b3",
 ) -> Case:
     random = np.random.default_rng(6)
+    given = np.array(np.concatenate([[0], np.cumsum(lengths)]) if cumulative else lengths, np.int32)
+    lengths = [max(0, length) for length in lengths]
     rows = sum(lengths) + more
     table = random.integers(0, blocks, (len(lengths), width)).astype(np.int32)
+    table[:, 0] = np.arange(len(lengths)) % blocks
+    for (i, column), block in (illegal or {}).items():
+        table[i, column] = block
     sides: list[Any] = []
     wanted = []
     for size in (key, value):
@@ -677,7 +693,7 @@ def _gather(
         places = _slots(layout, block_size, heads, size, element)
         want, at = out.copy(), 0
         for i, length in enumerate(lengths):
-            for j in range(length):
+            for j in range(length if not traps else 0):
                 position = j + (starts[i] if starts else 0)
                 block = int(table[i, position // block_size])
                 want[at] = cache[block * pitch * element + places[position % block_size]]
@@ -703,7 +719,6 @@ def _gather(
         int(cumulative),
         int(starts is not None),
     )
-    given = np.array(np.concatenate([[0], np.cumsum(lengths)]) if cumulative else lengths, np.int32)
     first = None if starts is None else np.array(starts, np.int32)
 
     def check() -> str:
@@ -713,7 +728,7 @@ def _gather(
         f"layout{layout} {lengths} from {starts} h{heads} {key},{value}x{element} gap {block_gap} more {more} cores{used} {profile[-12:]}"
     )
     arguments = [sides[0][1], sides[1][1], table, given, first, sides[0][2], sides[1][2], tiling]
-    return Case(name, "gather_cache", used, arguments, check, profile)
+    return Case(name, "gather_cache", used, arguments, check, profile, traps=traps)
 
 
 def gather_cases(plans: Plans) -> list[Case]:
@@ -728,6 +743,13 @@ def gather_cases(plans: Plans) -> list[Case]:
         _gather(plans, [3, 2, 4], [1, 2, 3], cores=2, element=1, key=7, value=5),
         _gather(plans, [20], [3], cores=1, profile=tiny),
         _gather(plans, [32], cores=1),  # all of the table
+        _gather(plans, [3, 4, 5, 2], cumulative=True, cores=2),
+        _gather(plans, [3, -2, 4], cores=1),
+        _gather(plans, [1, 2] * 8 + [1], [1, 0] * 8 + [1], cores=2, value=0),
+        _gather(plans, [9], [-1], cores=1, traps=True),
+        _gather(plans, [5], [28], cores=1, traps=True),  # of 32 positions
+        _gather(plans, [8], cores=1, illegal={(0, 1): -1}, traps=True),
+        _gather(plans, [8], cores=1, illegal={(0, 1): 9}, traps=True),
         *(
             case
             for layout, key, value in ((1, 16, 24), (1, 7, 5), (2, 16, 32))
@@ -743,6 +765,7 @@ def gather_cases(plans: Plans) -> list[Case]:
             _gather(plans, [9, 5], [2, 1], cores=3, layout=layout, key=16, value=32, cumulative=layout == 1, profile="ascend310p3")
             for layout in range(3)
         ),
+        *(_gather(plans, [5], cores=1, layout=layout, heads=2500, key=16, value=32, profile="ascend310p3") for layout in (1, 2)),
     ]
 
 
@@ -756,13 +779,14 @@ def _transpose_cache(
     blocks: int = 6,
     block_size: int = 8,
     caches: int = 2,
-    gap: int = 0,
+    gap: int = 0,  # between the blocks of the first cache, twice that in the second, ...
     cores: int = 3,
+    traps: bool = False,
     profile: str = "ascend910b3",
 ) -> Case:
     random = np.random.default_rng(8)
     block = block_size * heads * size * element
-    pitch = block + gap * element
+    pitches = [block + (c + 1) * gap * element for c in range(caches)]
     tiling, used = plans.ask(
         "plan_transpose_kv_cache",
         profile,
@@ -778,23 +802,24 @@ def _transpose_cache(
     )
     arrays = []
     wanted = []
-    for _ in range(caches):
+    for pitch in pitches:
         cache = random.integers(0, 256, (blocks - 1) * pitch + block).astype(np.uint8)
         want = cache.copy()
-        for index in ids:
+        for index in ids if not traps else []:
             part = cache[index * pitch :][:block].reshape(splits, block_size, -1)
             want[index * pitch :][:block] = part.swapaxes(0, 1).reshape(-1)
         arrays.append(cache)
         wanted.append(want)
     pieces = np.frombuffer(tiling, np.int64)[7]
     kernel = "transpose_kv_cache_shared" if pieces > 1 else "transpose_kv_cache"
-    table = softnpu.Addresses([item for cache in arrays for item in (cache, pitch)])
+    table = softnpu.Addresses([item for pair in zip(arrays, pitches, strict=True) for item in pair])
 
     def check() -> str:
         return next((text for now, want in zip(arrays, wanted, strict=True) if (text := same(now, want, "cache"))), "")
 
     name = f"S{splits} {ids} h{heads} {size}x{element} B{block_size} caches{caches} gap{gap} cores{used} pieces{pieces}"
-    return Case(name, kernel, used, [table, np.array(ids, np.int64), tiling], check, profile, schedules=1 if pieces == 1 else 3)
+    schedules = 1 if pieces == 1 or traps else 3
+    return Case(name, kernel, used, [table, np.array(ids, np.int64), tiling], check, profile, schedules, traps)
 
 
 def transpose_cases(plans: Plans) -> list[Case]:
@@ -805,7 +830,9 @@ def transpose_cases(plans: Plans) -> list[Case]:
         _transpose_cache(plans, 4, [5], caches=1, gap=3),
         _transpose_cache(plans, 2, [1, 2, 3, 4], cores=1, caches=3, element=4),
         _transpose_cache(plans, 4, [1, 0], size=10, block_size=5),
-        _transpose_cache(plans, 2, [2], size=7, element=1, gap=1, block_size=2500, caches=1),  # more chunks than rows of a copy
+        # More chunks than rows of a copy.
+        _transpose_cache(plans, 2, [2, 4], size=7, element=1, gap=1, block_size=2500, caches=1, cores=1),
+        *(_transpose_cache(plans, 2, [illegal], caches=1, traps=True) for illegal in (-1, 6)),
         _transpose_cache(plans, 2, [2, 5], cores=1, profile="ascend310p3"),
         # Blocks that some cores share: in rounds, and in one with more cores than there are blocks.
         _transpose_cache(plans, 2, [4, 0, 3], cores=5, profile=small),
@@ -819,7 +846,13 @@ def copy_cases(plans: Plans) -> list[Case]:
     """Of copy_blocks."""
 
     def case(
-        sizes: list[int], pairs: list[tuple[int, int]], gap: int = 0, cores: int = 3, blocks: int = 5, profile: str = "ascend910b3"
+        sizes: list[int],
+        pairs: list[tuple[int, int]],
+        gap: int = 0,
+        cores: int = 3,
+        blocks: int = 5,
+        traps: bool = False,
+        profile: str = "ascend910b3",
     ) -> Case:
         random = np.random.default_rng(12)
         whole = all(size % 32 == 0 for size in sizes)
@@ -828,7 +861,7 @@ def copy_cases(plans: Plans) -> list[Case]:
         wanted = []
         for cache, size in zip(caches, sizes, strict=True):
             want = cache.copy()
-            for a, b in pairs:
+            for a, b in pairs if not traps else []:
                 want[b * (size + gap) :][:size] = cache[a * (size + gap) :][:size]
             wanted.append(want)
         table = softnpu.Addresses([item for cache, size in zip(caches, sizes, strict=True) for item in (cache, size + gap, size)])
@@ -837,7 +870,7 @@ def copy_cases(plans: Plans) -> list[Case]:
             return next((text for now, want in zip(caches, wanted, strict=True) if (text := same(now, want, "cache"))), "")
 
         name = f"blocks of {sizes} {pairs} gap {gap} cores{used} {profile[-12:]}"
-        return Case(name, "copy_blocks", used, [table, np.array(pairs, np.int64), tiling], check, profile)
+        return Case(name, "copy_blocks", used, [table, np.array(pairs, np.int64), tiling], check, profile, traps=traps)
 
     return [
         case([64], [(0, 4)]),
@@ -845,6 +878,8 @@ def copy_cases(plans: Plans) -> list[Case]:
         case([30000, 100], [(2, 0)], cores=2),
         case([20000] * 3, [(0, 1), (0, 2), (3, 4)], cores=1, gap=32),
         case([4096, 8224], [(1, 0), (4, 3)], cores=3, profile="ascend310p3"),
+        case([8192, 16384], [(1, 0)], cores=4),  # the first cache's blocks end with a piece
+        *(case([64], [pair], traps=True) for pair in ((-1, 2), (2, -1), (5, 1), (1, 5))),
     ]
 
 
@@ -861,6 +896,9 @@ def slot_cases(plans: Plans) -> list[Case]:
         kinds: tuple[int, int] = (9, 9),
         start: int = 0,
         fewer: int = 0,
+        beyond: int = 0,  # positions of no request
+        illegal: dict[int, int] | None = None,  # positions
+        among: list[int] | None = None,  # positions
         profile: str = "ascend910b3",
     ) -> Case:
         random = np.random.default_rng(13)
@@ -869,6 +907,8 @@ def slot_cases(plans: Plans) -> list[Case]:
         positions = np.concatenate([random.permutation(n) + start for n in lengths] or [np.zeros(0)]).astype(
             np.int64 if kinds[0] == 9 else np.int32
         )
+        if among is not None:
+            positions[:] = np.resize(among, tokens)
         table = random.integers(0, 5000, (len(lengths), width)).astype(np.int32)
         starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
         slots = random.integers(0, 99, tokens + more).astype(np.int64 if kinds[1] == 9 else np.int32)
@@ -880,10 +920,27 @@ def slot_cases(plans: Plans) -> list[Case]:
         )
         want[offset // interleave % world != rank] = -1
         want = np.concatenate([want[: tokens - fewer], np.full(more + fewer, -1)]).astype(slots.dtype)
-        numbers = integers(len(lengths), tokens, tokens + more, tokens - fewer, width, block, world, rank, interleave, *kinds)
+        positions = np.concatenate([positions, np.zeros(beyond, positions.dtype)])
+        slots = np.concatenate([slots, np.full(beyond, 9, slots.dtype)])
+        want = np.concatenate([want, np.full(beyond, -1, want.dtype)])
+        for token, position in (illegal or {}).items():
+            positions[token] = position
+        numbers = integers(
+            len(lengths),
+            tokens + beyond,
+            tokens + beyond + more,
+            tokens + beyond - fewer,
+            width,
+            block,
+            world,
+            rank,
+            interleave,
+            *kinds,
+        )
         tiling, used = plans.ask("plan_slot_mapping", profile, cores, numbers)
         name = f"{lengths} blocks of {block} {parallel} more {more} fewer {fewer} kinds {kinds} from {start} cores{used} {profile[-12:]}"
-        return Case(name, "slot_mapping", used, [starts, positions, table, slots, tiling], lambda: same(slots, want, "slots"), profile)
+        arguments = [starts, positions, table, slots, tiling]
+        return Case(name, "slot_mapping", used, arguments, lambda: same(slots, want, "slots"), profile, traps=illegal is not None)
 
     narrow = plans.profile("ascend910b3", 8192 + 3000)  # rows of block_table have no room beside a batch
     return [
@@ -898,6 +955,26 @@ def slot_cases(plans: Plans) -> list[Case]:
         case([40, 40], fewer=30, more=3, cores=1),
         case([1300] + [1] * 30, width=100, cores=1),
         case([50, 20], width=500, profile=narrow),
+        case([4] * 16, cores=4),
+        case([3] * 21, cores=5),
+        case([1, 7, 2, 2, 1, 1, 6, 4, 8], cores=8),
+        case([64], cores=1),  # one batch
+        case([2], more=3000, cores=1),
+        case([1] * 200, width=3, cores=1),
+        case([1] * 1300, width=1, cores=1),
+        *(case([n], parallel=(3, 1, 4), among=[4, 8, 0, 50, 16], cores=1) for n in range(40, 45)),  # the last one's rank
+        case([40], parallel=(4, 0, 4), among=[12], cores=1),  # two ranks and more away
+        # Products with the rounded reciprocal below and above the quotient.
+        case([41], block=41, among=[82, 41, 164, 328], cores=1),
+        case([41], block=41, among=[40, 41, 0], cores=1),
+        case([30, 50], block=1008, width=8732, among=[8794799, 8795807, 8796815], cores=1),
+        case([30, 50], block=1008, width=8732, among=[8794799, 8794800, 1007], cores=1, kinds=(3, 3)),
+        case([6, 30], beyond=20, cores=2),
+        *(case([n], cores=1, illegal={n - 1: position}) for n in (5, 40) for position in (-1, 9 * 16)),
+        *(
+            _tight(plans, lambda profile, values=values: case(**values, profile=profile))  # type: ignore[misc]
+            for values in ({"lengths": [1] * 31, "cores": 1}, {"lengths": [140, 9], "cores": 1}, {"lengths": [1100], "cores": 1, "width": 70})
+        ),
     ]
 
 
@@ -928,16 +1005,17 @@ def latent_cases(plans: Plans) -> list[Case]:
         kv = rounded(random.standard_normal((tokens - 1) * stride + n + r) * 3, kind)
         gamma, cos, sin = (rounded(random.standard_normal(shape), kind) for shape in (n, (tokens, r), (tokens, r)))
         if index_kind == 1:
-            index = random.permutation(blocks)[: sequences * pages] * block
+            index = (random.permutation(blocks - 1) + 1)[: sequences * pages] * block
         elif index_kind == 2:
-            index = (np.arange(tokens) % seq * 3 + 1) % block
+            index = np.arange(tokens) % seq * 3 % block
         else:
             index = random.permutation(blocks * block)[:tokens]
         index = index.astype(np.int64)
         if len(index) > 3:
             index[2] = -1
-            if index_kind != 1:
-                index[1] = blocks * block if index_kind == 0 else block
+            index[1] = (blocks * block, -1, block)[index_kind]
+            if index_kind == 2:
+                index[-1] = -1
         slots = np.empty(tokens, np.int64)
         for t in range(tokens):
             b, j = divmod(t, seq)
@@ -1015,6 +1093,15 @@ def latent_cases(plans: Plans) -> list[Case]:
             case(kind, sequences=1, seq=40, blocks=11, cores=1, profile=tight, layout=2, n=192, r=32, epsilon=1e-5),
             case(kind, sequences=2, seq=9, blocks=5, cores=1, narrow=3, n=512, r=64),
             case(kind, sequences=1, seq=530, blocks=140, cores=1, n=32, r=32, index_kind=1),
+            case(kind, sequences=3, seq=8, blocks=9, index_kind=1, cores=2, epsilon=8.0),
+            case(kind, sequences=1, seq=3, n=2048, r=32, narrow=3, offsets=True, outputs=True),
+        ]
+        out += [
+            _tight(plans, lambda profile, kind=kind, values=values: case(kind, **values, profile=profile))  # type: ignore[misc]
+            for values in (
+                {"sequences": 1, "seq": 16, "cores": 1, "narrow": 3, "offsets": True, "outputs": True},
+                {"sequences": 1, "seq": 9, "cores": 1, "n": 2048, "r": 32},
+            )
         ]
     return out
 
@@ -1574,11 +1661,6 @@ WITHOUT_RESULT = {"conflicts", "sweep", "meet"}
 
 # Kernels whose cases run, but whose mutants (1600 and 2000 of them) have not all been judged: they are not in the result.
 UNCOUNTED = {
-    "cc/kernels/cache/copy_blocks.cpp",
-    "cc/kernels/cache/gather_cache.cpp",
-    "cc/kernels/cache/kv_rmsnorm_rope_cache.cpp",
-    "cc/kernels/cache/slot_mapping.cpp",
-    "cc/kernels/cache/transpose_kv_cache.cpp",
     "cc/kernels/moe/moe_gating_top_k.cpp",
     "cc/kernels/moe/moe_init_routing.cpp",
 }

@@ -7,7 +7,8 @@
 // `rows` ends at `rows`.
 //
 // Rows are moved, not computed with: the kernel knows bytes, not types. Each core makes its share
-// of the rows. Without DataCopyPad, on 310P, only whole blocks of 32 bytes are moved.
+// of the rows. A buffer holds no more rows of 32 bytes than a copy may have (the plan's limit).
+// Without DataCopyPad, on 310P, only whole blocks of 32 bytes are moved.
 #include "cc/kernels/cache/gather_cache_tiling.h"
 #include "cc/kernels/cache/row_copy.h"
 #include "kernel_operator.h"
@@ -47,9 +48,7 @@ class GatherCache {
       const int64_t first = begin > base ? begin - base : 0;
       const int64_t last = Min(length, end - base);
       if (first < last) {
-        if (tiling_.key.parts > 0) {
-          Gather(key_cache, key, tiling_.key, request, base, first, last);
-        }
+        Gather(key_cache, key, tiling_.key, request, base, first, last);
         if (tiling_.value.parts > 0) {
           Gather(value_cache, value, tiling_.value, request, base, first, last);
         }
@@ -79,7 +78,7 @@ class GatherCache {
     const int64_t pitch = side.parts * WholeBlocks(side.part_bytes);
     // Rows that lie together in the cache, too, are a run of bytes, which may end anywhere.
     const bool dense = side.parts == 1;
-    const int64_t most = Min(tiling_.buffer_bytes / pitch, kMaxRows);
+    const int64_t most = tiling_.buffer_bytes / pitch;
     for (int64_t token = first; token < last;) {
       const int64_t position = start + token;
       const int64_t place = position % tiling_.block_size;
@@ -152,7 +151,7 @@ class GatherCache {
   // A row that is larger than a buffer.
   __aicore__ inline void CopyParts(const GlobalTensor<uint8_t>& to,
                                    const GlobalTensor<uint8_t>& from, const GatherCacheSide& side) {
-    const int64_t most = Min(tiling_.buffer_bytes / WholeBlocks(side.part_bytes), kMaxRows);
+    const int64_t most = tiling_.buffer_bytes / WholeBlocks(side.part_bytes);
     const int64_t part_stride = tiling_.block_size * side.part_bytes;
     for (int64_t p = 0; p < side.parts; p += most) {
       const int64_t parts = Min(most, side.parts - p);
@@ -175,10 +174,7 @@ class GatherCache {
       Store(to, rows, 1, parts * part, 0, 0, pad_);
       return;
     }
-    for (int64_t p = 0; p < parts; p += kMaxRows) {
-      Store(to[p * side.part_bytes], rows[(uint32_t)(p * part)], Min(kMaxRows, parts - p),
-            side.part_bytes, 0, 0, true);
-    }
+    Store(to, rows, parts, side.part_bytes, 0, 0, true);
   }
 
   const GatherCacheTiling& tiling_;

@@ -21,7 +21,6 @@ using namespace AscendC;
 using namespace cache_rows;
 
 constexpr int64_t kLanes = 64;  // floats of a repeat
-constexpr int64_t kMaxRepeat = 255;
 
 __aicore__ inline void Step() { PipeBarrier<PIPE_V>(); }
 
@@ -39,9 +38,10 @@ class KvRmsnormRopeCache {
     pipe->InitBuffer(weights_in_, 1, (n + 2 * (n + r)) * 4);
     pipe->InitBuffer(weights_buffer_, (3 * n + 2 * r) * 4);
     pipe->InitBuffer(x_buffer_, 2 * tile * n * 4);
-    const uint32_t sums = (n + 63) / 64 * 32;  // bytes of a row's partial sums
-    pipe->InitBuffer(rope_buffer_, tile * (6 * r * 4 > sums ? 6 * r * 4 : sums));
-    pipe->InitBuffer(sum_buffer_, 2 * ((tile + 7) / 8 * 8) * 32);
+    // Also the sums of 8 neighbours each of the rows to be normalised.
+    pipe->InitBuffer(rope_buffer_, tile * (48 * r > n ? 48 * r : n) / 2);
+    const uint32_t blocks = (tile + 7) / 8 * 8;  // Brcb makes whole blocks of 8 rows
+    pipe->InitBuffer(sum_buffer_, blocks * (4 + 32));
     index_ = index_buffer_.Get<int64_t>();
     const LocalTensor<float> weights = weights_buffer_.Get<float>();
     gamma_ = weights;
@@ -53,9 +53,9 @@ class KvRmsnormRopeCache {
     square_ = x_[tile * n];
     partial_ = rope_buffer_.Get<float>();
     sum_ = sum_buffer_.Get<float>();
-    factor_ = sum_[(tile + 7) / 8 * 8 * 8];
-    // Brcb reads whole blocks of sums, and the last may have less rows.
-    Duplicate(sum_, 1.0f, (int32_t)((tile + 7) / 8 * 8));
+    factor_ = sum_[blocks];
+    // The last block of sums may have less rows.
+    Duplicate(sum_, 1.0f, (int32_t)blocks);
     Step();
     for (uint32_t i = 0; i < 6; ++i) rope_[i] = rope_buffer_.Get<float>()[i * tile * r];
   }
@@ -189,10 +189,8 @@ class KvRmsnormRopeCache {
     LocalTensor<float> terms = square_;
     int64_t width = n_;
     if (width % kLanes == 0) {
-      for (int64_t at = 0; at < count; at += kMaxRepeat * kLanes) {
-        BlockReduceSum(partial_[(uint32_t)(at / 8)], square_[(uint32_t)at],
-                       (int32_t)Min(kMaxRepeat, (count - at) / kLanes), (int32_t)kLanes, 1, 1, 8);
-      }
+      // No more repeats than an instruction may have: the plan's limit of a tile.
+      BlockReduceSum(partial_, square_, (int32_t)(count / kLanes), (int32_t)kLanes, 1, 1, 8);
       Step();
       terms = partial_;
       width /= 8;

@@ -32,7 +32,6 @@ using namespace AscendC;
 
 constexpr int64_t kLanes = 64;  // floats of a repeat
 constexpr int64_t kMaxRepeat = 255;
-constexpr int64_t kMaxRows = 4095;  // blockCount of one copy
 constexpr int64_t kBankGap = 256;   // bytes
 
 __aicore__ inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -263,8 +262,8 @@ class RotaryEmbedding {
     const uint64_t lanes = tiling_.is_inverse ? 0xaaaaaaaaaaaaaaaa : 0x5555555555555555;
     const uint8_t stride = (uint8_t)(2 * pitch / 8);
     for (int64_t lane = 0; lane < pitch; lane += kLanes) {
-      const int64_t count = Min(kLanes, pitch - lane);
-      const uint64_t mask[2] = {count < kLanes ? lanes & ((uint64_t{1} << count) - 1) : lanes, 0};
+      const int64_t left = pitch - lane;
+      const uint64_t mask[2] = {left < kLanes ? lanes & ((uint64_t{1} << left) - 1) : lanes, 0};
       const LocalTensor<float> sin = spread[(uint32_t)(pitch + lane)];
       Muls(sin, sin, -1.0f, mask, (uint8_t)tokens, UnaryRepeatParams(1, 1, stride, stride));
     }
@@ -298,7 +297,6 @@ class RotaryEmbedding {
     for (int64_t part = 0; part < 2 * tiling_.tokens_per_tile; ++part) {
       Adds(offset[(uint32_t)(part * row)], pair, (int32_t)(part * tiling_.half_pitch * 4), row);
     }
-    PipeBarrier<PIPE_V>();
     if constexpr (kIsFloat) {
       const LocalTensor<int32_t> index = swap_buffer_.Get<int32_t>();
       CreateVecIndex(index, 0, (uint32_t)tile);
@@ -311,7 +309,6 @@ class RotaryEmbedding {
       Add(index, index, pair, tile);
       PipeBarrier<PIPE_V>();
       Adds(index, index, 4, tile);  // 4 - 4 j + 16 (j / 2): 4 (j + 1) for even j, 4 (j - 1) for odd
-      PipeBarrier<PIPE_V>();
     }
   }
 
@@ -365,9 +362,9 @@ class RotaryEmbedding {
     const int64_t parts = halves ? 2 : 1;
     const int64_t length = halves ? half_ : tiling_.rotary_dim;
     const int64_t pitch = halves ? tiling_.half_pitch : tiling_.row_pitch;
-    // Tokens without a gap between them are rows like the heads of one token.
-    const bool dense =
-        heads == rows && token_stride == heads * tiling_.head_size && tokens * heads <= kMaxRows;
+    // Tokens without a gap between them are rows like the heads of one token. The plan
+    // gives a tile no more rows than a copy may have.
+    const bool dense = heads == rows && token_stride == heads * tiling_.head_size;
     const int64_t copies = dense ? 1 : tokens;
     const int64_t count = dense ? tokens * heads : heads;
     const uint32_t gap = (uint32_t)((tiling_.head_size - length) * (int64_t)sizeof(T));

@@ -9,6 +9,8 @@ namespace {
 constexpr Checks kChecks("gather_cache");
 // Beyond this a larger copy gains nothing, and smaller buffers leave the pipes less to wait for.
 constexpr int64_t kMaxBufferBytes = 65536;
+// The kernel copies what is in a buffer with one instruction.
+static_assert(kMaxBufferBytes / kBlockBytes <= 4095, "the rows of a copy");
 
 GatherCacheSide PlanSide(const Tensor& rows, const Tensor& cache, const char* name,
                          const std::string& cache_name, CacheLayout layout) {

@@ -57,12 +57,15 @@ KvRmsnormRopeCacheSide PlanSide(const KvRmsnormRopeCacheArgs& args, const Tensor
 }
 
 // What the kernel's buffers take; its constructor is the other side of this sum.
+// What one instruction of 255 repeats takes.
+constexpr int64_t kMaxTileElements = 255 * 64;
+
 int64_t UbBytes(const KvRmsnormRopeCacheTiling& tiling, int64_t bytes) {
   const int64_t n = tiling.norm_dim, r = tiling.rope_dim, tile = tiling.tile;
   const int64_t weights = 2 * (3 * n + 2 * r) * 4;
   const int64_t queues = 2 * tile * (n + 3 * r) * bytes + 2 * tile * (n + r) * bytes;
-  const int64_t work =
-      2 * tile * n * 4 + tile * std::max(6 * r * 4, Ceil(n, 64) * 32) + 2 * RoundUp(tile, 8) * 32;
+  const int64_t work = 2 * tile * n * 4 + RoundUp(tile * std::max(48 * r, n) / 2, kBlockBytes) +
+                       RoundUp(tile, 8) * 36;
   return tiling.index_batch * 8 + weights + queues + work;
 }
 
@@ -168,7 +171,7 @@ KvRmsnormRopeCachePlan PlanKvRmsnormRopeCache(const KvRmsnormRopeCacheArgs& args
   const auto fits = [&] {
     tiling.index_batch =
         std::min(RoundUp(per_core, tiling.tile), kIndexBatch / tiling.tile * tiling.tile);
-    return UbBytes(tiling, bytes) <= budget;
+    return tiling.tile * tiling.norm_dim <= kMaxTileElements && UbBytes(tiling, bytes) <= budget;
   };
   while (!fits() && tiling.tile > 1) --tiling.tile;
   VLLM_CANN_REQUIRE(kChecks, fits(),

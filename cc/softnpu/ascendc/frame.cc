@@ -168,7 +168,6 @@ int Core::AddPiece(uint64_t bytes, uint8_t position) {
   uint64_t total = memory.bytes.size();
   uint64_t* used = &memory.used;
   uint64_t begin = 0;
-  std::string name = Format("the %s's", SpaceName(piece.space));
   if (pool_ >= 0) {
     Pool& pool = pools_[static_cast<size_t>(pool_)];
     if (pool.space != piece.space) {
@@ -178,9 +177,10 @@ int Core::AddPiece(uint64_t bytes, uint8_t position) {
     total = pool.bytes;
     used = &pool.used;
     begin = pool.begin;
-    name = "the TBufPool's";
   }
   if (padded > total - *used) {
+    const std::string name =
+        pool_ >= 0 ? "the TBufPool's" : Format("the %s's", SpaceName(piece.space));
     Fail(Format("%llu bytes for a buffer, but of %s %llu bytes %llu are taken and %llu are left",
                 Ull(padded), name.c_str(), Ull(total), Ull(*used), Ull(total - *used)));
   }

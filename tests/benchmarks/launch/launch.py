@@ -1,6 +1,6 @@
 """What the host pays for a launch, in one run: tools/bazel run //tests/benchmarks/launch
 
-The same rotary embedding of 8 tokens as a bare ACL call with arguments that are ready, by nanobind, by pybind11 (the same C++ function,
+The same rotary embedding of 8 tokens as a bare ACL call in a loop of C++, with the same arguments, ready, by nanobind, by pybind11 (the same C++ function,
 which checks the arguments and computes the tiling), through our Python function, and through torch.library. On SoftNPU without checks;
 kernels run on its own thread. Rounds are interleaved; figures are medians of the rounds, microseconds per launch.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import struct
 import subprocess
 import sys
 import time
@@ -50,11 +49,10 @@ def measure() -> None:
 
         return run
 
-    # The copy of no block, which ends at once; as many cores as the embedding takes.
-    arguments = struct.pack("<8q", 0, 0, 0, 0, 0, 1, 32, 1)
-    binary = str(directory / "cache.ascend910b3.o")
+    binary = str(directory / "rotary.ascend910b3.o")
     ways: dict[str, Callable[[], float]] = {
-        "bare ACL call": lambda: _pybind11.bare(binary, "copy_blocks", arguments, 8, stream, COUNT),
+        "bare ACL call": lambda: _pybind11.bare(binary, *addresses, tokens, heads, size, rows, stream, COUNT),
+        "a Python call of nothing": many(lambda: None),
         "checks and tiling alone": lambda: _pybind11.plan(tokens, heads, size, rows, COUNT),
         "nanobind": many(lambda: _ops.rotary_embedding(*numbers)),
         "pybind11": many(lambda: _pybind11.rotary_embedding(*numbers)),

@@ -65,24 +65,34 @@ Function Find(const char* name) {
   return reinterpret_cast<Function>(found);
 }
 
-// Seconds that `count` launches of a kernel take with arguments that are ready.
-double Bare(const std::string& binary, const std::string& kernel, py::bytes arguments,
-            uint32_t cores, uintptr_t stream, int count) {
+// The device of the benchmark, SoftNPU's default.
+const vllm_cann::ops::DeviceInfo kDevice = {"Ascend910B3", 2201, 40, 196608};
+
+// Seconds that `count` launches take whose arguments, which are those that the operator makes of
+// `args`, are ready.
+double Bare(const std::string& binary, const RotaryEmbeddingArgs& args, uintptr_t stream,
+            int count) {
+  const auto plan = vllm_cann::ops::PlanRotaryEmbedding(args, kDevice);
+  struct {
+    uint64_t addresses[7];
+    RotaryEmbeddingTiling tiling;
+  } arguments = {{args.positions.address, args.query.address, args.key.address,
+                  args.cos_sin_cache.address, 0, args.query_out.address, args.key_out.address},
+                 plan.tiling};
   aclrtBinHandle handle = nullptr;
   aclrtFuncHandle function = nullptr;
-  std::string bytes = arguments;
   const auto load = Find<decltype(&aclrtBinaryLoadFromFile)>("aclrtBinaryLoadFromFile");
   const auto get = Find<decltype(&aclrtBinaryGetFunction)>("aclrtBinaryGetFunction");
   const auto launch =
       Find<decltype(&aclrtLaunchKernelWithHostArgs)>("aclrtLaunchKernelWithHostArgs");
   if (load(binary.c_str(), nullptr, &handle) != ACL_SUCCESS ||
-      get(handle, kernel.c_str(), &function) != ACL_SUCCESS) {
-    throw std::runtime_error("no kernel " + kernel + " in " + binary);
+      get(handle, plan.kernel, &function) != ACL_SUCCESS) {
+    throw std::runtime_error(std::string("no kernel ") + plan.kernel + " in " + binary);
   }
   const auto start = std::chrono::steady_clock::now();
   for (int i = 0; i < count; ++i) {
-    const aclError code = launch(function, cores, reinterpret_cast<aclrtStream>(stream), nullptr,
-                                 bytes.data(), bytes.size(), nullptr, 0);
+    const aclError code = launch(function, plan.cores, reinterpret_cast<aclrtStream>(stream),
+                                 nullptr, &arguments, sizeof(arguments), nullptr, 0);
     if (code != ACL_SUCCESS) throw std::runtime_error("a launch failed");
   }
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -92,7 +102,16 @@ double Bare(const std::string& binary, const std::string& kernel, py::bytes argu
 
 PYBIND11_MODULE(_pybind11, m) {
   m.def("set_kernel_directory", &vllm_cann::ops::SetKernelDirectory);
-  m.def("bare", &Bare);
+  m.def("bare",
+        [](const std::string& binary, uintptr_t positions, uintptr_t query, uintptr_t key,
+           uintptr_t table, int64_t tokens, int64_t heads, int64_t size, int64_t rows,
+           uintptr_t stream, int count) {
+          return Bare(binary,
+                      Args(positions, query, key, table, 0, query, key, tokens, heads, 1, size,
+                           size, rows, size, heads * size, size, heads * size, size, 1, 0, 0, 0,
+                           false, 1, 9, 1, false),
+                      stream, count);
+        });
   m.def(
       "rotary_embedding",
       [](uintptr_t positions, uintptr_t query, uintptr_t key, uintptr_t cos, uintptr_t sin,
@@ -117,7 +136,7 @@ PYBIND11_MODULE(_pybind11, m) {
     const auto start = std::chrono::steady_clock::now();
     uint64_t cores = 0;
     for (int i = 0; i < count; ++i) {
-      cores += vllm_cann::ops::PlanRotaryEmbedding(args, {"Ascend910B3", 2201, 40, 196608}).cores;
+      cores += vllm_cann::ops::PlanRotaryEmbedding(args, kDevice).cores;
     }
     const double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
