@@ -973,7 +973,11 @@ def slot_cases(plans: Plans) -> list[Case]:
         *(case([n], cores=1, illegal={n - 1: position}) for n in (5, 40) for position in (-1, 9 * 16)),
         *(
             _tight(plans, lambda profile, values=values: case(**values, profile=profile))  # type: ignore[misc]
-            for values in ({"lengths": [1] * 31, "cores": 1}, {"lengths": [140, 9], "cores": 1}, {"lengths": [1100], "cores": 1, "width": 70})
+            for values in (
+                {"lengths": [1] * 31, "cores": 1},
+                {"lengths": [140, 9], "cores": 1},
+                {"lengths": [1100], "cores": 1, "width": 70},
+            )
         ),
     ]
 
