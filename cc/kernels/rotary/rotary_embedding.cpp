@@ -32,7 +32,7 @@ using namespace AscendC;
 
 constexpr int64_t kLanes = 64;  // floats of a repeat
 constexpr int64_t kMaxRepeat = 255;
-constexpr int64_t kBankGap = 256;   // bytes
+constexpr int64_t kBankGap = 256;  // bytes
 
 __aicore__ inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
 __aicore__ inline int64_t Max(int64_t a, int64_t b) { return a > b ? a : b; }

@@ -102,16 +102,15 @@ double Bare(const std::string& binary, const RotaryEmbeddingArgs& args, uintptr_
 
 PYBIND11_MODULE(_pybind11, m) {
   m.def("set_kernel_directory", &vllm_cann::ops::SetKernelDirectory);
-  m.def("bare",
-        [](const std::string& binary, uintptr_t positions, uintptr_t query, uintptr_t key,
-           uintptr_t table, int64_t tokens, int64_t heads, int64_t size, int64_t rows,
-           uintptr_t stream, int count) {
-          return Bare(binary,
-                      Args(positions, query, key, table, 0, query, key, tokens, heads, 1, size,
-                           size, rows, size, heads * size, size, heads * size, size, 1, 0, 0, 0,
-                           false, 1, 9, 1, false),
-                      stream, count);
-        });
+  m.def("bare", [](const std::string& binary, uintptr_t positions, uintptr_t query, uintptr_t key,
+                   uintptr_t table, int64_t tokens, int64_t heads, int64_t size, int64_t rows,
+                   uintptr_t stream, int count) {
+    return Bare(
+        binary,
+        Args(positions, query, key, table, 0, query, key, tokens, heads, 1, size, size, rows, size,
+             heads * size, size, heads * size, size, 1, 0, 0, 0, false, 1, 9, 1, false),
+        stream, count);
+  });
   m.def(
       "rotary_embedding",
       [](uintptr_t positions, uintptr_t query, uintptr_t key, uintptr_t cos, uintptr_t sin,
