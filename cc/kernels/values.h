@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <random>
 #include <vector>
 
 #include "cc/ops/tensor.h"
@@ -42,6 +43,37 @@ struct Values {
     return type == ops::DataType::kFloat16 ? softnpu::numeric::HalfToFloat(bits)
                                            : softnpu::numeric::Bfloat16ToFloat(bits);
   }
+};
+
+// Bytes of any kind, eight at a time.
+inline void FillBytes(std::vector<uint8_t>& bytes, std::mt19937& random) {
+  std::mt19937_64 wide(random());
+  for (size_t i = 0; i < bytes.size(); i += 8) {
+    const uint64_t word = wide();
+    std::memcpy(&bytes[i], &word, std::min<size_t>(8, bytes.size() - i));
+  }
+}
+
+// Standard normal numbers in turn out of a table, from any place on. Its size is a prime, so rows
+// of a tensor differ.
+class Normals {
+ public:
+  explicit Normals(std::mt19937& random) : at_(random() % kSize) {}
+  float operator()() {
+    static const std::vector<float> table = [] {
+      std::mt19937 random(1);
+      std::normal_distribution<float> normal;
+      std::vector<float> out(kSize);
+      for (float& value : out) value = normal(random);
+      return out;
+    }();
+    if (++at_ >= kSize) at_ = 0;
+    return table[at_];
+  }
+
+ private:
+  static constexpr size_t kSize = 65521;
+  size_t at_;
 };
 
 // The distance of `value` to its neighbours in a type.

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree
+from collections.abc import Iterator
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -67,9 +68,8 @@ def load(directory: Path) -> dict[str, Counts]:
     return {path.stem: json.loads(path.read_text()) for path in sorted(directory.glob("*.json"))}
 
 
-def run(binaries: list[str]) -> dict[str, Counts]:
-    """Runs the tests, two at a time; a binary's family is its directory."""
-    families: dict[str, Counts] = {}
+def run(binaries: list[str]) -> Iterator[tuple[str, Counts]]:
+    """Runs the tests, two at a time, and gives what each found as it ends; a binary's family is its directory."""
     with tempfile.TemporaryDirectory() as work:
         waiting = list(binaries)
         running: list[tuple[str, subprocess.Popen[bytes]]] = []
@@ -80,9 +80,8 @@ def run(binaries: list[str]) -> dict[str, Counts]:
                 running.append((binary, subprocess.Popen(arguments, env={**os.environ, "CONFORMANCE": "full"})))
             for binary, process in [item for item in running if item[1].poll() is not None]:
                 running.remove((binary, process))
-                families.setdefault(Path(binary).parent.name, {}).update(read(Path(work, f"{Path(binary).name}.xml")))
+                yield Path(binary).parent.name, read(Path(work, f"{Path(binary).name}.xml"))
             time.sleep(0.2)
-    return families
 
 
 def main() -> None:
@@ -94,12 +93,12 @@ def main() -> None:
     root = Path(os.environ["BUILD_WORKSPACE_DIRECTORY"])
     directory = root / "tests/conformance"
     failed = 0
+    found: dict[str, Counts] = {}
     if not options.page:
-        binaries = [binary for binary in os.environ["BINARIES"].split() if options.only in binary]
-        for family, counts in run(binaries).items():
-            if options.only:
-                counts = load(directory).get(family, {}) | counts
-            (directory / f"{family}.json").write_text(json.dumps(counts, indent=2, sort_keys=True) + "\n")
+        for family, counts in run([binary for binary in os.environ["BINARIES"].split() if options.only in binary]):
+            found.setdefault(family, {}).update(counts)
+            known = load(directory).get(family, {}) if options.only else {}
+            (directory / f"{family}.json").write_text(json.dumps(known | found[family], indent=2, sort_keys=True) + "\n")
             failed += sum(count["failed"] for dtypes in counts.values() for layouts in dtypes.values() for count in layouts.values())
     (root / PAGE).write_text(page(load(directory)))
     sys.exit(f"{failed} cases failed" if failed else 0)

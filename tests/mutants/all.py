@@ -128,9 +128,9 @@ def main() -> None:
                 found = again.get(name, Counter())
                 counts[name] = Counter(count) - Counter(survived=found.total()) + found
             no_build.update(former["no build"])
-            equivalent.update(former["equivalent"])
             ours = {mutant.key for mutant in engine.mutants}
-            survived.update({key: reason for key, reason in former["survived"].items() if key not in ours})
+            for kind, now in (("equivalent", equivalent), ("survived", survived)):
+                now.update({key: reason for key, reason in former[kind].items() if key not in ours})
         elif options.only:  # what is known of the other sources stays
             ours = {mutant.kernel for mutant in engine.mutants}
             counts = {name: count for name, count in former["counts"].items() if name not in ours} | counts

@@ -832,6 +832,7 @@ def transpose_cases(plans: Plans) -> list[Case]:
         _transpose_cache(plans, 4, [1, 0], size=10, block_size=5),
         # More chunks than rows of a copy.
         _transpose_cache(plans, 2, [2, 4], size=7, element=1, gap=1, block_size=2500, caches=1, cores=1),
+        _transpose_cache(plans, 3, [2, 4], heads=3, size=7, element=1, block_size=1365, caches=1, cores=1),  # as many
         *(_transpose_cache(plans, 2, [illegal], caches=1, traps=True) for illegal in (-1, 6)),
         _transpose_cache(plans, 2, [2, 5], cores=1, profile="ascend310p3"),
         # Blocks that some cores share: in rounds, and in one with more cores than there are blocks.
@@ -1020,6 +1021,8 @@ def latent_cases(plans: Plans) -> list[Case]:
             index[1] = (blocks * block, -1, block)[index_kind]
             if index_kind == 2:
                 index[-1] = -1
+            if index_kind == 1:
+                index[0] = 0
         slots = np.empty(tokens, np.int64)
         for t in range(tokens):
             b, j = divmod(t, seq)
@@ -1047,7 +1050,7 @@ def latent_cases(plans: Plans) -> list[Case]:
             places = _slots(layout, block, 1, size, element)[:, ::element] // element
             parts.append((size, want, error, quantised, cache, scale, offset, output, places))
         numbers = integers(sequences, seq, n, r, stride, blocks, block, layout, index_kind, narrow, int(offsets), int(outputs), len(index))
-        tiling, used = plans.ask("plan_kv_rmsnorm_rope_cache", profile, cores, TYPES[kind][1], numbers)
+        tiling, used = plans.ask("plan_kv_rmsnorm_rope_cache", profile, cores, TYPES[kind][1], numbers, ctypes.c_double(epsilon))
 
         def check() -> str:
             for _, want, error, quantised, cache, scale, offset, output, places in parts:
@@ -1097,14 +1100,15 @@ def latent_cases(plans: Plans) -> list[Case]:
             case(kind, sequences=1, seq=40, blocks=11, cores=1, profile=tight, layout=2, n=192, r=32, epsilon=1e-5),
             case(kind, sequences=2, seq=9, blocks=5, cores=1, narrow=3, n=512, r=64),
             case(kind, sequences=1, seq=530, blocks=140, cores=1, n=32, r=32, index_kind=1),
+            case(kind, seq=6, n=96, narrow=2, offsets=True, cores=1),
             case(kind, sequences=3, seq=8, blocks=9, index_kind=1, cores=2, epsilon=8.0),
-            case(kind, sequences=1, seq=3, n=2048, r=32, narrow=3, offsets=True, outputs=True),
+            case(kind, sequences=1, seq=3, n=1984, r=32, narrow=3, offsets=True, outputs=True),
         ]
         out += [
             _tight(plans, lambda profile, kind=kind, values=values: case(kind, **values, profile=profile))  # type: ignore[misc]
             for values in (
                 {"sequences": 1, "seq": 16, "cores": 1, "narrow": 3, "offsets": True, "outputs": True},
-                {"sequences": 1, "seq": 9, "cores": 1, "n": 2048, "r": 32},
+                {"sequences": 1, "seq": 9, "cores": 1, "n": 1984, "r": 32},
             )
         ]
     return out

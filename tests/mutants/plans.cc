@@ -330,8 +330,10 @@ extern "C" __attribute__((visibility("default"))) int plan_slot_mapping(const De
 // n: sequences, seq, norm size, rope size, token stride, blocks, block size, layout, index kind,
 // int8 caches (1: rope, 2: norm), has offsets, has outputs, elements of index.
 extern "C" __attribute__((visibility("default"))) int plan_kv_rmsnorm_rope_cache(
-    const Device* device, int64_t type, const int64_t* n, void* tiling, uint32_t* cores) {
+    const Device* device, int64_t type, const int64_t* n, double epsilon, void* tiling,
+    uint32_t* cores) {
   vllm_cann::ops::KvRmsnormRopeCacheArgs args;
+  args.epsilon = epsilon;
   const int64_t tokens = n[0] * n[1];
   args.seq = n[1];
   args.kv = Matrix(tokens, n[2] + n[3], type);

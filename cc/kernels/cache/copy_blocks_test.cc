@@ -6,6 +6,7 @@
 #include <random>
 
 #include "cc/kernels/conformance.h"
+#include "cc/kernels/values.h"
 #include "cc/ops/cache/copy_blocks_plan.h"
 #include "cc/softnpu/ascendc/testing.h"
 #include "gmock/gmock.h"
@@ -20,6 +21,7 @@ using softnpu::ascendc::testing::Slots;
 using softnpu::ascendc::testing::Twin;
 using ::testing::HasSubstr;
 using vllm_cann::kernels::CaseName;
+using vllm_cann::kernels::FillBytes;
 using vllm_cann::kernels::RunConformance;
 using vllm_cann::ops::CopyBlocksArgs;
 using vllm_cann::ops::CopyBlocksPlan;
@@ -47,7 +49,7 @@ std::string Check(const Case& test) {
   for (const int64_t bytes : test.block_bytes) {
     std::vector<uint8_t> cache(
         static_cast<size_t>((test.num_blocks - 1) * (bytes + test.gap) + bytes));
-    for (uint8_t& byte : cache) byte = static_cast<uint8_t>(random());
+    FillBytes(cache, random);
     addresses.push_back(memory.Put(cache, "cache " + std::to_string(before.size())));
     before.push_back(std::move(cache));
     table.insert(table.end(), {static_cast<int64_t>(addresses.back()), bytes + test.gap, bytes});

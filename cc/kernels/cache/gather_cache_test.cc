@@ -7,6 +7,7 @@
 #include <random>
 
 #include "cc/kernels/conformance.h"
+#include "cc/kernels/values.h"
 #include "cc/ops/cache/gather_cache_plan.h"
 #include "cc/softnpu/ascendc/testing.h"
 #include "gmock/gmock.h"
@@ -22,6 +23,7 @@ using softnpu::ascendc::testing::Twin;
 using ::testing::HasSubstr;
 using vllm_cann::kernels::CaseName;
 using vllm_cann::kernels::Drawn;
+using vllm_cann::kernels::FillBytes;
 using vllm_cann::kernels::RunConformance;
 using vllm_cann::ops::CacheLayout;
 using vllm_cann::ops::DataType;
@@ -80,8 +82,8 @@ Side MakeSide(HostMemory& memory, const Case& test, int64_t size, int64_t rows, 
   side.block_stride = (block + test.block_gap) * bytes;
   side.cache.resize(static_cast<size_t>((test.num_blocks - 1) * side.block_stride + block * bytes));
   side.out.resize(static_cast<size_t>(rows * test.heads * size * bytes));
-  for (uint8_t& byte : side.cache) byte = static_cast<uint8_t>(random());
-  for (uint8_t& byte : side.out) byte = static_cast<uint8_t>(random());
+  FillBytes(side.cache, random);
+  FillBytes(side.out, random);
   side.cache_address = memory.Put(side.cache, std::string(name) + "_cache");
   side.out_address = memory.Put(side.out, name);
   std::vector<int64_t> shape = {test.num_blocks, test.block_size, test.heads, size};

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "cc/kernels/conformance.h"
+#include "cc/kernels/values.h"
 #include "cc/ops/cache/reshape_and_cache_plan.h"
 #include "cc/softnpu/ascendc/testing.h"
 #include "gmock/gmock.h"
@@ -20,6 +21,7 @@ using softnpu::ascendc::testing::Slots;
 using softnpu::ascendc::testing::Twin;
 using vllm_cann::kernels::CaseName;
 using vllm_cann::kernels::Drawn;
+using vllm_cann::kernels::FillBytes;
 using vllm_cann::kernels::RunConformance;
 using vllm_cann::ops::CacheLayout;
 using vllm_cann::ops::DataType;
@@ -72,7 +74,7 @@ Side MakeSide(HostMemory& memory, const Case& test, int64_t size, const std::str
   side.block_stride = test.block_size * side.row_bytes + test.block_gap * bytes;
   const auto fill = [&](int64_t count) {
     std::vector<uint8_t> out(static_cast<size_t>(std::max<int64_t>(count, 0)));
-    for (uint8_t& byte : out) byte = static_cast<uint8_t>(random());
+    FillBytes(out, random);
     return out;
   };
   // Exactly as many bytes as the last row needs: one more is out of bounds.

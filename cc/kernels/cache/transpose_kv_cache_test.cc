@@ -8,6 +8,7 @@
 #include <random>
 
 #include "cc/kernels/conformance.h"
+#include "cc/kernels/values.h"
 #include "cc/ops/cache/transpose_kv_cache_plan.h"
 #include "cc/softnpu/ascendc/testing.h"
 #include "gmock/gmock.h"
@@ -25,6 +26,7 @@ using softnpu::ascendc::testing::Twin;
 using ::testing::HasSubstr;
 using vllm_cann::kernels::CaseName;
 using vllm_cann::kernels::Drawn;
+using vllm_cann::kernels::FillBytes;
 using vllm_cann::kernels::RunConformance;
 using vllm_cann::ops::DataType;
 using vllm_cann::ops::DeviceInfo;
@@ -112,7 +114,7 @@ Outcome Execute(const Case& test, const std::vector<int64_t>& ids) {
   for (int64_t i = 0; i < 2 * test.layers; ++i) {
     std::vector<uint8_t> cache(
         static_cast<size_t>((test.num_blocks - 1) * run.stride_bytes + run.block_bytes));
-    for (uint8_t& byte : cache) byte = static_cast<uint8_t>(random());
+    FillBytes(cache, random);
     addresses.push_back(memory.Put(cache, "cache " + std::to_string(i)));
     table.push_back(static_cast<int64_t>(addresses.back()));
     table.push_back(run.stride_bytes);

@@ -25,6 +25,7 @@ using softnpu::ascendc::testing::Twin;
 using vllm_cann::kernels::CaseName;
 using vllm_cann::kernels::Drawn;
 using vllm_cann::kernels::LastPlace;
+using vllm_cann::kernels::Normals;
 using vllm_cann::kernels::RunConformance;
 using vllm_cann::kernels::Values;
 using vllm_cann::ops::DataType;
@@ -89,8 +90,8 @@ Side MakeSide(HostMemory& memory, const Case& test, int64_t heads, const char* n
   const int64_t stride = heads * test.head_size + test.token_gap;
   const int64_t count = test.tokens == 0 ? 0 : (test.tokens - 1) * stride + heads * test.head_size;
   Side side{Values(test.type, static_cast<size_t>(count)), 0, 0, heads, stride};
-  std::normal_distribution<float> normal;
-  for (int64_t i = 0; i < count; ++i) side.before.Set(static_cast<size_t>(i), normal(random));
+  Normals normal(random);
+  for (int64_t i = 0; i < count; ++i) side.before.Set(static_cast<size_t>(i), normal());
   side.address = memory.Put(side.before.bytes, name);
   // Holes between tokens keep what they hold.
   side.out =
@@ -170,15 +171,15 @@ Result Execute(const Case& test, std::string& wrong) {
   const auto half = static_cast<size_t>(test.rotary_dim / 2);
   const auto rows = static_cast<size_t>(test.given_rows > 0 ? test.given_rows : test.max_position);
   Table table{Values(test.type, rows * half), Values(test.type, rows * half)};
-  std::normal_distribution<float> normal;
-  for (size_t p = 0; p < rows; ++p) {
-    for (size_t i = 0; i < half; ++i) {
-      const double angle = static_cast<double>(p) *
-                           std::pow(10000.0, -static_cast<double>(i) / static_cast<double>(half));
+  Normals normal(random);
+  for (size_t i = 0; i < half; ++i) {
+    const double frequency = std::pow(10000.0, -static_cast<double>(i) / static_cast<double>(half));
+    for (size_t p = 0; p < rows; ++p) {
+      const double angle = static_cast<double>(p) * frequency;
       table.cos.Set(p * half + i,
-                    test.frequencies ? static_cast<float>(std::cos(angle)) : normal(random));
+                    test.frequencies ? static_cast<float>(std::cos(angle)) : normal());
       table.sin.Set(p * half + i,
-                    test.frequencies ? static_cast<float>(std::sin(angle)) : normal(random));
+                    test.frequencies ? static_cast<float>(std::sin(angle)) : normal());
     }
   }
   std::vector<int64_t> rows_of(static_cast<size_t>(test.axes * test.tokens));

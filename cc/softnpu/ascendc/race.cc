@@ -144,26 +144,29 @@ void CoreAccesses::Add(const RaceRecord& access, const CoreClocks& clocks) {
   const bool global = access.space == SOFTNPU_SPACE_GM;
   std::vector<RaceRecord>& records = global ? global_ : chip_;
   const Knowledge& known = clocks.of(access.pipe);
-  const uint64_t begin = access.pattern.base;
-  const uint64_t end = access.pattern.end();
+  RaceRecord added = access;
   if (!records.empty()) {
-    // A loop of scalar accesses is one record.
-    RaceRecord& last = records.back();
-    if (last.pattern.rows == 1 && access.pattern.rows == 1 && last.pattern.end() == begin &&
-        last.pipe == access.pipe && last.epoch == access.epoch && last.space == access.space &&
-        last.write == access.write && last.atomic == access.atomic &&
-        SamePlace(last.place, access.place)) {
-      last.pattern.bytes += access.pattern.bytes;
-      return;
+    // A loop of neighbouring accesses is one record. Who knows of its epoch knows of all that the
+    // pipe knew then, so it stands for what any of its parts does.
+    const RaceRecord& last = records.back();
+    if (last.pattern.rows == 1 && access.pattern.rows == 1 &&
+        last.pattern.end() == access.pattern.base && last.pipe == access.pipe &&
+        last.epoch == access.epoch && last.space == access.space && last.write == access.write &&
+        last.atomic == access.atomic && SamePlace(last.place, access.place)) {
+      added.pattern.base = last.pattern.base;
+      added.pattern.bytes += last.pattern.bytes;
+      records.pop_back();
     }
   }
+  const uint64_t begin = added.pattern.base;
+  const uint64_t end = added.pattern.end();
   for (size_t i = 0; i < records.size();) {
     const RaceRecord& other = records[i];
     const bool stands_for = other.pattern.base < end && begin < other.pattern.end() &&
                             other.space == access.space && other.atomic == access.atomic &&
                             (access.write || (!other.write && other.pipe == access.pipe)) &&
                             (known.own[other.pipe] >= other.epoch || other.pipe == access.pipe) &&
-                            Covers(access.pattern, other.pattern);
+                            Covers(added.pattern, other.pattern);
     if (stands_for) {
       records[i] = records.back();
       records.pop_back();
@@ -171,7 +174,7 @@ void CoreAccesses::Add(const RaceRecord& access, const CoreClocks& clocks) {
       ++i;
     }
   }
-  records.push_back(access);
+  records.push_back(added);
   if (!global) return;
   global_pipes_ |= 1u << access.pipe;
   if (global_.size() >= kHotRecords) Cool(clocks);

@@ -107,6 +107,7 @@ class CoreAccesses {
   bool FindRace(const RaceRecord& access, const Knowledge& known, bool auto_sync, Race* race) const;
   // Adds it and drops those that it stands for.
   void Add(const RaceRecord& access, const CoreClocks& clocks);
+  size_t size() const { return chip_.size() + global_.size() + cold_.size(); }
 
  private:
   void Cool(const CoreClocks& clocks);

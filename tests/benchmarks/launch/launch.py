@@ -1,8 +1,8 @@
 """What the host pays for a launch, in one run: tools/bazel run //tests/benchmarks/launch
 
-The same rotary embedding of 8 tokens as a bare ACL call in a loop of C++, with the same arguments, ready, by nanobind, by pybind11 (the same C++ function,
-which checks the arguments and computes the tiling), through our Python function, and through torch.library. On SoftNPU without checks;
-kernels run on its own thread. Rounds are interleaved; figures are medians of the rounds, microseconds per launch.
+The same rotary embedding of 8 tokens as a bare ACL call in a loop of C++, with the same arguments, ready, by nanobind, by pybind11 (the
+same C++ function, which checks the arguments and computes the tiling), through our Python function, and through torch.library. On SoftNPU
+without checks; kernels run on its own thread. Rounds are interleaved; figures are medians of the rounds, microseconds per launch.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 COUNT, ROUNDS = 300, 21
+LAYERS = 28
 
 
 def measure() -> None:
@@ -59,16 +60,40 @@ def measure() -> None:
         "vllm_cann.ops": many(lambda: ops.rotary_embedding(positions, query, key, size, table, True)),
         "torch.library": many(lambda: torch.ops.vllm_cann.rotary_embedding(positions, query, key, size, table, True)),
     }
+    # What the plugin launches in a decoding step of a model with normalised heads, as it launches it.
+    qkv = torch.zeros(tokens, (heads + 2) * size, dtype=torch.float16, device=device)
+    weight = torch.ones(size, dtype=torch.float16, device=device)
+    key_cache, value_cache = torch.zeros(2, 4, 128, 1, size, dtype=torch.float16, device=device)
+    starts = torch.arange(tokens + 1, dtype=torch.int32, device=device)
+    blocks = torch.zeros(tokens, 1, dtype=torch.int32, device=device)
+    slots = torch.zeros(tokens, dtype=torch.int64, device=device)
+
+    def step() -> float:
+        start = time.perf_counter()
+        ops.slot_mapping(starts, positions, blocks, slots, tokens, 128)
+        for _ in range(LAYERS):
+            _, k, v, _ = torch.ops.vllm_cann.qkv_rmsnorm_rope(
+                qkv, weight, weight, heads, 1, size, 1e-6, cos_sin_cache=table, positions=positions
+            )
+            torch.ops.vllm_cann.reshape_and_cache(k.view(tokens, 1, size), v.view(tokens, 1, size), key_cache, value_cache, slots)
+        return time.perf_counter() - start
+
     found: dict[str, list[float]] = {name: [] for name in ways}
+    steps = []
     for _ in range(ROUNDS):
         for name, run in ways.items():
             found[name].append(run() / COUNT * 1e6)
             torch.npu.synchronize()
+        steps.append(step() * 1e6)
+        torch.npu.synchronize()
     middle = {name: statistics.median(times[1:]) for name, times in found.items()}
     print("| way | us per launch | x bare | x torch.library |")
     print("|---|---|---|---|")
     for name, time_ in middle.items():
         print(f"| {name} | {time_:.2f} | {time_ / middle['bare ACL call']:.2f} | {time_ / middle['torch.library']:.2f} |")
+    launches = 2 * LAYERS + 1
+    print(f"\nA decoding step of {LAYERS} layers, {launches} launches: {statistics.median(steps[1:]):.0f} us, ", end="")
+    print(f"{statistics.median(steps[1:]) / launches:.1f} per launch")
 
 
 def main() -> None:

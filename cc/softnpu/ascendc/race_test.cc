@@ -1,0 +1,77 @@
+// cc/softnpu/ascendc/race_test.cc: records of accesses: few of them, and none dropped that counts.
+#include "cc/softnpu/ascendc/race.h"
+
+#include "gtest/gtest.h"
+
+namespace softnpu::ascendc {
+namespace {
+
+constexpr int kV = SOFTNPU_PIPE_V, kMte3 = SOFTNPU_PIPE_MTE3;
+
+class Records : public ::testing::Test {
+ protected:
+  Records() { clocks_.Reset(true); }
+
+  RaceRecord Access(int pipe, bool write, uint64_t base, uint64_t bytes, uint32_t line) const {
+    RaceRecord record;
+    record.pattern = {base, bytes, 1, 0};
+    record.place = {0, line, "k.cpp"};
+    record.epoch = clocks_.epoch(pipe);
+    record.pipe = static_cast<uint8_t>(pipe);
+    record.space = SOFTNPU_SPACE_UB;
+    record.write = write;
+    return record;
+  }
+  void Add(int pipe, bool write, uint64_t base, uint64_t bytes, uint32_t line) {
+    accesses_.Add(Access(pipe, write, base, bytes, line), clocks_);
+  }
+  bool Races(int pipe, bool write, uint64_t base, uint64_t bytes) {
+    Race race;
+    return accesses_.FindRace(Access(pipe, write, base, bytes, 99), clocks_.of(pipe), false, &race);
+  }
+
+  CoreClocks clocks_;
+  CoreAccesses accesses_;
+};
+
+TEST_F(Records, LoopsOfNeighboursDoNotPileUp) {
+  for (int round = 0; round < 1000; ++round) {
+    for (uint64_t part = 0; part < 8; ++part) Add(kMte3, false, 4096 + part * 128, 128, 1);
+    clocks_.Acquire(kV, clocks_.Release(kMte3));
+    Add(kV, true, 4096, 1024, 2);
+    clocks_.Acquire(kMte3, clocks_.Release(kV));
+  }
+  EXPECT_LE(accesses_.size(), 2u);
+  for (int round = 0; round < 1000; ++round) {
+    for (uint64_t part = 0; part < 8; ++part) Add(kMte3, false, part * 128, 128, 1);
+    clocks_.Release(kMte3);
+  }
+  EXPECT_LE(accesses_.size(), 4u);
+}
+
+// A part of a run that was read before the pipe knew of a write races with it; what comes later and
+// knows of the run only by its end must not lose the write.
+TEST_F(Records, RunsKeepWhatTheirPartsDoNotKnow) {
+  Add(kV, true, 0, 256, 1);
+  Add(kMte3, false, 0, 128, 2);
+  EXPECT_TRUE(Races(kMte3, false, 128, 128));
+  Add(kMte3, false, 128, 128, 2);
+  EXPECT_TRUE(Races(SOFTNPU_PIPE_MTE2, false, 0, 8));  // with the write, which reads do not replace
+  EXPECT_TRUE(Races(SOFTNPU_PIPE_MTE2, true, 200, 8));
+}
+
+TEST_F(Records, AWriteInPartsReplacesWhatItKnows) {
+  Add(kMte3, true, 0, 256, 1);
+  clocks_.Acquire(kV, clocks_.Release(kMte3));
+  Add(kV, true, 0, 128, 2);
+  EXPECT_EQ(accesses_.size(), 2u);
+  Add(kV, true, 128, 128, 2);
+  EXPECT_EQ(accesses_.size(), 1u);
+  // Who does not know of the run does not know of what it replaced.
+  EXPECT_TRUE(Races(SOFTNPU_PIPE_MTE2, false, 0, 8));
+  clocks_.Acquire(SOFTNPU_PIPE_MTE2, clocks_.Release(kV));
+  EXPECT_FALSE(Races(SOFTNPU_PIPE_MTE2, false, 0, 256));
+}
+
+}  // namespace
+}  // namespace softnpu::ascendc
