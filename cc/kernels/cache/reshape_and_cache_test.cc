@@ -336,6 +336,15 @@ TEST(ReshapeAndCache, RowLargerThanTheUb) {
   EXPECT_EQ(Check(test), "");
 }
 
+TEST(ReshapeAndCache, MoreSlotsThanASmallUbHolds) {
+  Case test;
+  test.tokens = 128;
+  test.vector_cores = 1;
+  test.ub_bytes = 9216;
+  test.slots = SlotPattern(1, test.tokens, test.num_blocks * test.block_size);
+  EXPECT_EQ(Check(test), "");
+}
+
 TEST(ReshapeAndCache, ResultDoesNotDependOnStrict) {
   Case test;
   test.tokens = 128;

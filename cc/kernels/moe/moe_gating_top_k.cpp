@@ -75,8 +75,8 @@ class MoeGatingTopK {
       pipe->InitBuffer(row_buffer_, chosen);
     }
     if (tiling.has_finished) {
-      pipe->InitBuffer(finished_in_, 2, (uint32_t)RoundUp(rows, ONE_BLK_SIZE));
-      pipe->InitBuffer(alive_buffer_, (uint32_t)RoundUp(rows * 4, ONE_BLK_SIZE));
+      pipe->InitBuffer(finished_in_, 2, (uint32_t)rows);
+      pipe->InitBuffer(alive_buffer_, (uint32_t)(rows * 4));
     }
     pipe->InitBuffer(logit_buffer_, tile);
     pipe->InitBuffer(place_buffer_, tile);
@@ -91,7 +91,7 @@ class MoeGatingTopK {
     pipe->InitBuffer(chosen_buffer_, chosen);
     pipe->InitBuffer(weight_buffer_, chosen);
     pipe->InitBuffer(fold_buffer_, (uint32_t)(rows * kLanes * 4));
-    pipe->InitBuffer(each_buffer_, (uint32_t)RoundUp(rows * 4, ONE_BLK_SIZE));
+    pipe->InitBuffer(each_buffer_, (uint32_t)(rows * 4));
     pipe->InitBuffer(spread_buffer_, (uint32_t)(RoundUp(rows, kBlockFloats) * ONE_BLK_SIZE));
     if (tiling.groups > 1) {
       const uint32_t slots = (uint32_t)(RoundUp(rows * tiling.groups_pitch, kLanes) * 4);
@@ -104,7 +104,7 @@ class MoeGatingTopK {
       pipe->InitBuffer(group_record_buffer_, slots * 2);
       pipe->InitBuffer(group_merged_buffer_, slots * 2);
       pipe->InitBuffer(group_spread_buffer_, slots * 8);
-      pipe->InitBuffer(row_slot_buffer_, (uint32_t)RoundUp(rows * 4, ONE_BLK_SIZE));
+      pipe->InitBuffer(row_slot_buffer_, (uint32_t)(rows * 4));
     }
     MakeTables();
   }

@@ -104,9 +104,12 @@ ReshapeAndCachePlan PlanReshapeAndCache(const ReshapeAndCacheArgs& args, const D
 
   plan.cores = static_cast<uint32_t>(std::min(tokens, device.vector_cores));
   const int64_t per_core = (tokens + plan.cores - 1) / plan.cores;
-  tiling.slot_batch = std::min(per_core, kSlotBatch);
+  // A third of the UB is the most that slots take.
+  const int64_t ub_bytes = device.ub_bytes - kReservedUbBytes;
+  tiling.slot_batch = std::clamp(ub_bytes / 3 / tiling.slot_bytes, int64_t{1},
+                                 std::min(per_core, kSlotBatch));
   const int64_t slot_bytes = RoundUp(tiling.slot_batch * tiling.slot_bytes, kBlockBytes);
-  const int64_t budget = (device.ub_bytes - kReservedUbBytes - slot_bytes) / 2;
+  const int64_t budget = (ub_bytes - slot_bytes) / 2;
   const auto pitch = [](const ReshapeAndCacheSide& side) {
     return side.parts * RoundUp(side.part_bytes, kBlockBytes);
   };

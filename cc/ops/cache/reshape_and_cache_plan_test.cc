@@ -37,6 +37,15 @@ TEST(PlanReshapeAndCache, TilesWithinTheDevice) {
   EXPECT_LE(2 * large.tiling.buffer_bytes + large.tiling.slot_batch * 8, 196608 - 8192);
 }
 
+TEST(PlanReshapeAndCache, SlotsLeaveRoomForRowsInASmallUb) {
+  ReshapeAndCacheArgs many = Good();
+  many.key.shape[0] = many.value.shape[0] = many.slot_mapping.shape[0] = 128;
+  const ReshapeAndCachePlan plan = PlanReshapeAndCache(many, {"Ascend910B3", 2201, 1, 8192 + 1024});
+  EXPECT_GE(plan.tiling.slot_batch, 32);
+  EXPECT_GE(plan.tiling.buffer_bytes, 256);
+  EXPECT_LE(2 * plan.tiling.buffer_bytes + plan.tiling.slot_batch * 8, 1024);
+}
+
 TEST(PlanReshapeAndCache, RefusesByName) {
   const std::vector<std::pair<std::function<void(ReshapeAndCacheArgs&)>, const char*>> cases = {
       {[](auto& a) { a.key.dims = 2; }, "key has 2 dimensions, not [tokens, heads, size]"},
