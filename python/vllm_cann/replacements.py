@@ -88,7 +88,10 @@ def apply_to(model: nn.Module) -> None:
             # Also layers of a class that inherits the forward.
             if type(layer).forward is not owner.forward:
                 continue
-            if reason := row.why_not(layer):
+            own = vars(layer).get("forward")
+            if own is not None and getattr(own, "__func__", None) is not row.forward:
+                kept[row.layer, "their forward is another one already"] += 1
+            elif reason := row.why_not(layer):
                 kept[row.layer, reason] += 1
             else:
                 layer.forward = types.MethodType(row.forward, layer)

@@ -1,8 +1,8 @@
 """The full conformance matrix of the kernels:  tools/bazel run //tests/conformance:run [-- --page]
 
-Runs the kernel tests' Conformance cases with every combination of the values of their dimensions (CI runs every pair of values), reads what
-they recorded, and writes the counts of a family into tests/conformance/<family>.json and all of them into docs/conformance.md. `--page`
-only writes the page.
+Runs the kernel tests' Conformance cases with every combination of the values of their dimensions but those that are drawn (CI runs every
+pair of values), reads what they recorded, and writes the counts of a family into tests/conformance/<family>.json and all of them into
+docs/conformance.md. `--page` only writes the page.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ HEAD = """\
 # The conformance matrix
 
 Made from `tests/conformance/*.json` by `tools/bazel run //tests/conformance:run`, which runs the kernel tests (`cc/kernels/*/*_test.cc`,
-cases `*.Conformance`) with every combination of the values of their dimensions: shapes, data types, layouts, options. CI runs the same
-cases for every pair of values. Every case runs the kernel's twin on SoftNPU under all checks, with the tiling of the host operator, against
-a reference in double precision or whole numbers; bounds are derived beside each test. A combination that another one repeats (because a
-value means nothing beside another) counts once.
+cases `*.Conformance`) with every combination of the values of their dimensions: shapes, data types, layouts, and the options that act on
+each other. Dimensions that act alone (the size of the UB, cores, gaps between rows, a bias, the type of positions; `Drawn` in the tests)
+have one of their values in each, at random. CI runs every pair of values, of all dimensions. Every case runs the kernel's twin on SoftNPU
+under all checks, with the tiling of the host operator, against a reference in double precision or whole numbers; bounds are derived beside
+each test. A combination that another one repeats (because a value means nothing beside another) counts once.
 
 """
 
@@ -99,6 +100,7 @@ def main() -> None:
             found.setdefault(family, {}).update(counts)
             known = load(directory).get(family, {}) if options.only else {}
             (directory / f"{family}.json").write_text(json.dumps(known | found[family], indent=2, sort_keys=True) + "\n")
+            (root / PAGE).write_text(page(load(directory)))
             failed += sum(count["failed"] for dtypes in counts.values() for layouts in dtypes.values() for count in layouts.values())
     (root / PAGE).write_text(page(load(directory)))
     sys.exit(f"{failed} cases failed" if failed else 0)

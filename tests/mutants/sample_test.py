@@ -60,6 +60,7 @@ def test_the_result_is_good_and_of_these_kernels(engine: Engine) -> None:
     noticed = total - len(result["equivalent"]) - len(result["survived"])
     assert noticed >= 0.95 * (noticed + len(result["survived"]))
     assert all(result["equivalent"].values())
+    assert all(result["survived"].values())
 
 
 def test_every_kernel_of_the_repository_has_mutants(engine: Engine) -> None:

@@ -383,6 +383,20 @@ def test_opcheck(utility: str) -> None:
         (lambda: call(positions=torch.zeros(5).npu()), "positions is torch.float32; it must be one of int32, int64"),
         (lambda: call(positions=torch.zeros(10, dtype=torch.int64).npu()[::2]), "positions has the strides"),
         (lambda: call(positions=torch.zeros(3, 5, dtype=torch.int64).npu()), "positions has the shape (3, 5); it must have 1 dimensions"),
+        (
+            lambda: call(positions=torch.zeros(0, 5, dtype=torch.int64).npu(), mrope_section=[12, 10, 10]),
+            "positions has 0 axes; there can be three, or one in one dimension",
+        ),
+        (
+            lambda: call(
+                cos_sin_cache=None,
+                positions=None,
+                cos=torch.zeros(5, 32).npu(),
+                sin=torch.zeros(5, 32).npu(),
+                mrope_section=[12, 10, 10],
+            ),
+            "mrope_section and mrope_interleaved are for positions; cos and sin are those of each token already",
+        ),
         (lambda: call(mrope_section=[16, 16]), "mrope_section is [16, 16]; it must have three numbers"),
         (
             lambda: call(positions=torch.zeros(3, 5, dtype=torch.int64).npu(), mrope_section=[12, 10, 9]),

@@ -56,10 +56,10 @@ KvRmsnormRopeCacheSide PlanSide(const KvRmsnormRopeCacheArgs& args, const Tensor
   return side;
 }
 
-// What the kernel's buffers take; its constructor is the other side of this sum.
-// What one instruction of 255 repeats takes.
+// Elements of one instruction of 255 repeats, with which the kernel sums up rows of whole repeats.
 constexpr int64_t kMaxTileElements = 255 * 64;
 
+// What the kernel's buffers take; its constructor is the other side of this sum.
 int64_t UbBytes(const KvRmsnormRopeCacheTiling& tiling, int64_t bytes) {
   const int64_t n = tiling.norm_dim, r = tiling.rope_dim, tile = tiling.tile;
   const int64_t weights = 2 * (3 * n + 2 * r) * 4;

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "cc/ops/rotary/axes.h"
+
 namespace vllm_cann::ops {
 namespace {
 
@@ -11,7 +13,6 @@ constexpr int64_t kPositionBatch = 512;
 constexpr int64_t kMaxTokensPerTile = 16;
 constexpr int64_t kMaxRows = 4095;   // of one copy
 constexpr int64_t kMaxPitch = 1020;  // floats: cos and sin are a repeat stride of 255 blocks
-constexpr int64_t kMaxLanes = 128;   // that can take axes of their own
 constexpr int64_t kLanes = 64;       // floats of an instruction's repeat
 constexpr int64_t kLeast = 2048;     // elements that are worth a core of their own
 constexpr int64_t kBankGap = 256;    // bytes
@@ -102,35 +103,6 @@ RotarySide PlanSide(const Tensor& rows, const Tensor& out, const std::string& na
   return {rows.shape[1], rows.strides[0], out.strides[0]};
 }
 
-void PlanAxes(const RotaryEmbeddingArgs& args, int64_t rotary_dim, RotaryEmbeddingTiling& tiling) {
-  const int64_t half = rotary_dim / 2;
-  REQUIRE_OF(args.positions.shape[0] == 3, "positions",
-             "has " + Text(args.positions.shape[0]) + " axes; there can be one or three");
-  REQUIRE_OF(half <= kMaxLanes, "positions",
-             "has three axes, which takes a rotary dimension of " + Text(2 * kMaxLanes) +
-                 " at most, not " + Text(rotary_dim));
-  int64_t sum = 0;
-  for (const int64_t section : args.sections) {
-    VLLM_CANN_REQUIRE(kChecks, section >= 0,
-                      "a section of " + Text(section) + " lanes is negative");
-    sum += section;
-  }
-  VLLM_CANN_REQUIRE(
-      kChecks, args.interleaved || sum == half,
-      "the sections have " + Text(sum) + " lanes, half of the rotary dimension is " + Text(half));
-  tiling.axes = 3;
-  for (int64_t i = 0; i < half; ++i) {
-    int64_t axis = 0;
-    if (args.interleaved) {
-      axis = i < 3 * args.sections[i % 3] ? i % 3 : 0;
-    } else if (i >= args.sections[0]) {
-      axis = i < args.sections[0] + args.sections[1] ? 1 : 2;
-    }
-    if (axis == 1) tiling.second[i / 64] |= uint64_t{1} << i % 64;
-    if (axis == 2) tiling.third[i / 64] |= uint64_t{1} << i % 64;
-  }
-}
-
 // Without DataCopyPad only whole 32-byte blocks are copied, in GM as in the UB.
 void Require310P(const RotaryEmbeddingArgs& args, const Table& table, const DeviceInfo& device) {
   const std::string soc = "rotary_embedding: " + device.soc_name;
@@ -192,7 +164,11 @@ RotaryEmbeddingPlan PlanRotaryEmbedding(const RotaryEmbeddingArgs& args, const D
     tokens = positions.shape[positions.dims - 1];
     REQUIRE_OF(tokens >= 0, "positions", "has " + Text(tokens) + " elements");
     kChecks.Dense(positions, "positions", positions.dims, "one or two");
-    if (positions.dims == 2) PlanAxes(args, rotary_dim, tiling);
+    if (positions.dims == 2) {
+      PlanAxes(kChecks, positions, args.sections, args.interleaved, rotary_dim, tiling.second,
+               tiling.third);
+      tiling.axes = 3;
+    }
     tiling.position_bytes = ElementBytes(positions.type);
   }
 

@@ -42,6 +42,7 @@ TEST_F(Records, LoopsOfNeighboursDoNotPileUp) {
     clocks_.Acquire(kMte3, clocks_.Release(kV));
   }
   EXPECT_LE(accesses_.size(), 2u);
+  // Without a write that replaces them, too.
   for (int round = 0; round < 1000; ++round) {
     for (uint64_t part = 0; part < 8; ++part) Add(kMte3, false, part * 128, 128, 1);
     clocks_.Release(kMte3);
@@ -58,6 +59,19 @@ TEST_F(Records, RunsKeepWhatTheirPartsDoNotKnow) {
   Add(kMte3, false, 128, 128, 2);
   EXPECT_TRUE(Races(SOFTNPU_PIPE_MTE2, false, 0, 8));  // with the write, which reads do not replace
   EXPECT_TRUE(Races(SOFTNPU_PIPE_MTE2, true, 200, 8));
+}
+
+TEST_F(Records, ARunReplacesWhatItsEndKnowsAndNothingElse) {
+  Add(kMte3, true, 0, 256, 1);
+  Add(kV, true, 0, 128, 2);
+  Add(kV, true, 128, 128, 2);  // covers the write, but does not know of it
+  EXPECT_EQ(accesses_.size(), 2u);
+  clocks_.Acquire(kV, clocks_.Release(kMte3));
+  Add(kV, true, 256, 128, 2);  // of the same epoch: one record, which now knows
+  EXPECT_EQ(accesses_.size(), 1u);
+  EXPECT_TRUE(Races(SOFTNPU_PIPE_MTE2, false, 0, 8));
+  clocks_.Acquire(SOFTNPU_PIPE_MTE2, clocks_.Release(kV));
+  EXPECT_FALSE(Races(SOFTNPU_PIPE_MTE2, false, 0, 256));
 }
 
 TEST_F(Records, AWriteInPartsReplacesWhatItKnows) {

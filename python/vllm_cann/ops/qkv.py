@@ -50,12 +50,13 @@ def qkv_rmsnorm_rope(
     split_qkv_rmsnorm_rope_vnorm and split_qkv_tp_rmsnorm_rope, which round between the norm and the rotation, too.
 
     Args:
-        qkv: [tokens, size], each token the heads of query, of key and of value; float32, float16 or bfloat16; any step between tokens
-        q_weight, k_weight: [head size], in qkv's dtype; with square_sums [heads * head size] each
+        qkv: [tokens, size], each token the heads of query, of key and of value; float32, float16 or bfloat16; any step between tokens below 2 GiB
+        q_weight, k_weight: [head size], in qkv's dtype; with square_sums [heads * head size] each, which have to fit into the UB
         num_heads, num_kv_heads: heads of query; of key, and of value
-        head_size: elements of a head
+        head_size: elements of a head, at most 2040
         eps: what is added to the mean
-        cos_sin_cache: [positions, rotary_dim], cosines then sines, contiguous, qkv's dtype; rotary_dim even, at most head_size
+        cos_sin_cache: [positions, rotary_dim], cosines then sines, contiguous, qkv's dtype; rotary_dim even, at most head_size,
+            with three axes at most 256
         positions: int32 or int64 [tokens]; with mrope_section also [3, tokens]: time, height and width, which may lie apart
         cos, sin: [tokens, rotary_dim / 2] instead of cos_sin_cache and positions, qkv's dtype, rows contiguous and as far apart in both
         q_bias, k_bias: as the weights; both or none
@@ -94,6 +95,8 @@ def qkv_rmsnorm_rope(
                 raise ValueError(f"{name} is {tensor.dtype} {tuple(tensor.shape)}; cos is {tuple(cos.shape)} and qkv {qkv.dtype}")
         if tokens > 1 and cos.stride(0) != sin.stride(0):
             raise ValueError(f"cos has the strides {tuple(cos.stride())}, sin {tuple(sin.stride())}; they must be laid out alike")
+        if mrope_section is not None or mrope_interleaved:
+            raise ValueError("mrope_section and mrope_interleaved are for positions; cos and sin are those of each token already")
         table, table_stride, rotary_dim = cos, cos.stride(0), 2 * cos.shape[1]
     elif cos_sin_cache is not None and positions is not None and cos is None and sin is None:
         check_dense(cos_sin_cache, "cos_sin_cache", (2,), qkv)
@@ -102,6 +105,8 @@ def qkv_rmsnorm_rope(
         check_place(positions, "positions", (1, 2) if mrope_section is not None else (1,), qkv)
         check_heads(positions.unsqueeze(0) if positions.dim() == 1 else positions, "positions")
         index = code(INDEX_DTYPES, positions, "positions")
+        if positions.dim() == 2 and positions.shape[0] != 3:
+            raise ValueError(f"positions has {positions.shape[0]} axes; there can be three, or one in one dimension")
         if positions.shape[-1] != tokens:
             raise ValueError(f"positions has the shape {tuple(positions.shape)} for {tokens} tokens")
         axes, axis_stride = (1, tokens) if positions.dim() == 1 else (positions.shape[0], positions.stride(0))
