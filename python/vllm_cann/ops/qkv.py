@@ -50,7 +50,8 @@ def qkv_rmsnorm_rope(
     split_qkv_rmsnorm_rope_vnorm and split_qkv_tp_rmsnorm_rope, which round between the norm and the rotation, too.
 
     Args:
-        qkv: [tokens, size], each token the heads of query, of key and of value; float32, float16 or bfloat16; any step between tokens below 2 GiB
+        qkv: [tokens, size], each token the heads of query, of key and of value; float32, float16 or bfloat16;
+            tokens any step below 2 GiB apart
         q_weight, k_weight: [head size], in qkv's dtype; with square_sums [heads * head size] each, which have to fit into the UB
         num_heads, num_kv_heads: heads of query; of key, and of value
         head_size: elements of a head, at most 2040
