@@ -1280,7 +1280,7 @@ def _gating(
     grid = (grid // 4 if ties else grid) * (8 / max(experts, 64))
     if peaks:
         for row in range(rows):
-            grid[row, [experts - 1, min(63, experts - 1), 0][row % 3]] = 90
+            grid[row, [experts - 1, min(63, experts - 1), 0][row % 3]] = 120
     logits = rounded(grid, kind)
     b = rounded(random.integers(-3, 3, experts) * 4.0, kind) if bias else None
     numbers = integers(rows, experts, k, bias, extras, extras, extras, kept, groups, mode, renorm, norm)
@@ -1337,6 +1337,11 @@ def gating_cases(plans: Plans) -> list[Case]:
         {"rows": 7, "experts": 64, "k": 1, "peaks": True},
         {"rows": 5, "experts": 120, "k": 9, "groups": 40, "kept": 8, "mode": 1, "ties": True, "cores": 1},
         {"rows": 40, "experts": 256, "k": 8, "groups": 8, "kept": 4, "mode": 1, "norm": 1, "cores": 1},
+        # Tiles that end with an expert of a row, not with padding.
+        {"rows": 5, "experts": 64, "k": 64, "norm": 2, "extras": 1, "cores": 1},
+        {"rows": 3, "experts": 128, "k": 128, "norm": 1, "extras": 1, "cores": 1},
+        {"rows": 2, "experts": 128, "k": 96, "norm": 0, "extras": 1, "cores": 1, "groups": 4, "kept": 3},
+        {"rows": 13, "experts": 17, "k": 17, "norm": 2, "extras": 1, "bias": 1, "cores": 1},
     ]
     for i, values in enumerate(given):
         kinds = list(TYPES) if i < 3 else [list(TYPES)[i % 3]]

@@ -25,6 +25,7 @@ def measure() -> None:
     import torch_npu
 
     from vllm_cann import _ops, ops
+    from vllm_cann.ops import cache, qkv
 
     device = torch.device("npu:0")
     ops.load(device)
@@ -70,7 +71,7 @@ def measure() -> None:
 
     def step() -> float:
         start = time.perf_counter()
-        ops.slot_mapping(starts, positions, blocks, slots, tokens, 128)
+        cache.slot_mapping(starts, positions, blocks, slots, tokens, 128)
         for _ in range(LAYERS):
             _, k, v, _ = torch.ops.vllm_cann.qkv_rmsnorm_rope(
                 qkv, weight, weight, heads, 1, size, 1e-6, cos_sin_cache=table, positions=positions
