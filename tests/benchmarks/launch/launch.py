@@ -25,7 +25,7 @@ def measure() -> None:
     import torch_npu
 
     from vllm_cann import _ops, ops
-    from vllm_cann.ops import cache, qkv
+    from vllm_cann.ops import cache
 
     device = torch.device("npu:0")
     ops.load(device)
