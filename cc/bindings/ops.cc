@@ -8,59 +8,10 @@
 #include "cc/bindings/cache.h"
 #include "cc/bindings/moe.h"
 #include "cc/bindings/qkv.h"
+#include "cc/bindings/rotary.h"
 #include "cc/ops/launch.h"
-#include "cc/ops/rotary/rotary_embedding.h"
-
-namespace {
 
 namespace nb = nanobind;
-using vllm_cann::ops::DataType;
-using vllm_cann::ops::RotaryEmbeddingArgs;
-using vllm_cann::ops::RotaryStyle;
-using vllm_cann::ops::Tensor;
-
-void RotaryEmbedding(uintptr_t positions, uintptr_t query, uintptr_t key, uintptr_t cos,
-                     uintptr_t sin, uintptr_t query_out, uintptr_t key_out, int64_t num_tokens,
-                     int64_t num_query_heads, int64_t num_key_heads, int64_t head_size,
-                     int64_t rotary_dim, int64_t table_rows, int64_t table_stride,
-                     int64_t query_token_stride, int64_t key_token_stride, int64_t query_out_stride,
-                     int64_t key_out_stride, int64_t num_axes, int64_t section_0, int64_t section_1,
-                     int64_t section_2, bool interleaved, int32_t dtype, int32_t position_dtype,
-                     int32_t style, bool is_inverse, uintptr_t stream) {
-  const auto type = static_cast<DataType>(dtype);
-  const auto rows = [&](uintptr_t address, int64_t heads, int64_t stride) -> Tensor {
-    return {address, type, 3, {num_tokens, heads, head_size}, {stride, head_size, 1}};
-  };
-  RotaryEmbeddingArgs args;
-  args.style = static_cast<RotaryStyle>(style);
-  args.is_inverse = is_inverse;
-  args.query = rows(query, num_query_heads, query_token_stride);
-  args.query_out = rows(query_out, num_query_heads, query_out_stride);
-  if (num_key_heads != 0) {
-    args.key = rows(key, num_key_heads, key_token_stride);
-    args.key_out = rows(key_out, num_key_heads, key_out_stride);
-  }
-  if (sin != 0) {
-    args.cos = {cos, type, 2, {table_rows, rotary_dim / 2}, {table_stride, 1}};
-    args.sin = args.cos;
-    args.sin.address = sin;
-  } else {
-    const auto index = static_cast<DataType>(position_dtype);
-    if (num_axes == 1) {
-      args.positions = {positions, index, 1, {num_tokens}, {1}};
-    } else {
-      args.positions = {positions, index, 2, {num_axes, num_tokens}, {num_tokens, 1}};
-    }
-    args.cos_sin_cache = {cos, type, 2, {table_rows, rotary_dim}, {table_stride, 1}};
-    args.sections[0] = section_0;
-    args.sections[1] = section_1;
-    args.sections[2] = section_2;
-    args.interleaved = interleaved;
-  }
-  vllm_cann::ops::RotaryEmbedding(args, reinterpret_cast<void*>(stream));
-}
-
-}  // namespace
 
 NB_MODULE(_ops, m) {
   m.doc() =
@@ -73,14 +24,15 @@ NB_MODULE(_ops, m) {
         "Sets the absolute path of the directory with the kernel binaries,\n"
         "<family>.<lower-case SoC name>.o.");
   m.def(
-      "rotary_embedding", &RotaryEmbedding, nb::arg("positions"), nb::arg("query"), nb::arg("key"),
-      nb::arg("cos"), nb::arg("sin"), nb::arg("query_out"), nb::arg("key_out"),
-      nb::arg("num_tokens"), nb::arg("num_query_heads"), nb::arg("num_key_heads"),
-      nb::arg("head_size"), nb::arg("rotary_dim"), nb::arg("table_rows"), nb::arg("table_stride"),
-      nb::arg("query_token_stride"), nb::arg("key_token_stride"), nb::arg("query_out_stride"),
-      nb::arg("key_out_stride"), nb::arg("num_axes"), nb::arg("section_0"), nb::arg("section_1"),
-      nb::arg("section_2"), nb::arg("interleaved"), nb::arg("dtype"), nb::arg("position_dtype"),
-      nb::arg("style"), nb::arg("is_inverse"), nb::arg("stream"),
+      "rotary_embedding", &vllm_cann::bindings::RotaryEmbedding, nb::arg("positions"),
+      nb::arg("query"), nb::arg("key"), nb::arg("cos"), nb::arg("sin"), nb::arg("query_out"),
+      nb::arg("key_out"), nb::arg("num_tokens"), nb::arg("num_query_heads"),
+      nb::arg("num_key_heads"), nb::arg("head_size"), nb::arg("rotary_dim"), nb::arg("table_rows"),
+      nb::arg("table_stride"), nb::arg("query_token_stride"), nb::arg("key_token_stride"),
+      nb::arg("query_out_stride"), nb::arg("key_out_stride"), nb::arg("num_axes"),
+      nb::arg("section_0"), nb::arg("section_1"), nb::arg("section_2"), nb::arg("interleaved"),
+      nb::arg("dtype"), nb::arg("position_dtype"), nb::arg("style"), nb::arg("is_inverse"),
+      nb::arg("stream"),
       "Rotates the first rotary_dim elements x of each head of query [T, Hq, D] and key [T, Hk, "
       "D]\n"
       "into query_out and key_out, which may be the same memory. num_key_heads 0: there is no "

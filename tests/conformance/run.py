@@ -93,16 +93,17 @@ def main() -> None:
     options = parser.parse_args()
     root = Path(os.environ["BUILD_WORKSPACE_DIRECTORY"])
     directory = root / "tests/conformance"
+    if options.page:
+        (root / PAGE).write_text(page(load(directory)))
+        return
     failed = 0
     found: dict[str, Counts] = {}
-    if not options.page:
-        for family, counts in run([binary for binary in os.environ["BINARIES"].split() if options.only in binary]):
-            found.setdefault(family, {}).update(counts)
-            known = load(directory).get(family, {}) if options.only else {}
-            (directory / f"{family}.json").write_text(json.dumps(known | found[family], indent=2, sort_keys=True) + "\n")
-            (root / PAGE).write_text(page(load(directory)))
-            failed += sum(count["failed"] for dtypes in counts.values() for layouts in dtypes.values() for count in layouts.values())
-    (root / PAGE).write_text(page(load(directory)))
+    for family, counts in run([binary for binary in os.environ["BINARIES"].split() if options.only in binary]):
+        found.setdefault(family, {}).update(counts)
+        known = load(directory).get(family, {}) if options.only else {}
+        (directory / f"{family}.json").write_text(json.dumps(known | found[family], indent=2, sort_keys=True) + "\n")
+        (root / PAGE).write_text(page(load(directory)))
+        failed += sum(count["failed"] for dtypes in counts.values() for layouts in dtypes.values() for count in layouts.values())
     sys.exit(f"{failed} cases failed" if failed else 0)
 
 

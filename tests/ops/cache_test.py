@@ -8,20 +8,18 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch_npu  # noqa: F401
+from counted import kernels_launched
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from softnpu import trace
 from vllm_cann import ops
 from vllm_cann.ops import cache
 
-STATE = Path(os.environ["SOFTNPU_STATE_DIR"])
 FEW = settings(max_examples=12, deadline=None, derandomize=True)
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.int8)
 LAYOUTS = ("ND", "HND", "NZ")
@@ -30,11 +28,6 @@ LAYOUTS = ("ND", "HND", "NZ")
 @pytest.fixture(scope="module", autouse=True)
 def kernels() -> None:
     ops.load(torch.device("npu:0"))
-
-
-def kernels_launched() -> int:
-    [counter] = [count for pid, count in trace.counts(STATE).items() if pid == os.getpid()]
-    return sum(number for (kind, _), number in counter.items() if kind == "kernel")
 
 
 def noise(dtype: torch.dtype, *shape: int, seed: int = 0) -> torch.Tensor:

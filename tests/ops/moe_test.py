@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
 import torch_npu  # noqa: F401
+from counted import kernels_launched
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from softnpu import trace
 from vllm_cann import ops
 
-STATE = Path(os.environ["SOFTNPU_STATE_DIR"])
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 moe = torch.ops.vllm_cann
 # The same examples in every run, and few of them: each is a launch or two.
@@ -26,11 +23,6 @@ FEW = settings(derandomize=True, max_examples=25, deadline=None, database=None)
 @pytest.fixture(scope="module", autouse=True)
 def kernels() -> None:
     ops.load(torch.device("npu:0"))
-
-
-def kernels_launched() -> int:
-    [counter] = [count for pid, count in trace.counts(STATE).items() if pid == os.getpid()]
-    return sum(number for (kind, _), number in counter.items() if kind == "kernel")
 
 
 def noise(*shape: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> torch.Tensor:

@@ -7,16 +7,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
 import torch_npu  # noqa: F401
+from counted import kernels_launched
 
-from softnpu import trace
 from vllm_cann import ops
 
-STATE = Path(os.environ["SOFTNPU_STATE_DIR"])
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 INDICES = (torch.int32, torch.int64)
 CALLS = ("direct", "torch.ops")
@@ -29,11 +27,6 @@ def kernels() -> None:
 
 def function(name: str, call: str) -> Callable[..., None]:
     return getattr(ops if call == "direct" else torch.ops.vllm_cann, name)
-
-
-def kernels_launched() -> int:
-    [counter] = [count for pid, count in trace.counts(STATE).items() if pid == os.getpid()]
-    return sum(number for (kind, _), number in counter.items() if kind == "kernel")
 
 
 def noise(dtype: torch.dtype, *shape: int, seed: int = 0) -> torch.Tensor:

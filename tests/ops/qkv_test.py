@@ -6,23 +6,20 @@ place of the result for its rounding, and 2^-20 of the magnitudes that it is a s
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
 import torch_npu
+from counted import kernels_launched
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from softnpu import trace
 from vllm_cann import ops
 from vllm_cann.ops import qkv as operators
 from vllm_cann.ops import rotary
 
-STATE = Path(os.environ["SOFTNPU_STATE_DIR"])
 FEW = settings(max_examples=25, deadline=None, derandomize=True)
 MANTISSA = {torch.float32: 23, torch.float16: 10, torch.bfloat16: 7}
 ROWS = 300  # of the table of angles
@@ -31,11 +28,6 @@ ROWS = 300  # of the table of angles
 @pytest.fixture(scope="module", autouse=True)
 def kernels() -> None:
     ops.load(torch.device("npu:0"))
-
-
-def kernels_launched() -> int:
-    [counter] = [count for pid, count in trace.counts(STATE).items() if pid == os.getpid()]
-    return sum(number for (kind, _), number in counter.items() if kind == "kernel")
 
 
 def noise(dtype: torch.dtype, *shape: int, seed: int = 0) -> torch.Tensor:

@@ -5,22 +5,19 @@ The kernel is tested beside its source; here are the ways from torch to it, agai
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
 import torch_npu  # noqa: F401
+from counted import kernels_launched
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from softnpu import trace
 from vllm_cann import ops
 from vllm_cann.ops import rotary
 
-STATE = Path(os.environ["SOFTNPU_STATE_DIR"])
 FEW = settings(max_examples=10, deadline=None, derandomize=True)
 # Half a last place of the result, and of float32 that of two products and a sum. Results are below 16.
 ERROR = {torch.float32: 16 * 2**-23, torch.float16: 8 * 2**-11, torch.bfloat16: 8 * 2**-8}
@@ -29,11 +26,6 @@ ERROR = {torch.float32: 16 * 2**-23, torch.float16: 8 * 2**-11, torch.bfloat16: 
 @pytest.fixture(scope="module", autouse=True)
 def kernels() -> None:
     ops.load(torch.device("npu:0"))
-
-
-def kernels_launched() -> int:
-    [counter] = [count for pid, count in trace.counts(STATE).items() if pid == os.getpid()]
-    return sum(number for (kind, _), number in counter.items() if kind == "kernel")
 
 
 def noise(dtype: torch.dtype, *shape: int, seed: int = 0) -> torch.Tensor:

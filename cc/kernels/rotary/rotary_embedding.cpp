@@ -23,12 +23,14 @@
 // 310P has no DataCopyPad: there, halves of rows are whole blocks, copied by DataCopy, and
 // positions are read from GM by the scalar unit. Its Cast from float to half knows to nearest even
 // as CAST_NONE.
+#include "cc/kernels/rotary/angles.h"
 #include "cc/kernels/rotary/rotary_embedding_tiling.h"
 #include "kernel_operator.h"
 
 namespace {
 
 using namespace AscendC;
+using rotary::StorageOf;
 
 constexpr int64_t kLanes = 64;  // floats of a repeat
 constexpr int64_t kMaxRepeat = 255;
@@ -36,16 +38,6 @@ constexpr int64_t kBankGap = 256;  // bytes
 
 __aicore__ inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
 __aicore__ inline int64_t Max(int64_t a, int64_t b) { return a > b ? a : b; }
-
-// Moves data: DataCopyPad pads with a zero of this type, which is a zero of the real one.
-template <typename T>
-struct StorageOf {
-  using Type = uint16_t;
-};
-template <>
-struct StorageOf<float> {
-  using Type = uint32_t;
-};
 
 template <typename T>
 class RotaryEmbedding {

@@ -21,6 +21,14 @@ def _check_weight(tensor: torch.Tensor, name: str, qkv: torch.Tensor, like: torc
         raise ValueError(f"{name} is {tensor.dtype} {tuple(tensor.shape)}; beside qkv, {qkv.dtype}, it is [{like.shape[0]}]")
 
 
+def _results(
+    qkv: torch.Tensor, num_heads: int, num_kv_heads: int, head_size: int, has_gate: bool
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    q = qkv.new_empty(qkv.shape[0], num_heads * head_size)
+    k, v = (qkv.new_empty(qkv.shape[0], num_kv_heads * head_size) for _ in range(2))
+    return q, k, v, torch.empty_like(q) if has_gate else qkv.new_empty(0)
+
+
 def qkv_rmsnorm_rope(
     qkv: torch.Tensor,
     q_weight: torch.Tensor,
@@ -104,7 +112,10 @@ def qkv_rmsnorm_rope(
         if cos_sin_cache.dtype != qkv.dtype:
             raise ValueError(f"cos_sin_cache is {cos_sin_cache.dtype}, and qkv {qkv.dtype}")
         check_place(positions, "positions", (1, 2) if mrope_section is not None else (1,), qkv)
-        check_heads(positions.unsqueeze(0) if positions.dim() == 1 else positions, "positions")
+        if positions.dim() == 1:
+            check_dense(positions, "positions", (1,), qkv)
+        else:
+            check_heads(positions, "positions")
         index = code(INDEX_DTYPES, positions, "positions")
         if positions.dim() == 2 and positions.shape[0] != 3:
             raise ValueError(f"positions has {positions.shape[0]} axes; there can be three, or one in one dimension")
@@ -120,9 +131,7 @@ def qkv_rmsnorm_rope(
             raise ValueError(f"square_sums is {square_sums.dtype} {tuple(square_sums.shape)}; it must be torch.float32 ({tokens}, 2)")
     if num_heads < 1 or num_kv_heads < 1 or head_size < 1:  # the results have their sizes before the plan sees them
         raise ValueError(f"there are {num_heads} heads of query and {num_kv_heads} of key, of {head_size} elements; all must be positive")
-    q = qkv.new_empty(tokens, num_heads * head_size)
-    k, v = (qkv.new_empty(tokens, num_kv_heads * head_size) for _ in range(2))
-    gate = torch.empty_like(q) if has_gate else qkv.new_empty(0)
+    q, k, v, gate = _results(qkv, num_heads, num_kv_heads, head_size, has_gate)
     _ops.qkv_rmsnorm_rope(
         address(positions),
         qkv.data_ptr(),
@@ -203,23 +212,6 @@ def qkv_square_sums(qkv: torch.Tensor, num_heads: int, num_kv_heads: int, head_s
     return sums
 
 
-def _shapes(
-    qkv: torch.Tensor,
-    q_weight: torch.Tensor,
-    k_weight: torch.Tensor,
-    num_heads: int,
-    num_kv_heads: int,
-    head_size: int,
-    eps: float,
-    *,
-    has_gate: bool = False,
-    **_: object,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    q = qkv.new_empty(qkv.shape[0], num_heads * head_size)
-    k, v = (qkv.new_empty(qkv.shape[0], num_kv_heads * head_size) for _ in range(2))
-    return q, k, v, torch.empty_like(q) if has_gate else qkv.new_empty(0)
-
-
 library.define(
     "qkv_rmsnorm_rope(Tensor qkv, Tensor q_weight, Tensor k_weight, int num_heads, int num_kv_heads, int head_size, float eps, *, "
     "Tensor? cos_sin_cache=None, Tensor? positions=None, Tensor? cos=None, Tensor? sin=None, Tensor? q_bias=None, Tensor? k_bias=None, "
@@ -229,7 +221,11 @@ library.define(
 library.define("qkv_square_sums(Tensor qkv, int num_heads, int num_kv_heads, int head_size, bool has_gate=False) -> Tensor")
 library.impl("qkv_rmsnorm_rope", qkv_rmsnorm_rope, "PrivateUse1")
 library.impl("qkv_square_sums", qkv_square_sums, "PrivateUse1")
-torch.library.register_fake("vllm_cann::qkv_rmsnorm_rope", _shapes, lib=library)
+torch.library.register_fake(
+    "vllm_cann::qkv_rmsnorm_rope",
+    lambda qkv, q_weight, k_weight, heads, kv_heads, size, eps, *, has_gate=False, **_: _results(qkv, heads, kv_heads, size, has_gate),
+    lib=library,
+)
 torch.library.register_fake(
     "vllm_cann::qkv_square_sums", lambda qkv, *_, **__: qkv.new_empty(qkv.shape[0], 2, dtype=torch.float32), lib=library
 )

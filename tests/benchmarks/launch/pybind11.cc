@@ -6,55 +6,14 @@
 #include <chrono>
 
 #include "acl/acl.h"
+#include "cc/bindings/rotary.h"
 #include "cc/ops/launch.h"
-#include "cc/ops/rotary/rotary_embedding.h"
 
 namespace {
 
 namespace py = pybind11;
-using vllm_cann::ops::DataType;
+using vllm_cann::bindings::RotaryArgs;
 using vllm_cann::ops::RotaryEmbeddingArgs;
-using vllm_cann::ops::RotaryStyle;
-using vllm_cann::ops::Tensor;
-
-// As cc/bindings/ops.cc has it.
-RotaryEmbeddingArgs Args(uintptr_t positions, uintptr_t query, uintptr_t key, uintptr_t cos,
-                         uintptr_t sin, uintptr_t query_out, uintptr_t key_out, int64_t num_tokens,
-                         int64_t num_query_heads, int64_t num_key_heads, int64_t head_size,
-                         int64_t rotary_dim, int64_t table_rows, int64_t table_stride,
-                         int64_t query_token_stride, int64_t key_token_stride,
-                         int64_t query_out_stride, int64_t key_out_stride, int64_t num_axes,
-                         int64_t section_0, int64_t section_1, int64_t section_2, bool interleaved,
-                         int32_t dtype, int32_t position_dtype, int32_t style, bool is_inverse) {
-  const auto type = static_cast<DataType>(dtype);
-  const auto rows = [&](uintptr_t address, int64_t heads, int64_t stride) -> Tensor {
-    return {address, type, 3, {num_tokens, heads, head_size}, {stride, head_size, 1}};
-  };
-  RotaryEmbeddingArgs args;
-  args.style = static_cast<RotaryStyle>(style);
-  args.is_inverse = is_inverse;
-  args.query = rows(query, num_query_heads, query_token_stride);
-  args.query_out = rows(query_out, num_query_heads, query_out_stride);
-  if (num_key_heads != 0) {
-    args.key = rows(key, num_key_heads, key_token_stride);
-    args.key_out = rows(key_out, num_key_heads, key_out_stride);
-  }
-  if (sin != 0) {
-    args.cos = {cos, type, 2, {table_rows, rotary_dim / 2}, {table_stride, 1}};
-    args.sin = args.cos;
-    args.sin.address = sin;
-  } else {
-    const auto index = static_cast<DataType>(position_dtype);
-    args.positions = {positions, index, 1, {num_tokens}, {1}};
-    args.cos_sin_cache = {cos, type, 2, {table_rows, rotary_dim}, {table_stride, 1}};
-    args.sections[0] = section_0;
-    args.sections[1] = section_1;
-    args.sections[2] = section_2;
-    args.interleaved = interleaved;
-  }
-  static_cast<void>(num_axes);
-  return args;
-}
 
 // libascendcl.so is in the process already.
 template <typename Function>
@@ -107,31 +66,16 @@ PYBIND11_MODULE(_pybind11, m) {
                    uintptr_t stream, int count) {
     return Bare(
         binary,
-        Args(positions, query, key, table, 0, query, key, tokens, heads, 1, size, size, rows, size,
-             heads * size, size, heads * size, size, 1, 0, 0, 0, false, 1, 9, 1, false),
+        RotaryArgs(positions, query, key, table, 0, query, key, tokens, heads, 1, size, size, rows,
+                   size, heads * size, size, heads * size, size, 1, 0, 0, 0, false, 1, 9, 1, false),
         stream, count);
   });
-  m.def(
-      "rotary_embedding",
-      [](uintptr_t positions, uintptr_t query, uintptr_t key, uintptr_t cos, uintptr_t sin,
-         uintptr_t query_out, uintptr_t key_out, int64_t num_tokens, int64_t num_query_heads,
-         int64_t num_key_heads, int64_t head_size, int64_t rotary_dim, int64_t table_rows,
-         int64_t table_stride, int64_t query_token_stride, int64_t key_token_stride,
-         int64_t query_out_stride, int64_t key_out_stride, int64_t num_axes, int64_t section_0,
-         int64_t section_1, int64_t section_2, bool interleaved, int32_t dtype,
-         int32_t position_dtype, int32_t style, bool is_inverse, uintptr_t stream) {
-        vllm_cann::ops::RotaryEmbedding(
-            Args(positions, query, key, cos, sin, query_out, key_out, num_tokens, num_query_heads,
-                 num_key_heads, head_size, rotary_dim, table_rows, table_stride, query_token_stride,
-                 key_token_stride, query_out_stride, key_out_stride, num_axes, section_0, section_1,
-                 section_2, interleaved, dtype, position_dtype, style, is_inverse),
-            reinterpret_cast<void*>(stream));
-      });
+  m.def("rotary_embedding", &vllm_cann::bindings::RotaryEmbedding);
   // Checks and tiling alone: what they are of a launch.
   m.def("plan", [](int64_t tokens, int64_t heads, int64_t size, int64_t rows, int count) {
     const RotaryEmbeddingArgs args =
-        Args(4096, 4096, 4096, 4096, 0, 4096, 4096, tokens, heads, 1, size, size, rows, size,
-             heads * size, size, heads * size, size, 1, 0, 0, 0, false, 1, 9, 1, false);
+        RotaryArgs(4096, 4096, 4096, 4096, 0, 4096, 4096, tokens, heads, 1, size, size, rows, size,
+                   heads * size, size, heads * size, size, 1, 0, 0, 0, false, 1, 9, 1, false);
     const auto start = std::chrono::steady_clock::now();
     uint64_t cores = 0;
     for (int i = 0; i < count; ++i) {
