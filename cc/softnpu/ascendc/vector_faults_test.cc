@@ -183,6 +183,19 @@ struct Case {
 };
 void PrintTo(const Case& test, std::ostream* out) { *out << test.name; }
 
+template <bool fault>
+void ListThatIsNotSorted(GM_ADDR) {
+  Place p;
+  const uint16_t lengths[4] = {16, 16, 16, 16};
+  Duplicate(p.a, 0.0f, 128);
+  PipeBarrier<PIPE_V>();
+  // A list with a NaN has no order that could be wrong.
+  Duplicate(p.a[72], fault ? 1.0f : std::numeric_limits<float>::quiet_NaN(), 8);
+  PipeBarrier<PIPE_V>();
+  const MrgSortSrcList<float> list(p.a, p.a[32], p.a[64], p.a[96]);
+  MrgSort(p.a[2048], list, MrgSort4Info(lengths, false, 15, 1));  // FAULT ListThatIsNotSorted
+}
+
 #define CASE(name, pipe, instruction, sentence)                                               \
   Case {                                                                                      \
     #name, softnpu::twin::MakeEntry<&name<true>>(#name, __FILE__, __LINE__),                  \
@@ -204,6 +217,8 @@ const Case kCases[] = {
     CASE(OffsetOfNoBlock, "V", "Gatherb", "offset 8 of block 0 is not a multiple of 32"),
     CASE(GatherMaskPastTheEnd, "V", "GatherMask", "writes outside the tensor's 252 bytes"),
     CASE(ListsOfDifferentLength, "V", "MrgSort", "four lists of equal length"),
+    CASE(ListThatIsNotSorted, "V", "MrgSort",
+         "source 2 is not sorted: its record 4 has the score 1, the one before it 0"),
     CASE(NameOfAnotherChip, "V", "Scatter", "Ascend910B3 has no Scatter"),
     CASE(CastOddElsewhere, "V", "Cast", "CAST_ODD is for float to half only"),
     CASE(HalfOfAByte, "V", "Cast", "one of two int4b_t that share a byte"),

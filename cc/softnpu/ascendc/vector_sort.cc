@@ -3,6 +3,9 @@
 // A record has 8 bytes: the score (a half in the low 2 bytes, or a float) and a 32-bit index.
 // Records of equal scores keep their order. 310P sorts region proposals instead: 8 elements, the
 // score at number 4.
+#include <cmath>
+#include <limits>
+
 #include "cc/softnpu/ascendc/vector_unit.h"
 
 namespace softnpu::ascendc {
@@ -19,6 +22,20 @@ constexpr int64_t kMaxListLength = 4095;
 
 float ScoreOf(const std::byte* score, uint8_t type) {
   return type == SOFTNPU_FLOAT ? Peek<float>(score) : Load(Peek<Half>(score));
+}
+
+// The first of `count` records whose score is above that of the one before it; `count`: none. A NaN
+// has no place in the order, so a list that holds one passes.
+uint64_t FirstOutOfOrder(const std::byte* score, uint64_t count, uint64_t step, uint8_t type) {
+  uint64_t first = count;
+  float last = std::numeric_limits<float>::infinity();
+  for (uint64_t i = 0; i < count; ++i, score += step) {
+    const float now = ScoreOf(score, type);
+    if (std::isnan(now)) return count;
+    if (now > last && first == count) first = i;
+    last = now;
+  }
+  return first;
 }
 
 }  // namespace
@@ -123,6 +140,20 @@ void Core::MrgSort(SoftnpuInstruction& in) {
     Add(in.list[i], false, in.list[i].address, length[i] * bytes, times, total * bytes);
   }
   Admit();
+  for (uint32_t i = 0; i < lists && strict(); ++i) {
+    for (uint64_t repeat = 0; repeat < times; ++repeat) {
+      const uint64_t from = in.list[i].address + repeat * total * bytes;
+      const std::byte* const list = ub_.data() + from;
+      const uint64_t at = FirstOutOfOrder(list + score_at, length[i], bytes, type);
+      if (at == length[i]) continue;
+      const std::byte* const score = list + at * bytes + score_at;
+      FailAt(Format("source %u is not sorted: its record %llu has the score %g, the one before it "
+                    "%g",
+                    i, static_cast<unsigned long long>(at), ScoreOf(score, type),
+                    ScoreOf(score - bytes, type)),
+             in.list[i], from + at * bytes, from + (at + 1) * bytes);
+    }
+  }
   uint64_t merged[4] = {};
   std::vector<std::byte> out;
   for (uint64_t repeat = 0; repeat < times; ++repeat) {
