@@ -1,6 +1,7 @@
 // cc/ops/checks.h: what the checks of the operators have in common.
 #pragma once
 
+#include <cstring>
 #include <string>
 
 #include "cc/ops/tensor.h"
@@ -13,6 +14,14 @@ inline constexpr int64_t kArch310P = 2002;
 inline std::string Text(int64_t value) { return std::to_string(value); }
 inline int64_t Ceil(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline int64_t RoundUp(int64_t a, int64_t b) { return Ceil(a, b) * b; }
+
+// The bits of a float, as kernels get them.
+inline int64_t FloatBits(double value) {
+  const auto narrow = static_cast<float>(value);
+  uint32_t bits = 0;
+  std::memcpy(&bits, &narrow, sizeof(bits));
+  return bits;
+}
 
 // A sentence is only made when its check fails: hosts pay for the others at every launch.
 #define VLLM_CANN_REQUIRE(checks, holds, what) \
@@ -56,8 +65,7 @@ class Checks {
                       std::string(name) + " is " + Name(tensor.type) +
                           "; it can be float16, bfloat16 or float32");
   }
-  void Size(const Tensor& tensor, const char* name, int dim, int64_t size,
-            const std::string& of) const {
+  void Size(const Tensor& tensor, const char* name, int dim, int64_t size, const char* of) const {
     VLLM_CANN_REQUIRE(*this, tensor.shape[dim] == size,
                       std::string(name) + " has " + Text(tensor.shape[dim]) + " in dimension " +
                           Text(dim) + ", " + of + " " + Text(size));

@@ -141,7 +141,8 @@ void SetKernelDirectory(const std::string& directory) {
 CurrentDevice GetCurrentDevice() {
   const Acl& acl = GetAcl();
   CurrentDevice current;
-  Check(acl.get_device(&current.id), "aclrtGetDevice");
+  const aclError code = acl.get_device(&current.id);
+  if (code != ACL_SUCCESS) Check(code, "aclrtGetDevice");  // a string only then
   thread_local CurrentDevice last;
   if (last.info != nullptr && last.id == current.id) return last;
   std::lock_guard<std::mutex> lock(g_mutex);

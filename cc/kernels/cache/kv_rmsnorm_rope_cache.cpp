@@ -28,20 +28,24 @@ template <typename T>
 class KvRmsnormRopeCache {
  public:
   __aicore__ inline KvRmsnormRopeCache(TPipe* pipe, const KvRmsnormRopeCacheTiling& tiling)
-      : tiling_(tiling), pipe_(pipe), n_(tiling.norm_dim), r_(tiling.rope_dim) {
+      : tiling_(tiling),
+        pipe_(pipe),
+        n_(tiling.norm_dim),
+        r_(tiling.rope_dim),
+        is_folded_(tiling.norm.quantised != 0 && tiling.norm.has_output == 0) {
     const uint32_t tile = (uint32_t)tiling.tile, n = (uint32_t)n_, r = (uint32_t)r_;
     pipe->InitBuffer(index_buffer_, (uint32_t)(tiling.index_batch * 8));
     pipe->InitBuffer(norm_in_, 2, tile * n * sizeof(T));
     pipe->InitBuffer(rope_in_, 2, tile * 3 * r * sizeof(T));  // rows, cos, sin
-    pipe->InitBuffer(norm_out_, 2, tile * n * sizeof(T));
-    pipe->InitBuffer(rope_out_, 2, tile * r * sizeof(T));
+    pipe->InitBuffer(norm_out_, 2, tile * n * OutBytes(tiling.norm));
+    pipe->InitBuffer(rope_out_, 2, tile * r * OutBytes(tiling.rope));
     pipe->InitBuffer(weights_in_, 1, (n + 2 * (n + r)) * 4);
     pipe->InitBuffer(weights_buffer_, (3 * n + 2 * r) * 4);
     pipe->InitBuffer(x_buffer_, 2 * tile * n * 4);
     // Also the sums of 8 neighbours each of the rows to be normalised.
-    pipe->InitBuffer(rope_buffer_, tile * (48 * r > n ? 48 * r : n) / 2);
+    pipe->InitBuffer(rope_buffer_, tile * (40 * r > n ? 40 * r : n) / 2);
     const uint32_t blocks = (tile + 7) / 8 * 8;  // Brcb makes whole blocks of 8 rows
-    pipe->InitBuffer(sum_buffer_, blocks * (4 + 32));
+    pipe->InitBuffer(sum_buffer_, blocks * (4 + 4 + 32));
     index_ = index_buffer_.Get<int64_t>();
     const LocalTensor<float> weights = weights_buffer_.Get<float>();
     gamma_ = weights;
@@ -53,11 +57,14 @@ class KvRmsnormRopeCache {
     square_ = x_[tile * n];
     partial_ = rope_buffer_.Get<float>();
     sum_ = sum_buffer_.Get<float>();
-    factor_ = sum_[blocks];
+    root_ = sum_[blocks];
+    factor_ = root_[blocks];
     // The last block of sums may have less rows.
     Duplicate(sum_, 1.0f, (int32_t)blocks);
+    Duplicate(root_, FloatOf(tiling.root_bits), (int32_t)blocks);
     Step();
-    for (uint32_t i = 0; i < 6; ++i) rope_[i] = rope_buffer_.Get<float>()[i * tile * r];
+    for (uint32_t i = 0; i < 5; ++i) rope_[i] = rope_buffer_.Get<float>()[i * tile * r];
+    rope_[5] = rope_[4][tile * r / 2];
   }
 
   // gamma in T; scales and offsets in float.
@@ -78,6 +85,10 @@ class KvRmsnormRopeCache {
     if (tiling_.rope.quantised != 0) Adds(rope_scale_, in[3 * n], 0.0f, (int32_t)r_);
     if (tiling_.rope.has_offset != 0) Adds(rope_offset_, in[3 * n + r], 0.0f, (int32_t)r_);
     Step();
+    if (is_folded_) {
+      Mul(norm_scale_, norm_scale_, gamma_, (int32_t)n_);
+      Step();
+    }
     weights_in_.FreeTensor(in);
   }
 
@@ -105,14 +116,16 @@ class KvRmsnormRopeCache {
         low = PageOf(first, pages);
         high = PageOf(first + count - 1, pages) + 1;
       }
-      LoadWords(pipe_, index_.template ReinterpretCast<int32_t>(), index_gm_[2 * low],
-                2 * (high - low), again, true);
+      const TEventID loaded = StartWords(pipe_, index_.template ReinterpretCast<int32_t>(),
+                                         index_gm_[2 * low], 2 * (high - low), again, true);
       again = true;
       for (int64_t token = first; token < first + count; token += tiling_.tile) {
         const int64_t rows = Min(tiling_.tile, first + count - token);
         const int64_t next = token + rows;
         if (next < end) LoadRows(next, Min(tiling_.tile, end - next));
         Normalise(rows);
+        // Only copies into the caches need slots.
+        if (token == first) WaitFlag<HardEvent::MTE2_S>(loaded);
         Finish(norm_out_, x_, norm_scale_, norm_offset_, tiling_.norm, token, rows, n_, low, pages,
                ckv_cache, c_kv);
         Rotate(rows);
@@ -174,8 +187,9 @@ class KvRmsnormRopeCache {
     rope_in_.EnQue(rope);
   }
 
-  // x_ = the normalised rows, [rows, n]. Columns are taken 64 at a time, all rows in one
-  // instruction; where rows are whole repeats, sums of 8 neighbours come first.
+  // x_ = the normalised rows, [rows, n], without gamma when the scales hold it. Columns are taken
+  // 64 at a time, all rows in one instruction; where rows are whole repeats, sums of 8 neighbours
+  // come first.
   __aicore__ inline void Normalise(int64_t rows) {
     LocalTensor<T> in = norm_in_.template DeQue<T>();
     const int32_t count = (int32_t)(rows * n_);
@@ -202,36 +216,102 @@ class KvRmsnormRopeCache {
       Add(terms, terms, terms[(uint32_t)at], lanes, repeats, columns);
       Step();
     }
-    WholeReduceSum(sum_, terms, (int32_t)Min(kLanes, width), rows, 1, 1, step);
+    if (n_ % kLanes == 0 && width >= kLanes && rows >= 8) {
+      // Two steps of blocks take less time than sums of repeats. Behind the last row squares are
+      // added up that nothing reads.
+      BlockReduceSum(square_, terms, rows, (int32_t)kLanes, 1, 1, step);
+      Step();
+      BlockReduceSum(sum_, square_, (rows + 7) / 8, (int32_t)kLanes, 1, 1, 8);
+    } else {
+      WholeReduceSum(sum_, terms, (int32_t)Min(kLanes, width), rows, 1, 1, step);
+    }
     Step();
-    Muls(sum_, sum_, 1.0f / (float)n_, (int32_t)rows);
-    Step();
-    Adds(sum_, sum_, Epsilon(), (int32_t)rows);
+    // sqrt(n) / sqrt(sum + n epsilon)
+    Adds(sum_, sum_, FloatOf(tiling_.epsilon_bits), (int32_t)rows);
     Step();
     Sqrt(sum_, sum_, (int32_t)rows);
-    Duplicate(factor_, 1.0f, (int32_t)rows);
     Step();
     // A division for each row, so that each element takes a product only.
-    Div(sum_, factor_, sum_, (int32_t)rows);
+    Div(sum_, root_, sum_, (int32_t)rows);
     Step();
     // A block of 8 equal numbers for each row.
     Brcb(factor_, sum_, (uint8_t)((rows + 7) / 8), BrcbRepeatParams(1, 8));
     Step();
-    const BinaryRepeatParams by_row(1, 1, 0, pitch, pitch, 1);
-    const BinaryRepeatParams by_column(1, 1, 1, pitch, pitch, 0);
-    for (int64_t at = 0; at < n_; at += kLanes) {
-      const uint64_t lanes = (uint64_t)Min(kLanes, n_ - at);
-      const LocalTensor<float> part = x_[(uint32_t)at];
-      Mul(part, part, factor_, lanes, repeats, by_row);
-      Step();
-      Mul(part, part, gamma_[(uint32_t)at], lanes, repeats, by_column);
+    if (IsFewRows(rows, n_)) {
+      const BinaryRepeatParams along(1, 1, 0, 8, 8, 0);
+      const int64_t whole = n_ / kLanes;
+      const uint32_t tail = (uint32_t)(whole * kLanes);
+      const uint64_t lanes = (uint64_t)(n_ - whole * kLanes);
+      for (int64_t row = 0; row < rows; ++row) {
+        const LocalTensor<float> x = x_[(uint32_t)(row * n_)];
+        const LocalTensor<float> factor = factor_[(uint32_t)(row * 8)];
+        Mul(x, x, factor, (uint64_t)kLanes, (uint8_t)whole, along);
+        if (lanes > 0) Mul(x[tail], x[tail], factor, lanes, 1, along);
+      }
+    } else {
+      const BinaryRepeatParams by_row(1, 1, 0, pitch, pitch, 1);
+      for (int64_t at = 0; at < n_; at += kLanes) {
+        const LocalTensor<float> x = x_[(uint32_t)at];
+        Mul(x, x, factor_, (uint64_t)Min(kLanes, n_ - at), repeats, by_row);
+      }
     }
+    Step();
+    if (is_folded_) return;
+    MulColumns(x_, gamma_, rows, n_);
     Step();
   }
 
-  __aicore__ inline float Epsilon() {
-    const int32_t bits = (int32_t)tiling_.epsilon_bits;
-    return *(const float*)&bits;
+  // Whether an instruction or two for each row are fewer than one for 64 columns each.
+  __aicore__ inline bool IsFewRows(int64_t rows, int64_t width) {
+    return rows * 2 < (width + kLanes - 1) / kLanes;
+  }
+
+  // x[row, i] *= weight[i]
+  __aicore__ inline void MulColumns(const LocalTensor<float>& x, const LocalTensor<float>& weight,
+                                    int64_t rows, int64_t width) {
+    if (IsFewRows(rows, width)) {
+      for (int64_t row = 0; row < rows; ++row) {
+        const LocalTensor<float> one = x[(uint32_t)(row * width)];
+        Mul(one, one, weight, (int32_t)width);
+      }
+      return;
+    }
+    const uint8_t pitch = (uint8_t)(width * 4 / kBlockBytes);
+    const BinaryRepeatParams by_column(1, 1, 1, pitch, pitch, 0);
+    for (int64_t at = 0; at < width; at += kLanes) {
+      const LocalTensor<float> part = x[(uint32_t)at];
+      Mul(part, part, weight[(uint32_t)at], (uint64_t)Min(kLanes, width - at), (uint8_t)rows,
+          by_column);
+    }
+  }
+
+  // x[row, i] = x[row, i] * weight[i] + bias[i], rounded once
+  __aicore__ inline void MulAddColumns(const LocalTensor<float>& x,
+                                       const LocalTensor<float>& weight,
+                                       const LocalTensor<float>& bias, int64_t rows,
+                                       int64_t width) {
+    if (IsFewRows(rows, width)) {
+      for (int64_t row = 0; row < rows; ++row) {
+        FusedMulAdd(x[(uint32_t)(row * width)], weight, bias, (int32_t)width);
+      }
+      return;
+    }
+    const uint8_t pitch = (uint8_t)(width * 4 / kBlockBytes);
+    const BinaryRepeatParams by_column(1, 1, 1, pitch, 0, 0);
+    for (int64_t at = 0; at < width; at += kLanes) {
+      FusedMulAdd(x[(uint32_t)at], weight[(uint32_t)at], bias[(uint32_t)at],
+                  (uint64_t)Min(kLanes, width - at), (uint8_t)rows, by_column);
+    }
+  }
+
+  // Of an element on its way out.
+  static __aicore__ inline uint32_t OutBytes(const KvRmsnormRopeCacheSide& side) {
+    return side.quantised != 0 && side.has_output == 0 ? 1 : sizeof(T);
+  }
+
+  static __aicore__ inline float FloatOf(int64_t bits) {
+    const int32_t low = (int32_t)bits;
+    return *(const float*)&low;
   }
 
   // rope_[0] = the rotated rows, [rows, r].
@@ -240,9 +320,13 @@ class KvRmsnormRopeCache {
     const int32_t count = (int32_t)(rows * r_);
     const uint32_t part = (uint32_t)(tiling_.tile * r_);
     const LocalTensor<float>&x = rope_[1], &cosine = rope_[2], &sine = rope_[3];
-    Widen(x, in, count);
-    Widen(cosine, in[part], count);
-    Widen(sine, in[2 * part], count);
+    if (rows == tiling_.tile) {
+      Widen(x, in, 3 * count);  // all three, which follow each other
+    } else {
+      Widen(x, in, count);
+      Widen(cosine, in[part], count);
+      Widen(sine, in[2 * part], count);
+    }
     Step();
     rope_in_.FreeTensor(in);
     // [rows, h] of the first and of the second elements of the pairs.
@@ -313,15 +397,10 @@ class KvRmsnormRopeCache {
                                   const LocalTensor<float>& scale, const LocalTensor<float>& offset,
                                   const KvRmsnormRopeCacheSide& side, int64_t rows, int64_t width) {
     const int32_t count = (int32_t)(rows * width);
-    const uint8_t pitch = (uint8_t)(width * 4 / kBlockBytes), repeats = (uint8_t)rows;
-    const BinaryRepeatParams by_column(1, 1, 1, pitch, pitch, 0);
-    for (int64_t at = 0; at < width; at += kLanes) {
-      const uint64_t lanes = (uint64_t)Min(kLanes, width - at);
-      const LocalTensor<float> part = x[(uint32_t)at];
-      Mul(part, part, scale[(uint32_t)at], lanes, repeats, by_column);
-      if (side.has_offset == 0) continue;
-      Step();
-      Add(part, part, offset[(uint32_t)at], lanes, repeats, by_column);
+    if (side.has_offset != 0) {
+      MulAddColumns(x, scale, offset, rows, width);
+    } else {
+      MulColumns(x, scale, rows, width);
     }
     Step();
     const LocalTensor<int16_t> whole = square_.ReinterpretCast<int16_t>();
@@ -355,6 +434,7 @@ class KvRmsnormRopeCache {
   TPipe* pipe_;
   const int64_t n_;
   const int64_t r_;
+  const bool is_folded_;  // norm_scale_ is the product of the scales and gamma
   TBuf<TPosition::VECCALC> index_buffer_;
   TBuf<TPosition::VECCALC> weights_buffer_;
   TBuf<TPosition::VECCALC> x_buffer_;
@@ -379,6 +459,7 @@ class KvRmsnormRopeCache {
   LocalTensor<float> square_;
   LocalTensor<float> partial_;
   LocalTensor<float> sum_;
+  LocalTensor<float> root_;
   LocalTensor<float> factor_;
   LocalTensor<float> rope_[6];
 };

@@ -4,7 +4,7 @@
 //
 // Error bounds, with u = 2^-24, half a last place of float. A normalised element: squares (u), at
 // most 31 additions of columns and 6 of the tree over 64 lanes (37 u in all, halved by the square
-// root), times 1 / n (2 u) and plus epsilon (u), both halved; square root, division and two
+// root), plus n epsilon, which is rounded (2 u), halved; two square roots, division and two
 // products (a last place each, 2 u): below 30 u. A rotated one: two products and a sum, 2 u (|a c|
 // + |b s|). Then one rounding to the type: half of its last place at the result, which the former
 // error may push to the next binade. In int8 the exact number is at most 1/2 away, plus the former
@@ -163,8 +163,7 @@ std::string Check(const Case& test) {
     const auto x = [&](int64_t i) { return kv[static_cast<size_t>(t * row + i)]; };
     double squares = 0;
     for (int64_t i = 0; i < n; ++i) squares += x(i) * x(i);
-    const double root = std::sqrt(squares / static_cast<double>(n) +
-                                  static_cast<double>(static_cast<float>(test.epsilon)));
+    const double root = std::sqrt(squares / static_cast<double>(n) + test.epsilon);
     for (int64_t i = 0; i < n; ++i) {
       norm.want.push_back(x(i) / root * gamma[static_cast<size_t>(i)]);
       norm.error.push_back(30 * kU * std::abs(norm.want.back()));

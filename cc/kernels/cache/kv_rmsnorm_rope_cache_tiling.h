@@ -28,7 +28,8 @@ struct KvRmsnormRopeCacheTiling {
   int64_t index_kind;    // 0: a slot per token; 1: a first slot per page; 2: a row per token
   int64_t tile;          // tokens that a core takes at once
   int64_t index_batch;   // elements of index that a core loads at once
-  int64_t epsilon_bits;  // of a float
+  int64_t epsilon_bits;  // norm_dim * epsilon: the bits of a float
+  int64_t root_bits;     // sqrt(norm_dim), the same
   KvRmsnormRopeCacheSide rope;
   KvRmsnormRopeCacheSide norm;
 };

@@ -61,11 +61,13 @@ __aicore__ inline void Store(const AscendC::GlobalTensor<uint8_t>& to,
   }
 }
 
-// Words of 4 bytes into the UB, for the scalar unit: it may read them when this returns. `again`:
-// the scalar unit has read what lay there before.
-__aicore__ inline void LoadWords(AscendC::TPipe* pipe, const AscendC::LocalTensor<int32_t>& to,
-                                 const AscendC::GlobalTensor<int32_t>& from, int64_t words,
-                                 bool again, bool has_copy_pad) {
+// Words of 4 bytes into the UB, for the scalar unit, which may read them when it has waited for the
+// MTE2_S flag that this gives; until then nothing else fetches an event of that kind. `again`: it
+// has read what lay there before.
+__aicore__ inline AscendC::TEventID StartWords(AscendC::TPipe* pipe,
+                                               const AscendC::LocalTensor<int32_t>& to,
+                                               const AscendC::GlobalTensor<int32_t>& from,
+                                               int64_t words, bool again, bool has_copy_pad) {
   if (again) {
     const AscendC::TEventID read = pipe->FetchEventID(AscendC::HardEvent::S_MTE2);
     AscendC::SetFlag<AscendC::HardEvent::S_MTE2>(read);
@@ -85,7 +87,15 @@ __aicore__ inline void LoadWords(AscendC::TPipe* pipe, const AscendC::LocalTenso
   }
   const AscendC::TEventID loaded = pipe->FetchEventID(AscendC::HardEvent::MTE2_S);
   AscendC::SetFlag<AscendC::HardEvent::MTE2_S>(loaded);
-  AscendC::WaitFlag<AscendC::HardEvent::MTE2_S>(loaded);
+  return loaded;
+}
+
+// The same; the scalar unit may read them when this returns.
+__aicore__ inline void LoadWords(AscendC::TPipe* pipe, const AscendC::LocalTensor<int32_t>& to,
+                                 const AscendC::GlobalTensor<int32_t>& from, int64_t words,
+                                 bool again, bool has_copy_pad) {
+  AscendC::WaitFlag<AscendC::HardEvent::MTE2_S>(
+      StartWords(pipe, to, from, words, again, has_copy_pad));
 }
 
 }  // namespace cache_rows

@@ -10,7 +10,6 @@ constexpr int64_t kLanes = 64;       // floats of a repeat
 constexpr int64_t kBlockFloats = 8;  // of 32 bytes
 constexpr int64_t kBlockBytes = 32;
 constexpr int64_t kMaxRepeat = 255;
-constexpr int64_t kMaxRows = 4095;    // blockCount of one copy
 constexpr int64_t kList = 32;         // what Sort32 sorts
 constexpr int64_t kFanIn = 4;         // lists that a merge takes
 constexpr int64_t kRecordBlocks = 4;  // records in 32 bytes
@@ -67,23 +66,19 @@ __aicore__ inline void Order() {
 }
 
 // dst[i] = the element `base` + offsets[i] bytes into src. As repeats: what lies between the first
-// and the last element that is read does not matter.
+// and the last element that is read does not matter. `count` is at most that of 255 repeats, more
+// than the UB has room for beside what the callers hold.
 template <typename E>
 __aicore__ inline void Pick(const AscendC::LocalTensor<E>& dst, const AscendC::LocalTensor<E>& src,
                             const AscendC::LocalTensor<uint32_t>& offsets, uint32_t base,
                             uint32_t count) {
-  constexpr uint32_t kAtOnce = (uint32_t)(kMaxRepeat * kLanes);
-  for (uint32_t at = 0; at < count; at += kAtOnce) {
-    const uint32_t now = (uint32_t)Min(kAtOnce, count - at);
-    const uint32_t whole = now / (uint32_t)kLanes * (uint32_t)kLanes;
-    if (whole > 0) {
-      AscendC::Gather(dst[at], src, offsets[at], base, (uint64_t)kLanes,
-                      (uint8_t)(whole / (uint32_t)kLanes), 8);
-    }
-    if (whole < now) {
-      AscendC::Gather(dst[at + whole], src, offsets[at + whole], base, (uint64_t)(now - whole), 1,
-                      8);
-    }
+  const uint32_t whole = count / (uint32_t)kLanes * (uint32_t)kLanes;
+  if (whole > 0) {
+    AscendC::Gather(dst, src, offsets, base, (uint64_t)kLanes, (uint8_t)(whole / (uint32_t)kLanes),
+                    8);
+  }
+  if (whole < count) {
+    AscendC::Gather(dst[whole], src, offsets[whole], base, (uint64_t)(count - whole), 1, 8);
   }
 }
 

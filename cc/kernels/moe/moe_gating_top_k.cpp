@@ -132,6 +132,7 @@ class MoeGatingTopK {
     }
   }
 
+  // Every tile has barriers before it reads what is made here.
   __aicore__ inline void MakeTables() {
     const int64_t rows = tiling_.rows_per_tile;
     const int64_t pitch = tiling_.group_pitch;
@@ -184,14 +185,10 @@ class MoeGatingTopK {
     PipeBarrier<PIPE_V>();
     Repeat(slot, pitch, rows, tiling_.groups * list_bytes);
     Adds(number.ReinterpretCast<float>(), second, 0.0f, (int32_t)(rows * pitch));
-    PipeBarrier<PIPE_V>();
-    Duplicate(second, 0.0f, (int32_t)padded);
-    PipeBarrier<PIPE_V>();
     // A last half repeat is compared with the others: its numbers hold a value, too.
     if (padded > rows * pitch) {
       Duplicate(number.ReinterpretCast<float>()[(uint32_t)(rows * pitch)], 0.0f,
                 (int32_t)(padded - rows * pitch));
-      PipeBarrier<PIPE_V>();
     }
   }
 
@@ -215,7 +212,6 @@ class MoeGatingTopK {
         }
       }
     }
-    PipeBarrier<PIPE_V>();
   }
 
   // Rows of experts from GM to groups at their pitch.
@@ -264,7 +260,6 @@ class MoeGatingTopK {
     Load(in, x_gm_[row * tiling_.experts], rows);
     in_.EnQue(in);
     in = in_.template DeQue<T>();
-    PipeBarrier<PIPE_V>();  // the instructions of the former tile have read what is overwritten now
     LocalTensor<float> scores = scores_out_.template AllocTensor<float>();
     LocalTensor<float> logits = logit_buffer_.Get<float>();
     if constexpr (kIsFloat) {
@@ -291,10 +286,14 @@ class MoeGatingTopK {
       selection = selection_buffer_.Get<float>();
       const LocalTensor<float> bias = bias_buffer_.Get<float>();
       const BinaryRepeatParams by_row(1, 1, 1, Step(width_), Step(width_), 0);
-      for (int64_t lane = 0; lane < width_; lane += kLanes) {
-        const uint32_t at = (uint32_t)lane;
-        Add(selection[at], scores[at], bias[at], (uint64_t)Min(kLanes, width_ - lane),
-            (uint8_t)rows, by_row);
+      if (rows == 1) {
+        Add(selection, scores, bias, (int32_t)width_);
+      } else {
+        for (int64_t lane = 0; lane < width_; lane += kLanes) {
+          const uint32_t at = (uint32_t)lane;
+          Add(selection[at], scores[at], bias[at], (uint64_t)Min(kLanes, width_ - lane),
+              (uint8_t)rows, by_row);
+        }
       }
       PipeBarrier<PIPE_V>();
     }
@@ -347,11 +346,18 @@ class MoeGatingTopK {
     return spread;
   }
 
-  // dst = src op a value of the row, over `length` floats of a row.
+  // dst = src op a value of the row, over `length` floats of a row: all repeats of a single row in
+  // one instruction.
   template <typename Op>
   __aicore__ inline void ByRow(Op op, int64_t length, int64_t pitch, int64_t rows) {
     const BinaryRepeatParams steps(1, 1, 0, Step(pitch), Step(pitch), 1);
-    for (int64_t lane = 0; lane < length; lane += kLanes) {
+    int64_t lane = 0;
+    if (rows == 1 && length >= kLanes) {
+      const BinaryRepeatParams along(1, 1, 0, 8, 8, 0);
+      op(0, (uint64_t)kLanes, (uint8_t)(length / kLanes), along);
+      lane = length / kLanes * kLanes;
+    }
+    for (; lane < length; lane += kLanes) {
       op((uint32_t)lane, (uint64_t)Min(kLanes, length - lane), (uint8_t)rows, steps);
     }
     PipeBarrier<PIPE_V>();
@@ -377,7 +383,7 @@ class MoeGatingTopK {
         width_, width_, rows);
   }
 
-  // 1 / (1 + exp(-x)); x is used up.
+  // 1 / (1 + exp(-x))
   __aicore__ inline void Sigmoid(const LocalTensor<float>& s, const LocalTensor<float>& x,
                                  int64_t rows) {
     const int32_t count = (int32_t)(rows * width_);
@@ -394,7 +400,8 @@ class MoeGatingTopK {
   }
 
   // softplus(x) = max(x, 0) + log1p(e), e = exp(-|x|). log1p(e) = log(u) e / (u - 1), u = 1 + e:
-  // what is lost in u is lost in both factors. Where u is 1, it is e.
+  // what is lost in u is lost in both factors. Where u is 1, it is e. x is used up: between the end
+  // of a group and its pitch it is 0 from then on, which the -inf that is added there hides.
   __aicore__ inline void SqrtSoftplus(const LocalTensor<float>& s, const LocalTensor<float>& x,
                                       int64_t rows) {
     const int32_t count = (int32_t)(rows * width_);
@@ -428,8 +435,6 @@ class MoeGatingTopK {
     Add(s, s, x, count);
     PipeBarrier<PIPE_V>();
     Sqrt(s, s, count);
-    PipeBarrier<PIPE_V>();
-    if (!is_dense_) Duplicate(x, minus_inf_, count);
     PipeBarrier<PIPE_V>();
   }
 
@@ -559,7 +564,6 @@ class MoeGatingTopK {
     ByGroup(least, sorted, row_slot, last, rows);
     Compare(bits, score, least, CMPMODE::GT, compared);
     Compare(equal, score, least, CMPMODE::EQ, compared);
-    PipeBarrier<PIPE_V>();
     ByGroup(least, sorted, row_slot, last + 4, rows);
     const LocalTensor<uint8_t> not_above = equal[BitBytes(compared)];
     Compare(not_above, number, least, CMPMODE::LE, compared);
@@ -574,12 +578,13 @@ class MoeGatingTopK {
     const LocalTensor<float> spread = group_spread_buffer_.Get<float>();
     Brcb(spread, least, (uint8_t)(slots / kBlockFloats), BrcbRepeatParams(1, 8));
     PipeBarrier<PIPE_V>();
-    // Scores are the even words of records.
+    // Scores are the even words of records; lists are multiples of 32 records long. What the next
+    // merge does not read stays.
+    const uint64_t scores[2] = {kEvenLanes, 0};
+    const int64_t length = Min(lists.length, keep_);
     const uint8_t step = (uint8_t)(lists.pitch / kRecordBlocks);
     for (int64_t row = 0; row < rows; ++row) {
-      for (int64_t record = 0; record < lists.length; record += kList) {
-        const uint64_t words = (uint64_t)Min(kList, lists.length - record) * 2;
-        const uint64_t scores[2] = {kEvenLanes & (~uint64_t{0} >> (64 - words)), 0};
+      for (int64_t record = 0; record < length; record += kList) {
         const LocalTensor<float> at =
             records[(uint32_t)((row * tiling_.groups * lists.pitch + record) * 2)];
         Add(at, at, spread[(uint32_t)(row * pitch * kBlockFloats)], scores, (uint8_t)tiling_.groups,
@@ -631,8 +636,7 @@ class MoeGatingTopK {
       Muls(weights, weights, scale, count);
       PipeBarrier<PIPE_V>();
       const int64_t pitch = RoundUp(tiling_.k, 2 * kBlockFloats);
-      const UnaryRepeatParams steps(1, 1, (uint8_t)Min(pitch / (2 * kBlockFloats), kMaxRepeat),
-                                    Step(keep_));
+      const UnaryRepeatParams steps(1, 1, (uint8_t)(pitch / (2 * kBlockFloats)), Step(keep_));
       for (int64_t lane = 0; lane < tiling_.k; lane += kLanes) {
         Cast(out[(uint32_t)lane], weights[(uint32_t)lane], RoundMode::CAST_RINT,
              (uint64_t)Min(kLanes, tiling_.k - lane), (uint8_t)rows, steps);
@@ -692,7 +696,6 @@ class MoeGatingTopK {
     Adds(number, number, (float)tiling_.experts, count);
     PipeBarrier<PIPE_V>();
     Cast(experts, number, RoundMode::CAST_RINT, (uint32_t)count);
-    PipeBarrier<PIPE_V>();
   }
 
   __aicore__ inline void StoreScores(const LocalTensor<float>& scores, int64_t row, int64_t rows) {

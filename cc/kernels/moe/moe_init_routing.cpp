@@ -166,7 +166,6 @@ class MoeInitRouting {
     const LocalTensor<int32_t> base = base_buffer_.Get<int32_t>();
     const int32_t pitch = (int32_t)tiling_.expert_pitch;
     Duplicate(base, 0, pitch);
-    PipeBarrier<PIPE_V>();
     for (int64_t pair = share.begin; pair < share.end; pair += tiling_.chunk) {
       Sort(pair, Min(tiling_.chunk, share.end - pair));
       Add(base, base, below, pitch);
@@ -418,7 +417,6 @@ class MoeInitRouting {
         LoadTable(first, experts, cores);
         AddRows(table, cores, experts);
         Adds(below, table, 0, (int32_t)experts);
-        PipeBarrier<PIPE_V>();
         LoadTable(tiling_.expert_pitch + first, experts, cores);
         // Before this core, and the rest.
         AddRows(table, core, experts);
@@ -512,7 +510,6 @@ class MoeInitRouting {
     GatherMask(lists, numbers, bits.ReinterpretCast<uint32_t>(), true, (uint32_t)valid, once, kept);
     GatherMask(lists[second], counts, bits.ReinterpretCast<uint32_t>(), true, (uint32_t)valid, once,
                kept);
-    PipeBarrier<PIPE_V>();
     Order<HardEvent::V_S>();
     if (kept == 0) return 0;
     // Word q comes from element q / 2 of the first or second list.
@@ -627,7 +624,6 @@ class MoeInitRouting {
     Order<HardEvent::MTE3_V>();
     Order<HardEvent::S_V>();
     Fields(flat_buffer_.Get<int32_t>(), records_, 1, n);
-    PipeBarrier<PIPE_V>();
   }
 
   // below_buffer_ becomes what is added to a place in the chunk; base_buffer_ goes on behind the
@@ -733,8 +729,9 @@ class MoeInitRouting {
   __aicore__ inline void Move(const Share& share) {
     const int64_t bytes = tiling_.row_bytes;
     const int64_t pitch = RoundUp(bytes, kBlockBytes);
-    // Rows of neighbouring tokens come together.
-    const int64_t batch = tiling_.by_row_idx ? 1 : Min(tiling_.buffer_bytes / pitch, kMaxRows);
+    // Rows of neighbouring tokens come together: by the host's limit of a buffer, less than a copy
+    // can have.
+    const int64_t batch = tiling_.by_row_idx ? 1 : tiling_.buffer_bytes / pitch;
     for (int64_t pair = share.begin; pair < share.end;) {
       const int64_t token = TokenOf(pair);
       int64_t end = pair + 1;
@@ -855,7 +852,6 @@ class MoeInitRouting {
           Muls(wide, wide, scale, (int32_t)count);
           PipeBarrier<PIPE_V>();
           Adds(wide, wide, offset, (int32_t)count);
-          PipeBarrier<PIPE_V>();
         }
         if (by_expert) {
           for (; pair < end; ++pair) {
@@ -884,9 +880,7 @@ class MoeInitRouting {
                 NoPad<float>());
     smooth_in_.EnQue(smooth);
     smooth = smooth_in_.DeQue<float>();
-    PipeBarrier<PIPE_V>();
     Mul(product_buffer_.Get<float>(), wide, smooth, (int32_t)count);
-    PipeBarrier<PIPE_V>();
     smooth_in_.FreeTensor(smooth);
   }
 

@@ -557,6 +557,9 @@ TEST(MoeInitRouting, NoTokensGiveCountsOfZeroAndEmptyRows) {
     Result result;
     EXPECT_EQ(Check(test, &result), "");
     EXPECT_EQ(result.plan.cores, 1u);
+    test.order = 1;
+    EXPECT_EQ(Check(test, &result), "");
+    test.order = 0;
     test.capacity = 3;
     EXPECT_EQ(Check(test, &result), "");
     test.capacity = 0;

@@ -610,8 +610,12 @@ class QkvRmsnormRope : public HeadRows<T> {
     const uint8_t stride = (uint8_t)(pitch_ / 8);
     const LocalTensor<float> part = x[(uint32_t)((token * tile.rows + of_tile) * pitch_)];
     if (pass == 0) {
-      OnRows<Do::kMul>(part, part, factor_[(uint32_t)((2 * token + side) * 8)], rows, pitch_,
-                       BinaryRepeatParams(1, 1, 0, stride, stride, 0));
+      // One factor for all of them: rows of whole repeats are one after the other.
+      const bool is_whole = pitch_ % kLanes == 0;
+      const uint8_t next = is_whole ? 8 : stride;
+      OnRows<Do::kMul>(part, part, factor_[(uint32_t)((2 * token + side) * 8)],
+                       is_whole ? rows * pitch_ / kLanes : rows, is_whole ? kLanes : pitch_,
+                       BinaryRepeatParams(1, 1, 0, next, next, 0));
       return;
     }
     int64_t row = side == 0 ? 0 : side_rows_[0];

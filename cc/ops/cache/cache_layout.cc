@@ -29,34 +29,36 @@ std::array<int64_t, 4> ShapeOf(CacheLayout layout, int64_t blocks, int64_t block
 
 }  // namespace
 
-CacheParts CheckCache(const Checks& checks, const Tensor& cache, const std::string& name,
-                      CacheLayout layout, int64_t heads, int64_t size, const std::string& of) {
+CacheParts CheckCache(const Checks& checks, const Tensor& cache, const char* name,
+                      CacheLayout layout, int64_t heads, int64_t size, const char* of) {
   VLLM_CANN_REQUIRE(
       checks,
       layout == CacheLayout::kNd || layout == CacheLayout::kHnd || layout == CacheLayout::kNz,
       "the layout " + Text(static_cast<int64_t>(layout)) + " is unknown");
-  VLLM_CANN_REQUIRE(checks, cache.dims == 4,
-                    name + " has " + Text(cache.dims) + " dimensions, not four: blocks first");
-  VLLM_CANN_REQUIRE(checks, cache.address != 0 || cache.shape[0] == 0, name + " has no memory");
+  VLLM_CANN_REQUIRE(
+      checks, cache.dims == 4,
+      std::string(name) + " has " + Text(cache.dims) + " dimensions, not four: blocks first");
+  VLLM_CANN_REQUIRE(checks, cache.address != 0 || cache.shape[0] == 0,
+                    std::string(name) + " has no memory");
   const int64_t bytes = ElementBytes(cache.type);
   const int64_t row_bytes = heads * size * bytes;
-  VLLM_CANN_REQUIRE(
-      checks, layout != CacheLayout::kNz || row_bytes % kBlockBytes == 0,
-      of + " has rows of " + Text(row_bytes) + " bytes; a cache in NZ takes whole blocks of 32");
+  VLLM_CANN_REQUIRE(checks, layout != CacheLayout::kNz || row_bytes % kBlockBytes == 0,
+                    std::string(of) + " has rows of " + Text(row_bytes) +
+                        " bytes; a cache in NZ takes whole blocks of 32");
   const std::array<int64_t, 4> shape =
       ShapeOf(layout, cache.shape[0], BlockSize(cache, layout), heads, size, bytes);
   VLLM_CANN_REQUIRE(checks, std::equal(shape.begin(), shape.end(), cache.shape),
-                    name + " has the shape " + List(cache.shape) + "; for heads of [" +
+                    std::string(name) + " has the shape " + List(cache.shape) + "; for heads of [" +
                         Text(heads) + ", " + Text(size) + "] it has to be " + List(shape));
   int64_t dense = 1;
   for (int i = 3; i > 0; --i) {
-    VLLM_CANN_REQUIRE(
-        checks, cache.shape[i] == 1 || cache.strides[i] == dense,
-        name + " has strides " + List(cache.strides) + "; a block has to be contiguous");
+    VLLM_CANN_REQUIRE(checks, cache.shape[i] == 1 || cache.strides[i] == dense,
+                      std::string(name) + " has strides " + List(cache.strides) +
+                          "; a block has to be contiguous");
     dense *= cache.shape[i];
   }
   VLLM_CANN_REQUIRE(checks, cache.shape[0] <= 1 || cache.strides[0] >= dense,
-                    name + " has the block stride " + Text(cache.strides[0]) +
+                    std::string(name) + " has the block stride " + Text(cache.strides[0]) +
                         ", less than a block's " + Text(dense) + " elements");
   CacheParts parts;
   parts.part_bytes = layout == CacheLayout::kNd    ? row_bytes

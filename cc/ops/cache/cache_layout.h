@@ -26,7 +26,7 @@ inline int64_t BlockSize(const Tensor& cache, CacheLayout layout) {
 
 // Checks that `cache` has the layout, for slots of `heads` heads of `size` elements; blocks may be
 // any distance apart, but not overlap. `of` names what has these heads.
-CacheParts CheckCache(const Checks& checks, const Tensor& cache, const std::string& name,
-                      CacheLayout layout, int64_t heads, int64_t size, const std::string& of);
+CacheParts CheckCache(const Checks& checks, const Tensor& cache, const char* name,
+                      CacheLayout layout, int64_t heads, int64_t size, const char* of);
 
 }  // namespace vllm_cann::ops

@@ -13,15 +13,15 @@ constexpr int64_t kMaxBufferBytes = 65536;
 static_assert(kMaxBufferBytes / kBlockBytes <= 4095, "the rows of a copy");
 
 GatherCacheSide PlanSide(const Tensor& rows, const Tensor& cache, const char* name,
-                         const std::string& cache_name, CacheLayout layout) {
+                         const char* cache_name, CacheLayout layout) {
   kChecks.Dense(rows, name, 3, "[rows, heads, size]");
   const int64_t bytes = ElementBytes(rows.type);
   VLLM_CANN_REQUIRE(kChecks, bytes > 0 && bytes <= 4,
                     std::string(name) + " is " + Name(rows.type) +
                         "; it can be float16, bfloat16, float32, int8, uint8 or int32");
-  VLLM_CANN_REQUIRE(
-      kChecks, rows.type == cache.type,
-      cache_name + " is " + Name(cache.type) + ", but " + name + " is " + Name(rows.type));
+  VLLM_CANN_REQUIRE(kChecks, rows.type == cache.type,
+                    std::string(cache_name) + " is " + Name(cache.type) + ", but " + name + " is " +
+                        Name(rows.type));
   const int64_t heads = rows.shape[1];
   const int64_t size = rows.shape[2];
   VLLM_CANN_REQUIRE(kChecks, heads > 0 && size > 0,

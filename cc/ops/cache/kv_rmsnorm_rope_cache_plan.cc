@@ -3,13 +3,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 namespace vllm_cann::ops {
 namespace {
 
 constexpr Checks kChecks("kv_rmsnorm_rope_cache");
-constexpr int64_t kMaxTile = 16;
+constexpr int64_t kMaxTile = 32;
 constexpr int64_t kIndexBatch = 512;
 constexpr int64_t kMaxNorm = 2040;  // floats: a repeat stride of 255 blocks
 constexpr int64_t kMaxRope = 128;   // half of it is a repeat at most
@@ -23,8 +22,8 @@ void Weight(const Tensor& tensor, const char* name, int64_t size, DataType type)
 
 KvRmsnormRopeCacheSide PlanSide(const KvRmsnormRopeCacheArgs& args, const Tensor& cache,
                                 const char* cache_name, int64_t size, const Tensor& scale,
-                                const std::string& scale_name, const Tensor& offset,
-                                const std::string& offset_name, const Tensor& output,
+                                const char* scale_name, const Tensor& offset,
+                                const char* offset_name, const Tensor& output,
                                 const char* output_name) {
   const DataType type = args.kv.type;
   VLLM_CANN_REQUIRE(kChecks, cache.type == type || cache.type == DataType::kInt8,
@@ -38,14 +37,15 @@ KvRmsnormRopeCacheSide PlanSide(const KvRmsnormRopeCacheArgs& args, const Tensor
   side.quantised = cache.type == DataType::kInt8 && type != DataType::kInt8 ? 1 : 0;
   side.has_offset = offset.dims != 0 ? 1 : 0;
   side.has_output = output.dims != 0 ? 1 : 0;
-  VLLM_CANN_REQUIRE(kChecks, (scale.dims != 0) == (side.quantised != 0),
-                    side.quantised != 0
-                        ? std::string(cache_name) + " is int8, which needs " + scale_name
-                        : scale_name + " is given, but " + cache_name + " is not int8");
+  VLLM_CANN_REQUIRE(
+      kChecks, (scale.dims != 0) == (side.quantised != 0),
+      side.quantised != 0
+          ? std::string(cache_name) + " is int8, which needs " + scale_name
+          : std::string(scale_name) + " is given, but " + cache_name + " is not int8");
   VLLM_CANN_REQUIRE(kChecks, side.has_offset == 0 || side.quantised != 0,
-                    offset_name + " is given, but " + cache_name + " is not int8");
-  if (side.quantised != 0) Weight(scale, scale_name.c_str(), size, DataType::kFloat);
-  if (side.has_offset != 0) Weight(offset, offset_name.c_str(), size, DataType::kFloat);
+                    std::string(offset_name) + " is given, but " + cache_name + " is not int8");
+  if (side.quantised != 0) Weight(scale, scale_name, size, DataType::kFloat);
+  if (side.has_offset != 0) Weight(offset, offset_name, size, DataType::kFloat);
   if (side.has_output != 0) {
     kChecks.Dense(output, output_name, 2, "[tokens, size]");
     kChecks.Type(output, output_name, type);
@@ -63,9 +63,13 @@ constexpr int64_t kMaxTileElements = 255 * 64;
 int64_t UbBytes(const KvRmsnormRopeCacheTiling& tiling, int64_t bytes) {
   const int64_t n = tiling.norm_dim, r = tiling.rope_dim, tile = tiling.tile;
   const int64_t weights = 2 * (3 * n + 2 * r) * 4;
-  const int64_t queues = 2 * tile * (n + 3 * r) * bytes + 2 * tile * (n + r) * bytes;
-  const int64_t work = 2 * tile * n * 4 + RoundUp(tile * std::max(48 * r, n) / 2, kBlockBytes) +
-                       RoundUp(tile, 8) * 36;
+  const auto out = [&](const KvRmsnormRopeCacheSide& side) {
+    return side.quantised != 0 && side.has_output == 0 ? 1 : bytes;
+  };
+  const int64_t queues =
+      2 * tile * (n + 3 * r) * bytes + 2 * tile * (n * out(tiling.norm) + r * out(tiling.rope));
+  const int64_t work = 2 * tile * n * 4 + RoundUp(tile * std::max(40 * r, n) / 2, kBlockBytes) +
+                       RoundUp(tile, 8) * 40;
   return tiling.index_batch * 8 + weights + queues + work;
 }
 
@@ -156,10 +160,9 @@ KvRmsnormRopeCachePlan PlanKvRmsnormRopeCache(const KvRmsnormRopeCacheArgs& args
       kChecks, device.npu_arch != kArch310P,
       device.soc_name + " has no DataCopyPad, which the kernel needs; it runs on Atlas A2 and A3");
   tiling.token_stride = kv.strides[0] * bytes;
-  const auto epsilon = static_cast<float>(args.epsilon);
-  uint32_t bits = 0;
-  std::memcpy(&bits, &epsilon, sizeof(bits));
-  tiling.epsilon_bits = bits;
+  const auto elements = static_cast<double>(tiling.norm_dim);
+  tiling.epsilon_bits = FloatBits(elements * args.epsilon);
+  tiling.root_bits = FloatBits(std::sqrt(elements));
 
   plan.kernel = kv.type == DataType::kFloat16    ? "kv_rmsnorm_rope_cache_half"
                 : kv.type == DataType::kBfloat16 ? "kv_rmsnorm_rope_cache_bfloat16"

@@ -11,31 +11,32 @@ constexpr int64_t kSlotBatch = 512;
 // Beyond this a larger copy gains nothing, and smaller buffers leave the pipes less to wait for.
 constexpr int64_t kMaxBufferBytes = 65536;
 
-ReshapeAndCacheSide PlanSide(const Tensor& rows, const Tensor& cache, const std::string& name,
-                             const std::string& cache_name, CacheLayout layout, int64_t tokens) {
-  VLLM_CANN_REQUIRE(kChecks, rows.dims == 3,
-                    name + " has " + Text(rows.dims) + " dimensions, not [tokens, heads, size]");
+ReshapeAndCacheSide PlanSide(const Tensor& rows, const Tensor& cache, const char* name,
+                             const char* cache_name, CacheLayout layout, int64_t tokens) {
   VLLM_CANN_REQUIRE(
-      kChecks, rows.type == cache.type,
-      cache_name + " is " + Name(cache.type) + ", but " + name + " is " + Name(rows.type));
+      kChecks, rows.dims == 3,
+      std::string(name) + " has " + Text(rows.dims) + " dimensions, not [tokens, heads, size]");
+  VLLM_CANN_REQUIRE(kChecks, rows.type == cache.type,
+                    std::string(cache_name) + " is " + Name(cache.type) + ", but " + name + " is " +
+                        Name(rows.type));
   const int64_t bytes = ElementBytes(rows.type);
   VLLM_CANN_REQUIRE(kChecks, bytes > 0 && bytes <= 4,
-                    name + " is " + Name(rows.type) +
+                    std::string(name) + " is " + Name(rows.type) +
                         "; it can be float16, bfloat16, float32, int8, uint8 or int32");
   const int64_t heads = rows.shape[1];
   const int64_t size = rows.shape[2];
-  VLLM_CANN_REQUIRE(
-      kChecks, heads > 0 && size > 0,
-      name + " has heads of [" + Text(heads) + ", " + Text(size) + "]; both have to be positive");
-  VLLM_CANN_REQUIRE(
-      kChecks, rows.shape[0] >= tokens,
-      name + " has " + Text(rows.shape[0]) + " tokens, slot_mapping has " + Text(tokens));
+  VLLM_CANN_REQUIRE(kChecks, heads > 0 && size > 0,
+                    std::string(name) + " has heads of [" + Text(heads) + ", " + Text(size) +
+                        "]; both have to be positive");
+  VLLM_CANN_REQUIRE(kChecks, rows.shape[0] >= tokens,
+                    std::string(name) + " has " + Text(rows.shape[0]) +
+                        " tokens, slot_mapping has " + Text(tokens));
   VLLM_CANN_REQUIRE(kChecks, rows.strides[2] == 1 && (heads == 1 || rows.strides[1] == size),
-                    name + " has strides [" + Text(rows.strides[0]) + ", " + Text(rows.strides[1]) +
-                        ", " + Text(rows.strides[2]) +
+                    std::string(name) + " has strides [" + Text(rows.strides[0]) + ", " +
+                        Text(rows.strides[1]) + ", " + Text(rows.strides[2]) +
                         "]; the heads of a token have to be contiguous");
   VLLM_CANN_REQUIRE(kChecks, rows.strides[0] >= 0,
-                    name + " has the negative token stride " + Text(rows.strides[0]));
+                    std::string(name) + " has the negative token stride " + Text(rows.strides[0]));
   const CacheParts parts = CheckCache(kChecks, cache, cache_name, layout, heads, size, name);
   ReshapeAndCacheSide side;
   side.parts = parts.parts;

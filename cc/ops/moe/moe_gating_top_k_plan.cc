@@ -2,7 +2,6 @@
 #include "cc/ops/moe/moe_gating_top_k_plan.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "cc/ops/checks.h"
 
@@ -18,12 +17,6 @@ constexpr int64_t kMaxRepeat = 255;
 constexpr int64_t kMaxPitch = kMaxRepeat * kBlockBytes / 4;  // floats between repeats
 // Fewer places per core gain less than another core costs.
 constexpr int64_t kPlacesPerCore = 1024;
-
-int64_t Bits(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof(bits));
-  return bits;
-}
 
 // What merges need: the kernel's Merge is the other side.
 struct Buffers {
@@ -178,8 +171,8 @@ MoeGatingTopKPlan PlanMoeGatingTopK(const MoeGatingTopKArgs& args, const DeviceI
   tiling.has_norm_out = has_norm_out ? 1 : 0;
   tiling.kept_records = RoundUp(args.k, 8);
   tiling.groups_pitch = RoundUp(groups, kList);
-  tiling.scale_bits = Bits(args.routed_scaling_factor);
-  tiling.eps_bits = Bits(args.eps);
+  tiling.scale_bits = FloatBits(args.routed_scaling_factor);
+  tiling.eps_bits = FloatBits(args.eps);
 
   const int64_t least = Ceil(kPlacesPerCore, tiling.width);  // rows of a core
   plan.cores = static_cast<uint32_t>(std::min(Ceil(rows, least), device.vector_cores));

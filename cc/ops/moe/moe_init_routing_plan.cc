@@ -23,6 +23,7 @@ constexpr int64_t kMaxTileExperts = 1024;
 constexpr int64_t kMaxTableBytes = 49152;  // counts of all cores
 // Beyond this a larger copy gains nothing.
 constexpr int64_t kMaxBufferBytes = 32768;
+static_assert(kMaxBufferBytes / kBlockBytes <= 4095, "the rows of a copy");
 // Less than this per core costs more in the head of the launch than it gains.
 constexpr int64_t kBytesPerCore = 8192;
 

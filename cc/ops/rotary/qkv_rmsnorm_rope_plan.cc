@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "cc/ops/rotary/axes.h"
 
@@ -18,13 +17,6 @@ constexpr int64_t kMaxPitch = 2040;               // floats: a repeat stride of 
 constexpr int64_t kMaxStride = int64_t{1} << 31;  // bytes: a gap of a copy has 32 bits
 constexpr int64_t kCopyBytes = 16384;
 constexpr int64_t kFewCopyBytes = 2048;
-
-int64_t FloatBits(double value) {
-  const auto narrow = static_cast<float>(value);
-  uint32_t bits = 0;
-  std::memcpy(&bits, &narrow, sizeof(bits));
-  return bits;
-}
 
 // What the kernels have in common.
 void PlanInput(const Checks& checks, const QkvShape& input, const DeviceInfo& device,

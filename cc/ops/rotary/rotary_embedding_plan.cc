@@ -65,7 +65,7 @@ Table CheckTable(const RotaryEmbeddingArgs& args) {
   return {&cache, "cos_sin_cache", rotary_dim};
 }
 
-void CheckRows(const Tensor& rows, const std::string& name, const Table& table, int64_t tokens) {
+void CheckRows(const Tensor& rows, const char* name, const Table& table, int64_t tokens) {
   REQUIRE_OF(rows.dims == 3, name,
              "has " + Text(rows.dims) + " dimensions, not [tokens, heads, size]");
   REQUIRE_OF(rows.type == table.tensor->type, name,
@@ -89,16 +89,17 @@ void CheckRows(const Tensor& rows, const std::string& name, const Table& table, 
   REQUIRE_OF(tokens == 0 || rows.address != 0, name, "has no memory");
 }
 
-RotarySide PlanSide(const Tensor& rows, const Tensor& out, const std::string& name,
+RotarySide PlanSide(const Tensor& rows, const char* name, const Tensor& out, const char* out_name,
                     const Table& table, int64_t tokens) {
   CheckRows(rows, name, table, tokens);
   if (out.dims == 0) return {rows.shape[1], rows.strides[0], rows.strides[0]};
-  CheckRows(out, name + "_out", table, tokens);
-  REQUIRE_OF(out.shape[1] == rows.shape[1] && out.shape[2] == rows.shape[2], name + "_out",
-             "has heads of [" + Text(out.shape[1]) + ", " + Text(out.shape[2]) + "], " + name +
-                 " has [" + Text(rows.shape[1]) + ", " + Text(rows.shape[2]) + "]");
-  REQUIRE_OF(table.rotary_dim == rows.shape[2] || out.address == rows.address, name + "_out",
-             "is not " + name + ", and of " + Text(rows.shape[2]) + " elements only " +
+  CheckRows(out, out_name, table, tokens);
+  REQUIRE_OF(out.shape[1] == rows.shape[1] && out.shape[2] == rows.shape[2], out_name,
+             "has heads of [" + Text(out.shape[1]) + ", " + Text(out.shape[2]) + "], " +
+                 std::string(name) + " has [" + Text(rows.shape[1]) + ", " + Text(rows.shape[2]) +
+                 "]");
+  REQUIRE_OF(table.rotary_dim == rows.shape[2] || out.address == rows.address, out_name,
+             "is not " + std::string(name) + ", and of " + Text(rows.shape[2]) + " elements only " +
                  Text(table.rotary_dim) + " are rotated: the others would be missing");
   return {rows.shape[1], rows.strides[0], out.strides[0]};
 }
@@ -194,10 +195,10 @@ RotaryEmbeddingPlan PlanRotaryEmbedding(const RotaryEmbeddingArgs& args, const D
   tiling.rotary_dim = rotary_dim;
   tiling.style = static_cast<int64_t>(args.style);
   tiling.is_inverse = args.is_inverse ? 1 : 0;
-  tiling.query = PlanSide(args.query, args.query_out, "query", table, tokens);
+  tiling.query = PlanSide(args.query, "query", args.query_out, "query_out", table, tokens);
   tiling.head_size = args.query.shape[2];
   if (args.key.dims != 0) {
-    tiling.key = PlanSide(args.key, args.key_out, "key", table, tokens);
+    tiling.key = PlanSide(args.key, "key", args.key_out, "key_out", table, tokens);
     REQUIRE_OF(
         args.key.shape[2] == tiling.head_size, "key",
         "has head size " + Text(args.key.shape[2]) + ", query has " + Text(tiling.head_size));
