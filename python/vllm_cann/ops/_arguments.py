@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch_npu
 
@@ -21,23 +23,31 @@ def code(table: dict[torch.dtype, int], tensor: torch.Tensor, name: str) -> int:
     return code
 
 
+@functools.cache
+def _is_npu(device: torch.device) -> bool:
+    # torch asks Python for the name of a device's backend, which takes five times as long as to look it up.
+    return device.type == "npu"
+
+
 def check_place(tensor: torch.Tensor, name: str, dims: tuple[int, ...], other: torch.Tensor) -> None:
     # A kernel is given addresses: nothing behind this point would notice a tensor of the host, or one without these dimensions.
     if tensor.dim() not in dims:
         wanted = " or ".join(map(str, dims))
         raise ValueError(f"{name} has the shape {tuple(tensor.shape)}; it must have {wanted} dimensions")
-    if tensor.device.type != "npu" or tensor.device != other.device:
+    device = tensor.device
+    if device != other.device or not _is_npu(device):
         raise ValueError(f"{name} is on {tensor.device}; all tensors must be on one NPU, and another is on {other.device}")
 
 
 def check_heads(tensor: torch.Tensor, name: str) -> None:
     # Rows are dense; the step from token to token, or from block to block, is free.
-    expected = 1
-    for dim in range(tensor.dim() - 1, 0, -1):
-        size = tensor.shape[dim]
-        if tensor.stride(dim) != expected and size > 1:
-            raise ValueError(f"{name} has the strides {tuple(tensor.stride())}; it must be contiguous but for the first of them")
-        expected *= size
+    if tensor.is_contiguous():
+        return
+    shape, strides, expected = tensor.shape, tensor.stride(), 1
+    for dim in range(len(shape) - 1, 0, -1):
+        if strides[dim] != expected and shape[dim] > 1:
+            raise ValueError(f"{name} has the strides {tuple(strides)}; it must be contiguous but for the first of them")
+        expected *= shape[dim]
 
 
 def stream() -> int:

@@ -58,12 +58,11 @@ def _check_cache(cache: torch.Tensor, name: str, layout: str, rows: torch.Tensor
     """`rows` are [.., heads, head size]."""
     check_place(cache, name, (4,), rows)
     check_heads(cache, name)
-    heads, size = rows.shape[-2:]
-    wanted = _cache_shape(layout, cache.shape[0], _block_size(cache, layout), heads, size, rows.element_size())
-    if cache.dtype != rows.dtype or tuple(cache.shape) != wanted:
+    shape, (heads, size) = cache.shape, rows.shape[-2:]
+    wanted = _cache_shape(layout, shape[0], shape[1 if layout == "ND" else 2], heads, size, rows.element_size())
+    if shape != wanted or cache.dtype != rows.dtype:
         raise ValueError(
-            f"{name} is {cache.dtype} {tuple(cache.shape)}; for {rows_name}, {rows.dtype} {tuple(rows.shape)}, "
-            f"a cache in {layout} is {wanted}"
+            f"{name} is {cache.dtype} {tuple(shape)}; for {rows_name}, {rows.dtype} {tuple(rows.shape)}, a cache in {layout} is {wanted}"
         )
 
 
