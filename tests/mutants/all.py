@@ -134,10 +134,10 @@ def main() -> None:
         elif options.only:  # what is known of the other sources stays
             ours = {mutant.kernel for mutant in engine.mutants}
             counts = {name: count for name, count in former["counts"].items() if name not in ours} | counts
-            others = {source: count for source, count in former["no build"].items() if source not in engine.cases}
+            others = {source: count for source, count in former["no build"].items() if source not in engine.sources}
             no_build.update(others)
             for kind, now in (("equivalent", equivalent), ("survived", survived)):
-                now.update({key: reason for key, reason in former[kind].items() if key.split(" | ")[0] not in engine.cases})
+                now.update({key: reason for key, reason in former[kind].items() if key.split(" | ")[0] not in engine.sources})
         version = subprocess.run([*softnpu.twin.compiler(), "--version"], capture_output=True, text=True, check=True).stdout
         result = {
             "compiler": version.splitlines()[0],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import select
 import signal
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-from cases import CASES, UNCOUNTED, WITHOUT_RESULT, Case, Plans
+from cases import CASES, WITHOUT_RESULT, Case, Plans
 from mutations import Mutant, mutants
 
 import softnpu
@@ -101,50 +102,74 @@ def use_zig(cache: Path) -> None:
         os.environ["ZIG_GLOBAL_CACHE_DIR"] = os.environ["ZIG_LOCAL_CACHE_DIR"] = str(cache)
 
 
+def users(root: Path) -> dict[str, tuple[str, ...]]:
+    """By source, the kernels whose cases may notice its mutants: itself; of a header with code, those that include it."""
+    found: dict[str, tuple[str, ...]] = {source: (source,) for source in CASES}
+    for source in CASES:
+        for header in re.findall(r'^#include "([^"]+/[^"]+)"', (root / source).read_text(), re.M):
+            if not header.endswith("_tiling.h"):
+                found[header] = (*found.get(header, ()), source)
+    return found
+
+
 class Engine:
-    """All sources, or those whose paths contain `only`, with their cases. `root` is the repository's."""
+    """All sources, or those whose paths contain `only`, with the cases that they need. `root` is the repository's."""
 
     def __init__(self, root: Path = Path(), only: str = "") -> None:
         self._cache = tempfile.TemporaryDirectory(prefix="zig-")
         use_zig(Path(self._cache.name))
         plans = Plans()
         self.root = root.resolve()
-        self.cases = {source: make(plans) for source, make in CASES.items() if only in source}
-        every = [mutant for source in self.cases if source not in UNCOUNTED or only for mutant in mutants(self.root / source, source)]
+        self.sources = {source: kernels for source, kernels in users(self.root).items() if only in source}
+        needed = {kernel for kernels in self.sources.values() for kernel in kernels}
+        self.cases = {kernel: make(plans) for kernel, make in CASES.items() if kernel in needed}
+        every = [mutant for source in self.sources for mutant in mutants(self.root / source, source)]
         self.mutants = [mutant for mutant in every if mutant.kernel not in WITHOUT_RESULT]
 
-    def build(self, source: str, text: bytes, directory: Path, options: tuple[str, ...] = OPTIONS) -> Path:
-        """The twin of a changed source."""
-        file = directory / Path(source).name
-        file.write_bytes(text)
-        return softnpu.build(file, options=(*options, f"-I{self.root}", f"-I{(self.root / source).parent}"))
+    def build(self, kernel: str, source: str, text: bytes, directory: Path, options: tuple[str, ...] = OPTIONS) -> Path:
+        """The twin of a kernel with this text in place of a source's, its own or a header's."""
+        changed = directory / source
+        changed.parent.mkdir(parents=True, exist_ok=True)
+        changed.write_bytes(text)
+        file = changed if kernel == source else self.root / kernel
+        includes = (f"-I{path}" for path in (directory, self.root, (self.root / kernel).parent))
+        return softnpu.build(file, output=directory / "twin.so", options=(*options, *includes))
 
     def check_originals(self) -> dict[str, list[tuple[str, str]]]:
-        """By source, what notices the kernel without a fault: nothing should."""
+        """By kernel, what notices it without a fault: nothing should."""
         found = {}
-        for source, cases in self.cases.items():
+        for kernel, cases in self.cases.items():
             with tempfile.TemporaryDirectory() as directory:
-                twin = self.build(source, (self.root / source).read_bytes(), Path(directory))
-                found[source] = [answer for answer in [run(twin, cases)] if answer[0] != "survived"]
+                twin = self.build(kernel, kernel, (self.root / kernel).read_bytes(), Path(directory))
+                found[kernel] = [answer for answer in [run(twin, cases)] if answer[0] != "survived"]
         return found
 
     def examine(self, mutant: Mutant) -> Outcome:
-        """Builds and runs one."""
+        """Builds and runs one, until a kernel notices it."""
         text = mutant.apply((self.root / mutant.source).read_bytes())
-        with tempfile.TemporaryDirectory(prefix="mutant-") as directory:
-            try:
-                twin = self.build(mutant.source, text, Path(directory))
-            except softnpu.BuildError as error:
-                return Outcome(mutant, "no build", str(error)[-300:])
-            return Outcome(mutant, *run(twin, self.cases[mutant.source]))
+        outcome = Outcome(mutant, "survived")
+        for kernel in self.sources[mutant.source]:
+            with tempfile.TemporaryDirectory(prefix="mutant-") as directory:
+                try:
+                    twin = self.build(kernel, mutant.source, text, Path(directory))
+                except softnpu.BuildError as error:
+                    return Outcome(mutant, "no build", str(error)[-300:])
+                outcome = Outcome(mutant, *run(twin, self.cases[kernel]))
+            if outcome.noticed:
+                break
+        return outcome
 
     def same_code(self, mutant: Mutant) -> bool:
         """The optimiser makes the same code of the mutant and the original."""
         text = (self.root / mutant.source).read_bytes()
-        with tempfile.TemporaryDirectory(prefix="mutant-") as directory:
-            options = ("-O2", "-s", "-w", "-Wl,--build-id=none")
-            twins = [self.build(mutant.source, t, Path(directory), options).read_bytes() for t in (text, mutant.apply(text))]
-        return twins[0] == twins[1]
+        options = ("-O2", "-s", "-w", "-Wl,--build-id=none")
+        for kernel in self.sources[mutant.source]:
+            with tempfile.TemporaryDirectory(prefix="mutant-") as directory:
+                place = Path(directory)
+                twins = [self.build(kernel, mutant.source, t, place, options).read_bytes() for t in (text, mutant.apply(text))]
+            if twins[0] != twins[1]:
+                return False
+        return True
 
     def examine_all(self, chosen: Iterable[Mutant], jobs: int) -> Iterator[Outcome]:
         """In order; `jobs` at a time."""

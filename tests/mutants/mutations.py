@@ -263,7 +263,7 @@ def _kernel(entries: set[str]) -> str:
 
 
 def mutants(path: Path, source: str) -> list[Mutant]:
-    """All mutants of a source, in the order of their places.
+    """All mutants of a source, in the order of their places. A header's are its own, not a kernel's.
 
     Args:
         path: the file
@@ -284,7 +284,8 @@ def mutants(path: Path, source: str) -> list[Mutant]:
     count: dict[str, int] = {}
 
     def visit(node: tree_sitter.Node, kernel: str) -> None:
-        if node.type in ("function_definition", "class_specifier", "struct_specifier") and _definition(node) in reached:
+        is_definition = node.type in ("function_definition", "class_specifier", "struct_specifier")
+        if path.suffix != ".h" and is_definition and _definition(node) in reached:
             kernel = _kernel(reached[_definition(node)]) if reached[_definition(node)] else ""
         if node.type in ("template_parameter_list", "static_assert_declaration", "template_argument_list"):
             return
@@ -304,5 +305,5 @@ def mutants(path: Path, source: str) -> list[Mutant]:
         for child in node.children:
             visit(child, kernel)
 
-    visit(root, "")
+    visit(root, path.name if path.suffix == ".h" else "")
     return sorted(out, key=lambda mutant: (mutant.begin, mutant.end, mutant.after))

@@ -9,7 +9,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from cases import UNCOUNTED
 from engine import RESULT, Engine
 from mutations import Mutant, mutants
 
@@ -33,10 +32,10 @@ def test_a_sample_is_noticed(engine: Engine) -> None:
     result = json.loads(RESULT.read_text())
     missed = set(result["equivalent"]) | set(result["survived"])
     chosen: list[Mutant] = []
-    for source in (source for source in engine.cases if source not in UNCOUNTED):
+    for source in engine.sources:
         candidates = [mutant for mutant in engine.mutants if mutant.source == source and mutant.key not in missed]
         chosen += random.Random(SEED).sample(candidates, 2 * EACH)
-    built = {source: 0 for source in engine.cases if source not in UNCOUNTED}
+    built = {source: 0 for source in engine.sources}
     for mutant in chosen:
         if built[mutant.source] == EACH:
             continue
@@ -66,7 +65,12 @@ def test_the_result_is_good_and_of_these_kernels(engine: Engine) -> None:
 def test_every_kernel_of_the_repository_has_mutants(engine: Engine) -> None:
     tree = Path("MODULE.bazel").resolve().parent
     paths = [line.split(maxsplit=1)[1] for line in Path(os.environ["SOURCES"]).read_text().splitlines()]
-    assert {path for path in paths if path.endswith(".cpp") and entries((tree / path).read_text())} == set(engine.cases)
+    kernels = {path for path in paths if path.endswith(".cpp") and entries((tree / path).read_text())}
+    headers = {
+        path for path in paths if path.startswith("cc/kernels/") and path.endswith(".h") and "__aicore__" in (tree / path).read_text()
+    }
+    assert kernels == set(engine.cases)
+    assert kernels | headers == set(engine.sources)
 
 
 def test_rules(tmp_path: Path) -> None:
