@@ -69,6 +69,7 @@ SOFTNPU_UNSUPPORTED(Xor)
       static_assert(sizeof(Any) > 100, #Name " is not supported by SoftNPU"); \
     }                                                                         \
   };
+SOFTNPU_UNSUPPORTED_TYPE(FixpipeParamsC310)
 SOFTNPU_UNSUPPORTED_TYPE(ListTensorDesc)
 SOFTNPU_UNSUPPORTED_TYPE(LoadData2DParamsV2)
 SOFTNPU_UNSUPPORTED_TYPE(ShapeInfo)
