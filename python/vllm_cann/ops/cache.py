@@ -50,8 +50,8 @@ def _cache_shape(layout: str, blocks: int, block_size: int, heads: int, size: in
     return blocks, block_size, heads, size
 
 
-def _block_size(cache: torch.Tensor, layout: str) -> int:
-    return cache.shape[1 if layout == "ND" else 2]
+def _block_size(shape: torch.Size, layout: str) -> int:
+    return shape[1 if layout == "ND" else 2]
 
 
 def _check_cache(cache: torch.Tensor, name: str, layout: str, rows: torch.Tensor, rows_name: str) -> None:
@@ -59,7 +59,7 @@ def _check_cache(cache: torch.Tensor, name: str, layout: str, rows: torch.Tensor
     check_place(cache, name, (4,), rows)
     check_heads(cache, name)
     shape, (heads, size) = cache.shape, rows.shape[-2:]
-    wanted = _cache_shape(layout, shape[0], shape[1 if layout == "ND" else 2], heads, size, rows.element_size())
+    wanted = _cache_shape(layout, shape[0], _block_size(shape, layout), heads, size, rows.element_size())
     if shape != wanted or cache.dtype != rows.dtype:
         raise ValueError(
             f"{name} is {cache.dtype} {tuple(shape)}; for {rows_name}, {rows.dtype} {tuple(rows.shape)}, a cache in {layout} is {wanted}"
@@ -107,8 +107,8 @@ def reshape_and_cache(
     index = _indices(slot_mapping, "slot_mapping", 1, key, INDEX_DTYPES)
     if slot_mapping.shape[0] < tokens:
         raise ValueError(f"slot_mapping has {slot_mapping.shape[0]} entries for {tokens} tokens")
-    blocks, block_size = key_cache.shape[0], _block_size(key_cache, layout)
-    if value_cache is not None and (value_cache.shape[0] != blocks or _block_size(value_cache, layout) != block_size):
+    blocks, block_size = key_cache.shape[0], _block_size(key_cache.shape, layout)
+    if value_cache is not None and (value_cache.shape[0] != blocks or _block_size(value_cache.shape, layout) != block_size):
         raise ValueError(f"the caches {tuple(key_cache.shape)} and {tuple(value_cache.shape)} have different blocks")
     _ops.reshape_and_cache(
         key.data_ptr(),
@@ -188,7 +188,7 @@ def gather_cache(
         key.shape[2],
         0 if value is None else value.shape[2],
         key_cache.shape[0],
-        _block_size(key_cache, layout),
+        _block_size(key_cache.shape, layout),
         key_cache.stride(0),
         0 if value_cache is None else value_cache.stride(0),
         number,
