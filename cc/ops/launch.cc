@@ -58,13 +58,15 @@ const Acl& GetAcl() {
   return acl;
 }
 
-void Check(aclError code, const std::string& call) {
+void Check(aclError code, const char* call) {
   if (code == ACL_SUCCESS) return;
   const char* const message = GetAcl().recent_message();
   throw std::runtime_error(
-      call + " failed with " + std::to_string(code) +
+      std::string(call) + " failed with " + std::to_string(code) +
       (message == nullptr || *message == '\0' ? std::string() : std::string(": ") + message));
 }
+
+void Check(aclError code, const std::string& call) { Check(code, call.c_str()); }
 
 struct Function {
   int32_t device;
@@ -141,8 +143,7 @@ void SetKernelDirectory(const std::string& directory) {
 CurrentDevice GetCurrentDevice() {
   const Acl& acl = GetAcl();
   CurrentDevice current;
-  const aclError code = acl.get_device(&current.id);
-  if (code != ACL_SUCCESS) Check(code, "aclrtGetDevice");  // a string only then
+  Check(acl.get_device(&current.id), "aclrtGetDevice");
   thread_local CurrentDevice last;
   if (last.info != nullptr && last.id == current.id) return last;
   std::lock_guard<std::mutex> lock(g_mutex);
