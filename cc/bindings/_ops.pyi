@@ -1,12 +1,10 @@
 """Operators of vllm_cann on device addresses; see the docstrings of the module."""
 
+class Launch:
+    def __call__(self, *numbers: int) -> None: ...
+
 def set_kernel_directory(directory: str) -> None: ...
 def reshape_and_cache(
-    key: int,
-    value: int,
-    key_cache: int,
-    value_cache: int,
-    slot_mapping: int,
     num_tokens: int,
     num_heads: int,
     key_head_size: int,
@@ -20,16 +18,8 @@ def reshape_and_cache(
     layout: int,
     dtype: int,
     slot_dtype: int,
-    stream: int,
-) -> None: ...
+) -> Launch: ...
 def gather_cache(
-    key_cache: int,
-    value_cache: int,
-    block_table: int,
-    seq_lens: int,
-    seq_starts: int,
-    key: int,
-    value: int,
     num_requests: int,
     table_width: int,
     num_lens: int,
@@ -41,15 +31,11 @@ def gather_cache(
     block_size: int,
     key_block_stride: int,
     value_block_stride: int,
+    has_seq_starts: bool,
     layout: int,
     dtype: int,
-    stream: int,
-) -> None: ...
+) -> Launch: ...
 def slot_mapping(
-    query_start_loc: int,
-    positions: int,
-    block_table: int,
-    slot_mapping: int,
     num_requests: int,
     num_positions: int,
     table_rows: int,
@@ -63,18 +49,14 @@ def slot_mapping(
     pad_id: int,
     position_dtype: int,
     slot_dtype: int,
-    stream: int,
-) -> None: ...
+) -> Launch: ...
 def copy_blocks(
-    caches: int,
-    mapping: int,
     num_caches: int,
     num_pairs: int,
     num_blocks: int,
     largest_block_bytes: int,
     whole_blocks: bool,
-    stream: int,
-) -> None: ...
+) -> Launch: ...
 def swap_blocks(
     source: int,
     destination: int,
@@ -90,8 +72,6 @@ def swap_blocks(
     stream: int,
 ) -> None: ...
 def transpose_kv_cache(
-    caches: int,
-    block_ids: int,
     num_caches: int,
     num_ids: int,
     num_blocks: int,
@@ -100,22 +80,8 @@ def transpose_kv_cache(
     head_size: int,
     splits: int,
     dtype: int,
-    stream: int,
-) -> None: ...
+) -> Launch: ...
 def kv_rmsnorm_rope_cache(
-    kv: int,
-    gamma: int,
-    cos: int,
-    sin: int,
-    index: int,
-    k_cache: int,
-    ckv_cache: int,
-    k_rope_scale: int,
-    c_kv_scale: int,
-    k_rope_offset: int,
-    c_kv_offset: int,
-    k_rope: int,
-    c_kv: int,
     num_tokens: int,
     seq: int,
     token_stride: int,
@@ -126,22 +92,19 @@ def kv_rmsnorm_rope_cache(
     block_size: int,
     k_block_stride: int,
     ckv_block_stride: int,
+    has_k_rope_scale: bool,
+    has_c_kv_scale: bool,
+    has_k_rope_offset: bool,
+    has_c_kv_offset: bool,
+    is_output_kv: bool,
     layout: int,
     index_kind: int,
     epsilon: float,
     dtype: int,
     k_cache_dtype: int,
     ckv_cache_dtype: int,
-    stream: int,
-) -> None: ...
+) -> Launch: ...
 def rotary_embedding(
-    positions: int,
-    query: int,
-    key: int,
-    cos: int,
-    sin: int,
-    query_out: int,
-    key_out: int,
     num_tokens: int,
     num_query_heads: int,
     num_key_heads: int,
@@ -153,6 +116,7 @@ def rotary_embedding(
     key_token_stride: int,
     query_out_stride: int,
     key_out_stride: int,
+    is_in_place: bool,
     num_axes: int,
     section_0: int,
     section_1: int,
@@ -162,16 +126,8 @@ def rotary_embedding(
     position_dtype: int,
     style: int,
     is_inverse: bool,
-    stream: int,
-) -> None: ...
+) -> Launch: ...
 def moe_gating_top_k(
-    x: int,
-    bias: int,
-    finished: int,
-    y: int,
-    expert_idx: int,
-    row_idx: int,
-    norm_out: int,
     num_rows: int,
     num_experts: int,
     k: int,
@@ -187,21 +143,9 @@ def moe_gating_top_k(
     routed_scaling_factor: float,
     eps: float,
     dtype: int,
-    stream: int,
-) -> None: ...
+) -> Launch: ...
 def moe_init_routing_workspace_words(num_pairs: int, num_experts: int) -> int: ...
 def moe_init_routing(
-    x: int,
-    expert_idx: int,
-    row_idx: int,
-    scale: int,
-    offset: int,
-    expanded_x: int,
-    expanded_row_idx: int,
-    expanded_expert_idx: int,
-    expert_tokens: int,
-    expanded_scale: int,
-    workspace: int,
     num_tokens: int,
     k: int,
     row_size: int,
@@ -218,17 +162,8 @@ def moe_init_routing(
     has_expert_tokens: bool,
     dtype: int,
     index_dtype: int,
-    stream: int,
-) -> None: ...
+) -> Launch: ...
 def moe_finalize_routing(
-    rows: int,
-    skip1: int,
-    skip2: int,
-    bias: int,
-    scales: int,
-    indices: int,
-    experts: int,
-    out: int,
     num_rows: int,
     num_tokens: int,
     k: int,
@@ -239,29 +174,9 @@ def moe_finalize_routing(
     by_column: bool,
     dtype: int,
     scale_dtype: int,
-    stream: int,
-) -> None: ...
-def moe_compute_expert_tokens(
-    sorted_experts: int,
-    expert_tokens: int,
-    num_entries: int,
-    num_experts: int,
-    stream: int,
-) -> None: ...
+) -> Launch: ...
+def moe_compute_expert_tokens(num_entries: int, num_experts: int) -> Launch: ...
 def qkv_rmsnorm_rope(
-    positions: int,
-    qkv: int,
-    q_weight: int,
-    k_weight: int,
-    q_bias: int,
-    k_bias: int,
-    cos: int,
-    sin: int,
-    square_sums: int,
-    q: int,
-    k: int,
-    v: int,
-    gate: int,
     num_tokens: int,
     width: int,
     token_stride: int,
@@ -287,11 +202,8 @@ def qkv_rmsnorm_rope(
     epsilon: float,
     dtype: int,
     position_dtype: int,
-    stream: int,
-) -> None: ...
+) -> Launch: ...
 def qkv_square_sums(
-    qkv: int,
-    sums: int,
     num_tokens: int,
     width: int,
     token_stride: int,
@@ -300,5 +212,4 @@ def qkv_square_sums(
     head_size: int,
     has_gate: bool,
     dtype: int,
-    stream: int,
-) -> None: ...
+) -> Launch: ...

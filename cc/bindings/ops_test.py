@@ -16,7 +16,7 @@ def test_directory_has_to_be_absolute() -> None:
 
 def test_missing_cann_is_one_sentence() -> None:
     with pytest.raises(RuntimeError, match=r"CANN is missing \(libascendcl.so: .*softnpu run"):
-        _ops.copy_blocks(*range(6), True, 0)
+        _ops.copy_blocks(1, 1, 4, 64, True)
 
 
 def test_wrong_arguments_are_a_type_error() -> None:
@@ -24,7 +24,7 @@ def test_wrong_arguments_are_a_type_error() -> None:
         _ops.reshape_and_cache(1, 2)
 
 
-NAMES = [name for name in dir(_ops) if not name.startswith("_")]
+NAMES = [name for name in dir(_ops) if not name.startswith("_") and name != "Launch"]
 
 
 def test_the_stub_has_what_the_module_has() -> None:

@@ -1,7 +1,4 @@
-// cc/bindings/qkv.cc: the operators that take qkv apart on device addresses.
-//
-// As in ops.cc all arguments are positional numbers. Whether an optional tensor is there is told by
-// a flag or a size, as one without elements has address 0, too.
+// cc/bindings/qkv.cc: the operators that take qkv apart.
 #include "cc/bindings/qkv.h"
 
 #include "cc/ops/rotary/qkv_rmsnorm_rope.h"
@@ -10,87 +7,78 @@ namespace {
 
 namespace nb = nanobind;
 using vllm_cann::ops::DataType;
+using vllm_cann::ops::Launch;
 using vllm_cann::ops::QkvRmsnormRopeArgs;
 using vllm_cann::ops::QkvSquareSumsArgs;
 using vllm_cann::ops::Tensor;
 
-Tensor Vector(uintptr_t address, DataType type, int64_t size) {
-  return {address, type, 1, {size}, {1}};
-}
-Tensor Matrix(uintptr_t address, DataType type, int64_t rows, int64_t columns, int64_t stride) {
-  return {address, type, 2, {rows, columns}, {stride, 1}};
+Tensor Vector(DataType type, int64_t size) { return {type, 1, {size}, {1}}; }
+Tensor Matrix(DataType type, int64_t rows, int64_t columns, int64_t stride) {
+  return {type, 2, {rows, columns}, {stride, 1}};
 }
 
-void QkvRmsnormRope(uintptr_t positions, uintptr_t qkv, uintptr_t q_weight, uintptr_t k_weight,
-                    uintptr_t q_bias, uintptr_t k_bias, uintptr_t cos, uintptr_t sin,
-                    uintptr_t square_sums, uintptr_t q, uintptr_t k, uintptr_t v, uintptr_t gate,
-                    int64_t num_tokens, int64_t width, int64_t token_stride, int64_t num_heads,
-                    int64_t num_kv_heads, int64_t head_size, int64_t q_weight_size,
-                    int64_t k_weight_size, int64_t table_rows, int64_t table_stride,
-                    int64_t rotary_dim, int64_t num_axes, int64_t axis_stride, int64_t section_0,
-                    int64_t section_1, int64_t section_2, bool interleaved, bool has_gate,
-                    bool has_bias, bool has_square_sums, int64_t world_size, bool norm_value,
-                    double epsilon, int32_t dtype, int32_t position_dtype, uintptr_t stream) {
+Launch QkvRmsnormRope(int64_t num_tokens, int64_t width, int64_t token_stride, int64_t num_heads,
+                      int64_t num_kv_heads, int64_t head_size, int64_t q_weight_size,
+                      int64_t k_weight_size, int64_t table_rows, int64_t table_stride,
+                      int64_t rotary_dim, int64_t num_axes, int64_t axis_stride, int64_t section_0,
+                      int64_t section_1, int64_t section_2, bool interleaved, bool has_gate,
+                      bool has_bias, bool has_square_sums, int64_t world_size, bool norm_value,
+                      double epsilon, int32_t dtype, int32_t position_dtype) {
   const auto type = static_cast<DataType>(dtype);
   QkvRmsnormRopeArgs args;
-  args.input = {Matrix(qkv, type, num_tokens, width, token_stride), num_heads, num_kv_heads,
-                head_size, has_gate};
-  args.q_weight = Vector(q_weight, type, q_weight_size);
-  args.k_weight = Vector(k_weight, type, k_weight_size);
+  args.input = {Matrix(type, num_tokens, width, token_stride), num_heads, num_kv_heads, head_size,
+                has_gate};
+  args.q_weight = Vector(type, q_weight_size);
+  args.k_weight = Vector(type, k_weight_size);
   if (has_bias) {
-    args.q_bias = Vector(q_bias, type, q_weight_size);
-    args.k_bias = Vector(k_bias, type, k_weight_size);
+    args.q_bias = Vector(type, q_weight_size);
+    args.k_bias = Vector(type, k_weight_size);
   }
   if (num_axes == 0) {
-    args.cos = Matrix(cos, type, table_rows, rotary_dim / 2, table_stride);
-    args.sin = Matrix(sin, type, table_rows, rotary_dim / 2, table_stride);
+    args.cos = Matrix(type, table_rows, rotary_dim / 2, table_stride);
+    args.sin = Matrix(type, table_rows, rotary_dim / 2, table_stride);
   } else {
     const auto index = static_cast<DataType>(position_dtype);
-    args.positions = num_axes == 1 ? Vector(positions, index, num_tokens)
-                                   : Matrix(positions, index, num_axes, num_tokens, axis_stride);
-    args.cos_sin_cache = Matrix(cos, type, table_rows, rotary_dim, table_stride);
+    args.positions = num_axes == 1 ? Vector(index, num_tokens)
+                                   : Matrix(index, num_axes, num_tokens, axis_stride);
+    args.cos_sin_cache = Matrix(type, table_rows, rotary_dim, table_stride);
     args.sections[0] = section_0;
     args.sections[1] = section_1;
     args.sections[2] = section_2;
     args.interleaved = interleaved;
   }
-  if (has_square_sums) args.square_sums = Matrix(square_sums, DataType::kFloat, num_tokens, 2, 2);
+  if (has_square_sums) args.square_sums = Matrix(DataType::kFloat, num_tokens, 2, 2);
   args.world_size = world_size;
   args.norm_value = norm_value;
   args.epsilon = epsilon;
   const int64_t queries = num_heads * head_size, keys = num_kv_heads * head_size;
-  args.q = Matrix(q, type, num_tokens, queries, queries);
-  args.k = Matrix(k, type, num_tokens, keys, keys);
-  args.v = Matrix(v, type, num_tokens, keys, keys);
-  if (has_gate) args.gate = Matrix(gate, type, num_tokens, queries, queries);
-  vllm_cann::ops::QkvRmsnormRope(args, reinterpret_cast<void*>(stream));
+  args.q = Matrix(type, num_tokens, queries, queries);
+  args.k = Matrix(type, num_tokens, keys, keys);
+  args.v = Matrix(type, num_tokens, keys, keys);
+  if (has_gate) args.gate = Matrix(type, num_tokens, queries, queries);
+  return vllm_cann::ops::PrepareQkvRmsnormRope(args);
 }
 
-void QkvSquareSums(uintptr_t qkv, uintptr_t sums, int64_t num_tokens, int64_t width,
-                   int64_t token_stride, int64_t num_heads, int64_t num_kv_heads, int64_t head_size,
-                   bool has_gate, int32_t dtype, uintptr_t stream) {
+Launch QkvSquareSums(int64_t num_tokens, int64_t width, int64_t token_stride, int64_t num_heads,
+                     int64_t num_kv_heads, int64_t head_size, bool has_gate, int32_t dtype) {
   QkvSquareSumsArgs args;
-  args.input = {Matrix(qkv, static_cast<DataType>(dtype), num_tokens, width, token_stride),
-                num_heads, num_kv_heads, head_size, has_gate};
-  args.sums = Matrix(sums, DataType::kFloat, num_tokens, 2, 2);
-  vllm_cann::ops::QkvSquareSums(args, reinterpret_cast<void*>(stream));
+  args.input = {Matrix(static_cast<DataType>(dtype), num_tokens, width, token_stride), num_heads,
+                num_kv_heads, head_size, has_gate};
+  args.sums = Matrix(DataType::kFloat, num_tokens, 2, 2);
+  return vllm_cann::ops::PrepareQkvSquareSums(args);
 }
 
 }  // namespace
 
 void BindQkv(nb::module_& m) {
   m.def(
-      "qkv_rmsnorm_rope", &QkvRmsnormRope, nb::arg("positions"), nb::arg("qkv"),
-      nb::arg("q_weight"), nb::arg("k_weight"), nb::arg("q_bias"), nb::arg("k_bias"),
-      nb::arg("cos"), nb::arg("sin"), nb::arg("square_sums"), nb::arg("q"), nb::arg("k"),
-      nb::arg("v"), nb::arg("gate"), nb::arg("num_tokens"), nb::arg("width"),
+      "qkv_rmsnorm_rope", &QkvRmsnormRope, nb::arg("num_tokens"), nb::arg("width"),
       nb::arg("token_stride"), nb::arg("num_heads"), nb::arg("num_kv_heads"), nb::arg("head_size"),
       nb::arg("q_weight_size"), nb::arg("k_weight_size"), nb::arg("table_rows"),
       nb::arg("table_stride"), nb::arg("rotary_dim"), nb::arg("num_axes"), nb::arg("axis_stride"),
       nb::arg("section_0"), nb::arg("section_1"), nb::arg("section_2"), nb::arg("interleaved"),
       nb::arg("has_gate"), nb::arg("has_bias"), nb::arg("has_square_sums"), nb::arg("world_size"),
       nb::arg("norm_value"), nb::arg("epsilon"), nb::arg("dtype"), nb::arg("position_dtype"),
-      nb::arg("stream"),
       "Takes the rows of qkv [T, width], H heads of query, K of key and K of value with D "
       "elements\n"
       "each, apart: q [T, H * D], k and v [T, K * D]. Each head of query and key becomes x /\n"
@@ -103,10 +91,13 @@ void BindQkv(nb::module_& m) {
       "the\n"
       "mean is that of all heads of world_size devices, and the weights have H * D and K * D\n"
       "elements. float16, bfloat16 or float32; arithmetic in float32 with one rounding, to "
-      "nearest.");
-  m.def("qkv_square_sums", &QkvSquareSums, nb::arg("qkv"), nb::arg("sums"), nb::arg("num_tokens"),
-        nb::arg("width"), nb::arg("token_stride"), nb::arg("num_heads"), nb::arg("num_kv_heads"),
-        nb::arg("head_size"), nb::arg("has_gate"), nb::arg("dtype"), nb::arg("stream"),
+      "nearest."
+      "\n\nThe launch takes positions, qkv, q_weight, k_weight, q_bias, k_bias, cos, sin, "
+      "square_sums, q, k, v, gate.");
+  m.def("qkv_square_sums", &QkvSquareSums, nb::arg("num_tokens"), nb::arg("width"),
+        nb::arg("token_stride"), nb::arg("num_heads"), nb::arg("num_kv_heads"),
+        nb::arg("head_size"), nb::arg("has_gate"), nb::arg("dtype"),
         "sums [T, 2] float32: the sums of squares of all elements of query, and of key, of each\n"
-        "row of qkv [T, width].");
+        "row of qkv [T, width]."
+        "\n\nThe launch takes qkv, sums.");
 }

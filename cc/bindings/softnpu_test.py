@@ -71,13 +71,13 @@ def launch_cache(device: Device, key: Array, value: Array, key_cache: Array, val
     blocks, block_size = key_cache.shape[:2]
     arrays = [key, value, key_cache, value_cache, slots]
     addresses = [device.put(array) for array in arrays]
-    _ops.reshape_and_cache(
-        *addresses,
+    launch = _ops.reshape_and_cache(
         *(tokens, heads, key_size, value.shape[2], blocks, block_size),
         *(key.strides[0] // 2, value.strides[0] // 2),
         *(key_cache.strides[0] // 2, value_cache.strides[0] // 2),
-        *(0, FLOAT16, DTYPES[slots.dtype], device.stream),
+        *(0, FLOAT16, DTYPES[slots.dtype]),
     )
+    launch(*addresses, device.stream)
     assert device.synchronize() == 0, device.acl.aclGetRecentErrMsg()
     for address, cache, rows in [
         (addresses[2], key_cache, key),
@@ -105,12 +105,11 @@ def rotate(addresses: list[int], shape: tuple[int, int, int, int, int, int], is_
     """In place; of the addresses of positions, query, key and cos_sin_cache, and tokens, heads of both, sizes, and rows of the table."""
     positions, query, key, cache = addresses
     tokens, heads, kv_heads, size, rotary, rows = shape
-    strides = (heads * size, kv_heads * size, heads * size, kv_heads * size)
-    _ops.rotary_embedding(
-        *(positions, query, key, cache, 0, query, key),
-        *(tokens, heads, kv_heads, size, rotary, rows, rotary, *strides),
-        *(1, 0, 0, 0, False, FLOAT16, INT64, int(is_neox), False, stream),
+    launch = _ops.rotary_embedding(
+        *(tokens, heads, kv_heads, size, rotary, rows, rotary, heads * size, kv_heads * size, 0, 0, True),
+        *(1, 0, 0, 0, False, FLOAT16, INT64, int(is_neox), False),
     )
+    launch(positions, query, key, cache, 0, 0, 0, stream)
 
 
 @pytest.mark.parametrize("is_neox", [True, False])
@@ -146,6 +145,49 @@ def test_argument_errors_are_sentences(device: Device) -> None:
         rotate([1, 1, 1, 1], (1, 8, 1, 64, 63, 64), True, 0)
 
 
+def test_a_launch_takes_other_addresses_each_time(device: Device) -> None:
+    caches = [device.put(np.arange(i, i + 64, dtype=np.int64)) for i in (0, 1000)]
+    mapping = device.put(np.array([[0, 3]]))
+    launch = _ops.copy_blocks(1, 1, 4, 128, True)
+    for cache in caches:
+        table = device.put(np.array([[cache, 128, 128]]))
+        launch(table, mapping, device.stream)
+    assert device.synchronize() == 0, device.acl.aclGetRecentErrMsg()
+    for cache, start in zip(caches, (0, 1000), strict=True):
+        want = np.arange(start, start + 64)
+        want[48:] = want[:16]
+        np.testing.assert_array_equal(device.get(cache, want), want)
+
+
+@pytest.mark.parametrize(
+    ("addresses", "sentence"),
+    [
+        ((64, 0, 64, 64, 0, 0, 0), "rotary_embedding: query has no memory"),
+        ((64, 64, 64, 0, 0, 0, 0), "rotary_embedding: cos_sin_cache has no memory"),
+        ((64, 64, 64, 64, 64, 0, 0), "rotary_embedding: sin has the address 64, but the launch was made without it"),
+        ((68, 64, 64, 64, 0, 0, 0), "rotary_embedding: positions has the address 68, which is not a multiple of its elements' 8 bytes"),
+        ((64, 64, 65, 64, 0, 0, 0), "rotary_embedding: key has the address 65, which is not a multiple of its elements' 2 bytes"),
+        ((64, 64, 64, 64, 0, 0), "the launch takes 7 addresses and a stream, not 7 numbers"),
+    ],
+)
+def test_addresses_that_do_not_fit_are_refused(device: Device, addresses: tuple[int, ...], sentence: str) -> None:
+    launch = _ops.rotary_embedding(1, 1, 1, 64, 64, 4, 64, 64, 64, 0, 0, True, 1, 0, 0, 0, False, FLOAT16, INT64, 1, False)
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        launch(*addresses, device.stream)
+
+
+def test_a_launch_takes_whole_numbers_by_position() -> None:
+    launch = _ops.copy_blocks(1, 1, 4, 128, True)
+    with pytest.raises(TypeError, match="int"):
+        launch(64, "64", 0)
+    with pytest.raises(OverflowError):
+        launch(64, -64, 0)
+    with pytest.raises(TypeError, match="by name"):
+        launch(64, 64, stream=0)
+    with pytest.raises(TypeError, match="operators make launches"):
+        _ops.Launch.__new__(_ops.Launch)(64, 64, 0)
+
+
 def test_fault_of_a_kernel_names_its_line(device: Device) -> None:
     """A position beyond cos_sin_cache: SoftNPU finds it, a chip would read on."""
     query: Array = np.zeros((1, 1, 64), np.float16)
@@ -169,11 +211,11 @@ def test_missing_binary_names_its_path(tmp_path: Path) -> None:
         "acl = ctypes.CDLL(os.environ['ASCENDCL'], mode=ctypes.RTLD_GLOBAL)\n"
         "acl.aclInit(None); acl.aclrtSetDevice(0)\n"
         "try:\n"
-        "    _ops.copy_blocks(1, 1, 1, 1, 4, 64, True, 0)\n"
+        "    _ops.copy_blocks(1, 1, 4, 64, True)\n"
         "except RuntimeError as error: print(error)\n"
         "_ops.set_kernel_directory(sys.argv[1])\n"
         "try:\n"
-        "    _ops.copy_blocks(1, 1, 1, 1, 4, 64, True, 0)\n"
+        "    _ops.copy_blocks(1, 1, 4, 64, True)\n"
         "except RuntimeError as error: print(error)\n"
     )
     path = os.pathsep.join(sys.path)

@@ -70,14 +70,6 @@ class Checks {
                       std::string(name) + " has " + Text(tensor.shape[dim]) + " in dimension " +
                           Text(dim) + ", " + of + " " + Text(size));
   }
-  // Memory of a tensor that has elements.
-  void Memory(const Tensor& tensor, const char* name) const {
-    if (tensor.dims == 0) return;  // absent
-    int64_t elements = 1;
-    for (int i = 0; i < tensor.dims; ++i) elements *= tensor.shape[i];
-    VLLM_CANN_REQUIRE(*this, elements == 0 || tensor.address != 0,
-                      std::string(name) + " has no memory");
-  }
   // The device has what all kernels of the family use.
   void Device(const DeviceInfo& device) const {
     VLLM_CANN_REQUIRE(

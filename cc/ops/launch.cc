@@ -3,12 +3,12 @@
 
 #include <dlfcn.h>
 
-#include <atomic>
+#include <algorithm>
 #include <cctype>
 #include <map>
 #include <memory>
 #include <mutex>
-#include <vector>
+#include <tuple>
 
 #include "acl/acl.h"
 
@@ -68,28 +68,21 @@ void Check(aclError code, const char* call) {
 
 void Check(aclError code, const std::string& call) { Check(code, call.c_str()); }
 
-struct Function {
-  int32_t device;
-  const char* family;
-  const char* kernel;
-  aclrtFuncHandle handle;
-};
-
 std::mutex g_mutex;
-std::atomic<uint64_t> g_directories{0};  // that were set so far
 std::string g_directory;
 std::map<int32_t, std::unique_ptr<DeviceInfo>> g_devices;
 std::map<std::pair<int32_t, std::string>, aclrtBinHandle> g_binaries;
-
-// What this thread has found, to be read without a lock. Few: searched from the front by address.
-thread_local std::vector<Function> t_functions;
-thread_local uint64_t t_directories = 0;
+std::map<std::tuple<int32_t, std::string, std::string>, aclrtFuncHandle> g_functions;
 
 // The attribute's number is the same in all versions of the headers, its name is not.
 constexpr auto kUbBytes = static_cast<aclrtDevAttr>(204);
 constexpr auto kNpuArch = static_cast<aclrtDevAttr>(601);
 
-aclrtFuncHandle LoadFunction(const CurrentDevice& device, const char* family, const char* kernel) {
+// Arguments of a kernel: the tensors and the words of the tiling.
+constexpr size_t kMaxArguments = 64;
+
+aclrtFuncHandle FindFunction(const CurrentDevice& device, const char* family, const char* kernel) {
+  std::lock_guard<std::mutex> lock(g_mutex);
   if (g_directory.empty()) {
     throw std::runtime_error("the directory of the kernels is not set: call set_kernel_directory");
   }
@@ -104,27 +97,12 @@ aclrtFuncHandle LoadFunction(const CurrentDevice& device, const char* family, co
           "aclrtBinaryLoadFromFile('" + path + "')");
     binary = loaded;
   }
-  aclrtFuncHandle handle = nullptr;
-  Check(acl.get_function(binary, kernel, &handle),
-        std::string("aclrtBinaryGetFunction('") + kernel + "')");
-  return handle;
-}
-
-aclrtFuncHandle FindFunction(const CurrentDevice& device, const char* family, const char* kernel) {
-  if (t_directories == g_directories.load(std::memory_order_acquire)) {
-    for (const Function& function : t_functions) {
-      if (function.kernel == kernel && function.family == family && function.device == device.id) {
-        return function.handle;
-      }
-    }
+  aclrtFuncHandle& function = g_functions[{device.id, family, kernel}];
+  if (function == nullptr) {
+    Check(acl.get_function(binary, kernel, &function),
+          std::string("aclrtBinaryGetFunction('") + kernel + "')");
   }
-  std::lock_guard<std::mutex> lock(g_mutex);
-  if (t_directories != g_directories) {
-    t_functions.clear();
-    t_directories = g_directories;
-  }
-  t_functions.push_back({device.id, family, kernel, LoadFunction(device, family, kernel)});
-  return t_functions.back().handle;
+  return function;
 }
 
 }  // namespace
@@ -136,8 +114,8 @@ void SetKernelDirectory(const std::string& directory) {
   std::lock_guard<std::mutex> lock(g_mutex);
   if (directory == g_directory) return;
   g_directory = directory;
-  ++g_directories;
   g_binaries.clear();
+  g_functions.clear();
 }
 
 CurrentDevice GetCurrentDevice() {
@@ -172,14 +150,52 @@ CurrentDevice GetCurrentDevice() {
   return current;
 }
 
-void LaunchKernel(const CurrentDevice& device, const char* family, const char* kernel,
-                  uint32_t cores, void* stream, const void* arguments, size_t argument_bytes) {
-  aclrtFuncHandle function = FindFunction(device, family, kernel);
-  // ACL copies the arguments; its parameter is not const.
-  const aclError code = GetAcl().launch(function, cores, stream, nullptr,
-                                        const_cast<void*>(arguments), argument_bytes, nullptr, 0);
+Launch::Launch(const char* operation, const char* kernel, uint32_t cores,
+               std::initializer_list<Parameter> parameters, const uint64_t* tiling, size_t words)
+    : operation_(operation), kernel_(kernel), cores_(cores), tiling_(tiling, tiling + words) {
+  if (parameters.size() + words > kMaxArguments) {
+    throw std::logic_error(std::string(kernel) + " has more than " + std::to_string(kMaxArguments) +
+                           " arguments");
+  }
+  for (const auto& [name, tensor] : parameters) {
+    bool has_elements = tensor.dims > 0;
+    for (int i = 0; i < tensor.dims; ++i) has_elements = has_elements && tensor.shape[i] > 0;
+    const uint64_t unaligned =
+        tensor.dims == 0 ? ~uint64_t{0} : static_cast<uint64_t>(ElementBytes(tensor.type)) - 1;
+    addresses_.push_back({name, unaligned, has_elements});
+  }
+}
+
+void Launch::Load(const CurrentDevice& device, const char* family) {
+  function_ = FindFunction(device, family, kernel_);
+}
+
+void Launch::RefuseAddress(const Address& address, uint64_t value) const {
+  std::string what = std::string(operation_) + ": " + address.name;
+  if (value == 0) Refuse(what + " has no memory");
+  what += " has the address " + std::to_string(value);
+  if (address.unaligned == ~uint64_t{0}) Refuse(what + ", but the launch was made without it");
+  Refuse(what + ", which is not a multiple of its elements' " +
+         std::to_string(address.unaligned + 1) + " bytes");
+}
+
+void Launch::operator()(const uint64_t* addresses, void* stream) const {
+  if (cores_ == 0) return;
+  uint64_t arguments[kMaxArguments];
+  uint64_t* next = arguments;
+  for (const Address& address : addresses_) {
+    const uint64_t value = *addresses++;
+    if ((value & address.unaligned) != 0 || (value == 0 && address.is_needed)) {
+      RefuseAddress(address, value);
+    }
+    *next++ = value;
+  }
+  next = std::copy(tiling_.begin(), tiling_.end(), next);
+  const aclError code =
+      GetAcl().launch(function_, cores_, stream, nullptr, arguments,
+                      static_cast<size_t>(next - arguments) * sizeof(uint64_t), nullptr, 0);
   if (code != ACL_SUCCESS) {
-    Check(code, std::string("the launch of ") + kernel + " on " + std::to_string(cores) +
+    Check(code, std::string("the launch of ") + kernel_ + " on " + std::to_string(cores_) +
                     " cores (aclrtLaunchKernelWithHostArgs)");
   }
 }

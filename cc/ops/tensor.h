@@ -58,13 +58,14 @@ constexpr const char* Name(DataType type) {
 
 inline constexpr int kMaxDims = 4;
 
-// Device memory. Sizes and strides are in elements. An absent optional tensor has address 0.
+// A tensor in device memory. Sizes and strides are in elements. An absent optional tensor has no
+// dimensions.
 struct Tensor {
-  uintptr_t address = 0;
   DataType type = DataType::kFloat;
   int dims = 0;
   int64_t shape[kMaxDims] = {};
   int64_t strides[kMaxDims] = {};
+  uintptr_t address = 0;  // where it is, if that is known already: plans and launches do not look
 };
 
 // The numbers of an NPU on which tiling depends.

@@ -31,9 +31,6 @@ using vllm_cann::ops::DataType;
 using vllm_cann::ops::DeviceInfo;
 using vllm_cann::ops::Tensor;
 
-// Any address: plans only ask whether there is one.
-constexpr uintptr_t kSomewhere = 4096;
-
 template <typename Plan, typename Args>
 int Planned(Plan&& plan, const Args& args, const Device* device, void* tiling, uint32_t* cores) {
   try {
@@ -49,11 +46,7 @@ int Planned(Plan&& plan, const Args& args, const Device* device, void* tiling, u
 }
 
 Tensor Rows(const int64_t* shape, int64_t stride, int64_t type) {
-  return {kSomewhere,
-          static_cast<DataType>(type),
-          3,
-          {shape[0], shape[1], shape[2]},
-          {stride, shape[2], 1}};
+  return {static_cast<DataType>(type), 3, {shape[0], shape[1], shape[2]}, {stride, shape[2], 1}};
 }
 
 Tensor Cache(int64_t layout, int64_t blocks, int64_t block_size, int64_t heads, int64_t size,
@@ -66,18 +59,15 @@ Tensor Cache(int64_t layout, int64_t blocks, int64_t block_size, int64_t heads, 
     shape[1] = block_size;
     shape[2] = n;
   }
-  return {kSomewhere,
-          static_cast<DataType>(type),
+  return {static_cast<DataType>(type),
           4,
           {blocks, shape[0], shape[1], shape[2]},
           {block_stride, shape[1] * shape[2], shape[2], 1}};
 }
 Tensor Matrix(int64_t rows, int64_t columns, int64_t type) {
-  return {kSomewhere, static_cast<DataType>(type), 2, {rows, columns}, {columns, 1}};
+  return {static_cast<DataType>(type), 2, {rows, columns}, {columns, 1}};
 }
-Tensor Vector(int64_t size, int64_t type) {
-  return {kSomewhere, static_cast<DataType>(type), 1, {size}, {1}};
-}
+Tensor Vector(int64_t size, int64_t type) { return {static_cast<DataType>(type), 1, {size}, {1}}; }
 
 constexpr auto kFloat = static_cast<int64_t>(DataType::kFloat);
 constexpr auto kInt8 = static_cast<int64_t>(DataType::kInt8);
@@ -186,15 +176,14 @@ extern "C" __attribute__((visibility("default"))) int plan_rotary_embedding(
   args.style = static_cast<vllm_cann::ops::RotaryStyle>(n[0]);
   args.is_inverse = n[1] != 0;
   if (n[2] > 0) {
-    args.cos = {kSomewhere, static_cast<DataType>(type), 2, {rows, rotary_dim / 2}, {n[2], 1}};
+    args.cos = {static_cast<DataType>(type), 2, {rows, rotary_dim / 2}, {n[2], 1}};
     args.sin = args.cos;
     return Planned(vllm_cann::ops::PlanRotaryEmbedding, args, device, tiling, cores);
   }
   const auto index = static_cast<DataType>(position_type);
-  args.positions = n[3] == 1 ? Tensor{kSomewhere, index, 1, {query[0]}, {1}}
-                             : Tensor{kSomewhere, index, 2, {n[3], query[0]}, {query[0], 1}};
-  args.cos_sin_cache = {
-      kSomewhere, static_cast<DataType>(type), 2, {rows, rotary_dim}, {rotary_dim, 1}};
+  args.positions = n[3] == 1 ? Tensor{index, 1, {query[0]}, {1}}
+                             : Tensor{index, 2, {n[3], query[0]}, {query[0], 1}};
+  args.cos_sin_cache = {static_cast<DataType>(type), 2, {rows, rotary_dim}, {rotary_dim, 1}};
   std::copy_n(n + 4, 3, args.sections);
   args.interleaved = n[7] != 0;
   return Planned(vllm_cann::ops::PlanRotaryEmbedding, args, device, tiling, cores);
@@ -203,11 +192,7 @@ extern "C" __attribute__((visibility("default"))) int plan_rotary_embedding(
 // n: tokens, heads, key heads, head size, elements from token to token, has gate.
 static vllm_cann::ops::QkvShape Qkv(const int64_t* n, int64_t type) {
   const int64_t width = ((n[5] != 0 ? 2 : 1) * n[1] + 2 * n[2]) * n[3];
-  return {{kSomewhere, static_cast<DataType>(type), 2, {n[0], width}, {n[4], 1}},
-          n[1],
-          n[2],
-          n[3],
-          n[5] != 0};
+  return {{static_cast<DataType>(type), 2, {n[0], width}, {n[4], 1}}, n[1], n[2], n[3], n[5] != 0};
 }
 
 // n: as above, and rotary dimension, rows of the table, axes (0: cos and sin are given, and rows
@@ -227,11 +212,11 @@ extern "C" __attribute__((visibility("default"))) int plan_qkv_rmsnorm_rope(
   }
   const auto index = static_cast<DataType>(position_type);
   if (n[8] == 0) {
-    args.cos = {kSomewhere, static_cast<DataType>(type), 2, {n[0], n[6] / 2}, {n[9], 1}};
+    args.cos = {static_cast<DataType>(type), 2, {n[0], n[6] / 2}, {n[9], 1}};
     args.sin = args.cos;
   } else {
-    args.positions = n[8] == 1 ? Vector(n[0], position_type)
-                               : Tensor{kSomewhere, index, 2, {n[8], n[0]}, {n[9], 1}};
+    args.positions =
+        n[8] == 1 ? Vector(n[0], position_type) : Tensor{index, 2, {n[8], n[0]}, {n[9], 1}};
     args.cos_sin_cache = Matrix(n[7], n[6], type);
   }
   std::copy_n(n + 10, 3, args.sections);
@@ -268,7 +253,7 @@ extern "C" __attribute__((visibility("default"))) int plan_reshape_and_cache(
     args.value_cache =
         Cache(layout, num_blocks, block_size, value[1], value[2], value_block_stride, type);
   }
-  args.slot_mapping = {kSomewhere, static_cast<DataType>(slot_type), 1, {key[0]}, {1}};
+  args.slot_mapping = {static_cast<DataType>(slot_type), 1, {key[0]}, {1}};
   return Planned(vllm_cann::ops::PlanReshapeAndCache, args, device, tiling, cores);
 }
 
@@ -287,10 +272,8 @@ extern "C" __attribute__((visibility("default"))) int plan_gather_cache(
     args.value_cache =
         Cache(layout, num_blocks, block_size, heads, value, value_block_stride, type);
   }
-  const auto indices = [](int64_t count) -> Tensor {
-    return {kSomewhere, DataType::kInt32, 1, {count}, {1}};
-  };
-  args.block_table = {kSomewhere, DataType::kInt32, 2, {requests, table_width}, {table_width, 1}};
+  const auto indices = [](int64_t count) -> Tensor { return {DataType::kInt32, 1, {count}, {1}}; };
+  args.block_table = {DataType::kInt32, 2, {requests, table_width}, {table_width, 1}};
   args.seq_lens = indices(requests + cumulative);
   if (has_starts != 0) args.seq_starts = indices(requests);
   return Planned(vllm_cann::ops::PlanGatherCache, args, device, tiling, cores);
@@ -363,8 +346,8 @@ extern "C" __attribute__((visibility("default"))) int plan_transpose_kv_cache(
     int64_t block_size, int64_t heads, int64_t size, int64_t splits, void* tiling,
     uint32_t* cores) {
   vllm_cann::ops::TransposeKvCacheArgs args;
-  args.caches = {kSomewhere, DataType::kInt64, 2, {caches, 2}, {2, 1}};
-  args.block_ids = {kSomewhere, DataType::kInt64, 1, {ids}, {1}};
+  args.caches = {DataType::kInt64, 2, {caches, 2}, {2, 1}};
+  args.block_ids = {DataType::kInt64, 1, {ids}, {1}};
   args.type = static_cast<DataType>(type);
   args.num_blocks = num_blocks;
   args.block_size = block_size;

@@ -14,6 +14,7 @@ import torch_npu  # noqa: F401
 from counted import kernels_launched
 
 from vllm_cann import ops
+from vllm_cann.ops import _arguments
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 INDICES = (torch.int32, torch.int64)
@@ -500,6 +501,66 @@ def run(code: str, **environment: str) -> str:
     )
     assert result.returncode == 0, result.stderr
     return result.stdout
+
+
+# Launches that are prepared once.
+
+
+def test_a_launch_is_prepared_for_what_it_depends_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple] = []
+
+    @_arguments.prepared
+    def prepare(*arguments: object) -> int:
+        seen.append(arguments)
+        return len(seen)
+
+    x = torch.zeros(4, 6, device="npu")
+    calls = [
+        ((x, None), (1, "ND")),
+        ((x[:2], None), (1, "ND")),
+        ((x.t(), None), (1, "ND")),
+        ((x.view(6, 4), None), (1, "ND")),
+        ((x.half(), None), (1, "ND")),
+        ((None, x), (1, "ND")),
+        ((x, x), (1, "ND")),
+        ((x, None), (2, "ND")),
+        ((x, None), (1, "NZ")),
+    ]
+    assert [prepare(*call) for call in calls] == list(range(1, len(calls) + 1))
+    assert [prepare(*call) for call in calls] == list(range(1, len(calls) + 1))
+    assert prepare((x.clone(), None), (1, "ND")) == 1
+    monkeypatch.setattr(_arguments, "_MOST_PREPARED", len(calls) + 1)
+    assert [prepare((x, None), (3 + i, "ND")) for i in range(3)] == [10, 11, 12]
+    assert prepare((x, None), (4, "ND")) == 11
+    assert prepare(*calls[0]) == 13  # forgotten
+
+
+def test_what_was_refused_is_refused_again() -> None:
+    x = torch.zeros(1, 64, device="npu")
+    for _ in range(2):
+        with pytest.raises(ValueError, match="neighbours that are paired"):
+            ops.rotary_embedding(torch.zeros(1, dtype=torch.int64).npu(), x, None, 64, x, True, to_halves=True)
+
+
+def test_another_device_than_the_current_one() -> None:
+    out = run(
+        "ops.load(device)\n"
+        "def turn(i):\n"
+        "    table = torch.full((1, 64), 2.0, device=f'npu:{i}')\n"
+        "    x = torch.ones(1, 64, device=f'npu:{i}')\n"
+        "    positions = torch.zeros(1, dtype=torch.int64, device=f'npu:{i}')\n"
+        "    try:\n        ops.rotary_embedding(positions, x, None, 64, table, False)\n"
+        "    except (RuntimeError, ValueError) as error:\n        return str(error)\n"
+        "    return x.cpu().unique().tolist()\n"
+        "print(turn(0))\nprint(turn(1))\n"
+        "torch.npu.set_device(1)\nprint(turn(1))\n"
+        "torch.npu.set_device(0)\nprint(turn(1))\nprint(turn(0))\n"
+    )
+    first, refused, second, failed, again = out.splitlines()
+    assert first == second == again == "[0.0, 4.0]"
+    assert refused == "the tensors are on npu:1, but the current device is npu:0"
+    assert "failed with 107003" in failed
+    assert "the stream is one of device 1, but device 0 is current" in failed
 
 
 def test_launches_wait_for_a_queue_that_lags() -> None:

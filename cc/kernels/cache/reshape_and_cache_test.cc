@@ -101,17 +101,17 @@ std::vector<int64_t> ShapeOf(const Case& test, int64_t size) {
 void Describe(const Case& test, const Side& side, int64_t size, vllm_cann::ops::Tensor& rows,
               vllm_cann::ops::Tensor& cache) {
   const int64_t bytes = ElementBytes(test.type);
-  rows = {side.rows_address,
-          test.type,
+  rows = {test.type,
           3,
           {test.tokens, test.heads, size},
-          {side.token_stride / bytes, size, 1}};
+          {side.token_stride / bytes, size, 1},
+          side.rows_address};
   const std::vector<int64_t> shape = ShapeOf(test, size);
-  cache = {side.cache_address,
-           test.type,
+  cache = {test.type,
            4,
            {shape[0], shape[1], shape[2], shape[3]},
-           {side.block_stride / bytes, shape[2] * shape[3], shape[3], 1}};
+           {side.block_stride / bytes, shape[2] * shape[3], shape[3], 1},
+           side.cache_address};
 }
 
 // Element by element, as the layouts are defined.
@@ -168,7 +168,7 @@ std::string Check(const Case& test, bool strict = true) {
   } else {
     slots = memory.Put(test.slots, "slot_mapping");
   }
-  args.slot_mapping = {slots, test.slot_type, 1, {test.tokens}, {1}};
+  args.slot_mapping = {test.slot_type, 1, {test.tokens}, {1}, slots};
   const DeviceInfo device = DeviceOf(test);
   const ReshapeAndCachePlan plan = PlanReshapeAndCache(args, device);
   if (test.tokens == 0) return plan.cores == 0 ? "" : "no tokens launch something";

@@ -70,17 +70,17 @@ std::string Check(const Case& test, std::vector<int64_t> positions = {}) {
         type == DataType::kInt32
             ? memory.Put(std::vector<int32_t>(values.begin(), values.end()), name)
             : memory.Put(values, name);
-    return {address, type, 1, {static_cast<int64_t>(values.size())}, {1}};
+    return {type, 1, {static_cast<int64_t>(values.size())}, {1}, address};
   };
   SlotMappingArgs args;
   args.query_start_loc =
       put(std::vector<int64_t>(starts.begin(), starts.end()), DataType::kInt32, "query_start_loc");
   args.positions = put(positions, test.position_type, "positions");
-  args.block_table = {memory.Put(table, "block_table"),
-                      DataType::kInt32,
+  args.block_table = {DataType::kInt32,
                       2,
                       {requests, test.width},
-                      {test.width, 1}};
+                      {test.width, 1},
+                      memory.Put(table, "block_table")};
   args.slot_mapping = put(std::vector<int64_t>(static_cast<size_t>(tokens + test.more), 77),
                           test.slot_type, "slot_mapping");
   args.tokens = tokens;
@@ -213,10 +213,10 @@ TEST(SlotMapping, TrapsOutsideTheTable) {
 TEST(SlotMapping, RefusesByName) {
   const auto refused = [](auto&& change, const char* sentence) {
     SlotMappingArgs args;
-    args.query_start_loc = {4096, DataType::kInt32, 1, {4}, {1}};
-    args.positions = {4096, DataType::kInt64, 1, {100}, {1}};
-    args.block_table = {4096, DataType::kInt32, 2, {3, 8}, {8, 1}};
-    args.slot_mapping = {4096, DataType::kInt64, 1, {100}, {1}};
+    args.query_start_loc = {DataType::kInt32, 1, {4}, {1}};
+    args.positions = {DataType::kInt64, 1, {100}, {1}};
+    args.block_table = {DataType::kInt32, 2, {3, 8}, {8, 1}};
+    args.slot_mapping = {DataType::kInt64, 1, {100}, {1}};
     args.tokens = 50;
     args.block_size = 128;
     DeviceInfo device = {"Ascend910B3", 2201, 40, 196608};
@@ -240,8 +240,6 @@ TEST(SlotMapping, RefusesByName) {
   refused([](auto& a, auto&) { a.query_start_loc.type = DataType::kInt64; },
           "query_start_loc is int64, not int32");
   refused([](auto& a, auto&) { a.positions.type = DataType::kFloat; }, "positions is float32");
-  refused([](auto& a, auto&) { a.slot_mapping.address = 0; }, "slot_mapping has no memory");
-  refused([](auto& a, auto&) { a.positions.address = 0; }, "positions has no memory");
   refused([](auto& a, auto&) { a.block_table.shape[1] = a.block_table.strides[0] = 200000; },
           "block_table has 200000 blocks for 25600000 positions; the limit is 16777216");
   refused([](auto&, auto& d) { d = {"Ascend310P3", 2002, 8, 262144}; },

@@ -64,8 +64,8 @@ std::vector<int64_t> IdsOf(const Case& test) {
 
 TransposeKvCacheArgs ArgsOf(const Case& test, uintptr_t table, uintptr_t ids, int64_t count) {
   TransposeKvCacheArgs args;
-  args.caches = {table, DataType::kInt64, 2, {2 * test.layers, 2}, {2, 1}};
-  args.block_ids = {ids, DataType::kInt64, 1, {count}, {1}};
+  args.caches = {DataType::kInt64, 2, {2 * test.layers, 2}, {2, 1}, table};
+  args.block_ids = {DataType::kInt64, 1, {count}, {1}, ids};
   args.type = test.type;
   args.num_blocks = test.num_blocks;
   args.block_size = test.block_size;

@@ -30,10 +30,10 @@ std::vector<int32_t> Counts(const std::vector<int32_t>& sorted, int64_t experts,
   HostMemory memory;
   MoeComputeExpertTokensArgs args;
   const auto entries = static_cast<int64_t>(sorted.size());
-  args.sorted_experts = {memory.Put(sorted, "sorted_experts"), DataType::kInt32, 1, {entries}, {1}};
+  args.sorted_experts = {DataType::kInt32, 1, {entries}, {1}, memory.Put(sorted, "sorted_experts")};
   const auto bytes = static_cast<size_t>(experts * 4);
   args.expert_tokens = {
-      memory.Allocate(bytes, "expert_tokens"), DataType::kInt32, 1, {experts}, {1}};
+      DataType::kInt32, 1, {experts}, {1}, memory.Allocate(bytes, "expert_tokens")};
   const auto plan = PlanMoeComputeExpertTokens(args, {"Ascend910B3", 2201, cores, 196608});
   const Slots packed(args.sorted_experts.address, args.expert_tokens.address, plan.tiling);
   softnpu::ascendc::LaunchForOutputs(ChipSpec{}, memory, MoeTwin()[plan.kernel], packed.data(),

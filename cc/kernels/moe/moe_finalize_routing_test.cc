@@ -97,7 +97,7 @@ std::string Check(const Case& test, Result* given = nullptr) {
   MoeFinalizeRoutingArgs args;
   const auto put = [&](const Values& values, const char* name, int64_t columns,
                        int64_t lines) -> vllm_cann::ops::Tensor {
-    return {memory.Put(values.bytes, name), values.type, 2, {lines, columns}, {columns, 1}};
+    return {values.type, 2, {lines, columns}, {columns, 1}, memory.Put(values.bytes, name)};
   };
   args.rows = put(rows, "rows", test.size, count);
   if (test.skips > 0) args.skip1 = put(skips[0], "skip1", test.size, test.tokens);
@@ -105,14 +105,14 @@ std::string Check(const Case& test, Result* given = nullptr) {
   if (test.bias) {
     args.bias = put(bias, "bias", test.size, experts);
     args.experts = {
-        memory.Put(expert, "experts"), DataType::kInt32, 2, {test.tokens, test.k}, {test.k, 1}};
+        DataType::kInt32, 2, {test.tokens, test.k}, {test.k, 1}, memory.Put(expert, "experts")};
   }
   if (has_scales) args.scales = put(scales, "scales", test.k, test.tokens);
-  args.indices = {memory.Put(indices, "indices"), DataType::kInt32, 1, {pairs}, {1}};
+  args.indices = {DataType::kInt32, 1, {pairs}, {1}, memory.Put(indices, "indices")};
   const size_t bytes =
       static_cast<size_t>(test.tokens * test.size * vllm_cann::ops::ElementBytes(test.type));
   args.out = {
-      memory.Allocate(bytes, "out"), test.type, 2, {test.tokens, test.size}, {test.size, 1}};
+      test.type, 2, {test.tokens, test.size}, {test.size, 1}, memory.Allocate(bytes, "out")};
   args.k = test.k;
   args.by_column = test.by_column;
   const DeviceInfo device = {"Ascend910B3", 2201, test.cores, test.ub_bytes};

@@ -154,12 +154,12 @@ Result Launch(const Case& test, const std::vector<Values>& x, const Values& bias
     all.bytes.insert(all.bytes.end(), row.bytes.begin(), row.bytes.end());
   }
   MoeGatingTopKArgs args;
-  args.x = {memory.Put(all.bytes, "x"), test.type, 2, {test.rows, test.experts}, {test.experts, 1}};
+  args.x = {test.type, 2, {test.rows, test.experts}, {test.experts, 1}, memory.Put(all.bytes, "x")};
   if (test.bias != Bias::kNone) {
-    args.bias = {memory.Put(bias.bytes, "bias"), test.type, 1, {test.experts}, {1}};
+    args.bias = {test.type, 1, {test.experts}, {1}, memory.Put(bias.bytes, "bias")};
   }
   if (test.finished) {
-    args.finished = {memory.Put(finished, "finished"), DataType::kUint8, 1, {test.rows}, {1}};
+    args.finished = {DataType::kUint8, 1, {test.rows}, {1}, memory.Put(finished, "finished")};
   }
   std::vector<Output> outputs;
   const auto out = [&](const char* name, DataType type, int64_t columns) -> vllm_cann::ops::Tensor {
@@ -167,7 +167,7 @@ Result Launch(const Case& test, const std::vector<Values>& x, const Values& bias
         static_cast<size_t>(test.rows * columns * vllm_cann::ops::ElementBytes(type));
     const uintptr_t address = memory.Allocate(bytes, name);
     outputs.push_back({address, bytes, name});
-    return {address, type, 2, {test.rows, columns}, {columns, 1}};
+    return {type, 2, {test.rows, columns}, {columns, 1}, address};
   };
   args.y = out("y", test.type, k);
   args.expert_idx = out("expert_idx", DataType::kInt32, k);

@@ -186,12 +186,12 @@ std::string Check(const Case& test, Result* given = nullptr) {
   }
 
   MoeInitRoutingArgs args;
-  args.x = {memory.Put(x, "x"), test.type, 2, {test.tokens, test.size}, {test.size, 1}};
+  args.x = {test.type, 2, {test.tokens, test.size}, {test.size, 1}, memory.Put(x, "x")};
   const uintptr_t index_address =
       test.index == DataType::kInt64
           ? memory.Put(experts, "expert_idx")
           : memory.Put(std::vector<int32_t>(experts.begin(), experts.end()), "expert_idx");
-  args.expert_idx = {index_address, test.index, 2, {test.tokens, test.k}, {test.k, 1}};
+  args.expert_idx = {test.index, 2, {test.tokens, test.k}, {test.k, 1}, index_address};
   std::vector<softnpu::ascendc::Output> outputs;
   const auto out = [&](const char* name, DataType type, std::vector<int64_t> shape,
                        bool is_complete) {
@@ -216,7 +216,7 @@ std::string Check(const Case& test, Result* given = nullptr) {
       out("expanded_row_idx", DataType::kInt32, {pairs}, test.numbers != Numbers::kAny);
   if (by_numbers) {
     args.row_idx = {
-        memory.Put(numbers, "row_idx"), DataType::kInt32, 2, {test.tokens, test.k}, {test.k, 1}};
+        DataType::kInt32, 2, {test.tokens, test.k}, {test.k, 1}, memory.Put(numbers, "row_idx")};
     args.expanded_expert_idx = out("expanded_expert_idx", DataType::kInt32, {pairs}, false);
   }
   if (test.tokens_type >= 0) {
@@ -227,7 +227,7 @@ std::string Check(const Case& test, Result* given = nullptr) {
   args.tokens_type = test.tokens_type;
   if (!scale.empty()) {
     args.scale = {
-        memory.Put(scale, "scale"), DataType::kFloat, 1, {static_cast<int64_t>(scale.size())}, {1}};
+        DataType::kFloat, 1, {static_cast<int64_t>(scale.size())}, {1}, memory.Put(scale, "scale")};
     if (test.quant == 1) {
       args.scale.dims = 2;
       args.scale.shape[0] = test.experts;
@@ -237,7 +237,7 @@ std::string Check(const Case& test, Result* given = nullptr) {
   }
   const float offset = -2.25f;
   if (test.quant == 0) {
-    args.offset = {memory.Put(std::vector<float>{offset}, "offset"), DataType::kFloat, 1, {1}, {1}};
+    args.offset = {DataType::kFloat, 1, {1}, {1}, memory.Put(std::vector<float>{offset}, "offset")};
   }
   const bool scales_out = test.quant == 1 || (test.quant < 0 && test.scale);
   if (scales_out) args.expanded_scale = out("expanded_scale", DataType::kFloat, {rows}, false);

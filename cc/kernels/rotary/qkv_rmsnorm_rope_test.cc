@@ -97,13 +97,13 @@ Values Read(const HostMemory& memory, uintptr_t address, DataType type) {
 
 Tensor Vector(HostMemory& memory, const Values& values, const char* name) {
   return {
-      memory.Put(values.bytes, name), values.type, 1, {static_cast<int64_t>(values.size())}, {1}};
+      values.type, 1, {static_cast<int64_t>(values.size())}, {1}, memory.Put(values.bytes, name)};
 }
 
 // A result, full of what it must not keep.
 Tensor Result(HostMemory& memory, DataType type, int64_t rows, int64_t columns, const char* name) {
   const std::vector<uint8_t> before(static_cast<size_t>(rows * columns * ElementBytes(type)), 0xA5);
-  return {memory.Put(before, name), type, 2, {rows, columns}, {columns, 1}};
+  return {type, 2, {rows, columns}, {columns, 1}, memory.Put(before, name)};
 }
 
 ChipSpec Chip(const Case& test) {
@@ -151,7 +151,7 @@ Outcome Execute(const Case& test) {
     qkv.Set(i, static_cast<float>(
                    std::ldexp(qkv[i], static_cast<int>(i / static_cast<size_t>(size) % 5) - 2)));
   }
-  args.input.qkv = {memory.Put(qkv.bytes, "qkv"), test.type, 2, {tokens, width}, {stride, 1}};
+  args.input.qkv = {test.type, 2, {tokens, width}, {stride, 1}, memory.Put(qkv.bytes, "qkv")};
   std::array<Values, 4> weights;  // of query and key, and biases
   for (size_t i = 0; i < 4; ++i) {
     weights[i] = Noise(test.type,
@@ -195,7 +195,7 @@ Outcome Execute(const Case& test) {
         wide.Set(static_cast<size_t>(i / half * step + i % half),
                  static_cast<float>((*values)[static_cast<size_t>(i)]));
       }
-      *tensor = {memory.Put(wide.bytes, name), test.type, 2, {tokens, half}, {step, 1}};
+      *tensor = {test.type, 2, {tokens, half}, {step, 1}, memory.Put(wide.bytes, name)};
     }
   } else {
     Values cache(test.type, 2 * cos.size());
@@ -205,7 +205,7 @@ Outcome Execute(const Case& test) {
       cache.Set(at + static_cast<size_t>(half), static_cast<float>(sin[static_cast<size_t>(i)]));
     }
     args.cos_sin_cache = {
-        memory.Put(cache.bytes, "cos_sin_cache"), test.type, 2, {rows, 2 * half}, {2 * half, 1}};
+        test.type, 2, {rows, 2 * half}, {2 * half, 1}, memory.Put(cache.bytes, "cos_sin_cache")};
     const bool narrow = test.has_narrow_positions;
     // Axes are the beginnings of longer rows, as in the buffer of vLLM's runner.
     const int64_t axis_stride = tokens + 5;
@@ -219,15 +219,15 @@ Outcome Execute(const Case& test) {
         narrow ? memory.Put(std::vector<int32_t>(placed.begin(), placed.end()), "positions")
                : memory.Put(placed, "positions");
     const DataType index = narrow ? DataType::kInt32 : DataType::kInt64;
-    args.positions = has_axes ? Tensor{at, index, 2, {3, tokens}, {axis_stride, 1}}
-                              : Tensor{at, index, 1, {tokens}, {1}};
+    args.positions = has_axes ? Tensor{index, 2, {3, tokens}, {axis_stride, 1}, at}
+                              : Tensor{index, 1, {tokens}, {1}, at};
     std::copy(sections.begin(), sections.end(), args.sections);
     args.interleaved = test.angles == Angles::kInterleaved;
   }
   std::vector<float> sums(static_cast<size_t>(2 * tokens));
   for (size_t i = 0; i < sums.size(); ++i) sums[i] = 50.0f + static_cast<float>(random() % 1000);
   if (all_heads) {
-    args.square_sums = {memory.Put(sums, "square_sums"), DataType::kFloat, 2, {tokens, 2}, {2, 1}};
+    args.square_sums = {DataType::kFloat, 2, {tokens, 2}, {2, 1}, memory.Put(sums, "square_sums")};
     args.world_size = test.world_size;
   }
   args.norm_value = test.norm == Norm::kValueToo;
@@ -499,7 +499,7 @@ TEST(QkvRmsnormRope, PositionOutOfRangeIsAFault) {
     args.k_weight = Vector(memory, ones, "k_weight");
     args.cos_sin_cache = blank(8, 64, "cos_sin_cache");
     args.positions = {
-        memory.Put(std::vector<int64_t>{position}, "positions"), DataType::kInt64, 1, {1}, {1}};
+        DataType::kInt64, 1, {1}, {1}, memory.Put(std::vector<int64_t>{position}, "positions")};
     args.q = blank(1, 64, "q");
     args.k = blank(1, 64, "k");
     args.v = blank(1, 64, "v");
@@ -519,7 +519,7 @@ std::string CheckSums(const Case& test) {
   const int64_t stride = width + test.token_gap;
   const Values qkv = Noise(test.type, (tokens - 1) * stride + width, random);
   QkvSquareSumsArgs args;
-  args.input = {{memory.Put(qkv.bytes, "qkv"), test.type, 2, {tokens, width}, {stride, 1}},
+  args.input = {{test.type, 2, {tokens, width}, {stride, 1}, memory.Put(qkv.bytes, "qkv")},
                 test.heads,
                 test.kv_heads,
                 size,

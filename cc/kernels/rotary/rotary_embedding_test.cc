@@ -206,7 +206,7 @@ Result Execute(const Case& test, std::string& wrong) {
           wide.Set(p * static_cast<size_t>(stride) + i, static_cast<float>(values[p * half + i]));
         }
       }
-      return {memory.Put(wide.bytes, name), test.type, 2, {rows_signed, half_signed}, {stride, 1}};
+      return {test.type, 2, {rows_signed, half_signed}, {stride, 1}, memory.Put(wide.bytes, name)};
     };
     args.cos = spread(table.cos, "cos");
     args.sin = spread(table.sin, "sin");
@@ -223,22 +223,22 @@ Result Execute(const Case& test, std::string& wrong) {
             ? memory.Put(rows_of, "positions")
             : memory.Put(std::vector<int32_t>(rows_of.begin(), rows_of.end()), "positions");
     if (test.axes == 1) {
-      args.positions = {positions, test.position_type, 1, {test.tokens}, {1}};
+      args.positions = {test.position_type, 1, {test.tokens}, {1}, positions};
     } else {
-      args.positions = {positions, test.position_type, 2, {3, test.tokens}, {test.tokens, 1}};
+      args.positions = {test.position_type, 2, {3, test.tokens}, {test.tokens, 1}, positions};
     }
-    args.cos_sin_cache = {memory.Put(cache.bytes, "cos_sin_cache"),
-                          test.type,
+    args.cos_sin_cache = {test.type,
                           2,
                           {rows_signed, test.rotary_dim},
-                          {test.rotary_dim, 1}};
+                          {test.rotary_dim, 1},
+                          memory.Put(cache.bytes, "cos_sin_cache")};
   }
   const auto describe = [&](const Side& side, uintptr_t address) -> Tensor {
-    return {address,
-            test.type,
+    return {test.type,
             3,
             {test.tokens, side.heads, test.head_size},
-            {side.stride, test.head_size, 1}};
+            {side.stride, test.head_size, 1},
+            address};
   };
   const Side query = MakeSide(memory, test, test.heads, "query", random);
   args.query = describe(query, query.address);
@@ -428,9 +428,9 @@ TEST(RotaryEmbedding, TiesGoToEven) {
     const uintptr_t query = memory.Put(std::vector<uint16_t>(64, 0x3c03), "query");
     const uintptr_t positions = memory.Put(std::vector<int64_t>{0}, "positions");
     args.style = style;
-    args.positions = {positions, DataType::kInt64, 1, {1}, {1}};
-    args.query = {query, DataType::kFloat16, 3, {1, 1, 64}, {64, 64, 1}};
-    args.cos_sin_cache = {cache_address, DataType::kFloat16, 2, {1, 64}, {64, 1}};
+    args.positions = {DataType::kInt64, 1, {1}, {1}, positions};
+    args.query = {DataType::kFloat16, 3, {1, 1, 64}, {64, 64, 1}, query};
+    args.cos_sin_cache = {DataType::kFloat16, 2, {1, 64}, {64, 1}, cache_address};
     const auto plan = PlanRotaryEmbedding(args, {"Ascend910B3", 2201, 40, 196608});
     const Slots slots = Pack(args, plan);
     softnpu::ascendc::Launch(ChipSpec{}, memory, RotaryTwin()[plan.kernel], slots.data(),
@@ -476,15 +476,15 @@ TEST(RotaryEmbedding, InverseRestores) {
     }
     RotaryEmbeddingArgs args;
     args.style = style;
-    args.positions = {memory.Put(std::vector<int64_t>{3, 0, 15, 7, 1}, "positions"),
-                      DataType::kInt64,
+    args.positions = {DataType::kInt64,
                       1,
                       {5},
-                      {1}};
+                      {1},
+                      memory.Put(std::vector<int64_t>{3, 0, 15, 7, 1}, "positions")};
     const uintptr_t query = memory.Put(before, "query");
-    args.query = {query, DataType::kFloat, 3, {5, 1, 64}, {64, 64, 1}};
+    args.query = {DataType::kFloat, 3, {5, 1, 64}, {64, 64, 1}, query};
     args.cos_sin_cache = {
-        memory.Put(cache, "cos_sin_cache"), DataType::kFloat, 2, {16, 64}, {64, 1}};
+        DataType::kFloat, 2, {16, 64}, {64, 1}, memory.Put(cache, "cos_sin_cache")};
     for (const bool is_inverse : {false, true}) {
       args.is_inverse = is_inverse;
       const auto plan = PlanRotaryEmbedding(args, {"Ascend910B3", 2201, 40, 196608});
@@ -547,11 +547,11 @@ TEST(RotaryEmbedding, PositionOutOfRangeIsAFault) {
   RotaryEmbeddingArgs args;
   const uintptr_t cache = memory.Put(std::vector<uint16_t>(8 * 64, 0), "cos_sin_cache");
   const uintptr_t query = memory.Put(std::vector<uint16_t>(64, 0), "query");
-  args.query = {query, DataType::kFloat16, 3, {1, 1, 64}, {64, 64, 1}};
-  args.cos_sin_cache = {cache, DataType::kFloat16, 2, {8, 64}, {64, 1}};
+  args.query = {DataType::kFloat16, 3, {1, 1, 64}, {64, 64, 1}, query};
+  args.cos_sin_cache = {DataType::kFloat16, 2, {8, 64}, {64, 1}, cache};
   for (const int64_t position : {int64_t{8}, int64_t{-1}, int64_t{1} << 40}) {
     const uintptr_t positions = memory.Put(std::vector<int64_t>{position}, "positions");
-    args.positions = {positions, DataType::kInt64, 1, {1}, {1}};
+    args.positions = {DataType::kInt64, 1, {1}, {1}, positions};
     const auto plan = PlanRotaryEmbedding(args, {"Ascend910B3", 2201, 40, 196608});
     const Slots slots = Pack(args, plan);
     EXPECT_THROW(softnpu::ascendc::Launch(ChipSpec{}, memory, RotaryTwin()[plan.kernel],
@@ -585,9 +585,9 @@ TEST(RotaryEmbedding, RunsOn310PInWholeBlocks) {
 TEST(RotaryEmbedding, RefusedOn310P) {
   const auto message = [](DataType type, int64_t rotary_dim, RotaryStyle style) -> std::string {
     RotaryEmbeddingArgs args;
-    args.positions = {4096, DataType::kInt64, 1, {1}, {1}};
-    args.query = {4096, type, 3, {1, 1, 128}, {128, 128, 1}};
-    args.cos_sin_cache = {4096, type, 2, {8, rotary_dim}, {rotary_dim, 1}};
+    args.positions = {DataType::kInt64, 1, {1}, {1}};
+    args.query = {type, 3, {1, 1, 128}, {128, 128, 1}};
+    args.cos_sin_cache = {type, 2, {8, rotary_dim}, {rotary_dim, 1}};
     args.style = style;
     try {
       PlanRotaryEmbedding(args, {"Ascend310P3", 2002, 8, 262144});

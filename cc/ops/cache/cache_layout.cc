@@ -38,8 +38,6 @@ CacheParts CheckCache(const Checks& checks, const Tensor& cache, const char* nam
   VLLM_CANN_REQUIRE(
       checks, cache.dims == 4,
       std::string(name) + " has " + Text(cache.dims) + " dimensions, not four: blocks first");
-  VLLM_CANN_REQUIRE(checks, cache.address != 0 || cache.shape[0] == 0,
-                    std::string(name) + " has no memory");
   const int64_t bytes = ElementBytes(cache.type);
   const int64_t row_bytes = heads * size * bytes;
   VLLM_CANN_REQUIRE(checks, layout != CacheLayout::kNz || row_bytes % kBlockBytes == 0,

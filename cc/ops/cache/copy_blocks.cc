@@ -1,19 +1,10 @@
 // cc/ops/cache/copy_blocks.cc: launches the kernel copy_blocks, and copies of blocks by ACL.
 #include "cc/ops/cache/copy_blocks.h"
 
-#include "cc/ops/launch.h"
-
 namespace vllm_cann::ops {
 namespace {
 
 // The kernel's parameters in order.
-struct Arguments {
-  uint64_t caches;
-  uint64_t mapping;
-  CopyBlocksTiling tiling;
-};
-static_assert(sizeof(Arguments) == 2 * 8 + sizeof(CopyBlocksTiling));
-
 constexpr Checks kSwap("swap_blocks");
 
 void CheckBlock(int64_t block, const BlockMemory& memory, const char* name, int64_t pair) {
@@ -32,12 +23,10 @@ void CheckMemory(const BlockMemory& memory, int64_t block_bytes, const char* nam
 
 }  // namespace
 
-void CopyBlocks(const CopyBlocksArgs& args, void* stream) {
+Launch PrepareCopyBlocks(const CopyBlocksArgs& args) {
   const CurrentDevice device = GetCurrentDevice();
-  const CopyBlocksPlan plan = PlanCopyBlocks(args, *device.info);
-  if (plan.cores == 0) return;
-  const Arguments arguments = {args.caches.address, args.mapping.address, plan.tiling};
-  LaunchKernel(device, "cache", "copy_blocks", plan.cores, stream, &arguments, sizeof(arguments));
+  return Launch(device, "copy_blocks", "cache", PlanCopyBlocks(args, *device.info),
+                {{"caches", args.caches}, {"mapping", args.mapping}});
 }
 
 void SwapBlocks(const BlockMemory& source, const BlockMemory& destination, int64_t block_bytes,

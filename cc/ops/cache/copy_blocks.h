@@ -2,14 +2,15 @@
 #pragma once
 
 #include "cc/ops/cache/copy_blocks_plan.h"
+#include "cc/ops/launch.h"
 
 namespace vllm_cann::ops {
 
 // In each cache, block `source` over block `destination` of every pair; no destination may be
-// another pair's source or destination. A block that is not below N traps on the device. Queued on
-// `stream`; no caches or no pairs launch nothing.
+// another pair's source or destination. A block that is not below N traps on the device. No caches
+// or no pairs launch nothing.
 // Throws std::invalid_argument for arguments, std::runtime_error for what ACL reports.
-void CopyBlocks(const CopyBlocksArgs& args, void* stream);
+Launch PrepareCopyBlocks(const CopyBlocksArgs& args);
 
 // A cache on the device or on the host, as its blocks lie in memory.
 struct BlockMemory {

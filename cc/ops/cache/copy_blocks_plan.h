@@ -18,6 +18,7 @@ struct CopyBlocksArgs {
 
 struct CopyBlocksPlan {
   uint32_t cores = 0;  // 0: nothing to launch
+  const char* kernel = "copy_blocks";
   CopyBlocksTiling tiling{};
 };
 

@@ -20,6 +20,7 @@ struct GatherCacheArgs {
 
 struct GatherCachePlan {
   uint32_t cores = 0;  // 0: nothing to launch
+  const char* kernel = "gather_cache";
   GatherCacheTiling tiling{};
 };
 

@@ -17,7 +17,6 @@ void Weight(const Tensor& tensor, const char* name, int64_t size, DataType type)
   kChecks.Dense(tensor, name, 1, "one");
   kChecks.Type(tensor, name, type);
   kChecks.Size(tensor, name, 0, size, "the elements that it is for are");
-  kChecks.Memory(tensor, name);
 }
 
 KvRmsnormRopeCacheSide PlanSide(const KvRmsnormRopeCacheArgs& args, const Tensor& cache,
@@ -51,7 +50,6 @@ KvRmsnormRopeCacheSide PlanSide(const KvRmsnormRopeCacheArgs& args, const Tensor
     kChecks.Type(output, output_name, type);
     kChecks.Size(output, output_name, 0, args.kv.shape[0], "the tokens of kv are");
     kChecks.Size(output, output_name, 1, size, "it takes");
-    kChecks.Memory(output, output_name);
   }
   return side;
 }
@@ -154,7 +152,6 @@ KvRmsnormRopeCachePlan PlanKvRmsnormRopeCache(const KvRmsnormRopeCacheArgs& args
                                      {&args.cos, "cos"},
                                      {&args.sin, "sin"},
                                      {&args.index, "index"}}) {
-    kChecks.Memory(*tensor, name);
   }
   VLLM_CANN_REQUIRE(
       kChecks, device.npu_arch != kArch310P,

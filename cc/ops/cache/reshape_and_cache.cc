@@ -1,33 +1,20 @@
 // cc/ops/cache/reshape_and_cache.cc: launches the kernel reshape_and_cache.
 #include "cc/ops/cache/reshape_and_cache.h"
 
-#include "cc/ops/launch.h"
-
 namespace vllm_cann::ops {
 namespace {
 
 // The kernel's parameters in order.
-struct Arguments {
-  uint64_t key;
-  uint64_t value;
-  uint64_t key_cache;
-  uint64_t value_cache;
-  uint64_t slot_mapping;
-  ReshapeAndCacheTiling tiling;
-};
-static_assert(sizeof(Arguments) == 5 * 8 + sizeof(ReshapeAndCacheTiling));
-
 }  // namespace
 
-void ReshapeAndCache(const ReshapeAndCacheArgs& args, void* stream) {
+Launch PrepareReshapeAndCache(const ReshapeAndCacheArgs& args) {
   const CurrentDevice device = GetCurrentDevice();
-  const ReshapeAndCachePlan plan = PlanReshapeAndCache(args, *device.info);
-  if (plan.cores == 0) return;
-  const Arguments arguments = {args.key.address,          args.value.address,
-                               args.key_cache.address,    args.value_cache.address,
-                               args.slot_mapping.address, plan.tiling};
-  LaunchKernel(device, "cache", "reshape_and_cache", plan.cores, stream, &arguments,
-               sizeof(arguments));
+  return Launch(device, "reshape_and_cache", "cache", PlanReshapeAndCache(args, *device.info),
+                {{"key", args.key},
+                 {"value", args.value},
+                 {"key_cache", args.key_cache},
+                 {"value_cache", args.value_cache},
+                 {"slot_mapping", args.slot_mapping}});
 }
 
 }  // namespace vllm_cann::ops

@@ -92,11 +92,6 @@ ReshapeAndCachePlan PlanReshapeAndCache(const ReshapeAndCacheArgs& args, const D
   VLLM_CANN_REQUIRE(kChecks, tiling.num_blocks > 0 && tiling.block_size > 0,
                     "key_cache has " + Text(tiling.num_blocks) + " blocks of " +
                         Text(tiling.block_size) + " slots");
-  VLLM_CANN_REQUIRE(kChecks, slots.address % static_cast<uintptr_t>(tiling.slot_bytes) == 0,
-                    "slot_mapping does not begin at a multiple of its elements' size");
-  kChecks.Memory(args.key, "key");
-  if (has_value) kChecks.Memory(args.value, "value");
-  kChecks.Memory(slots, "slot_mapping");
   tiling.has_copy_pad = device.npu_arch != kArch310P;
   if (tiling.has_copy_pad == 0) {
     Require310P(tiling.key, "key", device);

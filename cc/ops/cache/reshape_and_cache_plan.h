@@ -18,6 +18,7 @@ struct ReshapeAndCacheArgs {
 
 struct ReshapeAndCachePlan {
   uint32_t cores = 0;  // 0: nothing to launch
+  const char* kernel = "reshape_and_cache";
   ReshapeAndCacheTiling tiling{};
 };
 

@@ -59,11 +59,7 @@ SlotMappingPlan PlanSlotMapping(const SlotMappingArgs& args, const DeviceInfo& d
   VLLM_CANN_REQUIRE(kChecks, positions <= kMaxPosition,
                     "block_table has " + Text(tiling.table_width) + " blocks for " +
                         Text(positions) + " positions; the limit is " + Text(kMaxPosition));
-  kChecks.Memory(args.query_start_loc, "query_start_loc");
-  kChecks.Memory(args.slot_mapping, "slot_mapping");
   if (args.tokens > 0) {
-    kChecks.Memory(args.positions, "positions");
-    kChecks.Memory(args.block_table, "block_table");
   }
   tiling.tokens = args.tokens;
   tiling.block_size = args.block_size;

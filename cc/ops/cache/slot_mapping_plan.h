@@ -22,6 +22,7 @@ struct SlotMappingArgs {
 
 struct SlotMappingPlan {
   uint32_t cores = 0;  // 0: nothing to launch
+  const char* kernel = "slot_mapping";
   SlotMappingTiling tiling{};
 };
 

@@ -48,8 +48,6 @@ TransposeKvCachePlan PlanTransposeKvCache(const TransposeKvCacheArgs& args,
   // With one split the order is right already.
   if (tiling.tensors == 0 || tiling.ids == 0 || args.splits == 1) return plan;
   VLLM_CANN_REQUIRE(kChecks, args.num_blocks > 0, "the caches have no blocks");
-  kChecks.Memory(args.caches, "caches");
-  kChecks.Memory(args.block_ids, "block_ids");
   tiling.num_blocks = args.num_blocks;
   tiling.splits = args.splits;
   tiling.block_tokens = args.block_size;

@@ -25,8 +25,6 @@ MoeComputeExpertTokensPlan PlanMoeComputeExpertTokens(const MoeComputeExpertToke
   VLLM_CANN_REQUIRE(
       checks, entries <= INT32_MAX,
       "sorted_experts has " + Text(entries) + " entries; their number has to fit int32");
-  checks.Memory(args.sorted_experts, "sorted_experts");
-  checks.Memory(args.expert_tokens, "expert_tokens");
   checks.Device(device);
   MoeComputeExpertTokensPlan plan;
   plan.tiling.entries = entries;

@@ -1,35 +1,19 @@
 // cc/ops/moe/moe_finalize_routing.cc: launches the kernel of the data type.
 #include "cc/ops/moe/moe_finalize_routing.h"
 
-#include "cc/ops/launch.h"
-
 namespace vllm_cann::ops {
-namespace {
 
-// The kernels' parameters in order.
-struct Arguments {
-  uint64_t rows;
-  uint64_t skip1;
-  uint64_t skip2;
-  uint64_t bias;
-  uint64_t scales;
-  uint64_t indices;
-  uint64_t experts;
-  uint64_t out;
-  MoeFinalizeRoutingTiling tiling;
-};
-static_assert(sizeof(Arguments) == 8 * 8 + sizeof(MoeFinalizeRoutingTiling));
-
-}  // namespace
-
-void MoeFinalizeRouting(const MoeFinalizeRoutingArgs& args, void* stream) {
+Launch PrepareMoeFinalizeRouting(const MoeFinalizeRoutingArgs& args) {
   const CurrentDevice device = GetCurrentDevice();
-  const MoeFinalizeRoutingPlan plan = PlanMoeFinalizeRouting(args, *device.info);
-  if (plan.cores == 0) return;
-  const Arguments arguments = {args.rows.address,    args.skip1.address,  args.skip2.address,
-                               args.bias.address,    args.scales.address, args.indices.address,
-                               args.experts.address, args.out.address,    plan.tiling};
-  LaunchKernel(device, "moe", plan.kernel, plan.cores, stream, &arguments, sizeof(arguments));
+  return Launch(device, "moe_finalize_routing", "moe", PlanMoeFinalizeRouting(args, *device.info),
+                {{"rows", args.rows},
+                 {"skip1", args.skip1},
+                 {"skip2", args.skip2},
+                 {"bias", args.bias},
+                 {"scales", args.scales},
+                 {"indices", args.indices},
+                 {"experts", args.experts},
+                 {"out", args.out}});
 }
 
 }  // namespace vllm_cann::ops

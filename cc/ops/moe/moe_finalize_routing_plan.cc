@@ -51,7 +51,6 @@ MoeFinalizeRoutingPlan PlanMoeFinalizeRouting(const MoeFinalizeRoutingArgs& args
     checks.Type(tensor, name, type);
     checks.Size(tensor, name, 0, tokens, "out has rows:");
     checks.Size(tensor, name, 1, size, "rows has");
-    checks.Memory(tensor, name);
   };
   like_out(args.out, "out");
   const bool has_skip1 = args.skip1.dims != 0;
@@ -62,14 +61,12 @@ MoeFinalizeRoutingPlan PlanMoeFinalizeRouting(const MoeFinalizeRoutingArgs& args
   checks.Dense(args.indices, "indices", 1, "[tokens * k]");
   checks.Type(args.indices, "indices", DataType::kInt32);
   checks.Size(args.indices, "indices", 0, tokens * k, "tokens * k is");
-  checks.Memory(args.indices, "indices");
   const bool has_scales = args.scales.dims != 0;
   if (has_scales) {
     checks.Dense(args.scales, "scales", 2, "[tokens, k]");
     checks.Floats(args.scales, "scales");
     checks.Size(args.scales, "scales", 0, tokens, "out has rows:");
     checks.Size(args.scales, "scales", 1, k, "k is");
-    checks.Memory(args.scales, "scales");
   }
   const bool has_bias = args.bias.dims != 0;
   if (has_bias) {
@@ -77,14 +74,11 @@ MoeFinalizeRoutingPlan PlanMoeFinalizeRouting(const MoeFinalizeRoutingArgs& args
     checks.Type(args.bias, "bias", type);
     checks.Size(args.bias, "bias", 1, size, "rows has");
     VLLM_CANN_REQUIRE(checks, args.bias.shape[0] > 0, "bias has no rows");
-    checks.Memory(args.bias, "bias");
     checks.Dense(args.experts, "experts", 2, "[tokens, k], which bias needs");
     checks.Type(args.experts, "experts", DataType::kInt32);
     checks.Size(args.experts, "experts", 0, tokens, "out has rows:");
     checks.Size(args.experts, "experts", 1, k, "k is");
-    checks.Memory(args.experts, "experts");
   }
-  checks.Memory(args.rows, "rows");
   checks.Device(device);
 
   MoeFinalizeRoutingPlan plan;

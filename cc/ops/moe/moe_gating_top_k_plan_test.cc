@@ -15,13 +15,13 @@ const DeviceInfo kDevice = {"Ascend910B3", 2201, 40, 196608};
 
 MoeGatingTopKArgs Good() {
   MoeGatingTopKArgs args;
-  args.x = {4096, DataType::kFloat16, 2, {100, 256}, {256, 1}};
-  args.bias = {8192, DataType::kFloat16, 1, {256}, {1}};
-  args.finished = {12288, DataType::kUint8, 1, {100}, {1}};
-  args.y = {16384, DataType::kFloat16, 2, {100, 8}, {8, 1}};
-  args.expert_idx = {20480, DataType::kInt32, 2, {100, 8}, {8, 1}};
-  args.row_idx = {24576, DataType::kInt32, 2, {100, 8}, {8, 1}};
-  args.norm_out = {28672, DataType::kFloat, 2, {100, 256}, {256, 1}};
+  args.x = {DataType::kFloat16, 2, {100, 256}, {256, 1}};
+  args.bias = {DataType::kFloat16, 1, {256}, {1}};
+  args.finished = {DataType::kUint8, 1, {100}, {1}};
+  args.y = {DataType::kFloat16, 2, {100, 8}, {8, 1}};
+  args.expert_idx = {DataType::kInt32, 2, {100, 8}, {8, 1}};
+  args.row_idx = {DataType::kInt32, 2, {100, 8}, {8, 1}};
+  args.norm_out = {DataType::kFloat, 2, {100, 256}, {256, 1}};
   args.k = 8;
   args.k_group = 4;
   args.group_count = 8;
@@ -42,9 +42,9 @@ TEST(PlanMoeGatingTopK, ChoosesTheKernelOfTheType) {
 
 TEST(PlanMoeGatingTopK, TheLimitIsTheNumberOfExperts) {
   MoeGatingTopKArgs args;
-  args.x = {4096, DataType::kFloat, 2, {1, 2048}, {2048, 1}};
-  args.y = {4096, DataType::kFloat, 2, {1, 1}, {1, 1}};
-  args.expert_idx = {4096, DataType::kInt32, 2, {1, 1}, {1, 1}};
+  args.x = {DataType::kFloat, 2, {1, 2048}, {2048, 1}};
+  args.y = {DataType::kFloat, 2, {1, 1}, {1, 1}};
+  args.expert_idx = {DataType::kInt32, 2, {1, 1}, {1, 1}};
   EXPECT_EQ(PlanMoeGatingTopK(args, kDevice).cores, 1u);
   args.x.shape[1] = args.x.strides[0] = 2049;
   EXPECT_THAT([&] { PlanMoeGatingTopK(args, kDevice); },
@@ -60,7 +60,6 @@ TEST(PlanMoeGatingTopK, RefusesByName) {
       {[](auto& a) { a.x.shape[0] = -1; }, "x has the negative size -1"},
       {[](auto& a) { a.x.shape[1] = 0; }, "x has 0 experts; the limit is 2048"},
       {[](auto& a) { a.x.shape[0] = 1 << 25; }, "x has 33554432 rows; the limit is 16777216"},
-      {[](auto& a) { a.x.address = 0; }, "x has no memory"},
       {[](auto& a) { a.group_count = 7; }, "256 experts, which are no 7 groups of equal size"},
       {[](auto& a) { a.group_count = 0; }, "256 experts, which are no 0 groups of equal size"},
       {[](auto& a) { a.group_count = 128; },
@@ -79,23 +78,17 @@ TEST(PlanMoeGatingTopK, RefusesByName) {
       {[](auto& a) { a.norm_type = 3; }, "norm_type is 3; it can be 0, 1 or 2"},
       {[](auto& a) { a.bias.shape[0] = 255; }, "bias has 255 in dimension 0, x has experts: 256"},
       {[](auto& a) { a.bias.type = DataType::kFloat; }, "bias is float32, not float16"},
-      {[](auto& a) { a.bias.address = 0; }, "bias has no memory"},
       {[](auto& a) { a.finished.shape[0] = 99; },
        "finished has 99 in dimension 0, x has rows: 100"},
       {[](auto& a) { a.finished.type = DataType::kInt32; }, "finished is int32, not uint8"},
-      {[](auto& a) { a.finished.address = 0; }, "finished has no memory"},
       {[](auto& a) { a.y.shape[1] = a.y.strides[0] = 7; }, "y has 7 in dimension 1, k is 8"},
       {[](auto& a) { a.y.type = DataType::kFloat; }, "y is float32, not float16"},
-      {[](auto& a) { a.y.address = 0; }, "y has no memory"},
       {[](auto& a) { a.expert_idx.type = DataType::kInt64; }, "expert_idx is int64, not int32"},
       {[](auto& a) { a.expert_idx.shape[0] = 1; }, "expert_idx has 1 in dimension 0, x has rows:"},
-      {[](auto& a) { a.expert_idx.address = 0; }, "expert_idx has no memory"},
       {[](auto& a) { a.row_idx.strides[0] = 9; }, "row_idx has stride 9 in dimension 0"},
-      {[](auto& a) { a.row_idx.address = 0; }, "row_idx has no memory"},
       {[](auto& a) { a.norm_out.type = DataType::kFloat16; }, "norm_out is float16, not float32"},
       {[](auto& a) { a.norm_out.shape[1] = a.norm_out.strides[0] = 8; },
        "norm_out has 8 in dimension 1, x has experts:"},
-      {[](auto& a) { a.norm_out.address = 0; }, "norm_out has no memory"},
   };
   for (const auto& [spoil, sentence] : cases) {
     MoeGatingTopKArgs args = Good();

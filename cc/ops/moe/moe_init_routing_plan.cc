@@ -71,18 +71,15 @@ void CheckOutputs(const Checks& checks, const MoeInitRoutingArgs& args, int64_t 
   checks.Dense(args.expanded_row_idx, "expanded_row_idx", 1, "[tokens * k]");
   checks.Size(args.expanded_row_idx, "expanded_row_idx", 0, pairs, "tokens * k is");
   checks.Type(args.expanded_row_idx, "expanded_row_idx", DataType::kInt32);
-  checks.Memory(args.expanded_row_idx, "expanded_row_idx");
   if (args.row_idx.dims != 0) {
     checks.Dense(args.row_idx, "row_idx", 2, "[tokens, k]");
     checks.Size(args.row_idx, "row_idx", 0, args.expert_idx.shape[0], "expert_idx has");
     checks.Size(args.row_idx, "row_idx", 1, args.expert_idx.shape[1], "expert_idx has");
     checks.Type(args.row_idx, "row_idx", DataType::kInt32);
-    checks.Memory(args.row_idx, "row_idx");
     checks.Type(args.expert_idx, "expert_idx", DataType::kInt32);
     checks.Dense(args.expanded_expert_idx, "expanded_expert_idx", 1, "[tokens * k]");
     checks.Size(args.expanded_expert_idx, "expanded_expert_idx", 0, pairs, "tokens * k is");
     checks.Type(args.expanded_expert_idx, "expanded_expert_idx", DataType::kInt32);
-    checks.Memory(args.expanded_expert_idx, "expanded_expert_idx");
     VLLM_CANN_REQUIRE(checks,
                       args.quant_mode == -1 && args.scale.dims == 0 && args.capacity == 0 &&
                           args.row_idx_type == 0,
@@ -96,7 +93,6 @@ void CheckOutputs(const Checks& checks, const MoeInitRoutingArgs& args, int64_t 
                  dims == 2 ? "[experts, 2]" : "[experts]");
     checks.Size(args.expert_tokens, "expert_tokens", 0, experts, "the range of experts has");
     if (dims == 2) checks.Size(args.expert_tokens, "expert_tokens", 1, 2, "a pair has");
-    checks.Memory(args.expert_tokens, "expert_tokens");
     VLLM_CANN_REQUIRE(checks, args.tokens_type >= 0 && args.tokens_type <= 2,
                       "tokens_type is " + Text(args.tokens_type) + "; it can be 0, 1 or 2");
     VLLM_CANN_REQUIRE(checks, args.tokens_type != 2 || experts <= kMaxPairedExperts,
@@ -120,7 +116,6 @@ void CheckScales(const Checks& checks, const MoeInitRoutingArgs& args, int64_t r
       checks.Size(args.scale, "scale", 0, args.quant_mode == 0 ? 1 : tokens,
                   args.quant_mode == 0 ? "static quantisation takes" : "x has rows:");
     }
-    checks.Memory(args.scale, "scale");
   }
   if (args.quant_mode == 0) {
     VLLM_CANN_REQUIRE(checks, has_scale,
@@ -128,13 +123,11 @@ void CheckScales(const Checks& checks, const MoeInitRoutingArgs& args, int64_t r
     checks.Dense(args.offset, "offset", 1, "[1]");
     checks.Size(args.offset, "offset", 0, 1, "static quantisation takes");
     checks.Type(args.offset, "offset", DataType::kFloat);
-    checks.Memory(args.offset, "offset");
   }
   if (args.quant_mode == 1 || (args.quant_mode < 0 && has_scale)) {
     checks.Dense(args.expanded_scale, "expanded_scale", 1, "[rows]");
     checks.Size(args.expanded_scale, "expanded_scale", 0, rows, "expanded_x has rows:");
     checks.Type(args.expanded_scale, "expanded_scale", DataType::kFloat);
-    checks.Memory(args.expanded_scale, "expanded_scale");
   }
 }
 
@@ -214,7 +207,6 @@ MoeInitRoutingPlan PlanMoeInitRouting(const MoeInitRoutingArgs& args, const Devi
   const int64_t rows = args.expanded_x.shape[0];
   checks.Type(args.expanded_x, "expanded_x", quantises ? DataType::kInt8 : args.x.type);
   checks.Size(args.expanded_x, "expanded_x", 1, size, "rows of x have");
-  checks.Memory(args.expanded_x, "expanded_x");
   if (args.capacity > 0) {
     checks.Size(args.expanded_x, "expanded_x", 0, args.capacity * args.experts,
                 "capacity * experts is");
@@ -225,8 +217,6 @@ MoeInitRoutingPlan PlanMoeInitRouting(const MoeInitRoutingArgs& args, const Devi
   }
   CheckOutputs(checks, args, pairs, args.experts);
   CheckScales(checks, args, rows);
-  checks.Memory(args.x, "x");
-  checks.Memory(args.expert_idx, "expert_idx");
   checks.Device(device);
 
   MoeInitRoutingPlan plan;
@@ -259,7 +249,6 @@ MoeInitRoutingPlan PlanMoeInitRouting(const MoeInitRoutingArgs& args, const Devi
     VLLM_CANN_REQUIRE(checks, args.workspace.shape[0] >= words,
                       "workspace has " + Text(args.workspace.shape[0]) + " words, " + Text(words) +
                           " are needed");
-    checks.Memory(args.workspace, "workspace");
   }
   const int64_t budget = device.ub_bytes - kReservedUbBytes - UbBytes(tiling, plan.cores);
   const int64_t needed = quantises ? QuantBytes(tiling) : 2 * kBlockBytes;

@@ -13,9 +13,9 @@ using ::testing::HasSubstr;
 
 const DeviceInfo kDevice = {"Ascend910B3", 2201, 40, 196608};
 
-Tensor Vector(DataType type, int64_t size) { return {4096, type, 1, {size}, {1}}; }
+Tensor Vector(DataType type, int64_t size) { return {type, 1, {size}, {1}}; }
 Tensor Matrix(DataType type, int64_t rows, int64_t columns) {
-  return {4096, type, 2, {rows, columns}, {columns, 1}};
+  return {type, 2, {rows, columns}, {columns, 1}};
 }
 
 MoeInitRoutingArgs Good() {
@@ -88,13 +88,11 @@ TEST(PlanMoeInitRouting, RefusesByName) {
           {[](auto& a) { a.x.type = DataType::kInt64; }, "x is int64; it can be float16"},
           {[](auto& a) { a.x.strides[1] = 2; }, "x has stride 2 in dimension 1"},
           {[](auto& a) { a.x.shape[1] = 0; }, "x has rows of 0 elements"},
-          {[](auto& a) { a.x.address = 0; }, "x has no memory"},
           {[](auto& a) { a.expert_idx.shape[0] = 299; },
            "expert_idx has 299 in dimension 0, x has"},
           {[](auto& a) { a.expert_idx.shape[1] = 0; }, "expert_idx has 0 experts for a token"},
           {[](auto& a) { a.expert_idx.type = DataType::kFloat; },
            "expert_idx is float32, not int32 or"},
-          {[](auto& a) { a.expert_idx.address = 0; }, "expert_idx has no memory"},
           {[](auto& a) { a.expert_idx.shape[1] = a.expert_idx.strides[0] = 1 << 17; },
            "expert_idx has 39321600 entries; the limit is 16777216"},
           {[](auto& a) { a.experts = 10241; },
@@ -119,17 +117,14 @@ TEST(PlanMoeInitRouting, RefusesByName) {
           {[](auto& a) { a.expanded_x.shape[0] = 2401; }, "expanded_x has 2401 rows for the 2400"},
           {[](auto& a) { a.expanded_x.shape[1] = a.expanded_x.strides[0] = 63; },
            "expanded_x has 63 in dimension 1, rows of x have 64"},
-          {[](auto& a) { a.expanded_x.address = 0; }, "expanded_x has no memory"},
           {[](auto& a) { a.expanded_row_idx.shape[0] = 3; },
            "expanded_row_idx has 3 in dimension 0"},
           {[](auto& a) { a.expanded_row_idx.type = DataType::kInt64; },
            "expanded_row_idx is int64, not"},
-          {[](auto& a) { a.expanded_row_idx.address = 0; }, "expanded_row_idx has no memory"},
           {[](auto& a) { a.expert_tokens.type = DataType::kInt32; },
            "expert_tokens is int32, not int64"},
           {[](auto& a) { a.expert_tokens.shape[0] = 15; },
            "expert_tokens has 15 in dimension 0, the"},
-          {[](auto& a) { a.expert_tokens.address = 0; }, "expert_tokens has no memory"},
           {[](auto& a) { a.tokens_type = 3; }, "tokens_type is 3; it can be 0, 1 or 2"},
           {[](auto& a) { a.tokens_type = 2; }, "expert_tokens has 1 dimensions, not [experts, 2]"},
           {[](auto& a) {
@@ -140,17 +135,14 @@ TEST(PlanMoeInitRouting, RefusesByName) {
            "expert_tokens holds pairs of 5121 experts; the limit is 5120"},
           {[](auto& a) { a.scale.shape[0] = 1; }, "scale has 1 in dimension 0, x has rows: 300"},
           {[](auto& a) { a.scale.type = DataType::kFloat16; }, "scale is float16, not float32"},
-          {[](auto& a) { a.scale.address = 0; }, "scale has no memory"},
           {[](auto& a) { a.expanded_scale = Tensor(); },
            "expanded_scale has 0 dimensions, not [rows]"},
           {[](auto& a) { a.expanded_scale.shape[0] = 1; }, "expanded_scale has 1 in dimension 0"},
           {[](auto& a) { a.expanded_scale.type = DataType::kInt8; },
            "expanded_scale is int8, not float"},
-          {[](auto& a) { a.expanded_scale.address = 0; }, "expanded_scale has no memory"},
           {[](auto& a) { a.workspace = Tensor(); }, "workspace has 0 dimensions, not [words]"},
           {[](auto& a) { a.workspace.shape[0] = 100; }, "workspace has 100 words, 2560 are needed"},
           {[](auto& a) { a.workspace.type = DataType::kInt8; }, "workspace is int8, not int32"},
-          {[](auto& a) { a.workspace.address = 0; }, "workspace has no memory"},
       });
 }
 
@@ -184,7 +176,6 @@ TEST(PlanMoeInitRouting, RefusesQuantisationByName) {
             {[](auto& a) { a.offset = Tensor(); }, "offset has 0 dimensions, not [1]"},
             {[](auto& a) { a.offset.shape[0] = 2; }, "offset has 2 in dimension 0"},
             {[](auto& a) { a.offset.type = DataType::kInt8; }, "offset is int8, not float32"},
-            {[](auto& a) { a.offset.address = 0; }, "offset has no memory"},
         });
 }
 
@@ -198,14 +189,12 @@ TEST(PlanMoeInitRouting, RefusesRowNumbersByName) {
           {[](auto& a) { a.row_idx.shape[1] = a.row_idx.strides[0] = 1; },
            "row_idx has 1 in dimension 1"},
           {[](auto& a) { a.row_idx.type = DataType::kInt64; }, "row_idx is int64, not int32"},
-          {[](auto& a) { a.row_idx.address = 0; }, "row_idx has no memory"},
           {[](auto& a) { a.expert_idx.type = DataType::kInt64; }, "expert_idx is int64, not int32"},
           {[](auto& a) { a.expanded_expert_idx = Tensor(); },
            "expanded_expert_idx has 0 dimensions"},
           {[](auto& a) { a.expanded_expert_idx.shape[0] = 1; }, "expanded_expert_idx has 1 in dim"},
           {[](auto& a) { a.expanded_expert_idx.type = DataType::kInt8; },
            "expanded_expert_idx is int8"},
-          {[](auto& a) { a.expanded_expert_idx.address = 0; }, "expanded_expert_idx has no memory"},
           {[](auto& a) { a.row_idx_type = 1; }, "row_idx goes with rows as they are"},
           {[](auto& a) { a.scale = Vector(DataType::kFloat, 300); },
            "row_idx goes with rows as they"},

@@ -44,7 +44,6 @@ void PlanInput(const Checks& checks, const QkvShape& input, const DeviceInfo& de
   VLLM_CANN_REQUIRE(checks, stride * bytes < kMaxStride,
                     "qkv has the token stride " + Text(stride) + "; the limit is " +
                         Text(kMaxStride / bytes - 1));
-  checks.Memory(qkv, "qkv");
   checks.Device(device);
   tiling.angles.tokens = qkv.shape[0];
   tiling.token_stride = stride;
@@ -70,7 +69,6 @@ void CheckWeight(const Tensor& tensor, const char* name, int64_t size, DataType 
   kChecks.Dense(tensor, name, 1, "one");
   kChecks.Type(tensor, name, type);
   kChecks.Size(tensor, name, 0, size, "it takes");
-  kChecks.Memory(tensor, name);
 }
 
 void CheckOutput(const Tensor& tensor, const char* name, int64_t tokens, int64_t width,
@@ -79,7 +77,6 @@ void CheckOutput(const Tensor& tensor, const char* name, int64_t tokens, int64_t
   kChecks.Type(tensor, name, type);
   kChecks.Size(tensor, name, 0, tokens, "the tokens of qkv are");
   kChecks.Size(tensor, name, 1, width, "its heads have");
-  kChecks.Memory(tensor, name);
 }
 
 void CheckRotaryDim(const char* name, int64_t rotary_dim, int64_t head_size) {
@@ -107,7 +104,6 @@ int64_t PlanAngles(const QkvRmsnormRopeArgs& args, RotaryAngles& angles) {
                             (tensor->shape[0] <= 1 || tensor->strides[0] >= tensor->shape[1]),
                         std::string(name) + " has strides [" + Text(tensor->strides[0]) + ", " +
                             Text(tensor->strides[1]) + "]; a row has to be contiguous");
-      kChecks.Memory(*tensor, name);
     }
     VLLM_CANN_REQUIRE(kChecks,
                       args.sin.shape[1] == args.cos.shape[1] &&
@@ -124,7 +120,6 @@ int64_t PlanAngles(const QkvRmsnormRopeArgs& args, RotaryAngles& angles) {
   const Tensor& cache = args.cos_sin_cache;
   kChecks.Dense(cache, "cos_sin_cache", 2, "[positions, rotary_dim]");
   kChecks.Type(cache, "cos_sin_cache", type);
-  kChecks.Memory(cache, "cos_sin_cache");
   CheckRotaryDim("cos_sin_cache", cache.shape[1], args.input.head_size);
   const Tensor& positions = args.positions;
   VLLM_CANN_REQUIRE(
@@ -139,7 +134,6 @@ int64_t PlanAngles(const QkvRmsnormRopeArgs& args, RotaryAngles& angles) {
   VLLM_CANN_REQUIRE(kChecks, step == 1 && angles.axis_stride >= angles.tokens,
                     "positions has stride " + Text(step) + " and axes " + Text(angles.axis_stride) +
                         " apart; positions of an axis have to be contiguous, and must not overlap");
-  kChecks.Memory(positions, "positions");
   if (positions.dims == 2) {
     PlanAxes(kChecks, positions, args.sections, args.interleaved, cache.shape[1], angles.second,
              angles.third);
@@ -257,7 +251,6 @@ QkvRmsnormRopePlan PlanQkvRmsnormRope(const QkvRmsnormRopeArgs& args, const Devi
     kChecks.Type(args.square_sums, "square_sums", DataType::kFloat);
     kChecks.Size(args.square_sums, "square_sums", 0, tokens, "the tokens of qkv are");
     kChecks.Size(args.square_sums, "square_sums", 1, 2, "query and key are");
-    kChecks.Memory(args.square_sums, "square_sums");
     VLLM_CANN_REQUIRE(kChecks, !args.norm_value,
                       "norm_value takes the mean of a head, square_sums those of all heads; "
                       "there is no launch with both");
@@ -308,7 +301,6 @@ QkvRmsnormRopePlan PlanQkvSquareSums(const QkvSquareSumsArgs& args, const Device
   kSumChecks.Type(args.sums, "sums", DataType::kFloat);
   kSumChecks.Size(args.sums, "sums", 0, tiling.angles.tokens, "the tokens of qkv are");
   kSumChecks.Size(args.sums, "sums", 1, 2, "query and key are");
-  kSumChecks.Memory(args.sums, "sums");
   if (tiling.angles.tokens == 0) return plan;
   plan.kernel =
       KernelOf(type, "qkv_square_sums_half", "qkv_square_sums_bfloat16", "qkv_square_sums_float");

@@ -720,9 +720,14 @@ int32_t aclrtLaunchKernelWithHostArgs(void* function, uint32_t blocks, void* str
       throw Error(softnpu::kRtParamInvalid,
                   Format("%zu placeholders: SoftNPU takes none yet", place_holder_count));
     }
+    softnpu::Stream& queue = ResolveStream(stream);
+    if (queue.device() != CurrentDevice().index()) {
+      throw Error(softnpu::kRtStreamContext,
+                  Format("the stream is one of device %d, but device %d is current", queue.device(),
+                         CurrentDevice().index()));
+    }
     softnpu::LaunchKernel(Required(static_cast<softnpu::Function*>(function), "function"), blocks,
-                          ResolveStream(stream), &Required(static_cast<char*>(args), "args"),
-                          arg_bytes);
+                          queue, &Required(static_cast<char*>(args), "args"), arg_bytes);
   });
 }
 

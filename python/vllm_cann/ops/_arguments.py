@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 import torch_npu
+
+_T = TypeVar("_T")
 
 # dtype codes are those of ACL.
 DTYPES = {torch.float32: 0, torch.float16: 1, torch.int8: 2, torch.bfloat16: 27}
 FLOAT_DTYPES = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 27}
 INDEX_DTYPES = {torch.int32: 3, torch.int64: 9}
+
+# Launches of an operator that are remembered, of a few hundred bytes each.
+_MOST_PREPARED = 4096
 
 library = torch.library.Library("vllm_cann", "FRAGMENT")
 
@@ -50,10 +58,41 @@ def check_heads(tensor: torch.Tensor, name: str) -> None:
         expected *= shape[dim]
 
 
-def stream() -> int:
+def stream(tensor: torch.Tensor) -> int:
+    """The current stream of a tensor's device."""
     # Reading the handle hands everything that is queued on the host to the device first, so that our launch comes after it. As torch_npu's
     # own code generator reads it: a Stream object would take twenty times as long.
-    return torch_npu._C._npu_getCurrentRawStream(torch_npu._C._npu_getDevice())
+    return torch_npu._C._npu_getCurrentRawStream(tensor.device.index)
+
+
+def prepared(prepare: Callable[..., _T]) -> Callable[[tuple[torch.Tensor | None, ...], tuple], _T]:
+    """Remembers what `prepare(*tensors, *options)` makes of the types and shapes of tensors, and of options.
+
+    Layers of a model, and steps with as many tokens, have the same shapes: the checks and the tiling of a launch are paid for once.
+    `prepare` must not look at anything else of a tensor: neither at its contents nor at its address.
+
+    Returns:
+        a function of the tuple of tensors, None for an absent one, and the tuple of options, which can be hashed
+    """
+    known: dict[tuple, _T] = {}
+    atexit.register(known.clear)  # torch.library keeps our functions longer than nanobind lives
+
+    @functools.wraps(prepare)
+    def look_up(tensors: tuple[torch.Tensor | None, ...], options: tuple) -> _T:
+        # The elements of the tuple are of fixed number and order, so that no two calls share one.
+        key = (*[None if t is None else (t.shape, t.stride(), t.dtype, t.device) for t in tensors], *options)
+        found = known.get(key)
+        if found is None:
+            found = prepare(*tensors, *options)
+            device, current = next(t.device for t in tensors if t is not None), torch_npu._C._npu_getDevice()
+            if device.index != current:
+                raise ValueError(f"the tensors are on {device}, but the current device is npu:{current}")
+            if len(known) >= _MOST_PREPARED:
+                known.clear()
+            known[key] = found
+        return found
+
+    return look_up
 
 
 def check_dense(tensor: torch.Tensor, name: str, dims: tuple[int, ...], other: torch.Tensor) -> None:

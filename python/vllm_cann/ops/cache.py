@@ -26,6 +26,7 @@ from vllm_cann.ops._arguments import (
     check_place,
     code,
     library,
+    prepared,
     stream,
 )
 
@@ -71,6 +72,49 @@ def _indices(tensor: torch.Tensor, name: str, dims: int, other: torch.Tensor, ta
     return code(table, tensor, name)
 
 
+@prepared
+def _prepare_reshape(
+    key: torch.Tensor,
+    value: torch.Tensor | None,
+    key_cache: torch.Tensor,
+    value_cache: torch.Tensor | None,
+    slot_mapping: torch.Tensor,
+    layout: str,
+) -> _ops.Launch:
+    number = _layout(layout)
+    tokens, heads = key.shape[0], key.shape[1] if key.dim() > 1 else 0
+    if (value is None) != (value_cache is None):
+        raise ValueError("value and value_cache go together: one of them is None")
+    given = [(key, key_cache, "key")] + ([(value, value_cache, "value")] if value is not None and value_cache is not None else [])
+    for rows, cache, name in given:
+        check_place(rows, name, (3,), key)
+        check_heads(rows, name)
+        if rows.shape[:2] != key.shape[:2] or rows.dtype != key.dtype:
+            raise ValueError(f"{name} is {rows.dtype} {tuple(rows.shape)}, but key is {key.dtype} {tuple(key.shape)}")
+        _check_cache(cache, f"{name}_cache", layout, rows, name)
+    index = _indices(slot_mapping, "slot_mapping", 1, key, INDEX_DTYPES)
+    if slot_mapping.shape[0] < tokens:
+        raise ValueError(f"slot_mapping has {slot_mapping.shape[0]} entries for {tokens} tokens")
+    blocks, block_size = key_cache.shape[0], _block_size(key_cache.shape, layout)
+    if value_cache is not None and (value_cache.shape[0] != blocks or _block_size(value_cache.shape, layout) != block_size):
+        raise ValueError(f"the caches {tuple(key_cache.shape)} and {tuple(value_cache.shape)} have different blocks")
+    return _ops.reshape_and_cache(
+        tokens,
+        heads,
+        key.shape[2],
+        0 if value is None else value.shape[2],
+        blocks,
+        block_size,
+        key.stride(0),
+        0 if value is None else value.stride(0),
+        key_cache.stride(0),
+        0 if value_cache is None else value_cache.stride(0),
+        number,
+        code(_MOVED, key, "key"),
+        index,
+    )
+
+
 def reshape_and_cache(
     key: torch.Tensor,
     value: torch.Tensor | None,
@@ -93,43 +137,50 @@ def reshape_and_cache(
         ValueError: shapes, dtypes or strides that do not fit
         RuntimeError: the launch failed
     """
+    launch = _prepare_reshape((key, value, key_cache, value_cache, slot_mapping), (layout,))
+    launch(key.data_ptr(), address(value), key_cache.data_ptr(), address(value_cache), slot_mapping.data_ptr(), stream(key))
+
+
+@prepared
+def _prepare_gather(
+    key_cache: torch.Tensor,
+    value_cache: torch.Tensor | None,
+    block_table: torch.Tensor,
+    seq_lens: torch.Tensor,
+    seq_starts: torch.Tensor | None,
+    key: torch.Tensor,
+    value: torch.Tensor | None,
+    layout: str,
+) -> _ops.Launch:
     number = _layout(layout)
-    tokens, heads = key.shape[0], key.shape[1] if key.dim() > 1 else 0
     if (value is None) != (value_cache is None):
         raise ValueError("value and value_cache go together: one of them is None")
     given = [(key, key_cache, "key")] + ([(value, value_cache, "value")] if value is not None and value_cache is not None else [])
     for rows, cache, name in given:
-        check_place(rows, name, (3,), key)
-        check_heads(rows, name)
+        check_dense(rows, name, (3,), key)
         if rows.shape[:2] != key.shape[:2] or rows.dtype != key.dtype:
             raise ValueError(f"{name} is {rows.dtype} {tuple(rows.shape)}, but key is {key.dtype} {tuple(key.shape)}")
         _check_cache(cache, f"{name}_cache", layout, rows, name)
-    index = _indices(slot_mapping, "slot_mapping", 1, key, INDEX_DTYPES)
-    if slot_mapping.shape[0] < tokens:
-        raise ValueError(f"slot_mapping has {slot_mapping.shape[0]} entries for {tokens} tokens")
-    blocks, block_size = key_cache.shape[0], _block_size(key_cache.shape, layout)
-    if value_cache is not None and (value_cache.shape[0] != blocks or _block_size(value_cache.shape, layout) != block_size):
-        raise ValueError(f"the caches {tuple(key_cache.shape)} and {tuple(value_cache.shape)} have different blocks")
-    _ops.reshape_and_cache(
-        key.data_ptr(),
-        address(value),
-        key_cache.data_ptr(),
-        address(value_cache),
-        slot_mapping.data_ptr(),
-        tokens,
-        heads,
+    _indices(block_table, "block_table", 2, key, _INT32)
+    _indices(seq_lens, "seq_lens", 1, key, _INT32)
+    if seq_starts is not None:
+        _indices(seq_starts, "seq_starts", 1, key, _INT32)
+        if seq_starts.shape[0] != block_table.shape[0]:
+            raise ValueError(f"seq_starts has {seq_starts.shape[0]} entries for {block_table.shape[0]} requests")
+    return _ops.gather_cache(
+        *block_table.shape,
+        seq_lens.shape[0],
+        key.shape[0],
+        key.shape[1],
         key.shape[2],
         0 if value is None else value.shape[2],
-        blocks,
-        block_size,
-        key.stride(0),
-        0 if value is None else value.stride(0),
+        key_cache.shape[0],
+        _block_size(key_cache.shape, layout),
         key_cache.stride(0),
         0 if value_cache is None else value_cache.stride(0),
+        seq_starts is not None,
         number,
         code(_MOVED, key, "key"),
-        index,
-        stream(),
     )
 
 
@@ -158,42 +209,40 @@ def gather_cache(
         ValueError: shapes, dtypes or strides that do not fit
         RuntimeError: the launch failed. Positions beyond block_table and blocks beyond the cache are errors of the device
     """
-    number = _layout(layout)
-    if (value is None) != (value_cache is None):
-        raise ValueError("value and value_cache go together: one of them is None")
-    given = [(key, key_cache, "key")] + ([(value, value_cache, "value")] if value is not None and value_cache is not None else [])
-    for rows, cache, name in given:
-        check_dense(rows, name, (3,), key)
-        if rows.shape[:2] != key.shape[:2] or rows.dtype != key.dtype:
-            raise ValueError(f"{name} is {rows.dtype} {tuple(rows.shape)}, but key is {key.dtype} {tuple(key.shape)}")
-        _check_cache(cache, f"{name}_cache", layout, rows, name)
-    _indices(block_table, "block_table", 2, key, _INT32)
-    _indices(seq_lens, "seq_lens", 1, key, _INT32)
-    if seq_starts is not None:
-        _indices(seq_starts, "seq_starts", 1, key, _INT32)
-        if seq_starts.shape[0] != block_table.shape[0]:
-            raise ValueError(f"seq_starts has {seq_starts.shape[0]} entries for {block_table.shape[0]} requests")
-    _ops.gather_cache(
-        key_cache.data_ptr(),
-        address(value_cache),
-        block_table.data_ptr(),
-        seq_lens.data_ptr(),
-        address(seq_starts),
-        key.data_ptr(),
-        address(value),
+    tensors = (key_cache, value_cache, block_table, seq_lens, seq_starts, key, value)
+    _prepare_gather(tensors, (layout,))(*map(address, tensors), stream(key))
+
+
+@prepared
+def _prepare_slots(
+    query_start_loc: torch.Tensor,
+    positions: torch.Tensor,
+    block_table: torch.Tensor,
+    slots: torch.Tensor,
+    num_tokens: int,
+    block_size: int,
+    world_size: int,
+    rank: int,
+    interleave: int,
+    pad_id: int,
+) -> _ops.Launch:
+    _indices(query_start_loc, "query_start_loc", 1, slots, _INT32)
+    position_code = _indices(positions, "positions", 1, slots, INDEX_DTYPES)
+    _indices(block_table, "block_table", 2, slots, _INT32)
+    slot_code = _indices(slots, "slots", 1, slots, INDEX_DTYPES)
+    return _ops.slot_mapping(
+        query_start_loc.shape[0] - 1,
+        positions.shape[0],
         *block_table.shape,
-        seq_lens.shape[0],
-        key.shape[0],
-        key.shape[1],
-        key.shape[2],
-        0 if value is None else value.shape[2],
-        key_cache.shape[0],
-        _block_size(key_cache.shape, layout),
-        key_cache.stride(0),
-        0 if value_cache is None else value_cache.stride(0),
-        number,
-        code(_MOVED, key, "key"),
-        stream(),
+        slots.shape[0],
+        num_tokens,
+        block_size,
+        world_size,
+        rank,
+        interleave,
+        pad_id,
+        position_code,
+        slot_code,
     )
 
 
@@ -226,29 +275,9 @@ def slot_mapping(
         ValueError: shapes, dtypes or numbers that do not fit
         RuntimeError: the launch failed. Positions that are negative or beyond block_table are errors of the device
     """
-    _indices(query_start_loc, "query_start_loc", 1, slots, _INT32)
-    position_code = _indices(positions, "positions", 1, slots, INDEX_DTYPES)
-    _indices(block_table, "block_table", 2, slots, _INT32)
-    slot_code = _indices(slots, "slots", 1, slots, INDEX_DTYPES)
-    _ops.slot_mapping(
-        query_start_loc.data_ptr(),
-        positions.data_ptr(),
-        block_table.data_ptr(),
-        slots.data_ptr(),
-        query_start_loc.shape[0] - 1,
-        positions.shape[0],
-        *block_table.shape,
-        slots.shape[0],
-        num_tokens,
-        block_size,
-        world_size,
-        rank,
-        interleave,
-        pad_id,
-        position_code,
-        slot_code,
-        stream(),
-    )
+    tensors = (query_start_loc, positions, block_table, slots)
+    launch = _prepare_slots(tensors, (num_tokens, block_size, world_size, rank, interleave, pad_id))
+    launch(*map(address, tensors), stream(slots))
 
 
 @functools.lru_cache(maxsize=64)
@@ -309,16 +338,9 @@ def copy_blocks(caches: Sequence[torch.Tensor], mapping: torch.Tensor) -> None:
         word for cache, size in zip(caches, sizes, strict=True) for word in (cache.data_ptr(), cache.stride(0) * cache.element_size(), size)
     ]
     table = _table(tuple(words), 3, first.device)
-    _ops.copy_blocks(
-        table.data_ptr(),
-        pairs.data_ptr(),
-        len(caches),
-        pairs.shape[0],
-        first.shape[0],
-        max(sizes),
-        all(size % 32 == 0 for size in sizes),
-        stream(),
-    )
+    whole = all(size % 32 == 0 for size in sizes)
+    launch = _ops.copy_blocks(len(caches), pairs.shape[0], first.shape[0], max(sizes), whole)
+    launch(table.data_ptr(), pairs.data_ptr(), stream(first))
 
 
 def swap_blocks(src: torch.Tensor, dst: torch.Tensor, mapping: torch.Tensor) -> None:
@@ -359,7 +381,7 @@ def swap_blocks(src: torch.Tensor, dst: torch.Tensor, mapping: torch.Tensor) -> 
         functools.reduce(lambda a, b: a * b, src.shape[1:], 1) * size,
         src.device.type == "npu",
         dst.device.type == "npu",
-        stream(),
+        stream(src if src.device.type == "npu" else dst),
     )
 
 
@@ -395,16 +417,8 @@ def transpose_kv_cache_by_block(
             raise ValueError("block_ids has a block twice")
     ids = _on_device(block_ids, "block_ids", 1, first.device)
     table = _table(tuple(word for cache in caches for word in (cache.data_ptr(), cache.stride(0) * cache.element_size())), 2, first.device)
-    _ops.transpose_kv_cache(
-        table.data_ptr(),
-        ids.data_ptr(),
-        len(caches),
-        ids.shape[0],
-        *first.shape,
-        splits,
-        code(_MOVED, first, "cache 0"),
-        stream(),
-    )
+    launch = _ops.transpose_kv_cache(len(caches), ids.shape[0], *first.shape, splits, code(_MOVED, first, "cache 0"))
+    launch(table.data_ptr(), ids.data_ptr(), stream(first))
 
 
 _MODES = ("Norm", "PA", "PA_BNSD", "PA_NZ", "PA_BLK_BNSD", "PA_BLK_NZ")
@@ -427,6 +441,78 @@ def _latent_cache(cache: torch.Tensor, name: str, mode: str, size: int, kv: torc
     if not good:
         raise ValueError(f"{name} has the shape {tuple(cache.shape)}; in the mode {mode} it must be {wanted}")
     return cache.shape[0], block_size, cache.stride(0)
+
+
+@prepared
+def _prepare_latent(
+    kv: torch.Tensor,
+    gamma: torch.Tensor,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
+    index: torch.Tensor,
+    k_cache: torch.Tensor,
+    ckv_cache: torch.Tensor,
+    k_rope_scale: torch.Tensor | None,
+    c_kv_scale: torch.Tensor | None,
+    k_rope_offset: torch.Tensor | None,
+    c_kv_offset: torch.Tensor | None,
+    epsilon: float,
+    cache_mode: str,
+    is_output_kv: bool,
+) -> _ops.Launch:
+    if cache_mode not in _MODES:
+        raise ValueError(f"cache_mode is {cache_mode!r}; there are {', '.join(_MODES)}")
+    check_place(kv, "kv", (4,), kv)
+    sequences, heads, seq, size = kv.shape
+    if heads != 1:
+        raise ValueError(f"kv has {heads} heads; latent rows have one")
+    rows = kv.view(sequences * seq, size) if kv.is_contiguous() else kv.flatten(0, 2)
+    if rows.data_ptr() != kv.data_ptr() and kv.numel() > 0:
+        raise ValueError(f"kv has the strides {tuple(kv.stride())}; its tokens have to be one step apart")
+    check_dense(gamma, "gamma", (1,), kv)
+    n, r = gamma.shape[0], size - gamma.shape[0]
+    for tensor, name in ((cos, "cos"), (sin, "sin")):
+        check_dense(tensor, name, (4,), kv)
+        if tensor.dtype != kv.dtype or tuple(tensor.shape) != (sequences, 1, seq, r):
+            raise ValueError(f"{name} is {tensor.dtype} {tuple(tensor.shape)}; for kv it is {kv.dtype} {(sequences, 1, seq, r)}")
+    if gamma.dtype != kv.dtype:
+        raise ValueError(f"gamma is {gamma.dtype}, but kv is {kv.dtype}")
+    check_dense(index, "index", (1, 2), kv)
+    code(_INT64, index, "index")
+    blocks, block_size, k_stride = _latent_cache(k_cache, "k_cache", cache_mode, r, kv)
+    others = _latent_cache(ckv_cache, "ckv_cache", cache_mode, n, kv)
+    if others[:2] != (blocks, block_size):
+        raise ValueError(f"ckv_cache has {others[0]} blocks of {others[1]}, k_cache {blocks} of {block_size}")
+    for weight, name, length in (
+        (k_rope_scale, "k_rope_scale", r),
+        (c_kv_scale, "c_kv_scale", n),
+        (k_rope_offset, "k_rope_offset", r),
+        (c_kv_offset, "c_kv_offset", n),
+    ):
+        if weight is not None:
+            check_dense(weight, name, (1,), kv)
+            if weight.dtype != torch.float32 or weight.shape[0] != length:
+                raise ValueError(f"{name} is {weight.dtype} {tuple(weight.shape)}; it must be float32 ({length},)")
+    return _ops.kv_rmsnorm_rope_cache(
+        sequences * seq,
+        seq,
+        rows.stride(0),
+        n,
+        r,
+        index.numel(),
+        blocks,
+        block_size,
+        k_stride,
+        others[2],
+        *(weight is not None for weight in (k_rope_scale, c_kv_scale, k_rope_offset, c_kv_offset)),
+        is_output_kv,
+        _LAYOUTS["NZ" if cache_mode.endswith("NZ") else "ND"],
+        2 if cache_mode == "Norm" else 1 if "BLK" in cache_mode else 0,
+        epsilon,
+        code(FLOAT_DTYPES, kv, "kv"),
+        code(_CACHED, k_cache, "k_cache"),
+        code(_CACHED, ckv_cache, "ckv_cache"),
+    )
 
 
 def kv_rmsnorm_rope_cache(
@@ -470,72 +556,11 @@ def kv_rmsnorm_rope_cache(
         ValueError: shapes, dtypes, strides or numbers that do not fit
         RuntimeError: the launch failed
     """
-    if cache_mode not in _MODES:
-        raise ValueError(f"cache_mode is {cache_mode!r}; there are {', '.join(_MODES)}")
-    check_place(kv, "kv", (4,), kv)
-    sequences, heads, seq, size = kv.shape
-    if heads != 1:
-        raise ValueError(f"kv has {heads} heads; latent rows have one")
-    rows = kv.view(sequences * seq, size) if kv.is_contiguous() else kv.flatten(0, 2)
-    if rows.data_ptr() != kv.data_ptr() and kv.numel() > 0:
-        raise ValueError(f"kv has the strides {tuple(kv.stride())}; its tokens have to be one step apart")
-    check_dense(gamma, "gamma", (1,), kv)
-    n, r = gamma.shape[0], size - gamma.shape[0]
-    for tensor, name in ((cos, "cos"), (sin, "sin")):
-        check_dense(tensor, name, (4,), kv)
-        if tensor.dtype != kv.dtype or tuple(tensor.shape) != (sequences, 1, seq, r):
-            raise ValueError(f"{name} is {tensor.dtype} {tuple(tensor.shape)}; for kv it is {kv.dtype} {(sequences, 1, seq, r)}")
-    if gamma.dtype != kv.dtype:
-        raise ValueError(f"gamma is {gamma.dtype}, but kv is {kv.dtype}")
-    check_dense(index, "index", (1, 2), kv)
-    code(_INT64, index, "index")
-    blocks, block_size, k_stride = _latent_cache(k_cache, "k_cache", cache_mode, r, kv)
-    others = _latent_cache(ckv_cache, "ckv_cache", cache_mode, n, kv)
-    if others[:2] != (blocks, block_size):
-        raise ValueError(f"ckv_cache has {others[0]} blocks of {others[1]}, k_cache {blocks} of {block_size}")
-    weights = []
-    for weight, name, length in (
-        (k_rope_scale, "k_rope_scale", r),
-        (c_kv_scale, "c_kv_scale", n),
-        (k_rope_offset, "k_rope_offset", r),
-        (c_kv_offset, "c_kv_offset", n),
-    ):
-        if weight is not None:
-            check_dense(weight, name, (1,), kv)
-            if weight.dtype != torch.float32 or weight.shape[0] != length:
-                raise ValueError(f"{name} is {weight.dtype} {tuple(weight.shape)}; it must be float32 ({length},)")
-        weights.append(address(weight))
-    shapes = ((sequences, 1, seq, r), (sequences, 1, seq, n)) if is_output_kv else ((0,), (0,))
+    tensors = (kv, gamma, cos, sin, index, k_cache, ckv_cache, k_rope_scale, c_kv_scale, k_rope_offset, c_kv_offset)
+    launch = _prepare_latent(tensors, (epsilon, cache_mode, is_output_kv))
+    shapes = (cos.shape, (*kv.shape[:-1], gamma.shape[0])) if is_output_kv else ((0,), (0,))
     k_rope, c_kv = (kv.new_empty(shape) for shape in shapes)
-    _ops.kv_rmsnorm_rope_cache(
-        kv.data_ptr(),
-        gamma.data_ptr(),
-        cos.data_ptr(),
-        sin.data_ptr(),
-        index.data_ptr(),
-        k_cache.data_ptr(),
-        ckv_cache.data_ptr(),
-        *weights,
-        k_rope.data_ptr() if is_output_kv else 0,
-        c_kv.data_ptr() if is_output_kv else 0,
-        sequences * seq,
-        seq,
-        rows.stride(0),
-        n,
-        r,
-        index.numel(),
-        blocks,
-        block_size,
-        k_stride,
-        others[2],
-        _LAYOUTS["NZ" if cache_mode.endswith("NZ") else "ND"],
-        2 if cache_mode == "Norm" else 1 if "BLK" in cache_mode else 0,
-        epsilon,
-        code(FLOAT_DTYPES, kv, "kv"),
-        code(_CACHED, k_cache, "k_cache"),
-        code(_CACHED, ckv_cache, "ckv_cache"),
-        stream(),
-    )
+    launch(*map(address, tensors), k_rope.data_ptr(), c_kv.data_ptr(), stream(kv))
     return k_rope, c_kv
 
 

@@ -9,12 +9,60 @@ from __future__ import annotations
 import torch
 
 import vllm_cann._ops as _ops
-from vllm_cann.ops._arguments import FLOAT_DTYPES, INDEX_DTYPES, address, check_dense, check_place, code, library, stream
+from vllm_cann.ops._arguments import FLOAT_DTYPES, INDEX_DTYPES, address, check_dense, check_place, code, library, prepared, stream
 
 # Rows that are only moved.
 _ROW_DTYPES = {**FLOAT_DTYPES, torch.int8: 2, torch.int32: 3, torch.uint8: 4}
 _INT32 = {torch.int32: 3}
 _FLOAT32 = {torch.float32: 0}
+
+
+@prepared
+def _prepare_gate(
+    x: torch.Tensor,
+    bias: torch.Tensor | None,
+    finished: torch.Tensor | None,
+    k: int,
+    row_idx: bool,
+    k_group: int,
+    group_count: int,
+    group_select_mode: int,
+    renorm: int,
+    norm_type: int,
+    out_flag: bool,
+    routed_scaling_factor: float,
+    eps: float,
+) -> _ops.Launch:
+    check_dense(x, "x", tuple(range(1, 9)), x)
+    rows, experts = x.numel() // max(1, x.shape[-1]), x.shape[-1]
+    if bias is not None:
+        check_dense(bias, "bias", (1,), x)
+        if bias.dtype != x.dtype or bias.shape[0] != experts:
+            raise ValueError(f"bias is {bias.dtype} {tuple(bias.shape)} for {x.dtype} logits of {experts} experts")
+    if finished is not None:
+        check_dense(finished, "finished", (x.dim() - 1,), x)
+        if finished.dtype != torch.bool or finished.shape != x.shape[:-1]:
+            raise ValueError(f"finished is {finished.dtype} {tuple(finished.shape)} for logits of the shape {tuple(x.shape)}")
+    dtype = code(FLOAT_DTYPES, x, "x")
+    if k < 1:
+        raise ValueError(f"k is {k}; it must be positive")
+    return _ops.moe_gating_top_k(
+        rows,
+        experts,
+        k,
+        bias is not None,
+        finished is not None,
+        row_idx,
+        out_flag,
+        k_group,
+        group_count,
+        group_select_mode,
+        renorm,
+        norm_type,
+        routed_scaling_factor,
+        eps,
+        dtype,
+    )
 
 
 def _gate(
@@ -32,48 +80,14 @@ def _gate(
     routed_scaling_factor: float,
     eps: float,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor]:
-    check_dense(x, "x", tuple(range(1, 9)), x)
-    rows, experts = x.numel() // max(1, x.shape[-1]), x.shape[-1]
-    if bias is not None:
-        check_dense(bias, "bias", (1,), x)
-        if bias.dtype != x.dtype or bias.shape[0] != experts:
-            raise ValueError(f"bias is {bias.dtype} {tuple(bias.shape)} for {x.dtype} logits of {experts} experts")
-    if finished is not None:
-        check_dense(finished, "finished", (x.dim() - 1,), x)
-        if finished.dtype != torch.bool or finished.shape != x.shape[:-1]:
-            raise ValueError(f"finished is {finished.dtype} {tuple(finished.shape)} for logits of the shape {tuple(x.shape)}")
-    dtype = code(FLOAT_DTYPES, x, "x")
-    if k < 1:
-        raise ValueError(f"k is {k}; it must be positive")
+    options = (k, row_idx, k_group, group_count, group_select_mode, renorm, norm_type, out_flag, routed_scaling_factor, eps)
+    launch = _prepare_gate((x, bias, finished), options)
     y = x.new_empty(*x.shape[:-1], k)
     expert_idx = torch.empty_like(y, dtype=torch.int32)
     numbers = torch.empty_like(expert_idx) if row_idx else None
     scores = torch.empty_like(x, dtype=torch.float32) if out_flag else x.new_empty(0, dtype=torch.float32)
-    _ops.moe_gating_top_k(
-        x.data_ptr(),
-        address(bias),
-        address(finished),
-        y.data_ptr(),
-        expert_idx.data_ptr(),
-        address(numbers),
-        scores.data_ptr() if out_flag else 0,
-        rows,
-        experts,
-        k,
-        bias is not None,
-        finished is not None,
-        row_idx,
-        out_flag,
-        k_group,
-        group_count,
-        group_select_mode,
-        renorm,
-        norm_type,
-        routed_scaling_factor,
-        eps,
-        dtype,
-        stream(),
-    )
+    addresses = (address(tensor) for tensor in (x, bias, finished, y, expert_idx, numbers))
+    launch(*addresses, scores.data_ptr(), stream(x))
     return y, expert_idx, numbers, scores
 
 
@@ -155,6 +169,47 @@ def moe_gating_top_k_softmax(
     return y, expert_idx, numbers
 
 
+@prepared
+def _prepare_route(
+    x: torch.Tensor,
+    expert_idx: torch.Tensor,
+    row_idx: torch.Tensor | None,
+    scale: torch.Tensor | None,
+    offset: torch.Tensor | None,
+    experts: tuple[int, int],
+    out_rows: int,
+    capacity: int,
+    row_idx_type: int,
+    tokens_type: int,
+    quant_mode: int,
+) -> tuple[_ops.Launch, int]:
+    """And the words of its workspace."""
+    tokens, size = x.shape
+    k, number = expert_idx.shape[1], experts[1] - experts[0]
+    if number < 0:
+        raise ValueError(f"the range of experts is [{experts[0]}, {experts[1]}); its end must not be below its beginning")
+    words = _ops.moe_init_routing_workspace_words(tokens * k, number)
+    launch = _ops.moe_init_routing(
+        tokens,
+        k,
+        size,
+        out_rows,
+        words,
+        experts[0],
+        number,
+        capacity,
+        row_idx_type,
+        max(tokens_type, 0),
+        quant_mode,
+        row_idx is not None,
+        scale is not None,
+        tokens_type >= 0,
+        code(_ROW_DTYPES, x, "x"),
+        code(INDEX_DTYPES, expert_idx, "expert_idx"),
+    )
+    return launch, words
+
+
 def _route(
     x: torch.Tensor,
     expert_idx: torch.Tensor,
@@ -170,48 +225,19 @@ def _route(
     quant_mode: int = -1,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Rows, places, sorted experts (with row_idx), counts (of a tokens_type from 0 on), scales."""
-    tokens, size = x.shape
-    k = expert_idx.shape[1]
-    first, number = experts[0], experts[1] - experts[0]
-    if number < 0:
-        raise ValueError(f"the range of experts is [{experts[0]}, {experts[1]}); its end must not be below its beginning")
-    rows = x.new_empty(out_rows, size, dtype=torch.int8 if quant_mode >= 0 else x.dtype)
-    places = expert_idx.new_empty(tokens * k, dtype=torch.int32)
-    sorted_experts = places.new_empty(tokens * k if row_idx is not None else 0)
+    options = (experts, out_rows, capacity, row_idx_type, tokens_type, quant_mode)
+    launch, words = _prepare_route((x, expert_idx, row_idx, scale, offset), options)
+    pairs, number = expert_idx.shape[0] * expert_idx.shape[1], experts[1] - experts[0]
+    rows = x.new_empty(out_rows, x.shape[1], dtype=torch.int8 if quant_mode >= 0 else x.dtype)
+    places = expert_idx.new_empty(pairs, dtype=torch.int32)
+    sorted_experts = places.new_empty(pairs if row_idx is not None else 0)
     counts = places.new_empty((number, 2) if tokens_type == 2 else (number if tokens_type >= 0 else 0,), dtype=torch.int64)
     has_scales = quant_mode == 1 or (quant_mode < 0 and scale is not None)
     scales = x.new_empty(out_rows if has_scales else 0, dtype=torch.float32)
-    workspace = places.new_empty(_ops.moe_init_routing_workspace_words(tokens * k, number))
-    _ops.moe_init_routing(
-        x.data_ptr(),
-        expert_idx.data_ptr(),
-        address(row_idx),
-        address(scale),
-        address(offset),
-        rows.data_ptr(),
-        places.data_ptr(),
-        sorted_experts.data_ptr(),
-        counts.data_ptr(),
-        scales.data_ptr(),
-        workspace.data_ptr(),
-        tokens,
-        k,
-        size,
-        out_rows,
-        workspace.numel(),
-        first,
-        number,
-        capacity,
-        row_idx_type,
-        max(tokens_type, 0),
-        quant_mode,
-        row_idx is not None,
-        scale is not None,
-        tokens_type >= 0,
-        code(_ROW_DTYPES, x, "x"),
-        code(INDEX_DTYPES, expert_idx, "expert_idx"),
-        stream(),
-    )
+    workspace = places.new_empty(words)
+    inputs = (address(tensor) for tensor in (x, expert_idx, row_idx, scale, offset))
+    outputs = (tensor.data_ptr() for tensor in (rows, places, sorted_experts, counts, scales, workspace))
+    launch(*inputs, *outputs, stream(x))
     return rows, places, sorted_experts, counts, scales
 
 
@@ -220,6 +246,20 @@ def _check_pairs(x: torch.Tensor, expert_idx: torch.Tensor, name: str) -> None:
     check_dense(expert_idx, name, (2,), x)
     if expert_idx.shape[0] != x.shape[0]:
         raise ValueError(f"{name} has {expert_idx.shape[0]} rows for the {x.shape[0]} rows of x")
+
+
+@prepared
+def _numbered_rows(x: torch.Tensor, row_idx: torch.Tensor, expert_idx: torch.Tensor, active_num: int) -> int:
+    """How many the result has, after checks."""
+    _check_pairs(x, expert_idx, "expert_idx")
+    check_dense(row_idx, "row_idx", (2,), x)
+    code(_INT32, row_idx, "row_idx")
+    code(_INT32, expert_idx, "expert_idx")
+    if row_idx.shape != expert_idx.shape:
+        raise ValueError(f"row_idx has the shape {tuple(row_idx.shape)}, expert_idx {tuple(expert_idx.shape)}")
+    if active_num < 0:
+        raise ValueError(f"active_num is {active_num}; it must not be negative")
+    return min(x.shape[0], active_num) * expert_idx.shape[1]
 
 
 def moe_init_routing(
@@ -245,15 +285,7 @@ def moe_init_routing(
         ValueError: shapes, dtypes, strides or numbers that do not fit
         RuntimeError: the launch failed
     """
-    _check_pairs(x, expert_idx, "expert_idx")
-    check_dense(row_idx, "row_idx", (2,), x)
-    code(_INT32, row_idx, "row_idx")
-    code(_INT32, expert_idx, "expert_idx")
-    if row_idx.shape != expert_idx.shape:
-        raise ValueError(f"row_idx has the shape {tuple(row_idx.shape)}, expert_idx {tuple(expert_idx.shape)}")
-    if active_num < 0:
-        raise ValueError(f"active_num is {active_num}; it must not be negative")
-    rows = min(x.shape[0], active_num) * expert_idx.shape[1]
+    rows = _numbered_rows((x, row_idx, expert_idx), (active_num,))
     out, places, sorted_experts, _, _ = _route(x, expert_idx, (0, num_experts), rows, row_idx=row_idx)
     return out, places, sorted_experts
 
@@ -266,6 +298,44 @@ def _range(expert_num: int, active_expert_range: list[int]) -> tuple[int, int]:
     if len(active_expert_range) != 2:
         raise ValueError(f"active_expert_range is {active_expert_range}; it must have a beginning and an end")
     return active_expert_range[0], active_expert_range[1]
+
+
+@prepared
+def _routed_rows(
+    x: torch.Tensor,
+    expert_idx: torch.Tensor,
+    scale: torch.Tensor | None,
+    offset: torch.Tensor | None,
+    experts: tuple[int, int],
+    active_num: int,
+    drop_pad_mode: int,
+    expert_capacity: int,
+    expert_tokens_num_type: int,
+    quant_mode: int,
+) -> int:
+    """How many the result has, after checks."""
+    _check_pairs(x, expert_idx, "expert_idx")
+    for tensor, name in ((scale, "scale"), (offset, "offset")):
+        if tensor is not None:
+            check_dense(tensor, name, (1, 2), x)
+            code(_FLOAT32, tensor, name)
+    if scale is not None:
+        number = experts[1] - experts[0]
+        want = {-1: (x.shape[0],), 0: (1,), 1: (number, x.shape[1])}.get(quant_mode)
+        if want is not None and tuple(scale.shape) != want:
+            raise ValueError(f"scale has the shape {tuple(scale.shape)}; with quant_mode {quant_mode} it must be {want}")
+    if quant_mode == 0 and (scale is None or offset is None or offset.shape != (1,)):
+        raise ValueError("scale and offset must both be given, with one element each, for static quantisation (quant_mode 0)")
+    if drop_pad_mode not in (0, 1):
+        raise ValueError(f"drop_pad_mode is {drop_pad_mode}; it can be 0 or 1")
+    if drop_pad_mode == 1 and expert_capacity < 1:
+        raise ValueError(f"expert_capacity is {expert_capacity}; with drop_pad_mode 1 it must be positive")
+    if expert_tokens_num_type not in (0, 1, 2):
+        raise ValueError(f"expert_tokens_num_type is {expert_tokens_num_type}; it can be 0, 1 or 2")
+    if drop_pad_mode:
+        return (experts[1] - experts[0]) * expert_capacity
+    pairs = expert_idx.shape[0] * expert_idx.shape[1]
+    return min(pairs, active_num) if active_num > 0 else pairs
 
 
 def moe_init_routing_v2(
@@ -313,26 +383,10 @@ def moe_init_routing_v2(
         ValueError: shapes, dtypes, strides or numbers that do not fit
         RuntimeError: the launch failed
     """
-    _check_pairs(x, expert_idx, "expert_idx")
     experts = _range(expert_num, active_expert_range or [])
-    for tensor, name in ((scale, "scale"), (offset, "offset")):
-        if tensor is not None:
-            check_dense(tensor, name, (1, 2), x)
-            code(_FLOAT32, tensor, name)
-    if scale is not None:
-        number = experts[1] - experts[0]
-        want = {-1: (x.shape[0],), 0: (1,), 1: (number, x.shape[1])}.get(quant_mode)
-        if want is not None and tuple(scale.shape) != want:
-            raise ValueError(f"scale has the shape {tuple(scale.shape)}; with quant_mode {quant_mode} it must be {want}")
-    if quant_mode == 0 and (scale is None or offset is None or offset.shape != (1,)):
-        raise ValueError("scale and offset must both be given, with one element each, for static quantisation (quant_mode 0)")
-    if drop_pad_mode not in (0, 1):
-        raise ValueError(f"drop_pad_mode is {drop_pad_mode}; it can be 0 or 1")
-    if drop_pad_mode == 1 and expert_capacity < 1:
-        raise ValueError(f"expert_capacity is {expert_capacity}; with drop_pad_mode 1 it must be positive")
-    if expert_tokens_num_type not in (0, 1, 2):
-        raise ValueError(f"expert_tokens_num_type is {expert_tokens_num_type}; it can be 0, 1 or 2")
-    rows = _out_rows(expert_idx, active_num, drop_pad_mode, expert_capacity, experts)
+    capacity = expert_capacity if drop_pad_mode else 0
+    options = (experts, active_num, drop_pad_mode, expert_capacity, expert_tokens_num_type, quant_mode)
+    rows = _routed_rows((x, expert_idx, scale, offset), options)
     out, places, _, counts, scales = _route(
         x,
         expert_idx,
@@ -340,7 +394,7 @@ def moe_init_routing_v2(
         rows,
         scale=scale,
         offset=offset,
-        capacity=expert_capacity if drop_pad_mode else 0,
+        capacity=capacity,
         row_idx_type=row_idx_type,
         tokens_type=expert_tokens_num_type if expert_tokens_num_flag else -1,
         quant_mode=quant_mode,
@@ -348,13 +402,6 @@ def moe_init_routing_v2(
     if drop_pad_mode:
         out = out.view(experts[1] - experts[0], expert_capacity, x.shape[1])
     return out, places, counts, scales
-
-
-def _out_rows(expert_idx: torch.Tensor, active_num: int, drop_pad_mode: int, capacity: int, experts: tuple[int, int]) -> int:
-    if drop_pad_mode:
-        return (experts[1] - experts[0]) * capacity
-    pairs = expert_idx.shape[0] * expert_idx.shape[1]
-    return min(pairs, active_num) if active_num > 0 else pairs
 
 
 def _permuted_rows(pairs: int, num_out_tokens: int | None) -> int:
@@ -399,17 +446,18 @@ def moe_token_permute(
     return out, places
 
 
-def _combine(
+@prepared
+def _prepare_combine(
     rows: torch.Tensor,
+    skip1: torch.Tensor | None,
+    skip2: torch.Tensor | None,
+    bias: torch.Tensor | None,
+    scales: torch.Tensor | None,
     indices: torch.Tensor,
+    experts: torch.Tensor | None,
     k: int,
-    *,
-    by_column: bool = False,
-    scales: torch.Tensor | None = None,
-    skips: tuple[torch.Tensor, ...] = (),
-    bias: torch.Tensor | None = None,
-    experts: torch.Tensor | None = None,
-) -> torch.Tensor:
+    by_column: bool,
+) -> _ops.Launch:
     check_dense(rows, "rows", (2,), rows)
     check_dense(indices, "indices", (1,), rows)
     code(_INT32, indices, "indices")
@@ -418,7 +466,8 @@ def _combine(
     tokens, size = indices.shape[0] // k, rows.shape[1]
     shapes: list[tuple[torch.Tensor | None, str, tuple[int, int]]] = [
         (scales, "scales", (tokens, k)),
-        *((skip, f"skip{i + 1}", (tokens, size)) for i, skip in enumerate(skips)),
+        (skip1, "skip1", (tokens, size)),
+        (skip2, "skip2", (tokens, size)),
         (experts, "experts", (tokens, k)),
         (bias, "bias", (bias.shape[0] if bias is not None and bias.dim() == 2 else 0, size)),
     ]
@@ -435,28 +484,36 @@ def _combine(
             raise ValueError("bias is given without the experts of tokens")
         code(_INT32, experts, "experts")
     scale_dtype = 0 if scales is None else code(FLOAT_DTYPES, scales, "scales")
-    out = rows.new_empty(tokens, size)
-    _ops.moe_finalize_routing(
-        rows.data_ptr(),
-        address(skips[0] if skips else None),
-        address(skips[1] if len(skips) > 1 else None),
-        address(bias),
-        address(scales),
-        indices.data_ptr(),
-        address(experts),
-        out.data_ptr(),
+    return _ops.moe_finalize_routing(
         rows.shape[0],
         tokens,
         k,
         size,
-        len(skips),
+        (skip1 is not None) + (skip2 is not None),
         0 if bias is None else bias.shape[0],
         scales is not None,
         by_column,
         code(FLOAT_DTYPES, rows, "rows"),
         scale_dtype,
-        stream(),
     )
+
+
+def _combine(
+    rows: torch.Tensor,
+    indices: torch.Tensor,
+    k: int,
+    *,
+    by_column: bool = False,
+    scales: torch.Tensor | None = None,
+    skip1: torch.Tensor | None = None,
+    skip2: torch.Tensor | None = None,
+    bias: torch.Tensor | None = None,
+    experts: torch.Tensor | None = None,
+) -> torch.Tensor:
+    tensors = (rows, skip1, skip2, bias, scales, indices, experts)
+    launch = _prepare_combine(tensors, (k, by_column))
+    out = rows.new_empty(indices.shape[0] // k, rows.shape[1])
+    launch(*map(address, tensors), out.data_ptr(), stream(rows))
     return out
 
 
@@ -534,10 +591,20 @@ def moe_finalize_routing(
         k if scales is None else scales.shape[1],
         by_column=drop_pad_mode < 2,
         scales=scales,
-        skips=tuple(skip for skip in (skip1, skip2) if skip is not None),
+        skip1=skip1,
+        skip2=skip2,
         bias=bias,
         experts=export_for_source_row if bias is not None else None,
     )
+
+
+@prepared
+def _prepare_counts(sorted_experts: torch.Tensor, num_expert: int) -> _ops.Launch:
+    check_dense(sorted_experts, "sorted_experts", (1,), sorted_experts)
+    code(_INT32, sorted_experts, "sorted_experts")
+    if num_expert < 1:
+        raise ValueError(f"num_expert is {num_expert}; it must be positive")
+    return _ops.moe_compute_expert_tokens(sorted_experts.shape[0], num_expert)
 
 
 def moe_compute_expert_tokens(sorted_experts: torch.Tensor, num_expert: int) -> torch.Tensor:
@@ -554,12 +621,9 @@ def moe_compute_expert_tokens(sorted_experts: torch.Tensor, num_expert: int) -> 
         ValueError: a shape, dtype or number that does not fit
         RuntimeError: the launch failed
     """
-    check_dense(sorted_experts, "sorted_experts", (1,), sorted_experts)
-    code(_INT32, sorted_experts, "sorted_experts")
-    if num_expert < 1:
-        raise ValueError(f"num_expert is {num_expert}; it must be positive")
+    launch = _prepare_counts((sorted_experts,), (num_expert,))
     out = sorted_experts.new_empty(num_expert)
-    _ops.moe_compute_expert_tokens(sorted_experts.data_ptr(), out.data_ptr(), sorted_experts.shape[0], num_expert, stream())
+    launch(sorted_experts.data_ptr(), out.data_ptr(), stream(sorted_experts))
     return out
 
 

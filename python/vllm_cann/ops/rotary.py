@@ -7,9 +7,68 @@ from collections.abc import Sequence
 import torch
 
 import vllm_cann._ops as _ops
-from vllm_cann.ops._arguments import FLOAT_DTYPES, INDEX_DTYPES, address, check_heads, check_place, code, library, stream
+from vllm_cann.ops._arguments import FLOAT_DTYPES, INDEX_DTYPES, address, check_heads, check_place, code, library, prepared, stream
 
 _PAIRS, _HALVES, _PAIRS_TO_HALVES = 0, 1, 2
+
+
+@prepared
+def _prepare(
+    positions: torch.Tensor,
+    query: torch.Tensor,
+    key: torch.Tensor | None,
+    cos_sin_cache: torch.Tensor,
+    head_size: int,
+    is_neox: bool,
+    inverse: bool,
+    mrope_section: tuple[int, ...] | None,
+    mrope_interleaved: bool,
+    to_halves: bool,
+) -> _ops.Launch:
+    check_place(cos_sin_cache, "cos_sin_cache", (2,), query)
+    check_place(positions, "positions", (1, 2), query)
+    if is_neox and to_halves:
+        raise ValueError("to_halves is for neighbours that are paired, is_neox pairs halves")
+    if mrope_section is not None and len(mrope_section) != 3:
+        raise ValueError(f"mrope_section is {list(mrope_section)}; it must have three numbers")
+    axes = 3 if mrope_section is not None and positions.dim() == 2 else 1
+    if axes == 3 and positions.shape[0] != 3:
+        raise ValueError(f"positions has the shape {tuple(positions.shape)}; with mrope_section it must be [tokens] or [3, tokens]")
+    tokens = positions.numel() // axes
+    heads = []
+    for tensor, name in [(query, "query")] + ([(key, "key")] if key is not None else []):
+        check_place(tensor, name, (2, 3), query)
+        if tensor.shape[0] != tokens or tensor.dtype != cos_sin_cache.dtype:
+            raise ValueError(f"{name} is {tensor.dtype} {tuple(tensor.shape)} for {tokens} positions and a {cos_sin_cache.dtype} table")
+        check_heads(tensor, name)
+        width = tensor.shape[1] if tensor.dim() == 2 else tensor.shape[1] * tensor.shape[2]
+        if width % head_size:
+            raise ValueError(f"{name} has {width} elements per token, which are no heads of {head_size}")
+        heads.append(width // head_size)
+    if not cos_sin_cache.is_contiguous() or not positions.is_contiguous():
+        raise ValueError("positions and cos_sin_cache must be contiguous")
+    rows, rotary_dim = cos_sin_cache.shape
+    return _ops.rotary_embedding(
+        tokens,
+        heads[0],
+        heads[1] if key is not None else 0,
+        head_size,
+        rotary_dim,
+        rows,
+        rotary_dim,
+        query.stride(0),
+        0 if key is None else key.stride(0),
+        0,
+        0,
+        True,
+        axes,
+        *(mrope_section or (0, 0, 0)),
+        mrope_interleaved,
+        code(FLOAT_DTYPES, query, "query"),
+        code(INDEX_DTYPES, positions, "positions"),
+        _HALVES if is_neox else _PAIRS_TO_HALVES if to_halves else _PAIRS,
+        inverse,
+    )
 
 
 def rotary_embedding(
@@ -45,57 +104,56 @@ def rotary_embedding(
         ValueError: shapes, dtypes or strides that do not fit
         RuntimeError: the launch failed. Positions that cos_sin_cache does not have are errors of the device
     """
-    check_place(cos_sin_cache, "cos_sin_cache", (2,), query)
-    check_place(positions, "positions", (1, 2), query)
-    if is_neox and to_halves:
-        raise ValueError("to_halves is for neighbours that are paired, is_neox pairs halves")
-    if mrope_section is not None and len(mrope_section) != 3:
-        raise ValueError(f"mrope_section is {list(mrope_section)}; it must have three numbers")
-    axes = 3 if mrope_section is not None and positions.dim() == 2 else 1
-    if axes == 3 and positions.shape[0] != 3:
-        raise ValueError(f"positions has the shape {tuple(positions.shape)}; with mrope_section it must be [tokens] or [3, tokens]")
-    tokens = positions.numel() // axes
-    heads = []
-    for tensor, name in [(query, "query")] + ([(key, "key")] if key is not None else []):
-        check_place(tensor, name, (2, 3), query)
-        if tensor.shape[0] != tokens or tensor.dtype != cos_sin_cache.dtype:
-            raise ValueError(f"{name} is {tensor.dtype} {tuple(tensor.shape)} for {tokens} positions and a {cos_sin_cache.dtype} table")
+    section = None if mrope_section is None else tuple(mrope_section)
+    launch = _prepare((positions, query, key, cos_sin_cache), (head_size, is_neox, inverse, section, mrope_interleaved, to_halves))
+    launch(positions.data_ptr(), query.data_ptr(), address(key), cos_sin_cache.data_ptr(), 0, 0, 0, stream(query))
+
+
+@prepared
+def _check_angles(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> tuple[bool, bool]:
+    """Whether the kernel can read x as it lies, and whether all of a head is rotated."""
+    check_place(x, "x", (3, 4), x)
+    tokens, heads, size = x.shape[-3:]
+    for tensor, name in ((cos, "cos"), (sin, "sin")):
+        check_place(tensor, name, (2,), x)
+        if tensor.dtype != x.dtype or tensor.shape != cos.shape or tensor.shape[0] != tokens:
+            raise ValueError(f"{name} is {tensor.dtype} {tuple(tensor.shape)}; for x, {x.dtype} {tuple(x.shape)}, it is [{tokens}, angles]")
         check_heads(tensor, name)
-        width = tensor.shape[1] if tensor.dim() == 2 else tensor.shape[1] * tensor.shape[2]
-        if width % head_size:
-            raise ValueError(f"{name} has {width} elements per token, which are no heads of {head_size}")
-        heads.append(width // head_size)
-    if not cos_sin_cache.is_contiguous() or not positions.is_contiguous():
-        raise ValueError("positions and cos_sin_cache must be contiguous")
-    key_address, key_stride = address(key), 0 if key is None else key.stride(0)
-    rows, rotary_dim = cos_sin_cache.shape
-    _ops.rotary_embedding(
-        positions.data_ptr(),
-        query.data_ptr(),
-        key_address,
-        cos_sin_cache.data_ptr(),
+    if cos.stride(0) != sin.stride(0):
+        raise ValueError(f"cos has the strides {tuple(cos.stride())}, sin {tuple(sin.stride())}; they must be laid out alike")
+    if 2 * cos.shape[1] > size:
+        raise ValueError(f"cos has {cos.shape[1]} angles, which turn {2 * cos.shape[1]} elements; the head size is {size}")
+    is_dense = x.stride(-1) == 1 and (heads == 1 or x.stride(-2) == size) and x.stride(-3) >= heads * size
+    return is_dense and (x.dim() == 3 or x.shape[0] <= 1 or x.stride(0) == tokens * x.stride(1)), 2 * cos.shape[1] == size
+
+
+@prepared
+def _prepare_angles(source: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, is_neox: bool, inverse: bool) -> _ops.Launch:
+    """In place where only a part of a head is rotated."""
+    tokens, heads, size = source.shape[-3:]
+    rotary_dim = 2 * cos.shape[1]
+    return _ops.rotary_embedding(
+        source.numel() // max(1, heads * size),
+        heads,
         0,
-        query.data_ptr(),
-        key_address,
+        size,
+        rotary_dim,
         tokens,
-        heads[0],
-        heads[1] if key is not None else 0,
-        head_size,
-        rotary_dim,
-        rows,
-        rotary_dim,
-        query.stride(0),
-        key_stride,
-        query.stride(0),
-        key_stride,
-        axes,
-        *(mrope_section or (0, 0, 0)),
-        mrope_interleaved,
-        code(FLOAT_DTYPES, query, "query"),
-        code(INDEX_DTYPES, positions, "positions"),
-        _HALVES if is_neox else _PAIRS_TO_HALVES if to_halves else _PAIRS,
+        cos.stride(0) if tokens > 1 else cos.shape[1],
+        source.stride(-3),
+        0,
+        heads * size,
+        0,
+        rotary_dim < size,
+        0,
+        0,
+        0,
+        0,
+        False,
+        code(FLOAT_DTYPES, source, "x"),
+        9,
+        _HALVES if is_neox else _PAIRS,
         inverse,
-        stream(),
     )
 
 
@@ -118,54 +176,17 @@ def apply_rotary_emb(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, is_n
         ValueError: shapes, dtypes or strides that do not fit
         RuntimeError: the launch failed
     """
-    check_place(x, "x", (3, 4), x)
-    tokens, heads, size = x.shape[-3:]
-    for tensor, name in ((cos, "cos"), (sin, "sin")):
-        check_place(tensor, name, (2,), x)
-        if tensor.dtype != x.dtype or tensor.shape != cos.shape or tensor.shape[0] != tokens:
-            raise ValueError(f"{name} is {tensor.dtype} {tuple(tensor.shape)}; for x, {x.dtype} {tuple(x.shape)}, it is [{tokens}, angles]")
-        check_heads(tensor, name)
-    if cos.stride(0) != sin.stride(0):
-        raise ValueError(f"cos has the strides {tuple(cos.stride())}, sin {tuple(sin.stride())}; they must be laid out alike")
-    rotary_dim = 2 * cos.shape[1]
-    if rotary_dim > size:
-        raise ValueError(f"cos has {cos.shape[1]} angles, which turn {rotary_dim} elements; the head size is {size}")
-    dense = x.stride(-1) == 1 and (heads == 1 or x.stride(-2) == size) and x.stride(-3) >= heads * size
-    if not dense or (x.dim() == 4 and x.shape[0] > 1 and x.stride(0) != tokens * x.stride(1)):
+    is_dense, is_whole = _check_angles((x, cos, sin), ())
+    if not is_dense:
         x = x.contiguous()
     # A kernel writes what it rotates; the rest of a head has to be there before.
-    out = torch.empty(x.shape, dtype=x.dtype, device=x.device) if rotary_dim == size else x.clone(memory_format=torch.contiguous_format)
-    source = x if rotary_dim == size else out
-    _ops.rotary_embedding(
-        0,
-        source.data_ptr(),
-        0,
-        cos.data_ptr(),
-        sin.data_ptr(),
-        out.data_ptr(),
-        0,
-        x.numel() // max(1, heads * size),
-        heads,
-        0,
-        size,
-        rotary_dim,
-        tokens,
-        cos.stride(0) if tokens > 1 else cos.shape[1],
-        source.stride(-3),
-        0,
-        out.stride(-3),
-        0,
-        1,
-        0,
-        0,
-        0,
-        False,
-        code(FLOAT_DTYPES, x, "x"),
-        9,
-        _HALVES if is_neox else _PAIRS,
-        inverse,
-        stream(),
-    )
+    if is_whole:
+        out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+        addresses = x.data_ptr(), 0, cos.data_ptr(), sin.data_ptr(), out.data_ptr()
+    else:
+        out = x.clone(memory_format=torch.contiguous_format)
+        addresses = out.data_ptr(), 0, cos.data_ptr(), sin.data_ptr(), 0
+    _prepare_angles((x if is_whole else out, cos, sin), (is_neox, inverse))(0, *addresses, 0, stream(x))
     return out
 
 

@@ -2,7 +2,10 @@
 // against; and the bare ACL call under both.
 #include <dlfcn.h>
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 #include <time.h>
+
+#include <array>
 
 #include "acl/acl.h"
 #include "cc/bindings/rotary.h"
@@ -12,6 +15,8 @@ namespace {
 
 namespace py = pybind11;
 using vllm_cann::bindings::RotaryArgs;
+using vllm_cann::bindings::RotaryEmbedding;
+using vllm_cann::ops::Launch;
 using vllm_cann::ops::RotaryEmbeddingArgs;
 
 // libascendcl.so is in the process already.
@@ -33,17 +38,21 @@ double Seconds() {
 // The device of the benchmark, SoftNPU's default.
 const vllm_cann::ops::DeviceInfo kDevice = {"Ascend910B3", 2201, 40, 196608};
 
+// As the benchmark calls it: `tokens` of `heads` + 1 heads, in place, and a table of `rows`.
+RotaryEmbeddingArgs Args(int64_t tokens, int64_t heads, int64_t size, int64_t rows) {
+  return RotaryArgs(tokens, heads, 1, size, size, rows, size, heads * size, size, 0, 0, true, 1, 0,
+                    0, 0, false, 1, 9, 1, false);
+}
+
 // Seconds that `count` launches take whose arguments, which are those that the operator makes of
 // `args`, are ready.
-double Bare(const std::string& binary, const RotaryEmbeddingArgs& args, uintptr_t stream,
-            int count) {
+double Bare(const std::string& binary, const RotaryEmbeddingArgs& args,
+            const std::array<uint64_t, 7>& addresses, uintptr_t stream, int count) {
   const auto plan = vllm_cann::ops::PlanRotaryEmbedding(args, kDevice);
   struct {
-    uint64_t addresses[7];
+    std::array<uint64_t, 7> addresses;
     RotaryEmbeddingTiling tiling;
-  } arguments = {{args.positions.address, args.query.address, args.key.address,
-                  args.cos_sin_cache.address, 0, args.query_out.address, args.key_out.address},
-                 plan.tiling};
+  } arguments = {addresses, plan.tiling};
   aclrtBinHandle handle = nullptr;
   aclrtFuncHandle function = nullptr;
   const auto load = Find<decltype(&aclrtBinaryLoadFromFile)>("aclrtBinaryLoadFromFile");
@@ -67,21 +76,21 @@ double Bare(const std::string& binary, const RotaryEmbeddingArgs& args, uintptr_
 
 PYBIND11_MODULE(_pybind11, m) {
   m.def("set_kernel_directory", &vllm_cann::ops::SetKernelDirectory);
-  m.def("bare", [](const std::string& binary, uintptr_t positions, uintptr_t query, uintptr_t key,
-                   uintptr_t table, int64_t tokens, int64_t heads, int64_t size, int64_t rows,
-                   uintptr_t stream, int count) {
-    return Bare(
-        binary,
-        RotaryArgs(positions, query, key, table, 0, query, key, tokens, heads, 1, size, size, rows,
-                   size, heads * size, size, heads * size, size, 1, 0, 0, 0, false, 1, 9, 1, false),
-        stream, count);
+  m.def("bare",
+        [](const std::string& binary, int64_t tokens, int64_t heads, int64_t size, int64_t rows,
+           const std::array<uint64_t, 7>& addresses, uintptr_t stream, int count) {
+          return Bare(binary, Args(tokens, heads, size, rows), addresses, stream, count);
+        });
+  py::class_<Launch>(m, "Launch").def("__call__", [](const Launch& launch, const py::args& all) {
+    uint64_t numbers[8];
+    if (all.size() != 8) throw py::value_error("7 addresses and a stream");
+    for (size_t i = 0; i < 8; ++i) numbers[i] = all[i].cast<uint64_t>();
+    launch(numbers, reinterpret_cast<void*>(numbers[7]));
   });
-  m.def("rotary_embedding", &vllm_cann::bindings::RotaryEmbedding);
-  // Checks and tiling alone: what they are of a launch.
+  m.def("rotary_embedding", RotaryEmbedding(&RotaryArgs));
+  // Checks and tiling alone: what they are of preparing a launch.
   m.def("plan", [](int64_t tokens, int64_t heads, int64_t size, int64_t rows, int count) {
-    const RotaryEmbeddingArgs args =
-        RotaryArgs(4096, 4096, 4096, 4096, 0, 4096, 4096, tokens, heads, 1, size, size, rows, size,
-                   heads * size, size, heads * size, size, 1, 0, 0, 0, false, 1, 9, 1, false);
+    const RotaryEmbeddingArgs args = Args(tokens, heads, size, rows);
     const double start = Seconds();
     uint64_t cores = 0;
     for (int i = 0; i < count; ++i) {
