@@ -170,6 +170,7 @@ def moe_finalize_routing(
     row_size: int,
     num_skips: int,
     bias_rows: int,
+    has_bias: bool,
     has_scales: bool,
     by_column: bool,
     dtype: int,

@@ -85,14 +85,14 @@ int64_t MoeInitRoutingWorkspaceWords(int64_t num_pairs, int64_t num_experts) {
 }
 
 Launch MoeFinalizeRouting(int64_t num_rows, int64_t num_tokens, int64_t k, int64_t row_size,
-                          int64_t num_skips, int64_t bias_rows, bool has_scales, bool by_column,
-                          int32_t dtype, int32_t scale_dtype) {
+                          int64_t num_skips, int64_t bias_rows, bool has_bias, bool has_scales,
+                          bool by_column, int32_t dtype, int32_t scale_dtype) {
   const auto type = static_cast<DataType>(dtype);
   vllm_cann::ops::MoeFinalizeRoutingArgs args;
   args.rows = Matrix(type, num_rows, row_size);
   if (num_skips > 0) args.skip1 = Matrix(type, num_tokens, row_size);
   if (num_skips > 1) args.skip2 = Matrix(type, num_tokens, row_size);
-  if (bias_rows > 0) {
+  if (has_bias) {
     args.bias = Matrix(type, bias_rows, row_size);
     args.experts = Matrix(DataType::kInt32, num_tokens, k);
   }
@@ -158,14 +158,15 @@ void BindMoe(nb::module_& m) {
       "expanded_expert_idx, expert_tokens, expanded_scale, workspace.");
   m.def("moe_finalize_routing", &MoeFinalizeRouting, nb::arg("num_rows"), nb::arg("num_tokens"),
         nb::arg("k"), nb::arg("row_size"), nb::arg("num_skips"), nb::arg("bias_rows"),
-        nb::arg("has_scales"), nb::arg("by_column"), nb::arg("dtype"), nb::arg("scale_dtype"),
+        nb::arg("has_bias"), nb::arg("has_scales"), nb::arg("by_column"), nb::arg("dtype"),
+        nb::arg("scale_dtype"),
         "out[i] = skip1[i] + skip2[i] + sum over j of scales[i, j] * (rows[index] + bias[expert]), "
         "for\n"
         "tokens i of H elements, in float32 with one rounding.\n\n"
         "indices [N * k] int32: that of (i, j) is element i * k + j, by_column: i + j * N; one "
         "outside\n"
         "of [0, num_rows) adds nothing. num_skips: how many of skip1 and skip2 [N, H] there are.\n"
-        "bias [bias_rows, H] with experts [N, k] int32; bias_rows 0: there is none. scales [N, k] "
+        "bias [bias_rows, H] with experts [N, k] int32. scales [N, k] "
         "of\n"
         "scale_dtype; without them all are 1."
         "\n\nThe launch takes rows, skip1, skip2, bias, scales, indices, experts, out.");

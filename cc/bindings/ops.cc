@@ -1,6 +1,6 @@
 // cc/bindings/ops.cc: the Python module vllm_cann._ops: operators on device addresses.
 //
-// All arguments are integers: what a caller holds anyway, and what costs least to pass. Launching
+// All arguments are numbers: what a caller holds anyway, and what costs least to pass. Launching
 // returns at once, so the GIL is kept.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
@@ -18,16 +18,16 @@ using vllm_cann::bindings::RotaryArgs;
 using vllm_cann::bindings::RotaryEmbedding;
 using vllm_cann::ops::Launch;
 
-constexpr size_t kMaxAddresses = 16;
+constexpr size_t kMaxNumbers = 16;  // no kernel has more tensors than 15
 
 void Call(const Launch& launch, PyObject* arguments) {
   const size_t count = launch.num_addresses();
   const auto given = static_cast<size_t>(PyTuple_Size(arguments));
-  if (given != count + 1 || given > kMaxAddresses) {
+  if (given != count + 1 || given > kMaxNumbers) {
     vllm_cann::ops::Refuse("the launch takes " + std::to_string(count) +
                            " addresses and a stream, not " + std::to_string(given) + " numbers");
   }
-  uint64_t numbers[kMaxAddresses];
+  uint64_t numbers[kMaxNumbers];
   for (size_t i = 0; i < given; ++i) {
     numbers[i] = PyLong_AsUnsignedLong(PyTuple_GetItem(arguments, static_cast<Py_ssize_t>(i)));
   }
@@ -62,10 +62,11 @@ PyType_Slot g_slots[] = {{Py_tp_call, reinterpret_cast<void*>(&CallSlot)}, {0, n
 NB_MODULE(_ops, m) {
   m.doc() =
       "Operators of vllm_cann on device addresses.\n\n"
-      "An operator is called with types and shapes, and gives a Launch, which belongs to the\n"
-      "device that is current then. Data types are CANN's numbers: float32 0, float16 1, int8 2,\n"
-      "int32 3, uint8 4, int64 9, bfloat16 27. Sizes and strides are in elements. Bad arguments\n"
-      "raise ValueError; a missing CANN and errors of ACL raise RuntimeError.";
+      "An operator that is a kernel is called with types and shapes, and gives a Launch, which\n"
+      "belongs to the device that is current then. Data types are CANN's numbers: float32 0,\n"
+      "float16 1, int8 2, int32 3, uint8 4, int64 9, bfloat16 27. Sizes and strides are in\n"
+      "elements. Numbers that do not fit raise ValueError, what is no whole number from 0 on\n"
+      "TypeError or OverflowError; a missing CANN and errors of ACL raise RuntimeError.";
   nb::class_<Launch>(
       m, "Launch", nb::type_slots(g_slots),
       "A kernel that is ready for tensors of certain types and shapes. Called with the address of\n"

@@ -198,7 +198,7 @@ def test_fault_of_a_kernel_names_its_line(device: Device) -> None:
     message = device.acl.aclGetRecentErrMsg().decode()
     assert "outside the 512 bytes that SetGlobalBuffer gave the tensor" in message
     assert "rotary_embedding_half" in message
-    assert "cc/kernels/rotary/rotary_embedding.cpp:" in message
+    assert "cc/kernels/rotary/angles.h:" in message
 
 
 def test_missing_binary_names_its_path(tmp_path: Path) -> None:

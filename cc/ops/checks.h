@@ -23,7 +23,7 @@ inline int64_t FloatBits(double value) {
   return bits;
 }
 
-// A sentence is only made when its check fails: hosts pay for the others at every launch.
+// A sentence is only made when its check fails: the others cost next to nothing.
 #define VLLM_CANN_REQUIRE(checks, holds, what) \
   do {                                         \
     if (!(holds)) (checks).Fail(what);         \

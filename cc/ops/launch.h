@@ -14,7 +14,7 @@
 
 namespace vllm_cann::ops {
 
-// An absolute path. Kernels that were loaded from another directory are looked up anew.
+// An absolute path. Launches that are made from now on have their kernels from there.
 // Throws std::invalid_argument.
 void SetKernelDirectory(const std::string& directory);
 

@@ -1569,6 +1569,9 @@ def init_routing_cases(plans: Plans) -> list[Case]:
         {"tokens": 1100, "k": 3, "experts": 1100, "hidden": 4},
         {"tokens": 700, "k": 4, "experts": 33, "first": 2, "number": 5, "order": 1, "cores": 2},
         {"tokens": 1, "k": 3, "experts": 2, "by_rows": 2, "counts": -1},
+        # Nobody asks for counts; the order needs them all the same.
+        {"tokens": 40, "k": 3, "experts": 9, "counts": -1, "hidden": 700, "strange": True},
+        {"tokens": 40, "k": 3, "experts": 9, "counts": -1, "order": 1, "strange": True},
         # Scales: a buffer of them, more than one, and cores that share a token.
         {"tokens": 128, "k": 2, "experts": 5, "scale": 1, "cores": 1},
         {"tokens": 200, "k": 2, "experts": 5, "scale": 1, "cores": 1},

@@ -347,6 +347,18 @@ def test_a_call_is_one_launch_and_copies_nothing(name: str) -> None:
     assert kernels_launched() == before + 1
 
 
+def test_another_device_than_the_current_one_is_refused() -> None:
+    calls = {name: small()[name][0] for name in ("copy_blocks", "transpose_kv_cache_by_block")}
+    calls["swap_blocks"] = torch.zeros(2, 1).npu(), torch.zeros(2, 1), torch.zeros(1, 2).long()
+    for name, arguments in calls.items():
+        torch.npu.set_device(1)
+        try:
+            with pytest.raises(ValueError, match="the tensors are on npu:0, but the current device is npu:1"):
+                getattr(cache, name)(*arguments)
+        finally:
+            torch.npu.set_device(0)
+
+
 def changed(name: str, position: int, value: object) -> Callable[[], object]:
     def call() -> object:
         arguments, keywords = small()[name]
@@ -379,6 +391,10 @@ def changed(name: str, position: int, value: object) -> Callable[[], object]:
         (changed("transpose_kv_cache_by_block", 1, []), "there are 1 key caches and 0 value caches"),
         (changed("kv_rmsnorm_rope_cache", 5, torch.zeros(6, 16, 1, 32, dtype=torch.float16).npu()), "k_cache has the shape (6, 16, 1, 32)"),
         (changed("kv_rmsnorm_rope_cache", 4, torch.zeros(3).long().npu()), "index has 3 in dimension 0, the tokens of kv are 40"),
+        (
+            changed("kv_rmsnorm_rope_cache", 0, torch.zeros(2, 1, 20, 1152, dtype=torch.float16).npu()[..., ::2]),
+            "kv has the strides (23040, 23040, 1152, 2); its tokens have to be one step apart, and their elements contiguous",
+        ),
         (changed("kv_rmsnorm_rope_cache", 0, torch.zeros(2, 2, 20, 576).npu()), "kv has 2 heads; latent rows have one"),
     ],
 )

@@ -242,6 +242,14 @@ def test_finalize_adds_skips_and_biases(dtype: torch.dtype, mode: int) -> None:
     check_sum(found, torch.cat([skips[0].double()[:, None], skips[1].double()[:, None], terms], 1))
 
 
+def test_finalize_with_a_bias_of_no_experts() -> None:
+    rows, index = noise(4, 16), torch.tensor([3, 0, 2, 1], dtype=torch.int32)
+    found = moe.moe_finalize_routing(
+        rows.npu(), None, None, rows[:0].npu(), None, index.npu(), torch.zeros(2, 2, dtype=torch.int32).npu(), 2, 2
+    )
+    check_sum(found, rows.double()[index.long()].view(2, 2, 16))
+
+
 def test_finalize_without_anything_but_rows() -> None:
     rows = noise(8, 16)
     index = torch.tensor([7, 0, 3, -1, 2, 5], dtype=torch.int32)
@@ -342,6 +350,10 @@ def test_a_call_is_one_launch(name: str) -> None:
 # Refusals, before the device is given anything.
 
 REFUSALS: list[tuple[Callable[[], object], str]] = [
+    (
+        lambda: moe.moe_init_routing_v2(x(), x()[:, :2].int().contiguous(), offset=x()[0, :1].float(), expert_num=4),
+        "offset is given with quant_mode -1; it belongs to static quantisation (quant_mode 0)",
+    ),
     (lambda: moe.moe_gating_top_k(x().t(), 1), "x has the strides (1, 32); it must be contiguous"),
     (lambda: moe.moe_gating_top_k(x().int(), 1), "x is torch.int32; it must be one of float32, float16, bfloat16"),
     (lambda: moe.moe_gating_top_k(x(), 0), "k is 0; it must be positive"),

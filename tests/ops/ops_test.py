@@ -592,7 +592,7 @@ def test_a_fault_in_a_kernel_names_kernel_line_and_buffer() -> None:
         "except RuntimeError as error:\n    print(error)\n"
     )
     assert "rotary_embedding_half" in out
-    assert "cc/kernels/rotary/rotary_embedding.cpp:" in out
+    assert "cc/kernels/rotary/angles.h:" in out
     assert "outside the 512 bytes that SetGlobalBuffer gave the tensor" in out
     assert re.search(r"bytes \[\d+, \d+\) of GM allocation #\d+ \(\d+ bytes, device 0\)", out)
 

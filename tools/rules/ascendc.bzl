@@ -13,8 +13,8 @@ def ascendc_kernel_library(name, srcs, entries, hdrs = [], copts = [], **kwargs)
         name: name of the family
         srcs: AscendC files. They include kernel_operator.h, files in `hdrs` and nothing else
         entries: names of the kernels, each defined once in `srcs` as `extern "C" __global__ __aicore__ void name(...)`
-        hdrs: headers: plain ones shared with the host, with the structs that kernels take by value, which include stdint.h only, and
-            ones for kernels alone, which may include kernel_operator.h
+        hdrs: headers: plain ones shared with the host, with the structs that kernels take by value, which include stdint.h, and ones
+            for kernels alone, which may include kernel_operator.h; both may include each other
         copts: options of the host compiler
         **kwargs: attributes of all targets (visibility, tags, testonly)
     """

@@ -16,12 +16,13 @@ extern "C" __global__ __aicore__ void first(GM_ADDR x) {}
 extern "C" __global__ __aicore__ void
 second(GM_ADDR x) {}
 """
+HEADER = "#include <stdint.h>\n"
 
 
 def generate(directory: Path, monkeypatch: pytest.MonkeyPatch, source: str, *entries: str) -> str:
     monkeypatch.chdir(directory)
     Path("family.cpp").write_text(source)
-    Path("family_tiling.h").write_text("#include <stdint.h>\n")
+    Path("family_tiling.h").write_text(HEADER)
     options = [word for entry in entries for word in ("--entry", entry)]
     files = [
         "--header",
@@ -42,6 +43,24 @@ def test_entries_have_their_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert 'MakeEntry<&first>("first", "family.cpp", 4, -1)' in text
     assert 'MakeEntry<&second>("second", "family.cpp", 6, -1)' in text
     assert "{softnpu_entry_first, softnpu_entry_second}" in text
+
+
+@pytest.mark.parametrize(
+    ("include", "message"),
+    [
+        ('"family_tiling.h"', None),
+        ('"kernel_operator.h"', None),
+        ("<vector>", "family_tiling.h includes <vector>; allowed here"),
+        ('"acl/acl.h"', 'family_tiling.h includes "acl/acl.h"; allowed here'),
+    ],
+)
+def test_headers_include_headers_of_the_family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, include: str, message: str | None) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "HEADER", f"#include {include}\n")
+    if message is None:
+        assert "first" in generate(tmp_path, monkeypatch, SOURCE, "first", "second")
+        return
+    with pytest.raises(SystemExit, match=message):
+        generate(tmp_path, monkeypatch, SOURCE, "first", "second")
 
 
 @pytest.mark.parametrize(

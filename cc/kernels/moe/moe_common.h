@@ -42,14 +42,13 @@ __aicore__ inline AscendC::DataCopyPadExtParams<T> NoPad() {
 }
 __aicore__ inline AscendC::GatherMaskParams Once() { return AscendC::GatherMaskParams(1, 1, 0, 0); }
 
-// [begin, end) of `count` for this core: the first `count % cores` cores take one more than the
-// others.
+// [begin, end) of `count` for this core, one of the first `cores`: the first `count % cores` take
+// one more than the others.
 struct Share {
   int64_t begin;
   int64_t end;
 };
-__aicore__ inline Share ShareOf(int64_t count) {
-  const int64_t cores = AscendC::GetBlockNum();
+__aicore__ inline Share ShareOf(int64_t count, int64_t cores = AscendC::GetBlockNum()) {
   const int64_t core = AscendC::GetBlockIdx();
   const int64_t share = count / cores;
   const int64_t rest = count % cores;

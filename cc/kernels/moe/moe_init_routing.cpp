@@ -8,13 +8,16 @@
 // Counting needs no loop over pairs: one list holds the pairs of a chunk, sorted by expert, another
 // a marker for each expert in order; merged, with markers before the pairs of their expert, marker
 // e lies behind e markers and all pairs of lower experts. Few pairs: each core sorts all of them,
-// and moves its share. Many: each core sorts its own, writes for each expert how many of its pairs
-// are below it and how many are its own into the workspace, waits for all, and adds up. A pair's
-// place then is its place in the chunk plus a number that only its expert decides. A second sort
-// brings the places into the order of pairs.
+// and moves its share; what is counted for the caller alone is counted by a core that moves none,
+// if one is free.
+// Many: each core sorts its own, writes for each expert how many of its pairs are below it and how
+// many are its own into the workspace, waits for all, and adds up. A pair's place then is its place
+// in the chunk plus a number that only its expert decides. A second sort brings the places into the
+// order of pairs.
 //
-// Rows are moved as bytes: loaded once for a token, stored once for each of its pairs. Quantised
-// rows are computed in float and rounded once, to nearest even.
+// Rows are moved as bytes: loaded once for a token, the first ones while pairs are sorted, stored
+// once for each of its pairs. Quantised rows are computed in float and rounded once, to nearest
+// even.
 // clang-format off
 #include "kernel_operator.h"
 #include "cc/kernels/moe/moe_common.h"
@@ -148,15 +151,23 @@ class MoeInitRouting {
     if (tiling.capacity > 0) pipe->InitBuffer(zero_buffer_, (uint32_t)ZeroBytes());
     records_ = first_records_.Get<float>();
     spare_ = other_records_.Get<float>();
-    MakeTables();
   }
 
   __aicore__ inline void Run() {
-    const Share share = ShareOf(tiling_.pairs);
+    const bool is_apart = tiling_.counts_apart && GetBlockIdx() == GetBlockNum() - 1;
+    const Share share =
+        is_apart ? Share{0, 0} : ShareOf(tiling_.pairs, GetBlockNum() - tiling_.counts_apart);
+    // A core that shares the sorting sorts its own pairs, others all of them.
+    const int64_t first = tiling_.is_shared ? share.begin : 0;
+    const int64_t end = tiling_.is_shared ? share.end : tiling_.pairs;
+    LoadExperts(first, Min(tiling_.chunk, end - first));
+    LoadAhead(share);
+    MakeTables();
     if (!tiling_.is_shared) {
       // Without a pair there are counts all the same.
-      Sort(0, tiling_.pairs);
-      AddUp();
+      Sort(tiling_.pairs);
+      if (Counts()) AddUp();
+      if (is_apart) return;
       Rank(tiling_.pairs);
       Act(0, tiling_.pairs, share);
       return;
@@ -167,7 +178,9 @@ class MoeInitRouting {
     const int32_t pitch = (int32_t)tiling_.expert_pitch;
     Duplicate(base, 0, pitch);
     for (int64_t pair = share.begin; pair < share.end; pair += tiling_.chunk) {
-      Sort(pair, Min(tiling_.chunk, share.end - pair));
+      const int64_t count = Min(tiling_.chunk, share.end - pair);
+      if (pair > share.begin) LoadExperts(pair, count);
+      Sort(count);
       Add(base, base, below, pitch);
       PipeBarrier<PIPE_V>();
     }
@@ -177,7 +190,10 @@ class MoeInitRouting {
     AddUp();
     for (int64_t pair = share.begin; pair < share.end; pair += tiling_.chunk) {
       const int64_t count = Min(tiling_.chunk, share.end - pair);
-      if (!is_single) Sort(pair, count);
+      if (!is_single) {
+        LoadExperts(pair, count);
+        Sort(count);
+      }
       Rank(count);
       Act(pair, count, {pair, pair + count});
     }
@@ -186,6 +202,11 @@ class MoeInitRouting {
  private:
   __aicore__ inline bool HasScaleOut() const {
     return tiling_.quant_mode == 1 || (tiling_.quant_mode < 0 && tiling_.has_scale);
+  }
+  // Whether this core has to know how many pairs each expert has.
+  __aicore__ inline bool Counts() const {
+    return tiling_.is_shared || tiling_.capacity > 0 || tiling_.gives_order ||
+           (tiling_.tokens_type >= 0 && GetBlockIdx() == GetBlockNum() - 1);
   }
   // Whether a place is more than the place among the sorted pairs of all.
   __aicore__ inline bool HasDelta() const { return tiling_.is_shared || tiling_.capacity > 0; }
@@ -209,7 +230,9 @@ class MoeInitRouting {
     }
     PipeBarrier<PIPE_V>();
     Muls(shift_buffer_.Get<int32_t>(), iota, 4, (int32_t)tiling_.tile_experts);
-    if (tiling_.tile_experts >= tiling_.expert_pitch) MakeMarkers(0, tiling_.expert_pitch);
+    if (Counts() && tiling_.tile_experts >= tiling_.expert_pitch) {
+      MakeMarkers(0, tiling_.expert_pitch);
+    }
     PipeBarrier<PIPE_V>();
   }
 
@@ -230,13 +253,13 @@ class MoeInitRouting {
     PipeBarrier<PIPE_V>();
   }
 
-  // Pairs [first, first + count): records_ holds them sorted by expert, with their numbers in the
-  // chunk, and below_buffer_ how many are of experts below each.
-  __aicore__ inline void Sort(int64_t first, int64_t count) {
+  // The `count` pairs whose experts are loaded: records_ holds them sorted by expert, with their
+  // numbers in the chunk, and below_buffer_ how many are of experts below each.
+  __aicore__ inline void Sort(int64_t count) {
     padded_ = RoundUp(count, kList);
     if (count == 0) return;  // below_buffer_ holds zeros
     const LocalTensor<float> expert = expert_buffer_.Get<float>();
-    LoadExperts(first, count);
+    WidenExperts(count);
     const uint32_t compared = (uint32_t)RoundUp(count, kLanes);
     const LocalTensor<uint8_t> bits = bits_buffer_.Get<uint8_t>();
     const float none = (float)tiling_.experts;
@@ -256,14 +279,14 @@ class MoeInitRouting {
     Muls(expert, expert, -1.0f, (int32_t)padded_);
     PipeBarrier<PIPE_V>();
     MergeSort(expert, iota_buffer_.Get<int32_t>(), padded_);
-    CountBelow();
+    if (Counts()) CountBelow();
   }
 
-  // expert_buffer_ becomes the experts of pairs as floats; index_buffer_ keeps them as they are.
+  // index_buffer_ becomes the experts of pairs [first, first + count).
   __aicore__ inline void LoadExperts(int64_t first, int64_t count) {
+    if (count <= 0) return;
     const int64_t words = tiling_.index_bytes / 4;
     const LocalTensor<int32_t> index = index_buffer_.Get<int32_t>();
-    const LocalTensor<float> expert = expert_buffer_.Get<float>();
     // The scalar unit and stores have used what is overwritten now.
     Order<HardEvent::S_MTE2>();
     Order<HardEvent::V_MTE2>();
@@ -274,8 +297,20 @@ class MoeInitRouting {
       DataCopyPad(row_buffer_.Get<int32_t>(), row_gm_[first], OneRow(count * 4),
                   DataCopyPadExtParams<int32_t>(true, 0, padding, 0));
     }
-    Order<HardEvent::MTE2_V>();
-    Order<HardEvent::MTE2_S>();
+    // Nobody waits for what is loaded after them.
+    for_vectors_ = GetTPipePtr()->AllocEventID<HardEvent::MTE2_V>();
+    for_scalars_ = GetTPipePtr()->FetchEventID(HardEvent::MTE2_S);
+    SetFlag<HardEvent::MTE2_V>(for_vectors_);
+    SetFlag<HardEvent::MTE2_S>(for_scalars_);
+  }
+
+  // expert_buffer_ becomes the experts of index_buffer_ as floats.
+  __aicore__ inline void WidenExperts(int64_t count) {
+    const LocalTensor<int32_t> index = index_buffer_.Get<int32_t>();
+    const LocalTensor<float> expert = expert_buffer_.Get<float>();
+    WaitFlag<HardEvent::MTE2_V>(for_vectors_);
+    GetTPipePtr()->ReleaseEventID<HardEvent::MTE2_V>(for_vectors_);
+    WaitFlag<HardEvent::MTE2_S>(for_scalars_);
     if (tiling_.index_bytes == 8) {
       const LocalTensor<int32_t> narrow = number_buffer_.Get<int32_t>();
       Cast(narrow, index.ReinterpretCast<int64_t>(), RoundMode::CAST_NONE, (uint32_t)count);
@@ -726,25 +761,39 @@ class MoeInitRouting {
     }
   }
 
+  // Behind the pairs from `pair` on that are moved, or quantised, together.
+  __aicore__ inline int64_t Together(int64_t pair, int64_t end) const {
+    return Min((pair / tiling_.k + tiling_.batch) * tiling_.k, end);
+  }
+
+  // Begins to load what the first of these pairs move: their numbers are not known yet.
+  __aicore__ inline void LoadAhead(const Share& share) {
+    if (tiling_.by_row_idx || share.begin >= share.end) return;
+    const int64_t token = share.begin / tiling_.k;
+    if constexpr (kQuantises) {
+      LoadRow(token);
+    } else {
+      LoadBytes(token, 0, Ceil(Together(share.begin, share.end), tiling_.k) - token);
+    }
+    is_ahead_ = true;
+  }
+
   __aicore__ inline void Move(const Share& share) {
     const int64_t bytes = tiling_.row_bytes;
-    const int64_t pitch = RoundUp(bytes, kBlockBytes);
-    // Rows of neighbouring tokens come together: by the host's limit of a buffer, less than a copy
-    // can have.
-    const int64_t batch = tiling_.by_row_idx ? 1 : tiling_.buffer_bytes / pitch;
     for (int64_t pair = share.begin; pair < share.end;) {
       const int64_t token = TokenOf(pair);
       int64_t end = pair + 1;
       if (tiling_.by_row_idx) {
         while (end < share.end && TokenOf(end) == token) ++end;
       } else {
-        end = Min((token + (batch > 1 ? batch : 1)) * tiling_.k, share.end);
+        end = Together(pair, share.end);
       }
-      if (batch > 1) {
-        MoveTokens(token, Ceil(end, tiling_.k) - token, pitch, pair, end);
-      } else if (token >= 0 && HasRow(pair, end)) {
+      if (is_ahead_ || (token >= 0 && HasRow(pair, end))) {
+        const int64_t tokens = tiling_.by_row_idx ? 1 : Ceil(end, tiling_.k) - token;
         for (int64_t at = 0; at < bytes; at += tiling_.buffer_bytes) {
-          MovePiece(token, at, Min(tiling_.buffer_bytes, bytes - at), pair, end);
+          if (!is_ahead_) LoadBytes(token, at, tokens);
+          is_ahead_ = false;
+          GiveBytes(token, at, pair, end);
         }
       }
       pair = end;
@@ -758,36 +807,27 @@ class MoeInitRouting {
     return false;
   }
 
-  __aicore__ inline void MoveTokens(int64_t token, int64_t tokens, int64_t pitch, int64_t pair,
-                                    int64_t end) {
-    const int64_t bytes = tiling_.row_bytes;
-    const DataCopyExtParams store = OneRow(bytes);
+  // Whole rows of tokens, or of one the bytes from `at` on for which there is room.
+  __aicore__ inline void LoadBytes(int64_t token, int64_t at, int64_t tokens) {
+    const int64_t bytes = Min(tiling_.buffer_bytes, tiling_.row_bytes - at);
     LocalTensor<uint8_t> rows = rows_.AllocTensor<uint8_t>();
-    DataCopyPad(rows, x_gm_[token * bytes],
+    DataCopyPad(rows, x_gm_[token * tiling_.row_bytes + at],
                 DataCopyExtParams((uint16_t)tokens, (uint32_t)bytes, 0, 0, 0), NoPad<uint8_t>());
     rows_.EnQue(rows);
-    rows = rows_.DeQue<uint8_t>();
+  }
+
+  // Stores them for pairs [pair, end).
+  __aicore__ inline void GiveBytes(int64_t token, int64_t at, int64_t pair, int64_t end) {
+    const int64_t pitch = RoundUp(tiling_.row_bytes, kBlockBytes);
+    const DataCopyExtParams shape = OneRow(Min(tiling_.buffer_bytes, tiling_.row_bytes - at));
+    LocalTensor<uint8_t> rows = rows_.DeQue<uint8_t>();
     for (; pair < end; ++pair) {
       const int64_t row = OutRowOf(pair);
       if (row < 0) continue;
-      DataCopyPad(out_gm_[row * bytes], rows[(uint32_t)((pair / tiling_.k - token) * pitch)],
-                  store);
+      const int64_t from = tiling_.by_row_idx ? 0 : (pair / tiling_.k - token) * pitch;
+      DataCopyPad(out_gm_[row * tiling_.row_bytes + at], rows[(uint32_t)from], shape);
     }
     rows_.FreeTensor(rows);
-  }
-
-  __aicore__ inline void MovePiece(int64_t token, int64_t at, int64_t bytes, int64_t pair,
-                                   int64_t end) {
-    const DataCopyExtParams shape = OneRow(bytes);
-    LocalTensor<uint8_t> piece = rows_.AllocTensor<uint8_t>();
-    DataCopyPad(piece, x_gm_[token * tiling_.row_bytes + at], shape, NoPad<uint8_t>());
-    rows_.EnQue(piece);
-    piece = rows_.DeQue<uint8_t>();
-    for (; pair < end; ++pair) {
-      const int64_t row = OutRowOf(pair);
-      if (row >= 0) DataCopyPad(out_gm_[row * tiling_.row_bytes + at], piece, shape);
-    }
-    rows_.FreeTensor(piece);
   }
 
   // Rows that are not quantised take their token's scale along.
@@ -829,17 +869,16 @@ class MoeInitRouting {
         offset = offset_gm_.GetValue(0);
       }
       for (int64_t pair = share.begin; pair < share.end;) {
-        const int64_t token = pair / tiling_.k;
-        const int64_t end = Min((token + 1) * tiling_.k, share.end);
-        if (!HasRow(pair, end)) {
-          pair = end;
-          continue;
+        const int64_t end = Together(pair, share.end);
+        if (!is_ahead_) {
+          if (!HasRow(pair, end)) {
+            pair = end;
+            continue;
+          }
+          LoadRow(pair / tiling_.k);
         }
-        LocalTensor<T> in = in_.template AllocTensor<T>();
-        DataCopyPad(in.template ReinterpretCast<Storage>(), typed_gm_[token * count],
-                    OneRow((uint32_t)tiling_.row_bytes), NoPad<Storage>());
-        in_.EnQue(in);
-        in = in_.template DeQue<T>();
+        is_ahead_ = false;
+        LocalTensor<T> in = in_.template DeQue<T>();
         PipeBarrier<PIPE_V>();
         if constexpr (sizeof(T) == 4) {
           Adds(wide, in, 0.0f, (int32_t)count);
@@ -866,6 +905,13 @@ class MoeInitRouting {
         pair = end;
       }
     }
+  }
+
+  __aicore__ inline void LoadRow(int64_t token) {
+    LocalTensor<T> in = in_.template AllocTensor<T>();
+    DataCopyPad(in.template ReinterpretCast<Storage>(), typed_gm_[token * tiling_.row_elements],
+                OneRow(tiling_.row_bytes), NoPad<Storage>());
+    in_.EnQue(in);
   }
 
   // product_buffer_ = the row times the factors of the pair's expert.
@@ -945,9 +991,11 @@ class MoeInitRouting {
   }
 
   const MoeInitRoutingTiling& tiling_;
-  int64_t padded_ = 0;  // records of the chunk
-  int64_t chunk_ = 0;   // the first pair of flat_buffer_
-  int64_t kept_ = 0;    // pairs that have a place; only where the pair of each place is given
+  int64_t padded_ = 0;                          // records of the chunk
+  int64_t chunk_ = 0;                           // the first pair of flat_buffer_
+  TEventID for_vectors_ = 0, for_scalars_ = 0;  // of the experts' loading
+  bool is_ahead_ = false;                       // what the next pairs move is being loaded
+  int64_t kept_ = 0;  // pairs that have a place; only where the pair of each place is given
   LocalTensor<float> records_, spare_;
   GlobalTensor<uint8_t> x_gm_, out_gm_;
   GlobalTensor<Storage> typed_gm_;

@@ -20,6 +20,7 @@ struct MoeInitRoutingTiling {
   int64_t tile_experts;  // counted at once, a multiple of 32
   int64_t chunk;         // pairs sorted at once, a multiple of 32
   int64_t is_shared;     // cores sort their own pairs and exchange counts; 0: each sorts all
+  int64_t counts_apart;  // the last core makes expert_tokens and moves no rows
   int64_t out_rows;      // of expanded_x; later ones are not written
   int64_t capacity;      // rows of an expert; 0: as many as it has
   int64_t by_row_idx;    // rows and places come from row_idx (v1)
@@ -29,4 +30,5 @@ struct MoeInitRoutingTiling {
   int64_t quant_mode;    // -1 none, 0 static, 1 dynamic
   int64_t arena_words;   // of the buffer that sorting and quantising use in turn
   int64_t buffer_bytes;  // of each of two buffers for rows
+  int64_t batch;         // tokens whose rows come together
 };

@@ -1,26 +1,29 @@
 // cc/kernels/rotary/angles.h: cosines and sines of the tokens of a tile.
 //
 // A row of the table is cos and sin of rotary_dim / 2 angles: row p of cos_sin_cache, which is [cos
-// | sin], for a token at position p, or row t of cos and sin for token t. With three axes of
+// | sin], for a token at position p, or row t % rows of cos and sin for token t. With three axes of
 // positions each lane takes the row of its axis. 0 <= position < rows is the caller's promise.
+//
+// Without DataCopyPad (310P) halves of rows are whole blocks, copied by DataCopy, and the scalar
+// unit reads positions from GM.
 #pragma once
 
 #include <stdint.h>
 
+#include "cc/kernels/rotary/angles_tiling.h"
 #include "kernel_operator.h"
 
 namespace rotary {
 
 using namespace AscendC;
 
-constexpr int64_t kLanes = 64;        // floats of a repeat
-constexpr int64_t kRoundBytes = 512;  // through all groups of the UB's banks
+constexpr int64_t kLanes = 64;  // floats of a repeat
 
 __aicore__ inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
 __aicore__ inline int64_t Max(int64_t a, int64_t b) { return a > b ? a : b; }
 
 __aicore__ inline uint32_t WholeRounds(int64_t bytes) {
-  return (uint32_t)((bytes + kRoundBytes - 1) / kRoundBytes * kRoundBytes);
+  return (uint32_t)((bytes + kBankRound - 1) / kBankRound * kBankRound);
 }
 
 // Moves data: DataCopyPad pads with a zero of this type, which is a zero of the real one.
@@ -38,8 +41,7 @@ __aicore__ inline DataCopyPadExtParams<T> ZeroPadding(int64_t length, int64_t pi
   return DataCopyPadExtParams<T>(true, 0, (uint8_t)(pitch - length), 0);
 }
 
-// `Shape` is what the host tells, as RotaryAngles in qkv_rmsnorm_rope_tiling.h.
-template <typename T, typename Shape>
+template <typename T>
 class Angles {
   using Storage = typename StorageOf<T>::Type;
   static constexpr bool kIsFloat = sizeof(T) == 4;
@@ -47,7 +49,7 @@ class Angles {
  public:
   // `sin` is null when sines follow the cosines of a row.
   __aicore__ inline Angles(TPipe* pipe, GM_ADDR positions, GM_ADDR cos, GM_ADDR sin,
-                           const Shape& shape)
+                           const RotaryAngles& shape)
       : shape_(shape), pipe_(pipe), half_(shape.rotary_dim / 2), is_separate_(sin != nullptr) {
     positions_gm_.SetGlobalBuffer(
         (__gm__ int32_t*)positions,
@@ -59,7 +61,7 @@ class Angles {
     const int64_t count = shape.axes * shape.tokens_per_tile * 2 * shape.half_pitch;
     position_pitch_ =
         (shape.position_batch * shape.position_bytes + ONE_BLK_SIZE - 1) / ONE_BLK_SIZE * 8;
-    if (shape.has_positions != 0) {
+    if (HasBatch()) {
       pipe->InitBuffer(position_buffer_, WholeRounds(shape.axes * position_pitch_ * 4));
     }
     pipe->InitBuffer(in_, 2, WholeRounds(count * sizeof(T)));
@@ -70,7 +72,7 @@ class Angles {
   // `again`: there were others before.
   __aicore__ inline void LoadPositions(int64_t first, int64_t count, bool again) {
     first_ = first;
-    if (shape_.has_positions == 0) return;
+    if (!HasBatch()) return;
     if (again) {
       // The scalar unit has read the former batch before the copy overwrites it.
       const TEventID read = pipe_->FetchEventID(HardEvent::S_MTE2);
@@ -91,7 +93,7 @@ class Angles {
 
   // Waits for them, before Load needs them; what was loaded in between is under way meanwhile.
   __aicore__ inline void AwaitPositions() {
-    if (shape_.has_positions != 0) WaitFlag<HardEvent::MTE2_S>(positions_loaded_);
+    if (HasBatch()) WaitFlag<HardEvent::MTE2_S>(positions_loaded_);
   }
 
   // Begins to load the rows of tokens [first, first + tokens), whose positions are loaded.
@@ -139,8 +141,16 @@ class Angles {
   __aicore__ inline void Release() { in_.FreeTensor(loaded_); }
 
  private:
+  // Whether positions come to the UB.
+  __aicore__ inline bool HasBatch() const { return shape_.has_positions && shape_.has_copy_pad; }
+
   __aicore__ inline int64_t TableRow(int64_t axis, int64_t token) {
-    if (shape_.has_positions == 0) return token;
+    if (!shape_.has_positions) return token % shape_.table_rows;
+    if (!shape_.has_copy_pad) {
+      const int64_t at = axis * shape_.axis_stride + token;
+      return shape_.position_bytes == 8 ? positions_gm_.ReinterpretCast<int64_t>().GetValue(at)
+                                        : (int64_t)positions_gm_.GetValue(at);
+    }
     const LocalTensor<int32_t> positions =
         position_buffer_.Get<int32_t>()[(uint32_t)(axis * position_pitch_)];
     const uint32_t i = (uint32_t)(token - first_);
@@ -151,6 +161,10 @@ class Angles {
   // `parts` halves of a row of the table, one after the other.
   __aicore__ inline void LoadRow(const LocalTensor<Storage>& to, const GlobalTensor<Storage>& from,
                                  int64_t parts) {
+    if (!shape_.has_copy_pad) {
+      DataCopy(to, from, (uint32_t)(parts * half_));
+      return;
+    }
     const DataCopyExtParams shape((uint16_t)parts, (uint32_t)(half_ * sizeof(T)), 0, 0, 0);
     DataCopyPad(to, from, shape, ZeroPadding<Storage>(half_, shape_.half_pitch));
   }
@@ -172,7 +186,7 @@ class Angles {
     }
   }
 
-  const Shape& shape_;
+  const RotaryAngles& shape_;
   TPipe* pipe_;
   int64_t half_;
   bool is_separate_;            // cos and sin are tables of their own

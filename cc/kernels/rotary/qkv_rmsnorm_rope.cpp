@@ -26,8 +26,6 @@ namespace {
 using namespace AscendC;
 using namespace rotary;
 
-static_assert(kRoundBytes == kBankRound, "the plan sums what the buffers take");
-
 constexpr int64_t kMaxRepeat = 255;
 constexpr int64_t kMaxRows = 4095;  // of one copy
 
@@ -107,7 +105,7 @@ class HeadRows {
   __aicore__ inline void InitRows() {
     const int64_t elements = tile_rows_ * pitch_;
     if constexpr (!kIsFloat) pipe_->InitBuffer(wide_buffer_, WholeRounds(elements * sizeof(float)));
-    pipe_->InitBuffer(shift_buffer_, (uint32_t)(kRoundBytes / 2));
+    pipe_->InitBuffer(shift_buffer_, (uint32_t)(kBankRound / 2));
     pipe_->InitBuffer(in_, 2, WholeRounds(elements * sizeof(T)));
   }
 
@@ -118,7 +116,7 @@ class HeadRows {
     partial_ = partial_buffer_.Get<float>();
     Duplicate(partial_, 0.0f, (int32_t)partial);
     Step();
-    pipe_->InitBuffer(gap_buffer_, (uint32_t)(tiling_.gap_bytes + kRoundBytes / 2));
+    pipe_->InitBuffer(gap_buffer_, (uint32_t)(tiling_.gap_bytes + kBankRound / 2));
   }
   __aicore__ inline void InitProducts() {
     pipe_->InitBuffer(product_buffer_, WholeRounds(tile_rows_ * pitch_ * sizeof(float)));
@@ -691,7 +689,7 @@ class QkvRmsnormRope : public HeadRows<T> {
   }
 
   Tensors tensors_;
-  Angles<T, RotaryAngles> angles_;
+  Angles<T> angles_;
   int64_t side_rows_[2] = {};  // of the weights of query and of key
   int64_t batches_ = 0;        // of positions that were loaded
   TQue<TPosition::VECOUT, 2> out_;

@@ -1,8 +1,6 @@
 // cc/kernels/rotary/rotary_embedding.cpp: rotates query and key by their positions.
 //
-// A row of the table is cos and sin of rotary_dim / 2 angles: row p of cos_sin_cache, which is [cos
-// | sin], for a token at position p, or row t % rows of cos and sin for token t. With three axes of
-// positions each lane takes the row of its axis. Of each head, the first rotary_dim elements x are
+// angles.h finds the cosines and sines of tokens. Of each head, the first rotary_dim elements x are
 // rotated; the others are not touched. With h = rotary_dim / 2:
 //   NeoX:            y[i] = x[i] c[i] - x[i + h] s[i],     y[i + h] = x[i + h] c[i] + x[i] s[i]
 //   GPT-J:           y[2i] = x[2i] c[i] - x[2i + 1] s[i],  y[2i + 1] = x[2i + 1] c[i] + x[2i] s[i]
@@ -20,9 +18,8 @@
 // In 16 bits, neighbours change places by shifts of words, and pairs are divided before they are
 // widened: Gather takes 13 cycles for 64 elements, where other instructions take 1.
 //
-// 310P has no DataCopyPad: there, halves of rows are whole blocks, copied by DataCopy, and
-// positions are read from GM by the scalar unit. Its Cast from float to half knows to nearest even
-// as CAST_NONE.
+// 310P has no DataCopyPad: there, halves of rows are whole blocks, copied by DataCopy. Its Cast
+// from float to half knows to nearest even as CAST_NONE.
 #include "cc/kernels/rotary/angles.h"
 #include "cc/kernels/rotary/rotary_embedding_tiling.h"
 #include "kernel_operator.h"
@@ -30,14 +27,10 @@
 namespace {
 
 using namespace AscendC;
-using rotary::StorageOf;
+using namespace rotary;
 
-constexpr int64_t kLanes = 64;  // floats of a repeat
 constexpr int64_t kMaxRepeat = 255;
 constexpr int64_t kBankGap = 256;  // bytes
-
-__aicore__ inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
-__aicore__ inline int64_t Max(int64_t a, int64_t b) { return a > b ? a : b; }
 
 template <typename T>
 class RotaryEmbedding {
@@ -49,36 +42,18 @@ class RotaryEmbedding {
   __aicore__ inline RotaryEmbedding(TPipe* pipe, GM_ADDR positions, GM_ADDR cos, GM_ADDR sin,
                                     const RotaryEmbeddingTiling& tiling)
       : tiling_(tiling),
-        pipe_(pipe),
-        half_(tiling.rotary_dim / 2),
+        half_(tiling.angles.rotary_dim / 2),
         heads_(tiling.query.heads + tiling.key.heads),
-        pitch_(tiling.style == 0 ? tiling.row_pitch : tiling.half_pitch),
+        pitch_(tiling.style == 0 ? tiling.row_pitch : tiling.angles.half_pitch),
         factor_pitch_(kLanes % pitch_ == 0 ? kLanes : pitch_),
-        is_separate_(sin != nullptr) {
-    positions_gm_.SetGlobalBuffer((__gm__ int32_t*)positions,
-                                  tiling.axes * tiling.tokens * (tiling.position_bytes / 4));
-    const int64_t row = is_separate_ ? half_ : tiling.rotary_dim;
-    cos_gm_.SetGlobalBuffer((__gm__ Storage*)cos,
-                            (tiling.table_rows - 1) * tiling.table_stride + row);
-    sin_gm_.SetGlobalBuffer((__gm__ Storage*)sin,
-                            (tiling.table_rows - 1) * tiling.table_stride + row);
-    const int64_t tokens = tiling.tokens_per_tile;
-    const int64_t cos_sin = tiling.axes * tokens * 2 * tiling.half_pitch;
-    const int64_t tile =
-        tiling.rows_per_tile * (tiling.style == 1 ? 2 * tiling.half_pitch : tiling.row_pitch);
-    position_pitch_ =
-        (tiling.position_batch * tiling.position_bytes + ONE_BLK_SIZE - 1) / ONE_BLK_SIZE * 8;
-    if (tiling.has_positions != 0) {
-      pipe->InitBuffer(position_buffer_, (uint32_t)(tiling.axes * position_pitch_ * 4));
-    }
-    pipe->InitBuffer(cos_sin_in_, 2, (uint32_t)(cos_sin * sizeof(T)));
+        angles_(pipe, positions, cos, sin, tiling.angles) {
+    const int64_t tokens = tiling.angles.tokens_per_tile;
+    const int64_t tile = tiling.rows_per_tile *
+                         (tiling.style == 1 ? 2 * tiling.angles.half_pitch : tiling.row_pitch);
     pipe->InitBuffer(in_, 2, (uint32_t)(tile * sizeof(T)));
     pipe->InitBuffer(out_, 2, (uint32_t)(tile * sizeof(T)));
     pipe->InitBuffer(product_buffer_, (uint32_t)(kBankGap + tile * sizeof(float)));
-    if constexpr (!kIsFloat) {
-      pipe->InitBuffer(cos_sin_buffer_, (uint32_t)(cos_sin * sizeof(float)));
-      pipe->InitBuffer(wide_buffer_, (uint32_t)(tile * sizeof(float)));
-    }
+    if constexpr (!kIsFloat) pipe->InitBuffer(wide_buffer_, (uint32_t)(tile * sizeof(float)));
     if (tiling.style != 1) pipe->InitBuffer(swap_buffer_, (uint32_t)(tile * sizeof(T)));
     if (tiling.style == 0) {
       const auto spread = (uint32_t)(tokens * 2 * tiling.row_pitch * sizeof(float));
@@ -104,145 +79,44 @@ class RotaryEmbedding {
     const int64_t rows = (heads_ + tiling_.split - 1) / tiling_.split;
     const int64_t from = GetBlockIdx() % tiling_.split * rows;
     end_row_ = Min(heads_, from + rows);
-    const int64_t share = tiling_.tokens / cores;
-    const int64_t rest = tiling_.tokens % cores;
+    const int64_t share = tiling_.angles.tokens / cores;
+    const int64_t rest = tiling_.angles.tokens % cores;
     const int64_t begin = core * share + Min(core, rest);
     const int64_t end = begin + share + (core < rest ? 1 : 0);
-    for (int64_t first = begin; first < end; first += tiling_.position_batch) {
-      const int64_t count = Min(tiling_.position_batch, end - first);
-      LoadPositions(first, count, first != begin);
-      for (int64_t i = 0; i < count; i += tiling_.tokens_per_tile) {
-        const int64_t tokens = Min(tiling_.tokens_per_tile, count - i);
+    for (int64_t first = begin; first < end; first += tiling_.angles.position_batch) {
+      const int64_t count = Min(tiling_.angles.position_batch, end - first);
+      angles_.LoadPositions(first, count, first != begin);
+      for (int64_t i = 0; i < count; i += tiling_.angles.tokens_per_tile) {
+        const int64_t tokens = Min(tiling_.angles.tokens_per_tile, count - i);
         // The first rows are under way while the positions are waited for.
         LoadRows(first + i, tokens, from);
-        if (i == 0) WaitForPositions();
-        LocalTensor<T> loaded = LoadCosSin(i, tokens);
+        if (i == 0) angles_.AwaitPositions();
+        angles_.Load(first + i, tokens);
+        MakeFactors(tokens);
         for (int64_t row = from; row < end_row_; row += tiling_.rows_per_tile) {
           if (row > from) LoadRows(first + i, tokens, row);
           Rotate(first + i, tokens, row);
         }
-        // In float the loaded values are what the products have used.
-        if constexpr (kIsFloat) cos_sin_in_.FreeTensor(loaded);
+        angles_.Release();
       }
     }
   }
 
  private:
-  __aicore__ inline void LoadPositions(int64_t first, int64_t count, bool again) {
-    first_ = first;
-    if (!tiling_.has_copy_pad || !tiling_.has_positions) return;
-    if (again) {
-      // The scalar unit has read the former batch before the copy overwrites it.
-      const TEventID read = pipe_->FetchEventID(HardEvent::S_MTE2);
-      SetFlag<HardEvent::S_MTE2>(read);
-      WaitFlag<HardEvent::S_MTE2>(read);
-    }
-    const LocalTensor<int32_t> positions = position_buffer_.Get<int32_t>();
-    const DataCopyExtParams shape(1, (uint32_t)(count * tiling_.position_bytes), 0, 0, 0);
-    const DataCopyPadExtParams<int32_t> pad(false, 0, 0, 0);
-    for (int64_t axis = 0; axis < tiling_.axes; ++axis) {
-      DataCopyPad(positions[(uint32_t)(axis * position_pitch_)],
-                  positions_gm_[(axis * tiling_.tokens + first) * (tiling_.position_bytes / 4)],
-                  shape, pad);
-    }
-    positions_loaded_ = pipe_->FetchEventID(HardEvent::MTE2_S);
-    SetFlag<HardEvent::MTE2_S>(positions_loaded_);
-  }
-
-  __aicore__ inline void WaitForPositions() {
-    if (!tiling_.has_copy_pad || !tiling_.has_positions) return;
-    WaitFlag<HardEvent::MTE2_S>(positions_loaded_);
-  }
-
   __aicore__ inline void Attach(GlobalTensor<Storage>& gm, GM_ADDR address, const RotarySide& side,
                                 int64_t token_stride) {
     gm.SetGlobalBuffer((__gm__ Storage*)address,
-                       (tiling_.tokens - 1) * token_stride + side.heads * tiling_.head_size);
+                       (tiling_.angles.tokens - 1) * token_stride + side.heads * tiling_.head_size);
   }
 
-  // The row of the table that token `i` of the batch takes.
-  __aicore__ inline int64_t TableRow(int64_t axis, int64_t i) {
-    if (!tiling_.has_positions) return (first_ + i) % tiling_.table_rows;
-    if (!tiling_.has_copy_pad) {
-      const int64_t at = axis * tiling_.tokens + first_ + i;
-      return tiling_.position_bytes == 8 ? positions_gm_.ReinterpretCast<int64_t>().GetValue(at)
-                                         : (int64_t)positions_gm_.GetValue(at);
-    }
-    const LocalTensor<int32_t> positions =
-        position_buffer_.Get<int32_t>()[(uint32_t)(axis * position_pitch_)];
-    return tiling_.position_bytes == 8 ? positions.ReinterpretCast<int64_t>().GetValue((uint32_t)i)
-                                       : (int64_t)positions.GetValue((uint32_t)i);
-  }
-
-  __aicore__ inline DataCopyPadExtParams<Storage> ZeroPadding(int64_t length, int64_t pitch) {
-    return DataCopyPadExtParams<Storage>(true, 0, (uint8_t)(pitch - length), 0);
-  }
-
-  // Cos and sin of tokens [i, i + tokens) of the batch as floats in factors_, per token cos and
+  // Cos and sin of the tokens whose angles are loaded, as floats in factors_, per token cos and
   // then sin at factor_pitch_; in GPT-J style spread over the pairs, with the signs of sin.
-  __aicore__ inline LocalTensor<T> LoadCosSin(int64_t i, int64_t tokens) {
-    const int64_t pitch = tiling_.half_pitch;
-    LocalTensor<T> loaded = cos_sin_in_.template AllocTensor<T>();
-    const LocalTensor<Storage> target = loaded.template ReinterpretCast<Storage>();
-    for (int64_t axis = 0; axis < tiling_.axes; ++axis) {
-      for (int64_t token = 0; token < tokens; ++token) {
-        const int64_t row = TableRow(axis, i + token) * tiling_.table_stride;
-        const LocalTensor<Storage> place = target[(uint32_t)((axis * tokens + token) * 2 * pitch)];
-        if (is_separate_) {
-          LoadTable(place, cos_gm_[row], 1);
-          LoadTable(place[(uint32_t)pitch], sin_gm_[row], 1);
-        } else {
-          LoadTable(place, cos_gm_[row], 2);
-        }
-      }
-    }
-    cos_sin_in_.EnQue(loaded);
-    loaded = cos_sin_in_.template DeQue<T>();
+  __aicore__ inline void MakeFactors(int64_t tokens) {
     // The instructions of the former tile have read what is overwritten now.
     PipeBarrier<PIPE_V>();
-    if constexpr (kIsFloat) {
-      factors_ = loaded;
-    } else {
-      factors_ = cos_sin_buffer_.Get<float>();
-      Cast(factors_, loaded, RoundMode::CAST_NONE, (uint32_t)(tiling_.axes * tokens * 2 * pitch));
-      cos_sin_in_.FreeTensor(loaded);
-      PipeBarrier<PIPE_V>();
-    }
-    if (tiling_.axes > 1) {
-      TakeLanes(1, tiling_.second, tokens);
-      TakeLanes(2, tiling_.third, tokens);
-      PipeBarrier<PIPE_V>();
-    }
+    factors_ = angles_.Take(tokens);
     if (tiling_.style == 0) Spread(tokens);
     if (factor_pitch_ != pitch_) Repeat(tokens);
-    return loaded;
-  }
-
-  // `parts` halves of a row of the table, one after the other.
-  __aicore__ inline void LoadTable(const LocalTensor<Storage>& to,
-                                   const GlobalTensor<Storage>& from, int64_t parts) {
-    if (tiling_.has_copy_pad) {
-      const DataCopyExtParams shape((uint16_t)parts, (uint32_t)(half_ * sizeof(T)), 0, 0, 0);
-      DataCopyPad(to, from, shape, ZeroPadding(half_, tiling_.half_pitch));
-    } else {
-      DataCopy(to, from, (uint32_t)(parts * half_));
-    }
-  }
-
-  // The lanes whose bits are set get the angles of another axis.
-  __aicore__ inline void TakeLanes(int64_t axis, const uint64_t* lanes, int64_t tokens) {
-    const int64_t pitch = tiling_.half_pitch;
-    const uint32_t other = (uint32_t)(axis * tokens * 2 * pitch);
-    const uint8_t stride = (uint8_t)(2 * pitch / 8);
-    const UnaryRepeatParams params(1, 1, stride, stride);
-    for (uint32_t word = 0; word < 2; ++word) {
-      const uint64_t mask[2] = {lanes[word], 0};
-      if (mask[0] == 0) continue;
-      for (uint32_t part = 0; part < 2; ++part) {
-        const uint32_t at = part * (uint32_t)pitch + word * (uint32_t)kLanes;
-        Muls(factors_[at], factors_[other + at], 1.0f, mask, (uint8_t)tokens, params);
-      }
-    }
   }
 
   __aicore__ inline void Spread(int64_t tokens) {
@@ -286,8 +160,9 @@ class RotaryEmbedding {
     PipeBarrier<PIPE_V>();
     Muls(pair, pair, 4, row);
     PipeBarrier<PIPE_V>();
-    for (int64_t part = 0; part < 2 * tiling_.tokens_per_tile; ++part) {
-      Adds(offset[(uint32_t)(part * row)], pair, (int32_t)(part * tiling_.half_pitch * 4), row);
+    for (int64_t part = 0; part < 2 * tiling_.angles.tokens_per_tile; ++part) {
+      Adds(offset[(uint32_t)(part * row)], pair, (int32_t)(part * tiling_.angles.half_pitch * 4),
+           row);
     }
     if constexpr (kIsFloat) {
       const LocalTensor<int32_t> index = swap_buffer_.Get<int32_t>();
@@ -352,8 +227,8 @@ class RotaryEmbedding {
     const int64_t heads = Min(row + rows, base + side.heads) - begin;
     if (heads <= 0) return;
     const int64_t parts = halves ? 2 : 1;
-    const int64_t length = halves ? half_ : tiling_.rotary_dim;
-    const int64_t pitch = halves ? tiling_.half_pitch : tiling_.row_pitch;
+    const int64_t length = halves ? half_ : tiling_.angles.rotary_dim;
+    const int64_t pitch = halves ? tiling_.angles.half_pitch : tiling_.row_pitch;
     // Tokens without a gap between them are rows like the heads of one token. The plan
     // gives a tile no more rows than a copy may have.
     const bool dense = heads == rows && token_stride == heads * tiling_.head_size;
@@ -366,7 +241,7 @@ class RotaryEmbedding {
         const GlobalTensor<Storage> outside = gm[place + copy * token_stride + part * length];
         const LocalTensor<Storage> inside =
             tile[(uint32_t)(((part * tokens + copy) * rows + begin - row) * pitch)];
-        if (!tiling_.has_copy_pad) {
+        if (!tiling_.angles.has_copy_pad) {
           const uint16_t blocks = (uint16_t)(length * (int64_t)sizeof(T) / ONE_BLK_SIZE);
           const uint16_t skip = (uint16_t)(gap / ONE_BLK_SIZE);
           if constexpr (load) {
@@ -376,7 +251,7 @@ class RotaryEmbedding {
           }
         } else if constexpr (load) {
           const DataCopyExtParams shape((uint16_t)count, (uint32_t)(length * sizeof(T)), gap, 0, 0);
-          DataCopyPad(inside, outside, shape, ZeroPadding(length, pitch));
+          DataCopyPad(inside, outside, shape, ZeroPadding<Storage>(length, pitch));
         } else {
           const DataCopyExtParams shape((uint16_t)count, (uint32_t)(length * sizeof(T)), 0, gap, 0);
           DataCopyPad(outside, inside, shape);
@@ -439,7 +314,8 @@ class RotaryEmbedding {
                                 int64_t elements) {
     PipeBarrier<PIPE_V>();
     if constexpr (!kIsFloat) {
-      const RoundMode mode = tiling_.has_copy_pad ? RoundMode::CAST_RINT : RoundMode::CAST_NONE;
+      const RoundMode mode =
+          tiling_.angles.has_copy_pad ? RoundMode::CAST_RINT : RoundMode::CAST_NONE;
       Cast(out, y, mode, (uint32_t)elements);
       PipeBarrier<PIPE_V>();
     }
@@ -535,28 +411,18 @@ class RotaryEmbedding {
   }
 
   const RotaryEmbeddingTiling& tiling_;
-  TPipe* pipe_;
   int64_t half_;
-  int64_t heads_;               // of query and key
-  int64_t end_row_ = 0;         // of the heads of a token that this core rotates
-  int64_t pitch_;               // elements from row to row, of halves or of pairs
-  int64_t factor_pitch_;        // floats of a token's cos, and of its sin
-  bool is_separate_;            // cos and sin are tables of their own
-  int64_t first_ = 0;           // token of the first position of the batch
-  int64_t position_pitch_ = 0;  // words of an axis
-  TEventID positions_loaded_{};
-  GlobalTensor<int32_t> positions_gm_;
-  GlobalTensor<Storage> cos_gm_;
-  GlobalTensor<Storage> sin_gm_;
+  int64_t heads_;         // of query and key
+  int64_t end_row_ = 0;   // of the heads of a token that this core rotates
+  int64_t pitch_;         // elements from row to row, of halves or of pairs
+  int64_t factor_pitch_;  // floats of a token's cos, and of its sin
+  Angles<T> angles_;
   GlobalTensor<Storage> query_;
   GlobalTensor<Storage> key_;
   GlobalTensor<Storage> query_out_;
   GlobalTensor<Storage> key_out_;
-  TBuf<TPosition::VECCALC> position_buffer_;
-  TQue<TPosition::VECIN, 2> cos_sin_in_;
   TQue<TPosition::VECIN, 2> in_;
   TQue<TPosition::VECOUT, 2> out_;
-  TBuf<TPosition::VECCALC> cos_sin_buffer_;
   TBuf<TPosition::VECCALC> wide_buffer_;
   TBuf<TPosition::VECCALC> product_buffer_;
   TBuf<TPosition::VECCALC> spread_buffer_;

@@ -1,10 +1,10 @@
-// cc/ops/cache/copy_blocks.cc: launches the kernel copy_blocks, and copies of blocks by ACL.
+// cc/ops/cache/copy_blocks.cc: prepares launches of the kernel copy_blocks, and copies of blocks by
+// ACL.
 #include "cc/ops/cache/copy_blocks.h"
 
 namespace vllm_cann::ops {
 namespace {
 
-// The kernel's parameters in order.
 constexpr Checks kSwap("swap_blocks");
 
 void CheckBlock(int64_t block, const BlockMemory& memory, const char* name, int64_t pair) {

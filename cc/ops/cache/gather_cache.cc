@@ -1,4 +1,4 @@
-// cc/ops/cache/gather_cache.cc: launches the kernel gather_cache.
+// cc/ops/cache/gather_cache.cc: prepares launches of the kernel gather_cache.
 #include "cc/ops/cache/gather_cache.h"
 
 namespace vllm_cann::ops {

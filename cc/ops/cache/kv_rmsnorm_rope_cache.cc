@@ -1,4 +1,4 @@
-// cc/ops/cache/kv_rmsnorm_rope_cache.cc: launches the kernel of the data type.
+// cc/ops/cache/kv_rmsnorm_rope_cache.cc: prepares launches of the kernel of the data type.
 #include "cc/ops/cache/kv_rmsnorm_rope_cache.h"
 
 namespace vllm_cann::ops {

@@ -147,12 +147,6 @@ KvRmsnormRopeCachePlan PlanKvRmsnormRopeCache(const KvRmsnormRopeCacheArgs& args
   VLLM_CANN_REQUIRE(kChecks, tiling.num_blocks > 0 && tiling.block_size > 0,
                     "k_cache has " + Text(tiling.num_blocks) + " blocks of " +
                         Text(tiling.block_size) + " slots");
-  for (const auto& [tensor, name] : {std::pair{&args.kv, "kv"},
-                                     {&args.gamma, "gamma"},
-                                     {&args.cos, "cos"},
-                                     {&args.sin, "sin"},
-                                     {&args.index, "index"}}) {
-  }
   VLLM_CANN_REQUIRE(
       kChecks, device.npu_arch != kArch310P,
       device.soc_name + " has no DataCopyPad, which the kernel needs; it runs on Atlas A2 and A3");

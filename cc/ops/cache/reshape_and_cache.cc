@@ -1,4 +1,4 @@
-// cc/ops/cache/reshape_and_cache.cc: launches the kernel reshape_and_cache.
+// cc/ops/cache/reshape_and_cache.cc: prepares launches of the kernel reshape_and_cache.
 #include "cc/ops/cache/reshape_and_cache.h"
 
 namespace vllm_cann::ops {

@@ -1,4 +1,4 @@
-// cc/ops/cache/slot_mapping.cc: launches the kernel slot_mapping.
+// cc/ops/cache/slot_mapping.cc: prepares launches of the kernel slot_mapping.
 #include "cc/ops/cache/slot_mapping.h"
 
 namespace vllm_cann::ops {

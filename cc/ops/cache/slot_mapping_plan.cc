@@ -59,8 +59,6 @@ SlotMappingPlan PlanSlotMapping(const SlotMappingArgs& args, const DeviceInfo& d
   VLLM_CANN_REQUIRE(kChecks, positions <= kMaxPosition,
                     "block_table has " + Text(tiling.table_width) + " blocks for " +
                         Text(positions) + " positions; the limit is " + Text(kMaxPosition));
-  if (args.tokens > 0) {
-  }
   tiling.tokens = args.tokens;
   tiling.block_size = args.block_size;
   tiling.world_size = args.world_size;

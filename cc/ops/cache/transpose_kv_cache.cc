@@ -1,4 +1,4 @@
-// cc/ops/cache/transpose_kv_cache.cc: launches the kernels transpose_kv_cache and
+// cc/ops/cache/transpose_kv_cache.cc: prepares launches of the kernels transpose_kv_cache and
 // transpose_kv_cache_shared.
 #include "cc/ops/cache/transpose_kv_cache.h"
 

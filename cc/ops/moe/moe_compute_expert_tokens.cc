@@ -1,4 +1,5 @@
-// cc/ops/moe/moe_compute_expert_tokens.cc: launches the kernel that counts sorted experts.
+// cc/ops/moe/moe_compute_expert_tokens.cc: prepares launches of the kernel that counts sorted
+// experts.
 #include "cc/ops/moe/moe_compute_expert_tokens.h"
 
 namespace vllm_cann::ops {

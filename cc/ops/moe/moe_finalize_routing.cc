@@ -1,4 +1,4 @@
-// cc/ops/moe/moe_finalize_routing.cc: launches the kernel of the data type.
+// cc/ops/moe/moe_finalize_routing.cc: prepares launches of the kernel of the data type.
 #include "cc/ops/moe/moe_finalize_routing.h"
 
 namespace vllm_cann::ops {

@@ -73,7 +73,6 @@ MoeFinalizeRoutingPlan PlanMoeFinalizeRouting(const MoeFinalizeRoutingArgs& args
     checks.Dense(args.bias, "bias", 2, "[experts, H]");
     checks.Type(args.bias, "bias", type);
     checks.Size(args.bias, "bias", 1, size, "rows has");
-    VLLM_CANN_REQUIRE(checks, args.bias.shape[0] > 0, "bias has no rows");
     checks.Dense(args.experts, "experts", 2, "[tokens, k], which bias needs");
     checks.Type(args.experts, "experts", DataType::kInt32);
     checks.Size(args.experts, "experts", 0, tokens, "out has rows:");
@@ -107,6 +106,10 @@ MoeFinalizeRoutingPlan PlanMoeFinalizeRouting(const MoeFinalizeRoutingArgs& args
     tiling.part_pitch = tiling.part_elements;
     tiling.parts = Ceil(size, tiling.part_elements);
     tiling.slots = std::clamp<int64_t>(kMaxBufferBytes / (tiling.part_pitch * bytes), 1, k);
+    // A core with one piece of work loads the next terms while it adds up.
+    if (tokens * tiling.parts <= device.vector_cores) {
+      tiling.slots = std::min(tiling.slots, Ceil(k, 4));
+    }
     while (tiling.slots > 1 && UbBytes(tiling, bytes) > budget) --tiling.slots;
     if (UbBytes(tiling, bytes) <= budget || tiling.part_elements == unit) break;
   }

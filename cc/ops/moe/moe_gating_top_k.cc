@@ -1,4 +1,4 @@
-// cc/ops/moe/moe_gating_top_k.cc: launches the gating kernel of the data type.
+// cc/ops/moe/moe_gating_top_k.cc: prepares launches of the gating kernel of the data type.
 #include "cc/ops/moe/moe_gating_top_k.h"
 
 namespace vllm_cann::ops {

@@ -1,4 +1,4 @@
-// cc/ops/moe/moe_init_routing.cc: launches the kernel that sorts rows by expert.
+// cc/ops/moe/moe_init_routing.cc: prepares launches of the kernel that sorts rows by expert.
 #include "cc/ops/moe/moe_init_routing.h"
 
 namespace vllm_cann::ops {

@@ -140,6 +140,10 @@ uint32_t Divide(MoeInitRoutingTiling& tiling, const DeviceInfo& device) {
     const int64_t bytes = pairs * tiling.row_bytes;
     cores = std::clamp<int64_t>(Ceil(bytes, kBytesPerCore), 1,
                                 std::max<int64_t>(1, std::min(pairs, cores)));
+    // Without these, only the caller needs the counts.
+    tiling.counts_apart = pairs > 0 && tiling.tokens_type >= 0 && tiling.capacity == 0 &&
+                          tiling.gives_order == 0 && cores < device.vector_cores;
+    cores += tiling.counts_apart;
   }
   tiling.expert_pitch = Pitch(tiling.experts);
   tiling.tile_experts = std::min(tiling.expert_pitch, kMaxTileExperts);
@@ -258,8 +262,13 @@ MoeInitRoutingPlan PlanMoeInitRouting(const MoeInitRoutingArgs& args, const Devi
            device.soc_name + " offers " + Text(device.ub_bytes - kReservedUbBytes));
   }
   tiling.arena_words = ArenaWords(tiling, plan.cores);
-  if (!quantises)
+  tiling.batch = 1;
+  if (!quantises) {
     tiling.buffer_bytes = std::min(budget / 2 / kBlockBytes * kBlockBytes, kMaxBufferBytes);
+    // Less than the rows that a copy can have.
+    const int64_t pitch = RoundUp(tiling.row_bytes, kBlockBytes);
+    if (tiling.by_row_idx == 0) tiling.batch = std::max<int64_t>(1, tiling.buffer_bytes / pitch);
+  }
   return plan;
 }
 

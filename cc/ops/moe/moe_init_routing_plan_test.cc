@@ -68,6 +68,53 @@ TEST(PlanMoeInitRouting, FewPairsNeedNoWorkspace) {
   EXPECT_EQ(MoeInitRoutingWorkspaceWords(1025, 256, kDevice), 2 * 40 * 288);
 }
 
+// Of one token of 8 pairs and rows of 14336 bytes: a core for each pair.
+MoeInitRoutingArgs OneToken() {
+  MoeInitRoutingArgs args = Good();
+  args.x = Matrix(DataType::kBfloat16, 1, 7168);
+  args.expert_idx = Matrix(DataType::kInt32, 1, 8);
+  args.scale = args.expanded_scale = Tensor();
+  args.expanded_x = Matrix(DataType::kBfloat16, 8, 7168);
+  args.expanded_row_idx = Vector(DataType::kInt32, 8);
+  return args;
+}
+
+TEST(PlanMoeInitRouting, CountsHaveACoreOfTheirOwnWhereOneIsFree) {
+  const MoeInitRoutingPlan plan = PlanMoeInitRouting(OneToken(), kDevice);
+  EXPECT_EQ(plan.cores, 9u);
+  EXPECT_EQ(plan.tiling.counts_apart, 1);
+
+  DeviceInfo busy = kDevice;
+  busy.vector_cores = 8;
+  const auto all_move = [](const MoeInitRoutingPlan& all) {
+    EXPECT_EQ(all.cores, 8u);
+    EXPECT_EQ(all.tiling.counts_apart, 0);
+  };
+  all_move(PlanMoeInitRouting(OneToken(), busy));
+  MoeInitRoutingArgs args = OneToken();
+  args.expert_tokens = Tensor();
+  all_move(PlanMoeInitRouting(args, kDevice));
+  args = OneToken();
+  args.row_idx_type = 1;
+  all_move(PlanMoeInitRouting(args, kDevice));
+  args = OneToken();
+  args.capacity = 1;
+  args.expanded_x = Matrix(DataType::kBfloat16, 16, 7168);
+  all_move(PlanMoeInitRouting(args, kDevice));
+  EXPECT_EQ(PlanMoeInitRouting(Good(), kDevice).tiling.counts_apart, 0);
+}
+
+TEST(PlanMoeInitRouting, RowsComeTogetherWhereABufferHasRoomForThem) {
+  EXPECT_EQ(PlanMoeInitRouting(Good(), kDevice).tiling.batch, 32768 / 128);
+  EXPECT_EQ(PlanMoeInitRouting(OneToken(), kDevice).tiling.batch, 2);
+  EXPECT_EQ(PlanMoeInitRouting(ByRows(), kDevice).tiling.batch, 1);
+  EXPECT_EQ(PlanMoeInitRouting(Quantised(1), kDevice).tiling.batch, 1);
+  MoeInitRoutingArgs args = OneToken();
+  args.x = Matrix(DataType::kFloat, 1, 20000);
+  args.expanded_x = Matrix(DataType::kFloat, 8, 20000);
+  EXPECT_EQ(PlanMoeInitRouting(args, kDevice).tiling.batch, 1);
+}
+
 using Cases = std::vector<std::pair<std::function<void(MoeInitRoutingArgs&)>, const char*>>;
 
 void Check(const std::function<MoeInitRoutingArgs()>& good, const Cases& cases) {

@@ -1,4 +1,4 @@
-// cc/ops/rotary/qkv_rmsnorm_rope.cc: launches the kernels of the data type.
+// cc/ops/rotary/qkv_rmsnorm_rope.cc: prepares launches of the kernels of the data type.
 #include "cc/ops/rotary/qkv_rmsnorm_rope.h"
 
 namespace vllm_cann::ops {
@@ -15,7 +15,7 @@ Launch PrepareQkvRmsnormRope(const QkvRmsnormRopeArgs& args) {
                  {"k_bias", args.k_bias},
                  {given ? "cos" : "cos_sin_cache", given ? args.cos : args.cos_sin_cache},
                  {"sin", args.sin},
-                 {"sums", args.square_sums},
+                 {"square_sums", args.square_sums},
                  {"q", args.q},
                  {"k", args.k},
                  {"v", args.v},

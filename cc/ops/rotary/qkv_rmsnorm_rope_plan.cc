@@ -59,6 +59,7 @@ void PlanRow(const Checks& checks, int64_t rotary_dim, int64_t bytes,
   const int64_t unit = kBlockBytes / bytes;
   tiling.angles.rotary_dim = rotary_dim;
   tiling.angles.half_pitch = RoundUp(rotary_dim / 2, unit);
+  tiling.angles.has_copy_pad = 1;
   tiling.row_pitch = 2 * tiling.angles.half_pitch + RoundUp(tiling.head_size - rotary_dim, unit);
   VLLM_CANN_REQUIRE(checks, tiling.row_pitch <= kMaxPitch,
                     "the head size " + Text(tiling.head_size) + " takes " + Text(tiling.row_pitch) +
@@ -163,13 +164,7 @@ int64_t UbBytes(const QkvRmsnormRopeTiling& tiling, int64_t bytes) {
   const int64_t token_rows = tiling.heads + (tiling.norm_value != 0 ? 2 : 1) * tiling.kv_heads;
   int64_t total =
       TileBytes(tiling, token_rows, bytes) + 2 * Whole(tile_rows * tiling.row_pitch * bytes);
-  if (angles.has_positions != 0) {
-    const int64_t axis = RoundUp(angles.position_batch * angles.position_bytes, kBlockBytes);
-    total += Whole(angles.axes * axis);
-  }
-  const int64_t each = angles.tokens_per_tile * 2 * angles.half_pitch;
-  total += 2 * Whole(angles.axes * each * bytes) + Whole(each * 4);
-  if (bytes < 4) total += Whole(angles.axes * each * 4);
+  total += AnglesBytes(angles, bytes) + Whole(angles.tokens_per_tile * 2 * angles.half_pitch * 4);
   const int64_t weights =
       (tiling.has_sums != 0 ? tiling.heads + tiling.kv_heads : 2) * tiling.row_pitch;
   const int64_t sets = tiling.has_bias != 0 ? 2 : 1;

@@ -1,4 +1,5 @@
-// cc/ops/rotary/rotary_embedding.cc: launches the rotary embedding kernel of the data type.
+// cc/ops/rotary/rotary_embedding.cc: prepares launches of the rotary embedding kernel of the data
+// type.
 #include "cc/ops/rotary/rotary_embedding.h"
 
 namespace vllm_cann::ops {

@@ -123,21 +123,17 @@ void Require310P(const RotaryEmbeddingArgs& args, const Table& table, const Devi
 
 // What the kernel's buffers take; its constructor is the other side of this sum.
 int64_t UbBytes(const RotaryEmbeddingTiling& tiling, int64_t bytes) {
-  const bool wide = bytes < 4;  // values are widened to float
   const bool gptj = tiling.style == static_cast<int64_t>(RotaryStyle::kGptj);
   const bool neox = tiling.style == static_cast<int64_t>(RotaryStyle::kNeox);
-  const int64_t tile = tiling.rows_per_tile * (neox ? 2 * tiling.half_pitch : tiling.row_pitch);
-  const int64_t cos_sin = tiling.axes * tiling.tokens_per_tile * 2 * tiling.half_pitch;
-  int64_t total =
-      tiling.has_positions == 0
-          ? 0
-          : tiling.axes * RoundUp(tiling.position_batch * tiling.position_bytes, kBlockBytes);
-  total += 2 * cos_sin * bytes + 2 * 2 * tile * bytes + kBankGap + tile * 4;
-  if (wide) total += cos_sin * 4 + tile * 4;
+  const int64_t half_pitch = tiling.angles.half_pitch;
+  const int64_t tokens = tiling.angles.tokens_per_tile;
+  const int64_t tile = tiling.rows_per_tile * (neox ? 2 * half_pitch : tiling.row_pitch);
+  int64_t total = AnglesBytes(tiling.angles, bytes) + 2 * 2 * tile * bytes + kBankGap + tile * 4;
+  if (bytes < 4) total += tile * 4;  // values are widened to float
   if (!neox) total += tile * bytes;
-  if (gptj) total += 2 * tiling.tokens_per_tile * 2 * tiling.row_pitch * 4;
-  const int64_t pitch = gptj ? tiling.row_pitch : tiling.half_pitch;
-  if (pitch != kLanes && kLanes % pitch == 0) total += tiling.tokens_per_tile * 2 * kLanes * 4;
+  if (gptj) total += 2 * tokens * 2 * tiling.row_pitch * 4;
+  const int64_t pitch = gptj ? tiling.row_pitch : half_pitch;
+  if (pitch != kLanes && kLanes % pitch == 0) total += tokens * 2 * kLanes * 4;
   return total;
 }
 
@@ -146,6 +142,7 @@ int64_t UbBytes(const RotaryEmbeddingTiling& tiling, int64_t bytes) {
 RotaryEmbeddingPlan PlanRotaryEmbedding(const RotaryEmbeddingArgs& args, const DeviceInfo& device) {
   RotaryEmbeddingPlan plan;
   RotaryEmbeddingTiling& tiling = plan.tiling;
+  RotaryAngles& angles = tiling.angles;
   const Table table = CheckTable(args);
   const int64_t rotary_dim = table.rotary_dim;
   const bool neox = args.style == RotaryStyle::kNeox;
@@ -154,10 +151,10 @@ RotaryEmbeddingPlan PlanRotaryEmbedding(const RotaryEmbeddingArgs& args, const D
       neox || args.style == RotaryStyle::kGptj || args.style == RotaryStyle::kPairsToHalves,
       "the style " + Text(static_cast<int64_t>(args.style)) + " is unknown");
   const Tensor& positions = args.positions;
-  tiling.axes = 1;
-  tiling.has_positions = table.tensor == &args.cos_sin_cache ? 1 : 0;
+  angles.axes = 1;
+  angles.has_positions = table.tensor == &args.cos_sin_cache ? 1 : 0;
   int64_t tokens = args.query.shape[0];
-  if (tiling.has_positions != 0) {
+  if (angles.has_positions != 0) {
     REQUIRE_OF(positions.dims == 1 || positions.dims == 2, "positions",
                "has " + Text(positions.dims) + " dimensions, not one, nor two with three axes");
     REQUIRE_OF(positions.type == DataType::kInt32 || positions.type == DataType::kInt64,
@@ -166,11 +163,11 @@ RotaryEmbeddingPlan PlanRotaryEmbedding(const RotaryEmbeddingArgs& args, const D
     REQUIRE_OF(tokens >= 0, "positions", "has " + Text(tokens) + " elements");
     kChecks.Dense(positions, "positions", positions.dims, "one or two");
     if (positions.dims == 2) {
-      PlanAxes(kChecks, positions, args.sections, args.interleaved, rotary_dim, tiling.second,
-               tiling.third);
-      tiling.axes = 3;
+      PlanAxes(kChecks, positions, args.sections, args.interleaved, rotary_dim, angles.second,
+               angles.third);
+      angles.axes = 3;
     }
-    tiling.position_bytes = ElementBytes(positions.type);
+    angles.position_bytes = ElementBytes(positions.type);
   }
 
   switch (table.tensor->type) {
@@ -188,11 +185,11 @@ RotaryEmbeddingPlan PlanRotaryEmbedding(const RotaryEmbeddingArgs& args, const D
              "; it can be float16, bfloat16 or float32");
   }
   const int64_t bytes = ElementBytes(table.tensor->type);
-  tiling.tokens = tokens;
-  tiling.table_rows = table.tensor->shape[0];
-  tiling.table_stride =
+  angles.tokens = angles.axis_stride = tokens;
+  angles.table_rows = table.tensor->shape[0];
+  angles.table_stride =
       table.tensor->shape[0] <= 1 ? table.tensor->shape[1] : table.tensor->strides[0];
-  tiling.rotary_dim = rotary_dim;
+  angles.rotary_dim = rotary_dim;
   tiling.style = static_cast<int64_t>(args.style);
   tiling.is_inverse = args.is_inverse ? 1 : 0;
   tiling.query = PlanSide(args.query, "query", args.query_out, "query_out", table, tokens);
@@ -203,18 +200,18 @@ RotaryEmbeddingPlan PlanRotaryEmbedding(const RotaryEmbeddingArgs& args, const D
         args.key.shape[2] == tiling.head_size, "key",
         "has head size " + Text(args.key.shape[2]) + ", query has " + Text(tiling.head_size));
   }
-  tiling.half_pitch = RoundUp(rotary_dim / 2, kBlockBytes / bytes);
+  angles.half_pitch = RoundUp(rotary_dim / 2, kBlockBytes / bytes);
   tiling.row_pitch = RoundUp(rotary_dim, kBlockBytes / bytes);
   REQUIRE_OF(
-      args.style != RotaryStyle::kPairsToHalves || rotary_dim == 2 * tiling.half_pitch, table.name,
+      args.style != RotaryStyle::kPairsToHalves || rotary_dim == 2 * angles.half_pitch, table.name,
       "has rotary dimension " + Text(rotary_dim) + "; pairs become halves of whole blocks, " +
           "multiples of " + Text(2 * kBlockBytes / bytes) + " elements");
   if (tokens == 0) return plan;
-  REQUIRE_OF(tiling.table_rows > 0, table.name, "has no rows");
-  tiling.has_copy_pad = device.npu_arch != kArch310P;
-  if (!tiling.has_copy_pad) Require310P(args, table, device);
+  REQUIRE_OF(angles.table_rows > 0, table.name, "has no rows");
+  angles.has_copy_pad = device.npu_arch != kArch310P;
+  if (!angles.has_copy_pad) Require310P(args, table, device);
 
-  const int64_t pitch = neox ? tiling.half_pitch : tiling.row_pitch;
+  const int64_t pitch = neox ? angles.half_pitch : tiling.row_pitch;
   REQUIRE_OF(pitch <= kMaxPitch, table.name,
              "has rotary dimension " + Text(rotary_dim) + "; the limit is " +
                  Text(neox ? 2 * kMaxPitch : kMaxPitch));
@@ -227,16 +224,16 @@ RotaryEmbeddingPlan PlanRotaryEmbedding(const RotaryEmbeddingArgs& args, const D
   plan.cores = static_cast<uint32_t>(std::min(tokens * tiling.split, device.vector_cores));
   const int64_t per_core = Ceil(tokens * tiling.split, plan.cores);
   const int64_t budget = device.ub_bytes - kReservedUbBytes;
-  tiling.position_batch = std::min(per_core, kPositionBatch);
-  tiling.tokens_per_tile = std::min({per_core, kMaxTokensPerTile, tiling.position_batch});
+  angles.position_batch = std::min(per_core, kPositionBatch);
+  angles.tokens_per_tile = std::min({per_core, kMaxTokensPerTile, angles.position_batch});
   const auto fits = [&] {
     return tiling.rows_per_tile <= kMaxRows && UbBytes(tiling, bytes) <= budget;
   };
   // Whole tokens while they fit, else some heads of one token.
-  tiling.rows_per_tile = heads * tiling.tokens_per_tile;
-  while (!fits() && tiling.tokens_per_tile > 1) {
-    tiling.tokens_per_tile = (tiling.tokens_per_tile + 1) / 2;
-    tiling.rows_per_tile = heads * tiling.tokens_per_tile;
+  tiling.rows_per_tile = heads * angles.tokens_per_tile;
+  while (!fits() && angles.tokens_per_tile > 1) {
+    angles.tokens_per_tile = (angles.tokens_per_tile + 1) / 2;
+    tiling.rows_per_tile = heads * angles.tokens_per_tile;
   }
   while (!fits() && tiling.rows_per_tile > 1) {
     tiling.rows_per_tile = (tiling.rows_per_tile + 1) / 2;

@@ -17,7 +17,7 @@ DTYPES = {torch.float32: 0, torch.float16: 1, torch.int8: 2, torch.bfloat16: 27}
 FLOAT_DTYPES = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 27}
 INDEX_DTYPES = {torch.int32: 3, torch.int64: 9}
 
-# Launches of an operator that are remembered, of a few hundred bytes each.
+# Launches of an operator that are remembered, of one to four KB each.
 _MOST_PREPARED = 4096
 
 library = torch.library.Library("vllm_cann", "FRAGMENT")
@@ -65,6 +65,13 @@ def stream(tensor: torch.Tensor) -> int:
     return torch_npu._C._npu_getCurrentRawStream(tensor.device.index)
 
 
+def check_current(device: torch.device) -> None:
+    """A launch is prepared for the current device."""
+    current = torch_npu._C._npu_getDevice()
+    if device.index != current:
+        raise ValueError(f"the tensors are on {device}, but the current device is npu:{current}")
+
+
 def prepared(prepare: Callable[..., _T]) -> Callable[[tuple[torch.Tensor | None, ...], tuple], _T]:
     """Remembers what `prepare(*tensors, *options)` makes of the types and shapes of tensors, and of options.
 
@@ -84,9 +91,7 @@ def prepared(prepare: Callable[..., _T]) -> Callable[[tuple[torch.Tensor | None,
         found = known.get(key)
         if found is None:
             found = prepare(*tensors, *options)
-            device, current = next(t.device for t in tensors if t is not None), torch_npu._C._npu_getDevice()
-            if device.index != current:
-                raise ValueError(f"the tensors are on {device}, but the current device is npu:{current}")
+            check_current(next(t.device for t in tensors if t is not None))
             if len(known) >= _MOST_PREPARED:
                 known.clear()
             known[key] = found

@@ -21,6 +21,7 @@ from vllm_cann.ops._arguments import (
     FLOAT_DTYPES,
     INDEX_DTYPES,
     address,
+    check_current,
     check_dense,
     check_heads,
     check_place,
@@ -325,6 +326,7 @@ def copy_blocks(caches: Sequence[torch.Tensor], mapping: torch.Tensor) -> None:
     if not caches:
         return
     first = _caches_of(caches)
+    check_current(first.device)
     if mapping.dim() == 2 and mapping.shape[1] != 2:
         raise ValueError(f"mapping has the shape {tuple(mapping.shape)}; it must be [pairs, 2]")
     if mapping.device.type == "cpu" and mapping.dim() == 2:
@@ -367,6 +369,7 @@ def swap_blocks(src: torch.Tensor, dst: torch.Tensor, mapping: torch.Tensor) -> 
         check_heads(tensor, name)
     if mapping.shape[0] == 0:
         return
+    check_current(*devices)
     size = src.element_size()
     pairs = mapping.contiguous()
     _ops.swap_blocks(
@@ -408,6 +411,7 @@ def transpose_kv_cache_by_block(
     if not caches:
         return
     first = _caches_of(caches)
+    check_current(first.device)
     for i, cache in enumerate(caches):
         if cache.shape != first.shape:
             raise ValueError(f"cache {i} has the shape {tuple(cache.shape)}, but cache 0 {tuple(first.shape)}")
@@ -467,8 +471,8 @@ def _prepare_latent(
     if heads != 1:
         raise ValueError(f"kv has {heads} heads; latent rows have one")
     rows = kv.view(sequences * seq, size) if kv.is_contiguous() else kv.flatten(0, 2)
-    if rows.data_ptr() != kv.data_ptr() and kv.numel() > 0:
-        raise ValueError(f"kv has the strides {tuple(kv.stride())}; its tokens have to be one step apart")
+    if kv.numel() > 0 and (rows.data_ptr() != kv.data_ptr() or rows.stride(1) != 1):
+        raise ValueError(f"kv has the strides {tuple(kv.stride())}; its tokens have to be one step apart, and their elements contiguous")
     check_dense(gamma, "gamma", (1,), kv)
     n, r = gamma.shape[0], size - gamma.shape[0]
     for tensor, name in ((cos, "cos"), (sin, "sin")):

@@ -326,6 +326,8 @@ def _routed_rows(
             raise ValueError(f"scale has the shape {tuple(scale.shape)}; with quant_mode {quant_mode} it must be {want}")
     if quant_mode == 0 and (scale is None or offset is None or offset.shape != (1,)):
         raise ValueError("scale and offset must both be given, with one element each, for static quantisation (quant_mode 0)")
+    if quant_mode != 0 and offset is not None:
+        raise ValueError(f"offset is given with quant_mode {quant_mode}; it belongs to static quantisation (quant_mode 0)")
     if drop_pad_mode not in (0, 1):
         raise ValueError(f"drop_pad_mode is {drop_pad_mode}; it can be 0 or 1")
     if drop_pad_mode == 1 and expert_capacity < 1:
@@ -491,6 +493,7 @@ def _prepare_combine(
         size,
         (skip1 is not None) + (skip2 is not None),
         0 if bias is None else bias.shape[0],
+        bias is not None,
         scales is not None,
         by_column,
         code(FLOAT_DTYPES, rows, "rows"),
