@@ -1,6 +1,7 @@
 // cc/bindings/cache.cc: the operators on paged caches.
 #include "cc/bindings/cache.h"
 
+#include "cc/bindings/tensors.h"
 #include "cc/ops/cache/copy_blocks.h"
 #include "cc/ops/cache/gather_cache.h"
 #include "cc/ops/cache/kv_rmsnorm_rope_cache.h"
@@ -11,15 +12,13 @@
 namespace {
 
 namespace nb = nanobind;
+using vllm_cann::bindings::Matrix;
+using vllm_cann::bindings::Vector;
 using vllm_cann::ops::CacheLayout;
 using vllm_cann::ops::DataType;
 using vllm_cann::ops::Launch;
 using vllm_cann::ops::Tensor;
 
-Tensor Vector(DataType type, int64_t size) { return {type, 1, {size}, {1}}; }
-Tensor Matrix(DataType type, int64_t rows, int64_t columns) {
-  return {type, 2, {rows, columns}, {columns, 1}};
-}
 Tensor Rows(DataType type, int64_t tokens, int64_t heads, int64_t size, int64_t stride) {
   return {type, 3, {tokens, heads, size}, {stride, size, 1}};
 }

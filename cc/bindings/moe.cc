@@ -1,6 +1,7 @@
 // cc/bindings/moe.cc: the operators of mixtures of experts, on contiguous tensors.
 #include "cc/bindings/moe.h"
 
+#include "cc/bindings/tensors.h"
 #include "cc/ops/moe/moe_compute_expert_tokens.h"
 #include "cc/ops/moe/moe_finalize_routing.h"
 #include "cc/ops/moe/moe_gating_top_k.h"
@@ -9,14 +10,10 @@
 namespace {
 
 namespace nb = nanobind;
+using vllm_cann::bindings::Matrix;
+using vllm_cann::bindings::Vector;
 using vllm_cann::ops::DataType;
 using vllm_cann::ops::Launch;
-using vllm_cann::ops::Tensor;
-
-Tensor Vector(DataType type, int64_t size) { return {type, 1, {size}, {1}}; }
-Tensor Matrix(DataType type, int64_t rows, int64_t columns) {
-  return {type, 2, {rows, columns}, {columns, 1}};
-}
 
 Launch MoeGatingTopK(int64_t num_rows, int64_t num_experts, int64_t k, bool has_bias,
                      bool has_finished, bool has_row_idx, bool has_norm_out, int64_t k_group,

@@ -1,21 +1,18 @@
 // cc/bindings/qkv.cc: the operators that take qkv apart.
 #include "cc/bindings/qkv.h"
 
+#include "cc/bindings/tensors.h"
 #include "cc/ops/rotary/qkv_rmsnorm_rope.h"
 
 namespace {
 
 namespace nb = nanobind;
+using vllm_cann::bindings::Matrix;
+using vllm_cann::bindings::Vector;
 using vllm_cann::ops::DataType;
 using vllm_cann::ops::Launch;
 using vllm_cann::ops::QkvRmsnormRopeArgs;
 using vllm_cann::ops::QkvSquareSumsArgs;
-using vllm_cann::ops::Tensor;
-
-Tensor Vector(DataType type, int64_t size) { return {type, 1, {size}, {1}}; }
-Tensor Matrix(DataType type, int64_t rows, int64_t columns, int64_t stride) {
-  return {type, 2, {rows, columns}, {stride, 1}};
-}
 
 Launch QkvRmsnormRope(int64_t num_tokens, int64_t width, int64_t token_stride, int64_t num_heads,
                       int64_t num_kv_heads, int64_t head_size, int64_t q_weight_size,

@@ -58,15 +58,13 @@ const Acl& GetAcl() {
   return acl;
 }
 
-void Check(aclError code, const char* call) {
+void Check(aclError code, const std::string& call) {
   if (code == ACL_SUCCESS) return;
   const char* const message = GetAcl().recent_message();
   throw std::runtime_error(
-      std::string(call) + " failed with " + std::to_string(code) +
+      call + " failed with " + std::to_string(code) +
       (message == nullptr || *message == '\0' ? std::string() : std::string(": ") + message));
 }
-
-void Check(aclError code, const std::string& call) { Check(code, call.c_str()); }
 
 std::mutex g_mutex;
 std::string g_directory;
@@ -122,8 +120,6 @@ CurrentDevice GetCurrentDevice() {
   const Acl& acl = GetAcl();
   CurrentDevice current;
   Check(acl.get_device(&current.id), "aclrtGetDevice");
-  thread_local CurrentDevice last;
-  if (last.info != nullptr && last.id == current.id) return last;
   std::lock_guard<std::mutex> lock(g_mutex);
   std::unique_ptr<DeviceInfo>& known = g_devices[current.id];
   if (known == nullptr) {
@@ -146,7 +142,6 @@ CurrentDevice GetCurrentDevice() {
     known = std::move(info);
   }
   current.info = known.get();
-  last = current;
   return current;
 }
 

@@ -2,10 +2,6 @@
 #include "cc/ops/cache/gather_cache.h"
 
 namespace vllm_cann::ops {
-namespace {
-
-// The kernel's parameters in order.
-}  // namespace
 
 Launch PrepareGatherCache(const GatherCacheArgs& args) {
   const CurrentDevice device = GetCurrentDevice();

@@ -2,10 +2,6 @@
 #include "cc/ops/cache/reshape_and_cache.h"
 
 namespace vllm_cann::ops {
-namespace {
-
-// The kernel's parameters in order.
-}  // namespace
 
 Launch PrepareReshapeAndCache(const ReshapeAndCacheArgs& args) {
   const CurrentDevice device = GetCurrentDevice();

@@ -2,10 +2,6 @@
 #include "cc/ops/cache/slot_mapping.h"
 
 namespace vllm_cann::ops {
-namespace {
-
-// The kernel's parameters in order.
-}  // namespace
 
 Launch PrepareSlotMapping(const SlotMappingArgs& args) {
   const CurrentDevice device = GetCurrentDevice();

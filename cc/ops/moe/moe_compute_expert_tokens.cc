@@ -3,10 +3,6 @@
 #include "cc/ops/moe/moe_compute_expert_tokens.h"
 
 namespace vllm_cann::ops {
-namespace {
-
-// The kernel's parameters in order.
-}  // namespace
 
 Launch PrepareMoeComputeExpertTokens(const MoeComputeExpertTokensArgs& args) {
   const CurrentDevice device = GetCurrentDevice();

@@ -721,7 +721,7 @@ int32_t aclrtLaunchKernelWithHostArgs(void* function, uint32_t blocks, void* str
                   Format("%zu placeholders: SoftNPU takes none yet", place_holder_count));
     }
     softnpu::Stream& queue = ResolveStream(stream);
-    if (queue.device() != CurrentDevice().index()) {
+    if (queue.device() != softnpu::CurrentDeviceIndex()) {
       throw Error(softnpu::kRtStreamContext,
                   Format("the stream is one of device %d, but device %d is current", queue.device(),
                          CurrentDevice().index()));

@@ -24,12 +24,12 @@ def _prepare_gate(
     finished: torch.Tensor | None,
     k: int,
     row_idx: bool,
+    out_flag: bool,
     k_group: int,
     group_count: int,
     group_select_mode: int,
     renorm: int,
     norm_type: int,
-    out_flag: bool,
     routed_scaling_factor: float,
     eps: float,
 ) -> _ops.Launch:
@@ -66,22 +66,10 @@ def _prepare_gate(
 
 
 def _gate(
-    x: torch.Tensor,
-    k: int,
-    bias: torch.Tensor | None,
-    finished: torch.Tensor | None,
-    row_idx: bool,
-    k_group: int,
-    group_count: int,
-    group_select_mode: int,
-    renorm: int,
-    norm_type: int,
-    out_flag: bool,
-    routed_scaling_factor: float,
-    eps: float,
+    x: torch.Tensor, bias: torch.Tensor | None, finished: torch.Tensor | None, k: int, row_idx: bool, out_flag: bool, *options: float
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor]:
-    options = (k, row_idx, k_group, group_count, group_select_mode, renorm, norm_type, out_flag, routed_scaling_factor, eps)
-    launch = _prepare_gate((x, bias, finished), options)
+    """`options` are those of _prepare_gate."""
+    launch = _prepare_gate((x, bias, finished), (k, row_idx, out_flag, *options))
     y = x.new_empty(*x.shape[:-1], k)
     expert_idx = torch.empty_like(y, dtype=torch.int32)
     numbers = torch.empty_like(expert_idx) if row_idx else None
@@ -128,21 +116,8 @@ def moe_gating_top_k(
         ValueError: shapes, dtypes, strides or numbers that do not fit
         RuntimeError: the launch failed
     """
-    y, expert_idx, _, scores = _gate(
-        x,
-        k,
-        bias,
-        finished,
-        False,
-        k_group,
-        group_count,
-        group_select_mode,
-        renorm,
-        norm_type,
-        out_flag,
-        routed_scaling_factor,
-        eps,
-    )
+    options = (k_group, group_count, group_select_mode, renorm, norm_type, routed_scaling_factor, eps)
+    y, expert_idx, _, scores = _gate(x, bias, finished, k, False, out_flag, *options)
     return y, expert_idx, scores
 
 
@@ -164,26 +139,25 @@ def moe_gating_top_k_softmax(
         ValueError: shapes, dtypes, strides or numbers that do not fit
         RuntimeError: the launch failed
     """
-    y, expert_idx, numbers, _ = _gate(x, k, None, finished, True, 1, 1, 0, renorm, 0, False, 1.0, 0.0)
+    y, expert_idx, numbers, _ = _gate(x, None, finished, k, True, False, 1, 1, 0, renorm, 0, 1.0, 0.0)
     assert numbers is not None
     return y, expert_idx, numbers
 
 
-@prepared
-def _prepare_route(
+def _plan_route(
     x: torch.Tensor,
     expert_idx: torch.Tensor,
-    row_idx: torch.Tensor | None,
-    scale: torch.Tensor | None,
-    offset: torch.Tensor | None,
     experts: tuple[int, int],
     out_rows: int,
-    capacity: int,
-    row_idx_type: int,
-    tokens_type: int,
-    quant_mode: int,
-) -> tuple[_ops.Launch, int]:
-    """And the words of its workspace."""
+    *,
+    row_idx: torch.Tensor | None = None,
+    scale: torch.Tensor | None = None,
+    capacity: int = 0,
+    row_idx_type: int = 0,
+    tokens_type: int = -1,
+    quant_mode: int = -1,
+) -> tuple[_ops.Launch, int, int]:
+    """The launch, the words of its workspace, and out_rows."""
     tokens, size = x.shape
     k, number = expert_idx.shape[1], experts[1] - experts[0]
     if number < 0:
@@ -207,26 +181,23 @@ def _prepare_route(
         code(_ROW_DTYPES, x, "x"),
         code(INDEX_DTYPES, expert_idx, "expert_idx"),
     )
-    return launch, words
+    return launch, words, out_rows
 
 
 def _route(
     x: torch.Tensor,
     expert_idx: torch.Tensor,
     experts: tuple[int, int],
-    out_rows: int,
+    plan: tuple[_ops.Launch, int, int],
     *,
     row_idx: torch.Tensor | None = None,
     scale: torch.Tensor | None = None,
     offset: torch.Tensor | None = None,
-    capacity: int = 0,
-    row_idx_type: int = 0,
     tokens_type: int = -1,
     quant_mode: int = -1,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Rows, places, sorted experts (with row_idx), counts (of a tokens_type from 0 on), scales."""
-    options = (experts, out_rows, capacity, row_idx_type, tokens_type, quant_mode)
-    launch, words = _prepare_route((x, expert_idx, row_idx, scale, offset), options)
+    launch, words, out_rows = plan
     pairs, number = expert_idx.shape[0] * expert_idx.shape[1], experts[1] - experts[0]
     rows = x.new_empty(out_rows, x.shape[1], dtype=torch.int8 if quant_mode >= 0 else x.dtype)
     places = expert_idx.new_empty(pairs, dtype=torch.int32)
@@ -249,8 +220,9 @@ def _check_pairs(x: torch.Tensor, expert_idx: torch.Tensor, name: str) -> None:
 
 
 @prepared
-def _numbered_rows(x: torch.Tensor, row_idx: torch.Tensor, expert_idx: torch.Tensor, active_num: int) -> int:
-    """How many the result has, after checks."""
+def _prepare_numbered(
+    x: torch.Tensor, row_idx: torch.Tensor, expert_idx: torch.Tensor, active_num: int, num_experts: int
+) -> tuple[_ops.Launch, int, int]:
     _check_pairs(x, expert_idx, "expert_idx")
     check_dense(row_idx, "row_idx", (2,), x)
     code(_INT32, row_idx, "row_idx")
@@ -259,7 +231,8 @@ def _numbered_rows(x: torch.Tensor, row_idx: torch.Tensor, expert_idx: torch.Ten
         raise ValueError(f"row_idx has the shape {tuple(row_idx.shape)}, expert_idx {tuple(expert_idx.shape)}")
     if active_num < 0:
         raise ValueError(f"active_num is {active_num}; it must not be negative")
-    return min(x.shape[0], active_num) * expert_idx.shape[1]
+    rows = min(x.shape[0], active_num) * expert_idx.shape[1]
+    return _plan_route(x, expert_idx, (0, num_experts), rows, row_idx=row_idx)
 
 
 def moe_init_routing(
@@ -285,8 +258,8 @@ def moe_init_routing(
         ValueError: shapes, dtypes, strides or numbers that do not fit
         RuntimeError: the launch failed
     """
-    rows = _numbered_rows((x, row_idx, expert_idx), (active_num,))
-    out, places, sorted_experts, _, _ = _route(x, expert_idx, (0, num_experts), rows, row_idx=row_idx)
+    plan = _prepare_numbered((x, row_idx, expert_idx), (active_num, num_experts))
+    out, places, sorted_experts, _, _ = _route(x, expert_idx, (0, num_experts), plan, row_idx=row_idx)
     return out, places, sorted_experts
 
 
@@ -301,7 +274,7 @@ def _range(expert_num: int, active_expert_range: list[int]) -> tuple[int, int]:
 
 
 @prepared
-def _routed_rows(
+def _prepare_routed(
     x: torch.Tensor,
     expert_idx: torch.Tensor,
     scale: torch.Tensor | None,
@@ -311,9 +284,10 @@ def _routed_rows(
     drop_pad_mode: int,
     expert_capacity: int,
     expert_tokens_num_type: int,
+    expert_tokens_num_flag: bool,
     quant_mode: int,
-) -> int:
-    """How many the result has, after checks."""
+    row_idx_type: int,
+) -> tuple[_ops.Launch, int, int]:
     _check_pairs(x, expert_idx, "expert_idx")
     for tensor, name in ((scale, "scale"), (offset, "offset")):
         if tensor is not None:
@@ -334,10 +308,19 @@ def _routed_rows(
         raise ValueError(f"expert_capacity is {expert_capacity}; with drop_pad_mode 1 it must be positive")
     if expert_tokens_num_type not in (0, 1, 2):
         raise ValueError(f"expert_tokens_num_type is {expert_tokens_num_type}; it can be 0, 1 or 2")
-    if drop_pad_mode:
-        return (experts[1] - experts[0]) * expert_capacity
     pairs = expert_idx.shape[0] * expert_idx.shape[1]
-    return min(pairs, active_num) if active_num > 0 else pairs
+    rows = min(pairs, active_num) if active_num > 0 else pairs
+    return _plan_route(
+        x,
+        expert_idx,
+        experts,
+        (experts[1] - experts[0]) * expert_capacity if drop_pad_mode else rows,
+        scale=scale,
+        capacity=expert_capacity if drop_pad_mode else 0,
+        row_idx_type=row_idx_type,
+        tokens_type=expert_tokens_num_type if expert_tokens_num_flag else -1,
+        quant_mode=quant_mode,
+    )
 
 
 def moe_init_routing_v2(
@@ -386,18 +369,15 @@ def moe_init_routing_v2(
         RuntimeError: the launch failed
     """
     experts = _range(expert_num, active_expert_range or [])
-    capacity = expert_capacity if drop_pad_mode else 0
-    options = (experts, active_num, drop_pad_mode, expert_capacity, expert_tokens_num_type, quant_mode)
-    rows = _routed_rows((x, expert_idx, scale, offset), options)
+    tokens = (expert_tokens_num_type, expert_tokens_num_flag)
+    options = (experts, active_num, drop_pad_mode, expert_capacity, *tokens, quant_mode, row_idx_type)
     out, places, _, counts, scales = _route(
         x,
         expert_idx,
         experts,
-        rows,
+        _prepare_routed((x, expert_idx, scale, offset), options),
         scale=scale,
         offset=offset,
-        capacity=capacity,
-        row_idx_type=row_idx_type,
         tokens_type=expert_tokens_num_type if expert_tokens_num_flag else -1,
         quant_mode=quant_mode,
     )
@@ -410,6 +390,19 @@ def _permuted_rows(pairs: int, num_out_tokens: int | None) -> int:
     if not num_out_tokens:
         return pairs
     return max(0, pairs + num_out_tokens) if num_out_tokens < 0 else min(pairs, num_out_tokens)
+
+
+@prepared
+def _prepare_permuted(
+    tokens: torch.Tensor, indices: torch.Tensor, num_out_tokens: int | None, padded_mode: bool, num_experts: int
+) -> tuple[_ops.Launch, int, int]:
+    check_place(indices, "indices", (1, 2), tokens)
+    pairs = indices.unsqueeze(-1) if indices.dim() == 1 else indices
+    _check_pairs(tokens, pairs, "indices")
+    if padded_mode:
+        raise ValueError("padded_mode is True; only False is supported")
+    rows = _permuted_rows(pairs.numel(), num_out_tokens)
+    return _plan_route(tokens, pairs, (0, num_experts), rows)
 
 
 def moe_token_permute(
@@ -438,13 +431,9 @@ def moe_token_permute(
         ValueError: shapes, dtypes, strides or numbers that do not fit
         RuntimeError: the launch failed
     """
-    check_place(indices, "indices", (1, 2), tokens)
+    plan = _prepare_permuted((tokens, indices), (num_out_tokens, padded_mode, num_experts))
     pairs = indices.unsqueeze(-1) if indices.dim() == 1 else indices
-    _check_pairs(tokens, pairs, "indices")
-    if padded_mode:
-        raise ValueError("padded_mode is True; only False is supported")
-    rows = _permuted_rows(pairs.numel(), num_out_tokens)
-    out, places, _, _, _ = _route(tokens, pairs, (0, num_experts), rows)
+    out, places, _, _, _ = _route(tokens, pairs, (0, num_experts), plan)
     return out, places
 
 

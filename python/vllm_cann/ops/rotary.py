@@ -110,8 +110,8 @@ def rotary_embedding(
 
 
 @prepared
-def _check_angles(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> tuple[bool, bool]:
-    """Whether the kernel can read x as it lies, and whether all of a head is rotated."""
+def _prepare_angles(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, is_neox: bool, inverse: bool) -> tuple[_ops.Launch, bool, bool]:
+    """And whether it reads x as it lies, else a contiguous copy, and whether all of a head is rotated, else it is in place."""
     check_place(x, "x", (3, 4), x)
     tokens, heads, size = x.shape[-3:]
     for tensor, name in ((cos, "cos"), (sin, "sin")):
@@ -121,40 +121,36 @@ def _check_angles(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> tupl
         check_heads(tensor, name)
     if cos.stride(0) != sin.stride(0):
         raise ValueError(f"cos has the strides {tuple(cos.stride())}, sin {tuple(sin.stride())}; they must be laid out alike")
-    if 2 * cos.shape[1] > size:
-        raise ValueError(f"cos has {cos.shape[1]} angles, which turn {2 * cos.shape[1]} elements; the head size is {size}")
-    is_dense = x.stride(-1) == 1 and (heads == 1 or x.stride(-2) == size) and x.stride(-3) >= heads * size
-    return is_dense and (x.dim() == 3 or x.shape[0] <= 1 or x.stride(0) == tokens * x.stride(1)), 2 * cos.shape[1] == size
-
-
-@prepared
-def _prepare_angles(source: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, is_neox: bool, inverse: bool) -> _ops.Launch:
-    """In place where only a part of a head is rotated."""
-    tokens, heads, size = source.shape[-3:]
     rotary_dim = 2 * cos.shape[1]
-    return _ops.rotary_embedding(
-        source.numel() // max(1, heads * size),
+    if rotary_dim > size:
+        raise ValueError(f"cos has {cos.shape[1]} angles, which turn {rotary_dim} elements; the head size is {size}")
+    is_dense = x.stride(-1) == 1 and (heads == 1 or x.stride(-2) == size) and x.stride(-3) >= heads * size
+    is_dense = is_dense and (x.dim() == 3 or x.shape[0] <= 1 or x.stride(0) == tokens * x.stride(1))
+    is_whole = rotary_dim == size
+    launch = _ops.rotary_embedding(
+        x.numel() // max(1, heads * size),
         heads,
         0,
         size,
         rotary_dim,
         tokens,
         cos.stride(0) if tokens > 1 else cos.shape[1],
-        source.stride(-3),
+        x.stride(-3) if is_dense and is_whole else heads * size,
         0,
         heads * size,
         0,
-        rotary_dim < size,
+        not is_whole,
         0,
         0,
         0,
         0,
         False,
-        code(FLOAT_DTYPES, source, "x"),
+        code(FLOAT_DTYPES, x, "x"),
         9,
         _HALVES if is_neox else _PAIRS,
         inverse,
     )
+    return launch, is_dense, is_whole
 
 
 def apply_rotary_emb(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, is_neox: bool = True, inverse: bool = False) -> torch.Tensor:
@@ -176,17 +172,15 @@ def apply_rotary_emb(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, is_n
         ValueError: shapes, dtypes or strides that do not fit
         RuntimeError: the launch failed
     """
-    is_dense, is_whole = _check_angles((x, cos, sin), ())
-    if not is_dense:
-        x = x.contiguous()
+    launch, is_dense, is_whole = _prepare_angles((x, cos, sin), (is_neox, inverse))
     # A kernel writes what it rotates; the rest of a head has to be there before.
     if is_whole:
+        x = x if is_dense else x.contiguous()
         out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-        addresses = x.data_ptr(), 0, cos.data_ptr(), sin.data_ptr(), out.data_ptr()
+        launch(0, x.data_ptr(), 0, cos.data_ptr(), sin.data_ptr(), out.data_ptr(), 0, stream(x))
     else:
         out = x.clone(memory_format=torch.contiguous_format)
-        addresses = out.data_ptr(), 0, cos.data_ptr(), sin.data_ptr(), 0
-    _prepare_angles((x if is_whole else out, cos, sin), (is_neox, inverse))(0, *addresses, 0, stream(x))
+        launch(0, out.data_ptr(), 0, cos.data_ptr(), sin.data_ptr(), 0, 0, stream(x))
     return out
 
 
