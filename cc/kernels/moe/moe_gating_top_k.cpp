@@ -5,10 +5,13 @@
 // are the chosen s without the bias, divided by their sum + eps when asked for, times a factor.
 // Arithmetic is in float; one rounding, to nearest even, makes a weight.
 //
-// A tile is some rows, each of `groups` lists of experts at a pitch of 32 or a multiple: Sort32
-// sorts 32 scores into records (score, place in the tile), and merges of four lists at a time leave
-// one list per row. What lies between the end of a group and its pitch scores -inf. Of a sorted
-// list only the first `kept_records` records are carried on.
+// A tile is some rows. The scores of a group of experts lie at `score_pitch`; Sort32 sorts 32 of
+// them, at `sort_pitch`, into records (score, where in the row the score is); merges of four lists
+// at a time leave one list per row, of which only the first `kept_records` records are carried on.
+// What lies between the end of a group and its pitch scores -inf.
+//
+// Of groups, each has a sorted list; its first one or two records give its score. Each group's rank
+// is how many others beat it; the lists of those that rank first are gathered, and merged.
 //
 // The host sees to it that no instruction has more than 255 repeats for a tile.
 //
@@ -26,7 +29,8 @@ namespace {
 using namespace AscendC;
 using namespace moe;
 
-constexpr uint64_t kEvenLanes = 0x5555555555555555;
+// Fewer rows are reduced faster by one instruction of 7 cycles per row than by two of one.
+constexpr int64_t kFewRows = 6;
 
 // A stride between repeats; one that has no room in 8 bits occurs with one repeat only.
 __aicore__ inline uint8_t Step(int64_t floats) {
@@ -48,7 +52,8 @@ class MoeGatingTopK {
       : tiling_(tiling),
         width_(tiling.width),
         keep_(tiling.kept_records),
-        is_dense_(tiling.group_pitch == tiling.group_size),
+        is_dense_(tiling.score_pitch == tiling.group_size),
+        is_apart_(tiling.score_pitch != tiling.sort_pitch),
         minus_inf_(0) {
     const int64_t elements = tiling.rows * tiling.experts;
     x_gm_.SetGlobalBuffer((__gm__ Storage*)x, elements);
@@ -65,6 +70,7 @@ class MoeGatingTopK {
 
     const int64_t rows = tiling.rows_per_tile;
     const uint32_t tile = (uint32_t)(RoundUp(rows * width_, kLanes) * 4);
+    const uint32_t sorted = (uint32_t)(rows * tiling.sort_width * 4);
     const uint32_t chosen = (uint32_t)(rows * keep_ * 4);
     pipe->InitBuffer(in_, 2, (uint32_t)(rows * width_ * (int64_t)sizeof(T)));
     pipe->InitBuffer(scores_out_, tiling.has_norm_out ? 2 : 1, tile);
@@ -78,14 +84,17 @@ class MoeGatingTopK {
       pipe->InitBuffer(finished_in_, 2, (uint32_t)rows);
       pipe->InitBuffer(alive_buffer_, (uint32_t)(rows * 4));
     }
-    pipe->InitBuffer(logit_buffer_, tile);
-    pipe->InitBuffer(place_buffer_, tile);
-    pipe->InitBuffer(expert_buffer_, tile);
+    pipe->InitBuffer(place_buffer_, sorted);
+    if (!is_dense_) pipe->InitBuffer(expert_buffer_, (uint32_t)(width_ * 4));
     if (HasSelection()) {
       pipe->InitBuffer(selection_buffer_, tile);
       pipe->InitBuffer(bias_buffer_, (uint32_t)(width_ * 4));
-      if (tiling.has_bias) pipe->InitBuffer(bias_in_, 1, (uint32_t)(width_ * (int64_t)sizeof(T)));
+      if (tiling.has_bias) {
+        pipe->InitBuffer(bias_in_, 1, (uint32_t)(width_ * (int64_t)sizeof(T)));
+        pipe->InitBuffer(start_buffer_, chosen);
+      }
     }
+    if (is_apart_) pipe->InitBuffer(sort_buffer_, sorted);
     pipe->InitBuffer(record_buffer_, (uint32_t)tiling.record_bytes);
     pipe->InitBuffer(list_buffer_, (uint32_t)tiling.list_bytes);
     pipe->InitBuffer(chosen_buffer_, chosen);
@@ -93,26 +102,40 @@ class MoeGatingTopK {
     pipe->InitBuffer(fold_buffer_, (uint32_t)(rows * kLanes * 4));
     pipe->InitBuffer(each_buffer_, (uint32_t)(rows * 4));
     pipe->InitBuffer(spread_buffer_, (uint32_t)(RoundUp(rows, kBlockFloats) * ONE_BLK_SIZE));
+    pipe->InitBuffer(one_buffer_, ONE_BLK_SIZE);
     if (tiling.groups > 1) {
-      const uint32_t slots = (uint32_t)(RoundUp(rows * tiling.groups_pitch, kLanes) * 4);
-      pipe->InitBuffer(slot_buffer_, slots);
+      const int64_t pitch = tiling.groups_pitch;
+      const uint32_t slots = (uint32_t)(RoundUp(rows * pitch, kLanes) * 4);
+      const int64_t lists = rows * tiling.kept_groups;
       pipe->InitBuffer(number_buffer_, slots);
       pipe->InitBuffer(group_score_buffer_, slots);
-      pipe->InitBuffer(group_second_buffer_, slots);
-      pipe->InitBuffer(group_least_buffer_, slots);
-      pipe->InitBuffer(group_bits_buffer_, 3 * BitBytes(slots / 4));
-      pipe->InitBuffer(group_record_buffer_, slots * 2);
-      pipe->InitBuffer(group_merged_buffer_, slots * 2);
-      pipe->InitBuffer(group_spread_buffer_, slots * 8);
-      pipe->InitBuffer(row_slot_buffer_, (uint32_t)(rows * 4));
+      pipe->InitBuffer(rank_buffer_, 2 * slots);
+      pipe->InitBuffer(group_spread_buffer_, (uint32_t)(rows * pitch * ONE_BLK_SIZE));
+      pipe->InitBuffer(beats_buffer_, (uint32_t)(rows * kLanes * 4));
+      pipe->InitBuffer(bits_buffer_, 2 * BitBytes(rows * kLanes));
+      pipe->InitBuffer(lower_buffer_, (uint32_t)(RoundUp(rows * 2, kLanes) * 4));
+      pipe->InitBuffer(begin_buffer_, (uint32_t)(lists * 4));
+      pipe->InitBuffer(begins_buffer_, (uint32_t)(RoundUp(lists, kBlockFloats) * ONE_BLK_SIZE));
+      pipe->InitBuffer(word_buffer_, (uint32_t)(tiling.list_records * 8));
+      pipe->InitBuffer(offset_buffer_, (uint32_t)(lists * tiling.list_records * 8));
+      pipe->InitBuffer(kept_buffer_, (uint32_t)(lists * tiling.list_records * 8));
     }
-    MakeTables();
   }
 
   __aicore__ inline void Run() {
     const Share share = ShareOf(tiling_.rows);
-    for (int64_t row = share.begin; row < share.end; row += tiling_.rows_per_tile) {
-      Tile(row, Min(tiling_.rows_per_tile, share.end - row));
+    const int64_t rows = tiling_.rows_per_tile;
+    Fetch(share.begin, Min(rows, share.end - share.begin));
+    if (tiling_.has_bias) {
+      LocalTensor<T> bias = bias_in_.template AllocTensor<T>();
+      Load(bias, bias_gm_, 1);
+      bias_in_.EnQue(bias);
+    }
+    MakeTables();
+    for (int64_t row = share.begin; row < share.end; row += rows) {
+      const int64_t next = row + rows;
+      if (next < share.end) Fetch(next, Min(rows, share.end - next));
+      Tile(row, Min(rows, share.end - row));
     }
   }
 
@@ -135,20 +158,29 @@ class MoeGatingTopK {
   // Every tile has barriers before it reads what is made here.
   __aicore__ inline void MakeTables() {
     const int64_t rows = tiling_.rows_per_tile;
-    const int64_t pitch = tiling_.group_pitch;
-    const LocalTensor<int32_t> expert = expert_buffer_.Get<int32_t>();
-    CreateVecIndex(place_buffer_.Get<int32_t>(), 0, (uint32_t)(rows * width_));
-    CreateVecIndex(expert, 0, (uint32_t)pitch);
+    const int64_t pitch = tiling_.sort_pitch;
+    const LocalTensor<int32_t> place = place_buffer_.Get<int32_t>();
+    const int64_t first = is_apart_ ? pitch : width_;
+    CreateVecIndex(place, 0, (uint32_t)first);
+    Duplicate(one_buffer_.Get<float>(), 1.0f, (int32_t)kBlockFloats);
     Duplicate(each_buffer_.Get<float>(), 0.0f, (int32_t)RoundUp(rows, kBlockFloats));
     if (tiling_.has_finished) {
       Duplicate(alive_buffer_.Get<float>(), 0.0f, (int32_t)RoundUp(rows, kBlockFloats));
     }
-    if (!is_dense_) {
-      Duplicate(logit_buffer_.Get<float>(), minus_inf_, (int32_t)(rows * width_));
+    if (is_apart_) {
+      Duplicate(sort_buffer_.Get<float>(), minus_inf_, (int32_t)(rows * tiling_.sort_width));
     }
     PipeBarrier<PIPE_V>();
-    Repeat(expert, pitch, tiling_.groups, tiling_.group_size);
-    Repeat(expert, width_, rows, 0);
+    Muls(place, place, 4, (int32_t)first);
+    PipeBarrier<PIPE_V>();
+    if (is_apart_) Repeat(place, pitch, tiling_.groups, tiling_.score_pitch * 4);
+    Repeat(place, tiling_.sort_width, rows, 0);
+    if (!is_dense_) {
+      const LocalTensor<int32_t> expert = expert_buffer_.Get<int32_t>();
+      CreateVecIndex(expert, 0, (uint32_t)tiling_.score_pitch);
+      PipeBarrier<PIPE_V>();
+      Repeat(expert, tiling_.score_pitch, tiling_.groups, tiling_.group_size);
+    }
     if (tiling_.has_row_idx) {
       const LocalTensor<int32_t> number = row_buffer_.Get<int32_t>();
       CreateVecIndex(number, 0, (uint32_t)keep_);
@@ -157,61 +189,69 @@ class MoeGatingTopK {
       PipeBarrier<PIPE_V>();
       Repeat(number, keep_, rows, 1);
     }
-    if (HasSelection()) LoadBias();
     if (tiling_.groups > 1) MakeGroupTables();
+    if (HasSelection()) MakeBias();
   }
 
   __aicore__ inline void MakeGroupTables() {
     const int64_t rows = tiling_.rows_per_tile;
     const int64_t pitch = tiling_.groups_pitch;
-    // Where the list of a group begins, in bytes; beyond the last group: that of the last.
-    const LocalTensor<int32_t> slot = slot_buffer_.Get<int32_t>();
+    const int64_t slots = RoundUp(rows * pitch, kLanes);
+    // Where the list of each group begins, in bytes.
     const LocalTensor<int32_t> number = number_buffer_.Get<int32_t>();
-    const LocalTensor<int32_t> row = row_slot_buffer_.Get<int32_t>();
-    const int64_t list_bytes = GroupPitch() * 8;
+    const LocalTensor<int32_t> word = word_buffer_.Get<int32_t>();
+    const LocalTensor<int32_t> lower = lower_buffer_.Get<int32_t>();
+    const int64_t list_bytes = tiling_.list_pitch * 8;
     CreateVecIndex(number, 0, (uint32_t)pitch);
-    CreateVecIndex(row, 0, (uint32_t)rows);
-    const int64_t padded = RoundUp(rows * pitch, kLanes);
-    Duplicate(group_score_buffer_.Get<float>(), 0.0f, (int32_t)padded);
-    Duplicate(group_least_buffer_.Get<float>(), 0.0f, (int32_t)padded);
+    CreateVecIndex(word, 0, (uint32_t)(tiling_.list_records * 2));
+    Duplicate(group_score_buffer_.Get<float>(), minus_inf_, (int32_t)slots);
+    Duplicate(rank_buffer_.Get<float>(), (float)pitch, (int32_t)slots);
+    Duplicate(begin_buffer_.Get<int32_t>(), 0,
+              (int32_t)RoundUp(rows * tiling_.kept_groups, kBlockFloats));
+    // Of eight groups each is behind the groups of the lower bits of its byte.
+    const uint64_t even[2] = {0x5555555555555555, 0};
+    const uint64_t odd[2] = {0xAAAAAAAAAAAAAAAA, 0};
+    const uint8_t repeats = (uint8_t)Ceil(rows * 2, kLanes);
+    Duplicate(lower, (int32_t)0x07030100, even, repeats, 1, 8);
+    Duplicate(lower, (int32_t)0x7F3F1F0F, odd, repeats, 1, 8);
     PipeBarrier<PIPE_V>();
-    Mins(slot, number, (int32_t)(tiling_.groups - 1), (int32_t)pitch);
-    Muls(row, row, (int32_t)(pitch * 8), (int32_t)rows);
-    Repeat(number, pitch, rows, 0);
+    Muls(number, number, (int32_t)list_bytes, (int32_t)pitch);
+    Muls(word, word, 4, (int32_t)(tiling_.list_records * 2));
     PipeBarrier<PIPE_V>();
-    Muls(slot, slot, (int32_t)list_bytes, (int32_t)pitch);
-    const LocalTensor<float> second = group_second_buffer_.Get<float>();
-    Cast(second, number, RoundMode::CAST_NONE, (uint32_t)(rows * pitch));
-    PipeBarrier<PIPE_V>();
-    Repeat(slot, pitch, rows, tiling_.groups * list_bytes);
-    Adds(number.ReinterpretCast<float>(), second, 0.0f, (int32_t)(rows * pitch));
-    // A last half repeat is compared with the others: its numbers hold a value, too.
-    if (padded > rows * pitch) {
-      Duplicate(number.ReinterpretCast<float>()[(uint32_t)(rows * pitch)], 0.0f,
-                (int32_t)(padded - rows * pitch));
-    }
+    Repeat(number, pitch, rows, tiling_.groups * list_bytes);
   }
 
-  // What is added to the scores of a row: the bias or 0, and -inf where there is no expert.
-  __aicore__ inline void LoadBias() {
+  // What is added to the scores of a row: the bias or 0, and -inf where there is no expert. Where
+  // the scores of the chosen experts of each row begin, in bytes.
+  __aicore__ inline void MakeBias() {
     const LocalTensor<float> bias = bias_buffer_.Get<float>();
-    Duplicate(bias, minus_inf_, (int32_t)width_);
-    PipeBarrier<PIPE_V>();
-    if (tiling_.has_bias) {
-      LocalTensor<T> loaded = bias_in_.template AllocTensor<T>();
-      Load(loaded, bias_gm_, 1);
-      bias_in_.EnQue(loaded);
-      loaded = bias_in_.template DeQue<T>();
-      Widen(bias, loaded, tiling_.groups);
-      bias_in_.FreeTensor(loaded);
-    } else {
+    if (!is_dense_) {
+      Duplicate(bias, minus_inf_, (int32_t)width_);
+      PipeBarrier<PIPE_V>();
+    }
+    if (!tiling_.has_bias) {
       for (int64_t lane = 0; lane < tiling_.group_size; lane += kLanes) {
         for (int64_t group = 0; group < tiling_.groups; ++group) {
-          Duplicate(bias[(uint32_t)(group * tiling_.group_pitch + lane)], 0.0f,
+          Duplicate(bias[(uint32_t)(group * tiling_.score_pitch + lane)], 0.0f,
                     (int32_t)Min(kLanes, tiling_.group_size - lane));
         }
       }
+      return;
     }
+    const LocalTensor<int32_t> start = start_buffer_.Get<int32_t>();
+    Duplicate(start, 0, (int32_t)keep_);
+    PipeBarrier<PIPE_V>();
+    Repeat(start, keep_, tiling_.rows_per_tile, width_ * 4);
+    LocalTensor<T> loaded = bias_in_.template DeQue<T>();
+    Widen(bias, loaded, tiling_.groups);
+    bias_in_.FreeTensor(loaded);
+  }
+
+  // Loads a tile of logits.
+  __aicore__ inline void Fetch(int64_t row, int64_t rows) {
+    const LocalTensor<T> in = in_.template AllocTensor<T>();
+    Load(in, x_gm_[row * tiling_.experts], rows);
+    in_.EnQue(in);
   }
 
   // Rows of experts from GM to groups at their pitch.
@@ -225,7 +265,7 @@ class MoeGatingTopK {
     }
     const int64_t bytes = tiling_.group_size * (int64_t)sizeof(T);
     const int64_t gap =
-        tiling_.group_pitch * (int64_t)sizeof(T) / ONE_BLK_SIZE - Ceil(bytes, ONE_BLK_SIZE);
+        tiling_.score_pitch * (int64_t)sizeof(T) / ONE_BLK_SIZE - Ceil(bytes, ONE_BLK_SIZE);
     DataCopyPad(
         tile, src,
         DataCopyExtParams((uint16_t)(rows * tiling_.groups), (uint32_t)bytes, 0, (uint32_t)gap, 0),
@@ -235,7 +275,7 @@ class MoeGatingTopK {
   // Groups of experts as floats; between the end of a group and its pitch dst keeps what it has.
   __aicore__ inline void Widen(const LocalTensor<float>& dst, const LocalTensor<T>& src,
                                int64_t groups) {
-    const int64_t pitch = tiling_.group_pitch;
+    const int64_t pitch = tiling_.score_pitch;
     if constexpr (!kIsFloat) {
       if (is_dense_) {
         Cast(dst, src, RoundMode::CAST_NONE, (uint32_t)(groups * pitch));
@@ -256,12 +296,13 @@ class MoeGatingTopK {
   }
 
   __aicore__ inline void Tile(int64_t row, int64_t rows) {
-    LocalTensor<T> in = in_.template AllocTensor<T>();
-    Load(in, x_gm_[row * tiling_.experts], rows);
-    in_.EnQue(in);
-    in = in_.template DeQue<T>();
+    LocalTensor<T> in = in_.template DeQue<T>();
     LocalTensor<float> scores = scores_out_.template AllocTensor<float>();
-    LocalTensor<float> logits = logit_buffer_.Get<float>();
+    LocalTensor<float> logits = record_buffer_.Get<float>();
+    if (!is_dense_) {
+      Duplicate(logits, minus_inf_, (int32_t)(rows * width_));
+      PipeBarrier<PIPE_V>();
+    }
     if constexpr (kIsFloat) {
       if (is_dense_) {
         logits = in;
@@ -297,45 +338,103 @@ class MoeGatingTopK {
       }
       PipeBarrier<PIPE_V>();
     }
-    Choose(selection, rows);
-    Give(scores, row, rows);
+    if (is_apart_) {
+      const LocalTensor<float> sorted = sort_buffer_.Get<float>();
+      const int64_t blocks = tiling_.score_pitch / kBlockFloats;
+      DataCopy(sorted, selection,
+               DataCopyParams((uint16_t)(rows * tiling_.groups), (uint16_t)blocks, 0,
+                              (uint16_t)(tiling_.sort_pitch / kBlockFloats - blocks)));
+      PipeBarrier<PIPE_V>();
+      selection = sorted;
+    }
+    const Lists lists = Choose(selection, rows);
+    Give(lists, scores, row, rows);
     scores_out_.EnQue(scores);
     scores = scores_out_.template DeQue<float>();
     if (tiling_.has_norm_out) StoreScores(scores, row, rows);
     scores_out_.FreeTensor(scores);
   }
 
-  // each[row] = the sum or the largest of `length` floats of a row.
+  // What an instruction that reduces blocks makes of `lanes` of each of `count` blocks.
+  template <bool is_sum>
+  __aicore__ inline void ReduceBlocks(const LocalTensor<float>& dst, const LocalTensor<float>& src,
+                                      int64_t lanes, int64_t count) {
+    const uint64_t all = 0x0101010101010101 * (((uint64_t)1 << lanes) - 1);
+    const auto some = [&](int64_t block, int64_t repeats, uint64_t bits) {
+      const uint64_t mask[2] = {bits, 0};
+      const LocalTensor<float> to = dst[(uint32_t)block];
+      const LocalTensor<float> from = src[(uint32_t)(block * kBlockFloats)];
+      if constexpr (is_sum) {
+        BlockReduceSum(to, from, (int32_t)repeats, mask, 1, 1, 8);
+      } else {
+        BlockReduceMax(to, from, (int32_t)repeats, mask, 1, 1, 8);
+      }
+    };
+    const int64_t rest = count % kBlockFloats;
+    if (count > rest) some(0, count / kBlockFloats, all);
+    if (rest > 0) some(count - rest, 1, all & (((uint64_t)1 << rest * kBlockFloats) - 1));
+    PipeBarrier<PIPE_V>();
+  }
+
+  // each[row] = the sum or the largest of `length` floats of a row. Sums are those of a tree over
+  // neighbours whichever instructions make them.
   template <bool is_sum>
   __aicore__ inline void Reduce(const LocalTensor<float>& src, int64_t length, int64_t pitch,
                                 int64_t rows) {
     const LocalTensor<float> each = each_buffer_.Get<float>();
+    if (IsBlock(length, pitch)) {
+      ReduceBlocks<is_sum>(each, src, length, rows);
+      return;
+    }
     LocalTensor<float> from = src;
-    uint64_t lanes = (uint64_t)length;
     uint8_t step = Step(pitch);
     if (length > kLanes) {
       from = fold_buffer_.Get<float>();
-      Adds(from, src, 0.0f, kLanes, (uint8_t)rows, UnaryRepeatParams(1, 1, 8, step));
-      PipeBarrier<PIPE_V>();
-      for (int64_t lane = kLanes; lane < length; lane += kLanes) {
-        const BinaryRepeatParams fold(1, 1, 1, 8, 8, step);
+      const auto fold = [&](const LocalTensor<float>& with, int64_t lane, uint8_t with_step) {
+        const BinaryRepeatParams steps(1, 1, 1, 8, with_step, step);
         const uint64_t now = (uint64_t)Min(kLanes, length - lane);
         if constexpr (is_sum) {
-          Add(from, from, src[(uint32_t)lane], now, (uint8_t)rows, fold);
+          Add(from, with, src[(uint32_t)lane], now, (uint8_t)rows, steps);
         } else {
-          Max(from, from, src[(uint32_t)lane], now, (uint8_t)rows, fold);
+          Max(from, with, src[(uint32_t)lane], now, (uint8_t)rows, steps);
         }
         PipeBarrier<PIPE_V>();
+      };
+      int64_t lane = kLanes;
+      if (length >= 2 * kLanes) {
+        fold(src, lane, step);
+        lane += kLanes;
+      } else {
+        Adds(from, src, 0.0f, kLanes, (uint8_t)rows, UnaryRepeatParams(1, 1, 8, step));
+        PipeBarrier<PIPE_V>();
       }
-      lanes = kLanes;
+      for (; lane < length; lane += kLanes) fold(from, lane, 8);
+      length = kLanes;
       step = 8;
     }
+    if (length == kLanes && rows >= kFewRows) {
+      const LocalTensor<float> blocks = spread_buffer_.Get<float>();
+      if constexpr (is_sum) {
+        BlockReduceSum(blocks, from, (int32_t)rows, (int32_t)kLanes, 1, 1, step);
+      } else {
+        BlockReduceMax(blocks, from, (int32_t)rows, (int32_t)kLanes, 1, 1, step);
+      }
+      PipeBarrier<PIPE_V>();
+      ReduceBlocks<is_sum>(each, blocks, kBlockFloats, rows);
+      return;
+    }
     if constexpr (is_sum) {
-      WholeReduceSum(each, from, lanes, (int32_t)rows, 1, 1, step);
+      WholeReduceSum(each, from, (uint64_t)length, (int32_t)rows, 1, 1, step);
     } else {
-      WholeReduceMax(each, from, lanes, (int32_t)rows, 1, 1, step, ReduceOrder::ORDER_ONLY_VALUE);
+      WholeReduceMax(each, from, (uint64_t)length, (int32_t)rows, 1, 1, step,
+                     ReduceOrder::ORDER_ONLY_VALUE);
     }
     PipeBarrier<PIPE_V>();
+  }
+
+  // Whether each row is a block, and rows lie one behind the other.
+  __aicore__ inline bool IsBlock(int64_t length, int64_t pitch) const {
+    return length <= kBlockFloats && pitch == kBlockFloats;
   }
 
   // A block of copies for each value of a row.
@@ -347,20 +446,37 @@ class MoeGatingTopK {
   }
 
   // dst = src op a value of the row, over `length` floats of a row: all repeats of a single row in
-  // one instruction.
+  // one instruction; rows that are blocks are whole ones.
+  // op(first float, of the values of rows, lanes, repeats, strides).
   template <typename Op>
   __aicore__ inline void ByRow(Op op, int64_t length, int64_t pitch, int64_t rows) {
+    if (IsBlock(length, pitch)) {
+      const BinaryRepeatParams blocks(1, 1, 1, 8, 8, 8);
+      EveryLane(rows * kBlockFloats, [&](uint32_t at, uint64_t lanes, uint8_t repeats) {
+        op(at, at, lanes, repeats, blocks);
+      });
+      PipeBarrier<PIPE_V>();
+      return;
+    }
     const BinaryRepeatParams steps(1, 1, 0, Step(pitch), Step(pitch), 1);
     int64_t lane = 0;
     if (rows == 1 && length >= kLanes) {
       const BinaryRepeatParams along(1, 1, 0, 8, 8, 0);
-      op(0, (uint64_t)kLanes, (uint8_t)(length / kLanes), along);
+      op(0, 0, (uint64_t)kLanes, (uint8_t)(length / kLanes), along);
       lane = length / kLanes * kLanes;
     }
     for (; lane < length; lane += kLanes) {
-      op((uint32_t)lane, (uint64_t)Min(kLanes, length - lane), (uint8_t)rows, steps);
+      op((uint32_t)lane, 0, (uint64_t)Min(kLanes, length - lane), (uint8_t)rows, steps);
     }
     PipeBarrier<PIPE_V>();
+  }
+
+  // op(first float, lanes, repeats) over `count` floats.
+  template <typename Op>
+  __aicore__ inline void EveryLane(int64_t count, Op op) {
+    const int64_t rest = count % kLanes;
+    if (count > rest) op(0, (uint64_t)kLanes, (uint8_t)(count / kLanes));
+    if (rest > 0) op((uint32_t)(count - rest), (uint64_t)rest, 1);
   }
 
   __aicore__ inline void Softmax(const LocalTensor<float>& s, const LocalTensor<float>& x,
@@ -368,8 +484,9 @@ class MoeGatingTopK {
     Reduce<false>(x, width_, width_, rows);
     LocalTensor<float> spread = Spread(each_buffer_.Get<float>(), rows);
     ByRow(
-        [&](uint32_t at, uint64_t lanes, uint8_t repeats, const BinaryRepeatParams& steps) {
-          Sub(s[at], x[at], spread, lanes, repeats, steps);
+        [&](uint32_t at, uint32_t of, uint64_t lanes, uint8_t repeats,
+            const BinaryRepeatParams& steps) {
+          Sub(s[at], x[at], spread[of], lanes, repeats, steps);
         },
         width_, width_, rows);
     Exp(s, s, (int32_t)(rows * width_));
@@ -377,8 +494,9 @@ class MoeGatingTopK {
     Reduce<true>(s, width_, width_, rows);
     spread = Spread(each_buffer_.Get<float>(), rows);
     ByRow(
-        [&](uint32_t at, uint64_t lanes, uint8_t repeats, const BinaryRepeatParams& steps) {
-          Div(s[at], s[at], spread, lanes, repeats, steps);
+        [&](uint32_t at, uint32_t of, uint64_t lanes, uint8_t repeats,
+            const BinaryRepeatParams& steps) {
+          Div(s[at], s[at], spread[of], lanes, repeats, steps);
         },
         width_, width_, rows);
   }
@@ -392,10 +510,11 @@ class MoeGatingTopK {
     Exp(s, s, count);
     PipeBarrier<PIPE_V>();
     Adds(s, s, 1.0f, count);
-    const LocalTensor<float> one = record_buffer_.Get<float>();
-    Duplicate(one, 1.0f, count);
     PipeBarrier<PIPE_V>();
-    Div(s, one, s, count);
+    const LocalTensor<float> one = one_buffer_.Get<float>();
+    EveryLane(count, [&](uint32_t at, uint64_t lanes, uint8_t repeats) {
+      Div(s[at], one, s[at], lanes, repeats, BinaryRepeatParams(1, 0, 1, 8, 0, 8));
+    });
     PipeBarrier<PIPE_V>();
   }
 
@@ -406,7 +525,8 @@ class MoeGatingTopK {
                                       int64_t rows) {
     const int32_t count = (int32_t)(rows * width_);
     const uint32_t compared = (uint32_t)RoundUp(count, kLanes);
-    const LocalTensor<float> e = record_buffer_.Get<float>();
+    // x may be at the beginning of this buffer.
+    const LocalTensor<float> e = record_buffer_.Get<float>()[compared];
     const LocalTensor<float> u = e[compared];
     const LocalTensor<uint8_t> is_one = list_buffer_.Get<uint8_t>();
     Abs(e, x, count);
@@ -438,35 +558,39 @@ class MoeGatingTopK {
     PipeBarrier<PIPE_V>();
   }
 
-  // Lists of records in record_buffer_: `count` of them, `pitch` records apart, the first `length`
-  // of each in use.
+  // Lists of records: `count` of them, `pitch` records apart, the first `length` of each in use.
   struct Lists {
+    LocalTensor<float> records;
     int64_t count;
     int64_t pitch;
     int64_t length;
+    bool is_packed;  // without gaps, and not where merges write
   };
 
-  // Merges `of` neighbouring lists at a time until one is left of them.
+  // Merges `of` neighbouring lists at a time until one is left of them, in record_buffer_.
   __aicore__ inline Lists Merge(Lists lists, int64_t of) {
     const LocalTensor<float> records = record_buffer_.Get<float>();
-    const LocalTensor<float> from = list_buffer_.Get<float>();
     while (of > 1) {
       const int64_t units = lists.count / of;
       const int64_t length = Min(lists.length, keep_);
       const int64_t padded = RoundUp(of, kFanIn);
       const uint16_t blocks = (uint16_t)(length / kRecordBlocks);
       const int64_t gap = (lists.pitch - length) / kRecordBlocks;
+      LocalTensor<float> from = list_buffer_.Get<float>();
       if (padded != of) {  // lists that come last in every order
         Duplicate(from, minus_inf_, (int32_t)(units * padded * length * 2));
         PipeBarrier<PIPE_V>();
         for (int64_t i = 0; i < of; ++i) {
-          DataCopy(from[(uint32_t)(i * length * 2)], records[(uint32_t)(i * lists.pitch * 2)],
+          DataCopy(from[(uint32_t)(i * length * 2)], lists.records[(uint32_t)(i * lists.pitch * 2)],
                    DataCopyParams((uint16_t)units, blocks,
                                   (uint16_t)(gap + (of - 1) * lists.pitch / kRecordBlocks),
                                   (uint16_t)((padded - 1) * length / kRecordBlocks)));
         }
+      } else if (lists.is_packed) {
+        from = lists.records;
       } else {
-        DataCopy(from, records, DataCopyParams((uint16_t)lists.count, blocks, (uint16_t)gap, 0));
+        DataCopy(from, lists.records,
+                 DataCopyParams((uint16_t)lists.count, blocks, (uint16_t)gap, 0));
       }
       PipeBarrier<PIPE_V>();
       const int64_t merges = units * padded / kFanIn;
@@ -477,144 +601,180 @@ class MoeGatingTopK {
                                           from[(uint32_t)(length * 6)]);
       MrgSort(records, sources, MrgSort4Info(lengths, false, 0xF, (uint8_t)merges));
       PipeBarrier<PIPE_V>();
-      lists = {merges, kFanIn * length, kFanIn * length};
+      lists = {records, merges, kFanIn * length, kFanIn * length, false};
       of = padded / kFanIn;
     }
     return lists;
   }
 
-  // Records of a group's list behind the merges within groups.
-  __aicore__ inline int64_t GroupPitch() const {
-    int64_t length = kList;
-    for (int64_t of = tiling_.group_pitch / kList; of > 1; of = Ceil(of, kFanIn)) {
-      length = kFanIn * Min(length, keep_);
-    }
-    return length;
-  }
-
-  // chosen_buffer_: the byte offsets, in a tile of floats, of the `keep_` best of each row.
-  __aicore__ inline void Choose(const LocalTensor<float>& selection, int64_t rows) {
+  // The sorted list of each row: scores and, in bytes, where they are in the row.
+  __aicore__ inline Lists Choose(const LocalTensor<float>& selection, int64_t rows) {
     const LocalTensor<float> records = record_buffer_.Get<float>();
-    const LocalTensor<uint32_t> places = place_buffer_.Get<uint32_t>();
-    const int64_t sorted = rows * width_ / kList;
-    Sort32(records, selection, places, (int32_t)sorted);
+    const int64_t sorted = rows * tiling_.sort_width / kList;
+    Sort32(records, selection, place_buffer_.Get<uint32_t>(), (int32_t)sorted);
     PipeBarrier<PIPE_V>();
-    Lists lists = {sorted, kList, kList};
+    Lists lists = {records, sorted, kList, kList, false};
     if (tiling_.groups > 1) {
-      lists = Merge(lists, tiling_.group_pitch / kList);
-      DropGroups(lists, rows);
+      lists = KeepGroups(Merge(lists, tiling_.sort_pitch / kList), rows);
     }
-    lists = Merge(lists, lists.count / rows);
-    const LocalTensor<int32_t> chosen = chosen_buffer_.Get<int32_t>();
+    return Merge(lists, lists.count / rows);
+  }
+
+  // The lists of the best groups of each row, in the order of groups.
+  __aicore__ inline Lists KeepGroups(const Lists& lists, int64_t rows) {
+    const int64_t length = tiling_.list_records;
+    const int64_t count = rows * tiling_.kept_groups;
+    ScoreGroups(lists, rows);
+    RankGroups(rows);
+    // As many groups of each row have a rank below kept_groups: what is taken of a row follows what
+    // is taken of the one before.
+    const int64_t slots = rows * tiling_.groups_pitch;
+    const LocalTensor<uint8_t> bits = bits_buffer_.Get<uint8_t>();
+    CompareScalar(bits, rank_buffer_.Get<float>(), (float)tiling_.kept_groups, CMPMODE::LT,
+                  (uint32_t)RoundUp(slots, kLanes));
+    PipeBarrier<PIPE_V>();
+    const LocalTensor<int32_t> begin = begin_buffer_.Get<int32_t>();
     uint64_t taken = 0;
-    GatherMask(chosen, records.ReinterpretCast<int32_t>(), 2, true, (uint32_t)(2 * keep_),
-               GatherMaskParams(1, (uint16_t)rows, (uint16_t)(lists.pitch / kRecordBlocks), 0),
-               taken);
+    GatherMask(begin, number_buffer_.Get<int32_t>(), bits.ReinterpretCast<uint32_t>(), true,
+               (uint32_t)slots, Once(), taken);
     PipeBarrier<PIPE_V>();
-    Muls(chosen, chosen, 4, (int32_t)(rows * keep_));
+    const LocalTensor<int32_t> begins = begins_buffer_.Get<int32_t>();
+    Brcb(begins, begin, (uint8_t)Ceil(count, kBlockFloats), BrcbRepeatParams(1, 8));
     PipeBarrier<PIPE_V>();
+    // The words of a list are the words from where it begins.
+    const LocalTensor<int32_t> word = word_buffer_.Get<int32_t>();
+    const LocalTensor<int32_t> offset = offset_buffer_.Get<int32_t>();
+    for (int64_t lane = 0; lane < 2 * length; lane += kLanes) {
+      const uint32_t at = (uint32_t)lane;
+      const uint64_t lanes = (uint64_t)Min(kLanes, 2 * length - lane);
+      if (2 * length <= kMaxRepeat * kBlockFloats) {
+        Add(offset[at], begins, word[at], lanes, (uint8_t)count,
+            BinaryRepeatParams(1, 0, 1, Step(2 * length), 1, 0));
+      } else {
+        for (int64_t list = 0; list < count; ++list) {
+          Add(offset[at + (uint32_t)(list * 2 * length)], begins[(uint32_t)(list * kBlockFloats)],
+              word[at], lanes, 1, BinaryRepeatParams(1, 0, 1, 0, 0, 0));
+        }
+      }
+    }
+    PipeBarrier<PIPE_V>();
+    const LocalTensor<float> kept = kept_buffer_.Get<float>();
+    Pick(kept, lists.records, offset.ReinterpretCast<uint32_t>(), 0,
+         (uint32_t)(count * 2 * length));
+    PipeBarrier<PIPE_V>();
+    return {kept, count, length, length, true};
   }
 
-  // The lists of all but the best groups of a row score -inf. A group is among them when its score
-  // is above that of the last that is kept, or equal to it and its number not above.
-  __aicore__ inline void DropGroups(const Lists& lists, int64_t rows) {
+  // group_score_buffer_: the largest of each group, or the sum of its two largest. Groups that are
+  // not there keep -inf.
+  __aicore__ inline void ScoreGroups(const Lists& lists, int64_t rows) {
     const int64_t pitch = tiling_.groups_pitch;
-    const uint32_t slots = (uint32_t)(rows * pitch);
-    const uint32_t compared = (uint32_t)RoundUp(rows * pitch, kLanes);
-    const LocalTensor<float> records = record_buffer_.Get<float>();
     const LocalTensor<float> score = group_score_buffer_.Get<float>();
-    const LocalTensor<float> second = group_second_buffer_.Get<float>();
-    const LocalTensor<float> least = group_least_buffer_.Get<float>();
-    const LocalTensor<float> number = number_buffer_.Get<float>();
-    const LocalTensor<uint32_t> slot = slot_buffer_.Get<uint32_t>();
-    const LocalTensor<uint8_t> bits = group_bits_buffer_.Get<uint8_t>();
-    const LocalTensor<uint8_t> equal = bits[BitBytes(compared)];
-    Pick(score, records, slot, 0, slots);
-    if (tiling_.sums_top_two) {
-      Pick(second, records, slot, 8, slots);
+    // Scores are the even words of a list.
+    const uint64_t words = tiling_.sums_top_two ? 0x0505050505050505 : 0x0101010101010101;
+    LocalTensor<float> heads = lists.records;
+    int64_t pitch_blocks = lists.pitch / kRecordBlocks;
+    if (tiling_.groups * pitch_blocks > kMaxRepeat) {
+      heads = group_spread_buffer_.Get<float>();
+      DataCopy(heads, lists.records,
+               DataCopyParams((uint16_t)lists.count, 1, (uint16_t)(pitch_blocks - 1), 0));
       PipeBarrier<PIPE_V>();
-      Add(score, score, second, (int32_t)slots);
+      pitch_blocks = 1;
+    }
+    for (int64_t group = 0; group < tiling_.groups; group += kBlockFloats) {
+      const int64_t blocks = Min(kBlockFloats, tiling_.groups - group);
+      const uint64_t mask[2] = {words & (~(uint64_t)0 >> (kLanes - blocks * kBlockFloats)), 0};
+      BlockReduceSum(score[(uint32_t)group], heads[(uint32_t)(group * pitch_blocks * kBlockFloats)],
+                     (int32_t)rows, mask, (int32_t)(pitch / kBlockFloats), (int32_t)pitch_blocks,
+                     (int32_t)(tiling_.groups * pitch_blocks));
     }
     PipeBarrier<PIPE_V>();
-    if (pitch != tiling_.groups) {
-      // No group is behind the last: all of them are at the end of a row of 32 or 64.
-      const uint64_t absent[2] = {~uint64_t{0} << tiling_.groups & (~uint64_t{0} >> (64 - pitch)),
-                                  0};
-      Duplicate(score, minus_inf_, absent, (uint8_t)rows, 1, (uint8_t)(pitch / kBlockFloats));
-      PipeBarrier<PIPE_V>();
-    }
-    LocalTensor<float> sorted = group_record_buffer_.Get<float>();
-    Sort32(sorted, score, number.ReinterpretCast<uint32_t>(), (int32_t)(slots / kList));
+    if (rows == 1) return;
+    // NaN would let ranks of a row differ from 0, 1, 2 ...
+    const uint32_t compared = (uint32_t)RoundUp(rows * pitch, kLanes);
+    const LocalTensor<uint8_t> bits = bits_buffer_.Get<uint8_t>();
+    Compare(bits, score, score, CMPMODE::EQ, compared);
     PipeBarrier<PIPE_V>();
-    if (pitch > kList) {
-      const LocalTensor<float> merged = group_merged_buffer_.Get<float>();
-      const uint16_t lengths[4] = {kList, kList, 0, 0};
-      for (int64_t row = 0; row < rows; ++row) {
-        const LocalTensor<float> first = sorted[(uint32_t)(row * pitch * 2)];
-        const LocalTensor<float> other = first[kList * 2];
-        MrgSort(merged[(uint32_t)(row * pitch * 2)],
-                MrgSortSrcList<float>(first, other, other, other),
-                MrgSort4Info(lengths, false, 3, 1));
-      }
-      PipeBarrier<PIPE_V>();
-      sorted = merged;
-    }
-    const LocalTensor<uint32_t> row_slot = row_slot_buffer_.Get<uint32_t>();
-    const uint32_t last = (uint32_t)((tiling_.kept_groups - 1) * 8);
-    ByGroup(least, sorted, row_slot, last, rows);
-    Compare(bits, score, least, CMPMODE::GT, compared);
-    Compare(equal, score, least, CMPMODE::EQ, compared);
-    ByGroup(least, sorted, row_slot, last + 4, rows);
-    const LocalTensor<uint8_t> not_above = equal[BitBytes(compared)];
-    Compare(not_above, number, least, CMPMODE::LE, compared);
-    Duplicate(second, 0.0f, (int32_t)compared);
+    Select(score, bits, score, minus_inf_, SELMODE::VSEL_TENSOR_SCALAR_MODE, compared);
     PipeBarrier<PIPE_V>();
-    Select(least, not_above, second, minus_inf_, SELMODE::VSEL_TENSOR_SCALAR_MODE, compared);
-    PipeBarrier<PIPE_V>();
-    Select(least, equal, least, minus_inf_, SELMODE::VSEL_TENSOR_SCALAR_MODE, compared);
-    PipeBarrier<PIPE_V>();
-    Select(least, bits, second, least, SELMODE::VSEL_TENSOR_TENSOR_MODE, compared);
-    PipeBarrier<PIPE_V>();
+  }
+
+  // rank_buffer_: how many groups of the row come before each: those with a higher score, and of
+  // equal ones those before it. Eight of them are compared with eight at a time.
+  __aicore__ inline void RankGroups(int64_t rows) {
+    const int64_t pitch = tiling_.groups_pitch;
+    const int64_t blocks = pitch / kBlockFloats;
+    const uint8_t step = (uint8_t)blocks;
+    const LocalTensor<float> score = group_score_buffer_.Get<float>();
     const LocalTensor<float> spread = group_spread_buffer_.Get<float>();
-    Brcb(spread, least, (uint8_t)(slots / kBlockFloats), BrcbRepeatParams(1, 8));
+    const LocalTensor<float> beats = beats_buffer_.Get<float>();
+    const LocalTensor<float> rank = rank_buffer_.Get<float>();
+    const LocalTensor<float> part = rank[(uint32_t)RoundUp(rows * pitch, kLanes)];
+    const LocalTensor<uint8_t> bits = bits_buffer_.Get<uint8_t>();
+    const LocalTensor<uint8_t> equal = bits[BitBytes(rows * kLanes)];
+    const LocalTensor<uint16_t> lower = lower_buffer_.Get<uint16_t>();
+    Brcb(spread, score, (uint8_t)(rows * blocks), BrcbRepeatParams(1, 8));
     PipeBarrier<PIPE_V>();
-    // Scores are the even words of records; lists are multiples of 32 records long. What the next
-    // merge does not read stays.
-    const uint64_t scores[2] = {kEvenLanes, 0};
-    const int64_t length = Min(lists.length, keep_);
-    const uint8_t step = (uint8_t)(lists.pitch / kRecordBlocks);
-    for (int64_t row = 0; row < rows; ++row) {
-      for (int64_t record = 0; record < length; record += kList) {
-        const LocalTensor<float> at =
-            records[(uint32_t)((row * tiling_.groups * lists.pitch + record) * 2)];
-        Add(at, at, spread[(uint32_t)(row * pitch * kBlockFloats)], scores, (uint8_t)tiling_.groups,
-            BinaryRepeatParams(1, 1, 0, step, step, 1));
+    const BinaryRepeatParams eight(1, 0, 1, 8, step, (uint8_t)pitch);
+    for (int64_t group = 0; group < blocks; ++group) {
+      const LocalTensor<float> mine = spread[(uint32_t)(group * kLanes)];
+      for (int64_t other = 0; other < blocks; ++other) {
+        const LocalTensor<float> theirs = score[(uint32_t)(other * kBlockFloats)];
+        Compare(bits, theirs, mine, other < group ? CMPMODE::GE : CMPMODE::GT, (uint64_t)kLanes,
+                (uint8_t)rows, eight);
+        if (other == group) {
+          Compare(equal, theirs, mine, CMPMODE::EQ, (uint64_t)kLanes, (uint8_t)rows, eight);
+          PipeBarrier<PIPE_V>();
+          const LocalTensor<uint16_t> ties = equal.ReinterpretCast<uint16_t>();
+          const LocalTensor<uint16_t> wins = bits.ReinterpretCast<uint16_t>();
+          And(ties, ties, lower, (int32_t)(rows * 4));
+          PipeBarrier<PIPE_V>();
+          Or(wins, wins, ties, (int32_t)(rows * 4));
+        }
+        PipeBarrier<PIPE_V>();
+        Select(beats, bits, one_buffer_.Get<float>(), 0.0f, SELMODE::VSEL_TENSOR_SCALAR_MODE,
+               (uint64_t)kLanes, (uint8_t)rows, BinaryRepeatParams(1, 0, 1, 8, 0, 8));
+        PipeBarrier<PIPE_V>();
+        const LocalTensor<float> to = other == 0 ? rank : part;
+        BlockReduceSum(to[(uint32_t)(group * kBlockFloats)], beats, (int32_t)rows, (int32_t)kLanes,
+                       step, 1, 8);
+        PipeBarrier<PIPE_V>();
+        if (other > 0) {
+          const LocalTensor<float> sum = rank[(uint32_t)(group * kBlockFloats)];
+          Add(sum, sum, part[(uint32_t)(group * kBlockFloats)], (uint64_t)kBlockFloats,
+              (uint8_t)rows, BinaryRepeatParams(1, 1, 1, step, step, step));
+          PipeBarrier<PIPE_V>();
+        }
       }
     }
-    PipeBarrier<PIPE_V>();
   }
 
-  // For all groups of a row the word at `offset` of the row's sorted groups.
-  __aicore__ inline void ByGroup(const LocalTensor<float>& dst, const LocalTensor<float>& sorted,
-                                 const LocalTensor<uint32_t>& row_slot, uint32_t offset,
-                                 int64_t rows) {
-    const LocalTensor<float> each = each_buffer_.Get<float>();
-    Pick(each, sorted, row_slot, offset, (uint32_t)rows);
-    PipeBarrier<PIPE_V>();
-    const LocalTensor<float> spread = Spread(each, rows);
-    const uint8_t step = (uint8_t)(tiling_.groups_pitch / kBlockFloats);
-    Adds(dst, spread, 0.0f, (uint64_t)tiling_.groups_pitch, (uint8_t)rows,
-         UnaryRepeatParams(1, 0, step, 1));
-    PipeBarrier<PIPE_V>();
-  }
-
-  __aicore__ inline void Give(const LocalTensor<float>& scores, int64_t row, int64_t rows) {
-    const LocalTensor<uint32_t> chosen = chosen_buffer_.Get<uint32_t>();
+  __aicore__ inline void Give(const Lists& lists, const LocalTensor<float>& scores, int64_t row,
+                              int64_t rows) {
+    const LocalTensor<int32_t> chosen = chosen_buffer_.Get<int32_t>();
     const LocalTensor<float> weights = weight_buffer_.Get<float>();
     const int32_t count = (int32_t)(rows * keep_);
-    Pick(weights, scores, chosen, 0, (uint32_t)count);
+    const GatherMaskParams heads(1, (uint16_t)rows, (uint16_t)(lists.pitch / kRecordBlocks), 0);
+    uint64_t taken = 0;
+    GatherMask(chosen, lists.records.template ReinterpretCast<int32_t>(), 2, true,
+               (uint32_t)(2 * keep_), heads, taken);
+    if (!tiling_.has_bias) {
+      GatherMask(weights, lists.records, 1, true, (uint32_t)(2 * keep_), heads, taken);
+    }
+    PipeBarrier<PIPE_V>();
     LocalTensor<int32_t> experts = experts_out_.template AllocTensor<int32_t>();
-    Pick(experts, expert_buffer_.Get<int32_t>(), chosen, 0, (uint32_t)count);
+    if (is_dense_) {
+      ShiftRight(experts, chosen, 2, count);
+    } else {
+      Pick(experts, expert_buffer_.Get<int32_t>(), chosen.ReinterpretCast<uint32_t>(), 0,
+           (uint32_t)count);
+    }
+    if (tiling_.has_bias) {
+      PipeBarrier<PIPE_V>();
+      Add(chosen, chosen, start_buffer_.Get<int32_t>(), count);
+      PipeBarrier<PIPE_V>();
+      Pick(weights, scores, chosen.ReinterpretCast<uint32_t>(), 0, (uint32_t)count);
+    }
     PipeBarrier<PIPE_V>();
     if (tiling_.renormalise) {
       Reduce<true>(weights, tiling_.k, keep_, rows);
@@ -623,8 +783,9 @@ class MoeGatingTopK {
       PipeBarrier<PIPE_V>();
       const LocalTensor<float> spread = Spread(each, rows);
       ByRow(
-          [&](uint32_t at, uint64_t lanes, uint8_t repeats, const BinaryRepeatParams& steps) {
-            Div(weights[at], weights[at], spread, lanes, repeats, steps);
+          [&](uint32_t at, uint32_t of, uint64_t lanes, uint8_t repeats,
+            const BinaryRepeatParams& steps) {
+            Div(weights[at], weights[at], spread[of], lanes, repeats, steps);
           },
           tiling_.k, keep_, rows);
     }
@@ -689,8 +850,9 @@ class MoeGatingTopK {
     PipeBarrier<PIPE_V>();
     const LocalTensor<float> spread = Spread(alive, rows);
     ByRow(
-        [&](uint32_t at, uint64_t lanes, uint8_t repeats, const BinaryRepeatParams& steps) {
-          Mul(number[at], number[at], spread, lanes, repeats, steps);
+        [&](uint32_t at, uint32_t of, uint64_t lanes, uint8_t repeats,
+            const BinaryRepeatParams& steps) {
+          Mul(number[at], number[at], spread[of], lanes, repeats, steps);
         },
         keep_, keep_, rows);
     Adds(number, number, (float)tiling_.experts, count);
@@ -705,7 +867,7 @@ class MoeGatingTopK {
       return;
     }
     const int64_t gap =
-        (tiling_.group_pitch - RoundUp(tiling_.group_size, kBlockFloats)) / kBlockFloats;
+        (tiling_.score_pitch - RoundUp(tiling_.group_size, kBlockFloats)) / kBlockFloats;
     DataCopyPad(to, scores,
                 DataCopyExtParams((uint16_t)(rows * tiling_.groups),
                                   (uint32_t)(tiling_.group_size * 4), (uint32_t)gap, 0, 0));
@@ -715,6 +877,7 @@ class MoeGatingTopK {
   int64_t width_;  // places of a row
   int64_t keep_;
   bool is_dense_;  // experts fill their groups' places
+  bool is_apart_;  // scores are sorted at another pitch
   float minus_inf_;
   GlobalTensor<Storage> x_gm_, bias_gm_, y_gm_;
   GlobalTensor<uint8_t> finished_gm_;
@@ -723,12 +886,12 @@ class MoeGatingTopK {
   TQue<TPosition::VECIN, 2> in_, finished_in_;
   TQue<TPosition::VECIN, 1> bias_in_;
   TQue<TPosition::VECOUT, 2> scores_out_, weights_out_, experts_out_, rows_out_;
-  TBuf<> logit_buffer_, place_buffer_, expert_buffer_, selection_buffer_, bias_buffer_;
-  TBuf<> record_buffer_, list_buffer_, chosen_buffer_, weight_buffer_;
-  TBuf<> fold_buffer_, each_buffer_, spread_buffer_, row_buffer_, alive_buffer_;
-  TBuf<> slot_buffer_, number_buffer_, row_slot_buffer_;
-  TBuf<> group_score_buffer_, group_second_buffer_, group_least_buffer_, group_bits_buffer_;
-  TBuf<> group_record_buffer_, group_merged_buffer_, group_spread_buffer_;
+  TBuf<> place_buffer_, expert_buffer_, selection_buffer_, bias_buffer_, start_buffer_;
+  TBuf<> sort_buffer_, record_buffer_, list_buffer_, chosen_buffer_, weight_buffer_;
+  TBuf<> fold_buffer_, each_buffer_, spread_buffer_, one_buffer_, row_buffer_, alive_buffer_;
+  TBuf<> number_buffer_, group_score_buffer_, rank_buffer_, group_spread_buffer_, beats_buffer_;
+  TBuf<> bits_buffer_, lower_buffer_, begin_buffer_, begins_buffer_, word_buffer_, offset_buffer_;
+  TBuf<> kept_buffer_;
 };
 
 template <typename T>

@@ -15,8 +15,9 @@ constexpr int64_t kFanIn = 4;          // lists that a merge takes
 constexpr int64_t kLanes = 64;
 constexpr int64_t kMaxRepeat = 255;
 constexpr int64_t kMaxPitch = kMaxRepeat * kBlockBytes / 4;  // floats between repeats
-// Fewer places per core gain less than another core costs.
+// Fewer places per core, or rows of few places, gain less than another core costs.
 constexpr int64_t kPlacesPerCore = 1024;
+constexpr int64_t kRowsPerCore = 16;
 
 // What merges need: the kernel's Merge is the other side.
 struct Buffers {
@@ -35,37 +36,53 @@ void AddMerges(int64_t units, int64_t of, int64_t& length, int64_t keep, Buffers
   }
 }
 
-Buffers MergeBuffers(const MoeGatingTopKTiling& tiling) {
+// What merges write and read, and what sorted lists of groups come to.
+void PlanMerges(MoeGatingTopKTiling& tiling) {
   const int64_t rows = tiling.rows_per_tile;
-  // Scores that are not softmax need two tiles of floats for a while, and bits; a tile of numbers
-  // becomes floats for a while.
+  const int64_t tile = RoundUp(rows * tiling.width, kLanes) * 4;
+  const int64_t keep = tiling.kept_records;
+  // The logits are where records will be; softplus needs two more tiles for a while, and bits; a
+  // tile of numbers becomes floats for a while.
   Buffers buffers = {
-      RoundUp(rows * tiling.width, kLanes) * 8,
-      std::max(RoundUp(rows * tiling.width, kLanes * 8) / 8, rows * tiling.kept_records * 4)};
+      std::max(rows * tiling.sort_width * 8, tiling.norm_type == 2 ? 3 * tile : tile),
+      std::max(RoundUp(rows * tiling.width, kLanes * 8) / 8, rows * keep * 4)};
   int64_t length = kList;
-  AddMerges(rows * tiling.groups, tiling.group_pitch / kList, length, tiling.kept_records, buffers);
-  AddMerges(rows, tiling.groups, length, tiling.kept_records, buffers);
-  return buffers;
+  AddMerges(rows * tiling.groups, tiling.sort_pitch / kList, length, keep, buffers);
+  if (tiling.groups > 1) {
+    tiling.list_pitch = length;
+    tiling.list_records = length = std::min(length, keep);
+    AddMerges(rows, tiling.kept_groups, length, keep, buffers);
+  }
+  tiling.record_bytes = buffers.record_bytes;
+  tiling.list_bytes = buffers.list_bytes;
 }
 
 // What the kernel's buffers take; its constructor is the other side of this sum.
 int64_t UbBytes(const MoeGatingTopKTiling& tiling, int64_t bytes) {
   const int64_t rows = tiling.rows_per_tile;
   const int64_t tile = RoundUp(rows * tiling.width, kLanes) * 4;
+  const int64_t sorted = rows * tiling.sort_width * 4;
   const int64_t chosen = rows * tiling.kept_records * 4;
   const int64_t words = RoundUp(rows * 4, kBlockBytes);
-  int64_t total = 2 * rows * tiling.width * bytes + (tiling.has_norm_out != 0 ? 2 : 1) * tile;
-  total += 2 * 2 * chosen + 3 * tile + tiling.record_bytes + tiling.list_bytes + 2 * chosen;
-  total += rows * kLanes * 4 + words + RoundUp(rows, 8) * kBlockBytes;
+  const bool is_dense = tiling.score_pitch == tiling.group_size;
+  int64_t total = 2 * RoundUp(rows * tiling.width * bytes, kBlockBytes);
+  total += (tiling.has_norm_out != 0 ? 2 : 1) * tile + 2 * 2 * chosen + sorted;
+  total += tiling.record_bytes + tiling.list_bytes + 2 * chosen;
+  total += rows * kLanes * 4 + words + RoundUp(rows, 8) * kBlockBytes + kBlockBytes;
   if (tiling.has_row_idx != 0) total += 3 * chosen;
   if (tiling.has_finished != 0) total += 2 * RoundUp(rows, kBlockBytes) + words;
-  if (tiling.has_bias != 0 || tiling.group_pitch != tiling.group_size) {
-    total += tile + tiling.width * 4;
-    if (tiling.has_bias != 0) total += tiling.width * bytes;
-  }
+  if (!is_dense) total += tiling.width * 4;
+  if (tiling.has_bias != 0 || !is_dense) total += tile + tiling.width * 4;
+  if (tiling.has_bias != 0) total += RoundUp(tiling.width * bytes, kBlockBytes) + chosen;
+  if (tiling.score_pitch != tiling.sort_pitch) total += sorted;
   if (tiling.groups > 1) {
-    const int64_t slots = RoundUp(rows * tiling.groups_pitch, kLanes) * 4;
-    total += 5 * slots + 3 * RoundUp(slots / 32, kBlockBytes) + 2 * 2 * slots + 8 * slots + words;
+    const int64_t pitch = tiling.groups_pitch;
+    const int64_t slots = RoundUp(rows * pitch, kLanes) * 4;
+    const int64_t lists = rows * tiling.kept_groups;
+    total += 4 * slots + rows * pitch * kBlockBytes + rows * kLanes * 4;
+    total += 2 * RoundUp(rows * 8, kBlockBytes) + RoundUp(rows * 2, kLanes) * 4;
+    total += RoundUp(lists * 4, kBlockBytes) + RoundUp(lists, 8) * kBlockBytes;
+    total += (2 * lists + 1) * tiling.list_records * 8;
   }
   return total;
 }
@@ -155,8 +172,10 @@ MoeGatingTopKPlan PlanMoeGatingTopK(const MoeGatingTopKArgs& args, const DeviceI
   tiling.groups = groups;
   tiling.kept_groups = args.k_group;
   tiling.group_size = size;
-  tiling.group_pitch = pitch;
-  tiling.width = pitch * groups;
+  tiling.score_pitch = size % 8 == 0 ? size : RoundUp(size, 16);
+  tiling.sort_pitch = pitch;
+  tiling.width = tiling.score_pitch * groups;
+  tiling.sort_width = pitch * groups;
   tiling.sums_top_two = args.group_select_mode;
   tiling.norm_type = args.norm_type;
   tiling.renormalise = args.norm_type == 1 || args.renorm == 1 ? 1 : 0;
@@ -165,39 +184,31 @@ MoeGatingTopKPlan PlanMoeGatingTopK(const MoeGatingTopKArgs& args, const DeviceI
   tiling.has_row_idx = has_row_idx ? 1 : 0;
   tiling.has_norm_out = has_norm_out ? 1 : 0;
   tiling.kept_records = RoundUp(args.k, 8);
-  tiling.groups_pitch = RoundUp(groups, kList);
+  tiling.groups_pitch = RoundUp(groups, 8);
   tiling.scale_bits = FloatBits(args.routed_scaling_factor);
   tiling.eps_bits = FloatBits(args.eps);
 
-  const int64_t least = Ceil(kPlacesPerCore, tiling.width);  // rows of a core
+  const int64_t least = std::min(kRowsPerCore, Ceil(kPlacesPerCore, tiling.sort_width));
   plan.cores = static_cast<uint32_t>(std::min(Ceil(rows, least), device.vector_cores));
   const int64_t per_core = Ceil(rows, plan.cores);
   const int64_t bytes = ElementBytes(args.x.type);
   const int64_t budget = device.ub_bytes - kReservedUbBytes;
   // Repeats of one instruction: rows, groups, lists of 32, and blocks of scores of groups.
-  int64_t most = std::min({per_core, kMaxRepeat / groups, kMaxRepeat * kList / tiling.width,
+  int64_t most = std::min({per_core, kMaxRepeat / groups, kMaxRepeat * kList / tiling.sort_width,
                            kMaxRepeat * 8 / tiling.groups_pitch});
   if (tiling.width > kMaxPitch || tiling.kept_records > kMaxPitch) most = 1;
-  for (tiling.rows_per_tile = most; tiling.rows_per_tile > 0; --tiling.rows_per_tile) {
-    const Buffers buffers = MergeBuffers(tiling);
-    tiling.record_bytes = buffers.record_bytes;
-    tiling.list_bytes = buffers.list_bytes;
-    if (UbBytes(tiling, bytes) <= budget) break;
-  }
-  if (tiling.rows_per_tile == 0) {
-    tiling.rows_per_tile = 1;
-    const Buffers buffers = MergeBuffers(tiling);
-    tiling.record_bytes = buffers.record_bytes;
-    tiling.list_bytes = buffers.list_bytes;
-    Refuse("moe_gating_top_k: one row of " + Text(experts) + " experts takes " +
-           Text(UbBytes(tiling, bytes)) + " bytes of UB, and " + device.soc_name + " offers " +
-           Text(budget));
+  tiling.rows_per_tile = most;
+  for (PlanMerges(tiling); UbBytes(tiling, bytes) > budget; PlanMerges(tiling)) {
+    if (tiling.rows_per_tile == 1) {
+      Refuse("moe_gating_top_k: one row of " + Text(experts) + " experts takes " +
+             Text(UbBytes(tiling, bytes)) + " bytes of UB, and " + device.soc_name + " offers " +
+             Text(budget));
+    }
+    --tiling.rows_per_tile;
   }
   // Tiles of a core are of one size as far as possible.
   tiling.rows_per_tile = Ceil(per_core, Ceil(per_core, tiling.rows_per_tile));
-  const Buffers buffers = MergeBuffers(tiling);
-  tiling.record_bytes = buffers.record_bytes;
-  tiling.list_bytes = buffers.list_bytes;
+  PlanMerges(tiling);
   return plan;
 }
 
