@@ -32,6 +32,15 @@ struct StorageOf<float> {
   using Type = uint32_t;
 };
 
+// A part of a buffer.
+struct Part {
+  AscendC::LocalTensor<float> words;
+  template <typename E>
+  __aicore__ inline AscendC::LocalTensor<E> Get() const {
+    return words.template ReinterpretCast<E>();
+  }
+};
+
 // A copy of `bytes` bytes in one piece, without padding; GatherMask over one row.
 __aicore__ inline AscendC::DataCopyExtParams OneRow(int64_t bytes) {
   return AscendC::DataCopyExtParams(1, (uint32_t)bytes, 0, 0, 0);

@@ -29,8 +29,8 @@ namespace {
 using namespace AscendC;
 using namespace moe;
 
-// Fewer rows are reduced faster by one instruction of 7 cycles per row than by two of one.
-constexpr int64_t kFewRows = 6;
+// Bit 8 g + h: whether h < g.
+constexpr uint64_t kLower = 0x7F3F1F0F07030100;
 
 // A stride between repeats; one that has no room in 8 bits occurs with one repeat only.
 __aicore__ inline uint8_t Step(int64_t floats) {
@@ -54,6 +54,9 @@ class MoeGatingTopK {
         keep_(tiling.kept_records),
         is_dense_(tiling.score_pitch == tiling.group_size),
         is_apart_(tiling.score_pitch != tiling.sort_pitch),
+        divides_late_(tiling.norm_type == 0 && !tiling.has_bias && !tiling.has_norm_out),
+        share_(ShareOf(tiling.rows)),
+        ones_(0),
         minus_inf_(0) {
     const int64_t elements = tiling.rows * tiling.experts;
     x_gm_.SetGlobalBuffer((__gm__ Storage*)x, elements);
@@ -69,73 +72,77 @@ class MoeGatingTopK {
     minus_inf_ = *reinterpret_cast<const float*>(&bits);
 
     const int64_t rows = tiling.rows_per_tile;
-    const uint32_t tile = (uint32_t)(RoundUp(rows * width_, kLanes) * 4);
-    const uint32_t sorted = (uint32_t)(rows * tiling.sort_width * 4);
-    const uint32_t chosen = (uint32_t)(rows * keep_ * 4);
+    const int64_t tile = RoundUp(rows * width_, kLanes);
+    const int64_t sorted = rows * tiling.sort_width;
+    const int64_t chosen = rows * keep_;
+    // The first tile comes while everything else is laid out.
     pipe->InitBuffer(in_, 2, (uint32_t)(rows * width_ * (int64_t)sizeof(T)));
-    pipe->InitBuffer(scores_out_, tiling.has_norm_out ? 2 : 1, tile);
-    pipe->InitBuffer(weights_out_, 2, chosen);
-    pipe->InitBuffer(experts_out_, 2, chosen);
-    if (tiling.has_row_idx) {
-      pipe->InitBuffer(rows_out_, 2, chosen);
-      pipe->InitBuffer(row_buffer_, chosen);
-    }
-    if (tiling.has_finished) {
-      pipe->InitBuffer(finished_in_, 2, (uint32_t)rows);
-      pipe->InitBuffer(alive_buffer_, (uint32_t)(rows * 4));
-    }
-    pipe->InitBuffer(place_buffer_, sorted);
-    if (!is_dense_) pipe->InitBuffer(expert_buffer_, (uint32_t)(width_ * 4));
-    if (HasSelection()) {
-      pipe->InitBuffer(selection_buffer_, tile);
-      pipe->InitBuffer(bias_buffer_, (uint32_t)(width_ * 4));
-      if (tiling.has_bias) {
-        pipe->InitBuffer(bias_in_, 1, (uint32_t)(width_ * (int64_t)sizeof(T)));
-        pipe->InitBuffer(start_buffer_, chosen);
-      }
-    }
-    if (is_apart_) pipe->InitBuffer(sort_buffer_, sorted);
-    pipe->InitBuffer(record_buffer_, (uint32_t)tiling.record_bytes);
-    pipe->InitBuffer(list_buffer_, (uint32_t)tiling.list_bytes);
-    pipe->InitBuffer(chosen_buffer_, chosen);
-    pipe->InitBuffer(weight_buffer_, chosen);
-    pipe->InitBuffer(fold_buffer_, (uint32_t)(rows * kLanes * 4));
-    pipe->InitBuffer(each_buffer_, (uint32_t)(rows * 4));
-    pipe->InitBuffer(spread_buffer_, (uint32_t)(RoundUp(rows, kBlockFloats) * ONE_BLK_SIZE));
-    pipe->InitBuffer(one_buffer_, ONE_BLK_SIZE);
-    if (tiling.groups > 1) {
-      const int64_t pitch = tiling.groups_pitch;
-      const uint32_t slots = (uint32_t)(RoundUp(rows * pitch, kLanes) * 4);
-      const int64_t lists = rows * tiling.kept_groups;
-      pipe->InitBuffer(number_buffer_, slots);
-      pipe->InitBuffer(group_score_buffer_, slots);
-      pipe->InitBuffer(rank_buffer_, 2 * slots);
-      pipe->InitBuffer(group_spread_buffer_, (uint32_t)(rows * pitch * ONE_BLK_SIZE));
-      pipe->InitBuffer(beats_buffer_, (uint32_t)(rows * kLanes * 4));
-      pipe->InitBuffer(bits_buffer_, 2 * BitBytes(rows * kLanes));
-      pipe->InitBuffer(lower_buffer_, (uint32_t)(RoundUp(rows * 2, kLanes) * 4));
-      pipe->InitBuffer(begin_buffer_, (uint32_t)(lists * 4));
-      pipe->InitBuffer(begins_buffer_, (uint32_t)(RoundUp(lists, kBlockFloats) * ONE_BLK_SIZE));
-      pipe->InitBuffer(word_buffer_, (uint32_t)(tiling.list_records * 8));
-      pipe->InitBuffer(offset_buffer_, (uint32_t)(lists * tiling.list_records * 8));
-      pipe->InitBuffer(kept_buffer_, (uint32_t)(lists * tiling.list_records * 8));
-    }
-  }
-
-  __aicore__ inline void Run() {
-    const Share share = ShareOf(tiling_.rows);
-    const int64_t rows = tiling_.rows_per_tile;
-    Fetch(share.begin, Min(rows, share.end - share.begin));
-    if (tiling_.has_bias) {
+    Fetch(share_.begin, Min(rows, share_.end - share_.begin));
+    if (tiling.has_bias) {
+      pipe->InitBuffer(bias_in_, 1, (uint32_t)(width_ * (int64_t)sizeof(T)));
       LocalTensor<T> bias = bias_in_.template AllocTensor<T>();
       Load(bias, bias_gm_, 1);
       bias_in_.EnQue(bias);
     }
+    pipe->InitBuffer(arena_, (uint32_t)(tiling.arena_words * 4));
+    pipe->InitBuffer(weights_out_, 2, (uint32_t)(chosen * 4));
+    pipe->InitBuffer(experts_out_, 2, (uint32_t)(chosen * 4));
+    if (tiling.has_row_idx) pipe->InitBuffer(rows_out_, 2, (uint32_t)(chosen * 4));
+    if (tiling.has_finished) pipe->InitBuffer(finished_in_, 2, (uint32_t)rows);
+    if (tiling.has_norm_out) pipe->InitBuffer(scores_out_, 2, (uint32_t)(tile * 4));
+    int64_t used = 0;
+    const auto part = [&](Part& buffer, int64_t words) {
+      words = RoundUp(words, kBlockFloats);
+      buffer.words = arena_.GetWithOffset<float>((uint32_t)words, (uint32_t)(used * 4));
+      used += words;
+    };
+    part(place_, sorted);
+    part(record_, tiling.record_bytes / 4);
+    part(list_, tiling.list_bytes / 4);
+    part(chosen_, chosen);
+    part(weight_, chosen);
+    part(fold_, rows * kLanes);
+    part(block_, RoundUp(rows, kBlockFloats) * kBlockFloats);
+    part(spread_, rows * kBlockFloats);
+    if (!tiling.has_norm_out) part(scores_, tile);
+    if (tiling.has_row_idx) part(row_, chosen);
+    if (tiling.has_finished) part(alive_, rows);
+    if (!is_dense_) part(expert_, width_);
+    if (HasSelection()) part(selection_, tile);
+    if (HasSelection()) part(bias_, width_);
+    if (tiling.has_bias) part(start_, chosen);
+    if (is_apart_) part(sort_, sorted);
+    // One piece, which one instruction fills: a block of ones, and what is read behind the last
+    // value of a tile.
+    const int64_t slots = RoundUp(rows * tiling.groups_pitch, kLanes);
+    const int64_t lists = rows * tiling.kept_groups;
+    const int64_t begins = RoundUp(lists, kBlockFloats);
+    ones_ = kBlockFloats + (tiling.groups > 1 ? begins + slots : 0);
+    part(one_, ones_);
+    if (tiling.groups > 1) {
+      begin_.words = one_.words[(uint32_t)kBlockFloats];
+      rank_.words = one_.words[(uint32_t)(kBlockFloats + begins)];
+      part(rank_part_, slots);
+      part(number_, slots);
+      part(group_score_, slots);
+      part(group_spread_, rows * tiling.groups_pitch * kBlockFloats);
+      part(beats_, rows * kLanes);
+      part(above_, rows * 2);
+      part(not_below_, rows * 2);
+      part(begins_, begins * kBlockFloats);
+      if (tiling.has_word_table) part(word_, tiling.words);
+      part(offset_, lists * tiling.list_records * 2);
+      part(kept_, lists * tiling.list_records * 2);
+    }
+  }
+
+  __aicore__ inline void Run() {
+    const int64_t rows = tiling_.rows_per_tile;
     MakeTables();
-    for (int64_t row = share.begin; row < share.end; row += rows) {
+    for (int64_t row = share_.begin; row < share_.end; row += rows) {
       const int64_t next = row + rows;
-      if (next < share.end) Fetch(next, Min(rows, share.end - next));
-      Tile(row, Min(rows, share.end - row));
+      if (next < share_.end) Fetch(next, Min(rows, share_.end - next));
+      Tile(row, Min(rows, share_.end - row));
     }
   }
 
@@ -155,20 +162,19 @@ class MoeGatingTopK {
     }
   }
 
-  // Every tile has barriers before it reads what is made here.
+  // Every tile has barriers before it reads what is made here. The bias comes later than logits.
   __aicore__ inline void MakeTables() {
     const int64_t rows = tiling_.rows_per_tile;
     const int64_t pitch = tiling_.sort_pitch;
-    const LocalTensor<int32_t> place = place_buffer_.Get<int32_t>();
+    const LocalTensor<int32_t> place = place_.Get<int32_t>();
     const int64_t first = is_apart_ ? pitch : width_;
     CreateVecIndex(place, 0, (uint32_t)first);
-    Duplicate(one_buffer_.Get<float>(), 1.0f, (int32_t)kBlockFloats);
-    Duplicate(each_buffer_.Get<float>(), 0.0f, (int32_t)RoundUp(rows, kBlockFloats));
+    Duplicate(one_.Get<float>(), 1.0f, (int32_t)ones_);
     if (tiling_.has_finished) {
-      Duplicate(alive_buffer_.Get<float>(), 0.0f, (int32_t)RoundUp(rows, kBlockFloats));
+      Duplicate(alive_.Get<float>(), 0.0f, (int32_t)RoundUp(rows, kBlockFloats));
     }
     if (is_apart_) {
-      Duplicate(sort_buffer_.Get<float>(), minus_inf_, (int32_t)(rows * tiling_.sort_width));
+      Duplicate(sort_.Get<float>(), minus_inf_, (int32_t)(rows * tiling_.sort_width));
     }
     PipeBarrier<PIPE_V>();
     Muls(place, place, 4, (int32_t)first);
@@ -176,13 +182,13 @@ class MoeGatingTopK {
     if (is_apart_) Repeat(place, pitch, tiling_.groups, tiling_.score_pitch * 4);
     Repeat(place, tiling_.sort_width, rows, 0);
     if (!is_dense_) {
-      const LocalTensor<int32_t> expert = expert_buffer_.Get<int32_t>();
+      const LocalTensor<int32_t> expert = expert_.Get<int32_t>();
       CreateVecIndex(expert, 0, (uint32_t)tiling_.score_pitch);
       PipeBarrier<PIPE_V>();
       Repeat(expert, tiling_.score_pitch, tiling_.groups, tiling_.group_size);
     }
     if (tiling_.has_row_idx) {
-      const LocalTensor<int32_t> number = row_buffer_.Get<int32_t>();
+      const LocalTensor<int32_t> number = row_.Get<int32_t>();
       CreateVecIndex(number, 0, (uint32_t)keep_);
       PipeBarrier<PIPE_V>();
       Muls(number, number, (int32_t)tiling_.rows, (int32_t)keep_);
@@ -190,41 +196,42 @@ class MoeGatingTopK {
       Repeat(number, keep_, rows, 1);
     }
     if (tiling_.groups > 1) MakeGroupTables();
-    if (HasSelection()) MakeBias();
   }
 
   __aicore__ inline void MakeGroupTables() {
     const int64_t rows = tiling_.rows_per_tile;
     const int64_t pitch = tiling_.groups_pitch;
-    const int64_t slots = RoundUp(rows * pitch, kLanes);
+    const int64_t slots = rows * pitch;
+    if (tiling_.has_word_table) {
+      const LocalTensor<int32_t> word = word_.Get<int32_t>();
+      CreateVecIndex(word, 0, (uint32_t)tiling_.words);
+      PipeBarrier<PIPE_V>();
+      Muls(word, word, 4, (int32_t)tiling_.words);
+    }
+    Duplicate(group_score_.Get<float>(), minus_inf_, (int32_t)RoundUp(slots, kLanes));
+    PipeBarrier<PIPE_V>();
     // Where the list of each group begins, in bytes.
-    const LocalTensor<int32_t> number = number_buffer_.Get<int32_t>();
-    const LocalTensor<int32_t> word = word_buffer_.Get<int32_t>();
-    const LocalTensor<int32_t> lower = lower_buffer_.Get<int32_t>();
-    const int64_t list_bytes = tiling_.list_pitch * 8;
-    CreateVecIndex(number, 0, (uint32_t)pitch);
-    CreateVecIndex(word, 0, (uint32_t)(tiling_.list_records * 2));
-    Duplicate(group_score_buffer_.Get<float>(), minus_inf_, (int32_t)slots);
-    Duplicate(rank_buffer_.Get<float>(), (float)pitch, (int32_t)slots);
-    Duplicate(begin_buffer_.Get<int32_t>(), 0,
-              (int32_t)RoundUp(rows * tiling_.kept_groups, kBlockFloats));
-    // Of eight groups each is behind the groups of the lower bits of its byte.
-    const uint64_t even[2] = {0x5555555555555555, 0};
-    const uint64_t odd[2] = {0xAAAAAAAAAAAAAAAA, 0};
-    const uint8_t repeats = (uint8_t)Ceil(rows * 2, kLanes);
-    Duplicate(lower, (int32_t)0x07030100, even, repeats, 1, 8);
-    Duplicate(lower, (int32_t)0x7F3F1F0F, odd, repeats, 1, 8);
-    PipeBarrier<PIPE_V>();
-    Muls(number, number, (int32_t)list_bytes, (int32_t)pitch);
-    Muls(word, word, 4, (int32_t)(tiling_.list_records * 2));
-    PipeBarrier<PIPE_V>();
-    Repeat(number, pitch, rows, tiling_.groups * list_bytes);
+    const LocalTensor<int32_t> number = number_.Get<int32_t>();
+    const int32_t list_words = (int32_t)tiling_.list_pitch * 2;
+    if (tiling_.groups == pitch) {
+      Muls(number, Words(), list_words, (int32_t)slots);
+      PipeBarrier<PIPE_V>();
+    } else {
+      Muls(number, Words(), list_words, (int32_t)pitch);
+      PipeBarrier<PIPE_V>();
+      Repeat(number, pitch, rows, tiling_.groups * tiling_.list_pitch * 8);
+    }
+  }
+
+  // 0, 4, 8 ... as far as they are needed: how the places begin, if those are enough.
+  __aicore__ inline LocalTensor<int32_t> Words() const {
+    return tiling_.has_word_table ? word_.Get<int32_t>() : place_.Get<int32_t>();
   }
 
   // What is added to the scores of a row: the bias or 0, and -inf where there is no expert. Where
   // the scores of the chosen experts of each row begin, in bytes.
   __aicore__ inline void MakeBias() {
-    const LocalTensor<float> bias = bias_buffer_.Get<float>();
+    const LocalTensor<float> bias = bias_.Get<float>();
     if (!is_dense_) {
       Duplicate(bias, minus_inf_, (int32_t)width_);
       PipeBarrier<PIPE_V>();
@@ -236,15 +243,19 @@ class MoeGatingTopK {
                     (int32_t)Min(kLanes, tiling_.group_size - lane));
         }
       }
+      PipeBarrier<PIPE_V>();
       return;
     }
-    const LocalTensor<int32_t> start = start_buffer_.Get<int32_t>();
-    Duplicate(start, 0, (int32_t)keep_);
-    PipeBarrier<PIPE_V>();
-    Repeat(start, keep_, tiling_.rows_per_tile, width_ * 4);
+    if (tiling_.rows_per_tile > 1) {
+      const LocalTensor<int32_t> start = start_.Get<int32_t>();
+      Duplicate(start, 0, (int32_t)keep_);
+      PipeBarrier<PIPE_V>();
+      Repeat(start, keep_, tiling_.rows_per_tile, width_ * 4);
+    }
     LocalTensor<T> loaded = bias_in_.template DeQue<T>();
     Widen(bias, loaded, tiling_.groups);
     bias_in_.FreeTensor(loaded);
+    PipeBarrier<PIPE_V>();
   }
 
   // Loads a tile of logits.
@@ -297,8 +308,9 @@ class MoeGatingTopK {
 
   __aicore__ inline void Tile(int64_t row, int64_t rows) {
     LocalTensor<T> in = in_.template DeQue<T>();
-    LocalTensor<float> scores = scores_out_.template AllocTensor<float>();
-    LocalTensor<float> logits = record_buffer_.Get<float>();
+    LocalTensor<float> scores = scores_.Get<float>();
+    if (tiling_.has_norm_out) scores = scores_out_.template AllocTensor<float>();
+    LocalTensor<float> logits = record_.Get<float>();
     if (!is_dense_) {
       Duplicate(logits, minus_inf_, (int32_t)(rows * width_));
       PipeBarrier<PIPE_V>();
@@ -324,8 +336,9 @@ class MoeGatingTopK {
     if constexpr (kIsFloat) in_.FreeTensor(in);
     LocalTensor<float> selection = scores;
     if (HasSelection()) {
-      selection = selection_buffer_.Get<float>();
-      const LocalTensor<float> bias = bias_buffer_.Get<float>();
+      if (row == share_.begin) MakeBias();
+      selection = selection_.Get<float>();
+      const LocalTensor<float> bias = bias_.Get<float>();
       const BinaryRepeatParams by_row(1, 1, 1, Step(width_), Step(width_), 0);
       if (rows == 1) {
         Add(selection, scores, bias, (int32_t)width_);
@@ -339,7 +352,7 @@ class MoeGatingTopK {
       PipeBarrier<PIPE_V>();
     }
     if (is_apart_) {
-      const LocalTensor<float> sorted = sort_buffer_.Get<float>();
+      const LocalTensor<float> sorted = sort_.Get<float>();
       const int64_t blocks = tiling_.score_pitch / kBlockFloats;
       DataCopy(sorted, selection,
                DataCopyParams((uint16_t)(rows * tiling_.groups), (uint16_t)blocks, 0,
@@ -349,47 +362,43 @@ class MoeGatingTopK {
     }
     const Lists lists = Choose(selection, rows);
     Give(lists, scores, row, rows);
-    scores_out_.EnQue(scores);
-    scores = scores_out_.template DeQue<float>();
-    if (tiling_.has_norm_out) StoreScores(scores, row, rows);
-    scores_out_.FreeTensor(scores);
+    if (tiling_.has_norm_out) {
+      scores_out_.EnQue(scores);
+      scores = scores_out_.template DeQue<float>();
+      StoreScores(scores, row, rows);
+      scores_out_.FreeTensor(scores);
+    }
   }
 
-  // What an instruction that reduces blocks makes of `lanes` of each of `count` blocks.
+  // spread[row] = eight copies of what the first `lanes` of a row's block come to: an instruction
+  // that reduces eight blocks takes the same one eight times.
   template <bool is_sum>
-  __aicore__ inline void ReduceBlocks(const LocalTensor<float>& dst, const LocalTensor<float>& src,
-                                      int64_t lanes, int64_t count) {
-    const uint64_t all = 0x0101010101010101 * (((uint64_t)1 << lanes) - 1);
-    const auto some = [&](int64_t block, int64_t repeats, uint64_t bits) {
-      const uint64_t mask[2] = {bits, 0};
-      const LocalTensor<float> to = dst[(uint32_t)block];
-      const LocalTensor<float> from = src[(uint32_t)(block * kBlockFloats)];
-      if constexpr (is_sum) {
-        BlockReduceSum(to, from, (int32_t)repeats, mask, 1, 1, 8);
-      } else {
-        BlockReduceMax(to, from, (int32_t)repeats, mask, 1, 1, 8);
-      }
-    };
-    const int64_t rest = count % kBlockFloats;
-    if (count > rest) some(0, count / kBlockFloats, all);
-    if (rest > 0) some(count - rest, 1, all & (((uint64_t)1 << rest * kBlockFloats) - 1));
+  __aicore__ inline void ReduceBlocks(const LocalTensor<float>& src, int64_t lanes, int64_t pitch,
+                                      int64_t rows) {
+    const uint64_t mask[2] = {0x0101010101010101 * (((uint64_t)1 << lanes) - 1), 0};
+    const LocalTensor<float> spread = spread_.Get<float>();
+    if constexpr (is_sum) {
+      BlockReduceSum(spread, src, (int32_t)rows, mask, 1, 0, Step(pitch));
+    } else {
+      BlockReduceMax(spread, src, (int32_t)rows, mask, 1, 0, Step(pitch));
+    }
     PipeBarrier<PIPE_V>();
   }
 
-  // each[row] = the sum or the largest of `length` floats of a row. Sums are those of a tree over
-  // neighbours whichever instructions make them.
+  // The sum or the largest of `length` floats of a row: a block of copies for each row. Sums are
+  // chains over every 64th float, and a tree over neighbours of the 64.
   template <bool is_sum>
-  __aicore__ inline void Reduce(const LocalTensor<float>& src, int64_t length, int64_t pitch,
-                                int64_t rows) {
-    const LocalTensor<float> each = each_buffer_.Get<float>();
-    if (IsBlock(length, pitch)) {
-      ReduceBlocks<is_sum>(each, src, length, rows);
-      return;
+  __aicore__ inline LocalTensor<float> Reduce(const LocalTensor<float>& src, int64_t length,
+                                              int64_t pitch, int64_t rows) {
+    const LocalTensor<float> spread = spread_.Get<float>();
+    if (length <= kBlockFloats) {
+      ReduceBlocks<is_sum>(src, length, pitch, rows);
+      return spread;
     }
     LocalTensor<float> from = src;
     uint8_t step = Step(pitch);
     if (length > kLanes) {
-      from = fold_buffer_.Get<float>();
+      from = fold_.Get<float>();
       const auto fold = [&](const LocalTensor<float>& with, int64_t lane, uint8_t with_step) {
         const BinaryRepeatParams steps(1, 1, 1, 8, with_step, step);
         const uint64_t now = (uint64_t)Min(kLanes, length - lane);
@@ -412,37 +421,20 @@ class MoeGatingTopK {
       length = kLanes;
       step = 8;
     }
-    if (length == kLanes && rows >= kFewRows) {
-      const LocalTensor<float> blocks = spread_buffer_.Get<float>();
-      if constexpr (is_sum) {
-        BlockReduceSum(blocks, from, (int32_t)rows, (int32_t)kLanes, 1, 1, step);
-      } else {
-        BlockReduceMax(blocks, from, (int32_t)rows, (int32_t)kLanes, 1, 1, step);
-      }
-      PipeBarrier<PIPE_V>();
-      ReduceBlocks<is_sum>(each, blocks, kBlockFloats, rows);
-      return;
-    }
+    const LocalTensor<float> blocks = block_.Get<float>();
     if constexpr (is_sum) {
-      WholeReduceSum(each, from, (uint64_t)length, (int32_t)rows, 1, 1, step);
+      BlockReduceSum(blocks, from, (int32_t)rows, (int32_t)length, 1, 1, step);
     } else {
-      WholeReduceMax(each, from, (uint64_t)length, (int32_t)rows, 1, 1, step,
-                     ReduceOrder::ORDER_ONLY_VALUE);
+      BlockReduceMax(blocks, from, (int32_t)rows, (int32_t)length, 1, 1, step);
     }
     PipeBarrier<PIPE_V>();
+    ReduceBlocks<is_sum>(blocks, Ceil(length, kBlockFloats), kBlockFloats, rows);
+    return spread;
   }
 
   // Whether each row is a block, and rows lie one behind the other.
   __aicore__ inline bool IsBlock(int64_t length, int64_t pitch) const {
     return length <= kBlockFloats && pitch == kBlockFloats;
-  }
-
-  // A block of copies for each value of a row.
-  __aicore__ inline LocalTensor<float> Spread(const LocalTensor<float>& each, int64_t rows) {
-    const LocalTensor<float> spread = spread_buffer_.Get<float>();
-    Brcb(spread, each, (uint8_t)Ceil(rows, kBlockFloats), BrcbRepeatParams(1, 8));
-    PipeBarrier<PIPE_V>();
-    return spread;
   }
 
   // dst = src op a value of the row, over `length` floats of a row: all repeats of a single row in
@@ -479,26 +471,31 @@ class MoeGatingTopK {
     if (rest > 0) op((uint32_t)(count - rest), (uint64_t)rest, 1);
   }
 
+  // If nothing needs the quotients of all experts, those that are chosen are divided later:
+  // denominators do not decide.
   __aicore__ inline void Softmax(const LocalTensor<float>& s, const LocalTensor<float>& x,
                                  int64_t rows) {
-    Reduce<false>(x, width_, width_, rows);
-    LocalTensor<float> spread = Spread(each_buffer_.Get<float>(), rows);
+    const LocalTensor<float> largest = Reduce<false>(x, width_, width_, rows);
     ByRow(
         [&](uint32_t at, uint32_t of, uint64_t lanes, uint8_t repeats,
             const BinaryRepeatParams& steps) {
-          Sub(s[at], x[at], spread[of], lanes, repeats, steps);
+          Sub(s[at], x[at], largest[of], lanes, repeats, steps);
         },
         width_, width_, rows);
     Exp(s, s, (int32_t)(rows * width_));
     PipeBarrier<PIPE_V>();
-    Reduce<true>(s, width_, width_, rows);
-    spread = Spread(each_buffer_.Get<float>(), rows);
+    const LocalTensor<float> sum = Reduce<true>(s, width_, width_, rows);
+    if (!divides_late_) DivideByRow(s, sum, width_, width_, rows);
+  }
+
+  __aicore__ inline void DivideByRow(const LocalTensor<float>& dst, const LocalTensor<float>& by,
+                                     int64_t length, int64_t pitch, int64_t rows) {
     ByRow(
         [&](uint32_t at, uint32_t of, uint64_t lanes, uint8_t repeats,
             const BinaryRepeatParams& steps) {
-          Div(s[at], s[at], spread[of], lanes, repeats, steps);
+          Div(dst[at], dst[at], by[of], lanes, repeats, steps);
         },
-        width_, width_, rows);
+        length, pitch, rows);
   }
 
   // 1 / (1 + exp(-x))
@@ -509,9 +506,11 @@ class MoeGatingTopK {
     PipeBarrier<PIPE_V>();
     Exp(s, s, count);
     PipeBarrier<PIPE_V>();
-    Adds(s, s, 1.0f, count);
+    const LocalTensor<float> one = one_.Get<float>();
+    EveryLane(count, [&](uint32_t at, uint64_t lanes, uint8_t repeats) {
+      Add(s[at], s[at], one, lanes, repeats, BinaryRepeatParams(1, 1, 0, 8, 8, 0));
+    });
     PipeBarrier<PIPE_V>();
-    const LocalTensor<float> one = one_buffer_.Get<float>();
     EveryLane(count, [&](uint32_t at, uint64_t lanes, uint8_t repeats) {
       Div(s[at], one, s[at], lanes, repeats, BinaryRepeatParams(1, 0, 1, 8, 0, 8));
     });
@@ -526,9 +525,9 @@ class MoeGatingTopK {
     const int32_t count = (int32_t)(rows * width_);
     const uint32_t compared = (uint32_t)RoundUp(count, kLanes);
     // x may be at the beginning of this buffer.
-    const LocalTensor<float> e = record_buffer_.Get<float>()[compared];
+    const LocalTensor<float> e = record_.Get<float>()[compared];
     const LocalTensor<float> u = e[compared];
-    const LocalTensor<uint8_t> is_one = list_buffer_.Get<uint8_t>();
+    const LocalTensor<uint8_t> is_one = list_.Get<uint8_t>();
     Abs(e, x, count);
     PipeBarrier<PIPE_V>();
     Muls(e, e, -1.0f, count);
@@ -567,16 +566,16 @@ class MoeGatingTopK {
     bool is_packed;  // without gaps, and not where merges write
   };
 
-  // Merges `of` neighbouring lists at a time until one is left of them, in record_buffer_.
+  // Merges `of` neighbouring lists at a time until one is left of them, in record_.
   __aicore__ inline Lists Merge(Lists lists, int64_t of) {
-    const LocalTensor<float> records = record_buffer_.Get<float>();
+    const LocalTensor<float> records = record_.Get<float>();
     while (of > 1) {
       const int64_t units = lists.count / of;
       const int64_t length = Min(lists.length, keep_);
       const int64_t padded = RoundUp(of, kFanIn);
       const uint16_t blocks = (uint16_t)(length / kRecordBlocks);
       const int64_t gap = (lists.pitch - length) / kRecordBlocks;
-      LocalTensor<float> from = list_buffer_.Get<float>();
+      LocalTensor<float> from = list_.Get<float>();
       if (padded != of) {  // lists that come last in every order
         Duplicate(from, minus_inf_, (int32_t)(units * padded * length * 2));
         PipeBarrier<PIPE_V>();
@@ -609,9 +608,9 @@ class MoeGatingTopK {
 
   // The sorted list of each row: scores and, in bytes, where they are in the row.
   __aicore__ inline Lists Choose(const LocalTensor<float>& selection, int64_t rows) {
-    const LocalTensor<float> records = record_buffer_.Get<float>();
+    const LocalTensor<float> records = record_.Get<float>();
     const int64_t sorted = rows * tiling_.sort_width / kList;
-    Sort32(records, selection, place_buffer_.Get<uint32_t>(), (int32_t)sorted);
+    Sort32(records, selection, place_.Get<uint32_t>(), (int32_t)sorted);
     PipeBarrier<PIPE_V>();
     Lists lists = {records, sorted, kList, kList, false};
     if (tiling_.groups > 1) {
@@ -629,21 +628,21 @@ class MoeGatingTopK {
     // As many groups of each row have a rank below kept_groups: what is taken of a row follows what
     // is taken of the one before.
     const int64_t slots = rows * tiling_.groups_pitch;
-    const LocalTensor<uint8_t> bits = bits_buffer_.Get<uint8_t>();
-    CompareScalar(bits, rank_buffer_.Get<float>(), (float)tiling_.kept_groups, CMPMODE::LT,
+    const LocalTensor<uint8_t> bits = above_.Get<uint8_t>();
+    CompareScalar(bits, rank_.Get<float>(), (float)tiling_.kept_groups, CMPMODE::LT,
                   (uint32_t)RoundUp(slots, kLanes));
     PipeBarrier<PIPE_V>();
-    const LocalTensor<int32_t> begin = begin_buffer_.Get<int32_t>();
+    const LocalTensor<int32_t> begin = begin_.Get<int32_t>();
     uint64_t taken = 0;
-    GatherMask(begin, number_buffer_.Get<int32_t>(), bits.ReinterpretCast<uint32_t>(), true,
+    GatherMask(begin, number_.Get<int32_t>(), bits.ReinterpretCast<uint32_t>(), true,
                (uint32_t)slots, Once(), taken);
     PipeBarrier<PIPE_V>();
-    const LocalTensor<int32_t> begins = begins_buffer_.Get<int32_t>();
+    const LocalTensor<int32_t> begins = begins_.Get<int32_t>();
     Brcb(begins, begin, (uint8_t)Ceil(count, kBlockFloats), BrcbRepeatParams(1, 8));
     PipeBarrier<PIPE_V>();
     // The words of a list are the words from where it begins.
-    const LocalTensor<int32_t> word = word_buffer_.Get<int32_t>();
-    const LocalTensor<int32_t> offset = offset_buffer_.Get<int32_t>();
+    const LocalTensor<int32_t> word = Words();
+    const LocalTensor<int32_t> offset = offset_.Get<int32_t>();
     for (int64_t lane = 0; lane < 2 * length; lane += kLanes) {
       const uint32_t at = (uint32_t)lane;
       const uint64_t lanes = (uint64_t)Min(kLanes, 2 * length - lane);
@@ -658,24 +657,24 @@ class MoeGatingTopK {
       }
     }
     PipeBarrier<PIPE_V>();
-    const LocalTensor<float> kept = kept_buffer_.Get<float>();
+    const LocalTensor<float> kept = kept_.Get<float>();
     Pick(kept, lists.records, offset.ReinterpretCast<uint32_t>(), 0,
          (uint32_t)(count * 2 * length));
     PipeBarrier<PIPE_V>();
     return {kept, count, length, length, true};
   }
 
-  // group_score_buffer_: the largest of each group, or the sum of its two largest. Groups that are
+  // group_score_: the largest of each group, or the sum of its two largest. Groups that are
   // not there keep -inf.
   __aicore__ inline void ScoreGroups(const Lists& lists, int64_t rows) {
     const int64_t pitch = tiling_.groups_pitch;
-    const LocalTensor<float> score = group_score_buffer_.Get<float>();
+    const LocalTensor<float> score = group_score_.Get<float>();
     // Scores are the even words of a list.
     const uint64_t words = tiling_.sums_top_two ? 0x0505050505050505 : 0x0101010101010101;
     LocalTensor<float> heads = lists.records;
     int64_t pitch_blocks = lists.pitch / kRecordBlocks;
     if (tiling_.groups * pitch_blocks > kMaxRepeat) {
-      heads = group_spread_buffer_.Get<float>();
+      heads = group_spread_.Get<float>();
       DataCopy(heads, lists.records,
                DataCopyParams((uint16_t)lists.count, 1, (uint16_t)(pitch_blocks - 1), 0));
       PipeBarrier<PIPE_V>();
@@ -692,48 +691,41 @@ class MoeGatingTopK {
     if (rows == 1) return;
     // NaN would let ranks of a row differ from 0, 1, 2 ...
     const uint32_t compared = (uint32_t)RoundUp(rows * pitch, kLanes);
-    const LocalTensor<uint8_t> bits = bits_buffer_.Get<uint8_t>();
+    const LocalTensor<uint8_t> bits = above_.Get<uint8_t>();
     Compare(bits, score, score, CMPMODE::EQ, compared);
     PipeBarrier<PIPE_V>();
     Select(score, bits, score, minus_inf_, SELMODE::VSEL_TENSOR_SCALAR_MODE, compared);
     PipeBarrier<PIPE_V>();
   }
 
-  // rank_buffer_: how many groups of the row come before each: those with a higher score, and of
+  // rank_: how many groups of the row come before each: those with a higher score, and of
   // equal ones those before it. Eight of them are compared with eight at a time.
   __aicore__ inline void RankGroups(int64_t rows) {
     const int64_t pitch = tiling_.groups_pitch;
     const int64_t blocks = pitch / kBlockFloats;
     const uint8_t step = (uint8_t)blocks;
-    const LocalTensor<float> score = group_score_buffer_.Get<float>();
-    const LocalTensor<float> spread = group_spread_buffer_.Get<float>();
-    const LocalTensor<float> beats = beats_buffer_.Get<float>();
-    const LocalTensor<float> rank = rank_buffer_.Get<float>();
-    const LocalTensor<float> part = rank[(uint32_t)RoundUp(rows * pitch, kLanes)];
-    const LocalTensor<uint8_t> bits = bits_buffer_.Get<uint8_t>();
-    const LocalTensor<uint8_t> equal = bits[BitBytes(rows * kLanes)];
-    const LocalTensor<uint16_t> lower = lower_buffer_.Get<uint16_t>();
+    const LocalTensor<float> score = group_score_.Get<float>();
+    const LocalTensor<float> spread = group_spread_.Get<float>();
+    const LocalTensor<float> beats = beats_.Get<float>();
+    const LocalTensor<float> rank = rank_.Get<float>();
+    const LocalTensor<float> part = rank_part_.Get<float>();
+    const LocalTensor<uint8_t> above = above_.Get<uint8_t>();
+    const LocalTensor<uint8_t> not_below = not_below_.Get<uint8_t>();
     Brcb(spread, score, (uint8_t)(rows * blocks), BrcbRepeatParams(1, 8));
     PipeBarrier<PIPE_V>();
+    const uint8_t count = (uint8_t)rows;
     const BinaryRepeatParams eight(1, 0, 1, 8, step, (uint8_t)pitch);
     for (int64_t group = 0; group < blocks; ++group) {
       const LocalTensor<float> mine = spread[(uint32_t)(group * kLanes)];
       for (int64_t other = 0; other < blocks; ++other) {
         const LocalTensor<float> theirs = score[(uint32_t)(other * kBlockFloats)];
-        Compare(bits, theirs, mine, other < group ? CMPMODE::GE : CMPMODE::GT, (uint64_t)kLanes,
-                (uint8_t)rows, eight);
-        if (other == group) {
-          Compare(equal, theirs, mine, CMPMODE::EQ, (uint64_t)kLanes, (uint8_t)rows, eight);
-          PipeBarrier<PIPE_V>();
-          const LocalTensor<uint16_t> ties = equal.ReinterpretCast<uint16_t>();
-          const LocalTensor<uint16_t> wins = bits.ReinterpretCast<uint16_t>();
-          And(ties, ties, lower, (int32_t)(rows * 4));
-          PipeBarrier<PIPE_V>();
-          Or(wins, wins, ties, (int32_t)(rows * 4));
-        }
+        // Of the same eight: those of higher numbers, and those of lower ones.
+        const uint64_t lower = other < group ? ~(uint64_t)0 : other > group ? 0 : kLower;
+        if (lower != 0) Compare(not_below, theirs, mine, CMPMODE::GE, (uint64_t)kLanes, count, eight);
+        if (~lower != 0) Compare(above, theirs, mine, CMPMODE::GT, (uint64_t)kLanes, count, eight);
         PipeBarrier<PIPE_V>();
-        Select(beats, bits, one_buffer_.Get<float>(), 0.0f, SELMODE::VSEL_TENSOR_SCALAR_MODE,
-               (uint64_t)kLanes, (uint8_t)rows, BinaryRepeatParams(1, 0, 1, 8, 0, 8));
+        Ones(beats, not_below, lower, count);
+        Ones(beats, above, ~lower, count);
         PipeBarrier<PIPE_V>();
         const LocalTensor<float> to = other == 0 ? rank : part;
         BlockReduceSum(to[(uint32_t)(group * kBlockFloats)], beats, (int32_t)rows, (int32_t)kLanes,
@@ -742,17 +734,26 @@ class MoeGatingTopK {
         if (other > 0) {
           const LocalTensor<float> sum = rank[(uint32_t)(group * kBlockFloats)];
           Add(sum, sum, part[(uint32_t)(group * kBlockFloats)], (uint64_t)kBlockFloats,
-              (uint8_t)rows, BinaryRepeatParams(1, 1, 1, step, step, step));
+              count, BinaryRepeatParams(1, 1, 1, step, step, step));
           PipeBarrier<PIPE_V>();
         }
       }
     }
   }
 
+  // 1 for a bit that is set, and 0 for one that is not, in these lanes of 64.
+  __aicore__ inline void Ones(const LocalTensor<float>& dst, const LocalTensor<uint8_t>& bits,
+                              uint64_t lanes, uint8_t rows) {
+    if (lanes == 0) return;
+    const uint64_t mask[2] = {lanes, 0};
+    Select(dst, bits, one_.Get<float>(), 0.0f, SELMODE::VSEL_TENSOR_SCALAR_MODE, mask, rows,
+           BinaryRepeatParams(1, 0, 1, 8, 0, 8));
+  }
+
   __aicore__ inline void Give(const Lists& lists, const LocalTensor<float>& scores, int64_t row,
                               int64_t rows) {
-    const LocalTensor<int32_t> chosen = chosen_buffer_.Get<int32_t>();
-    const LocalTensor<float> weights = weight_buffer_.Get<float>();
+    const LocalTensor<int32_t> chosen = chosen_.Get<int32_t>();
+    const LocalTensor<float> weights = weight_.Get<float>();
     const int32_t count = (int32_t)(rows * keep_);
     const GatherMaskParams heads(1, (uint16_t)rows, (uint16_t)(lists.pitch / kRecordBlocks), 0);
     uint64_t taken = 0;
@@ -762,32 +763,22 @@ class MoeGatingTopK {
       GatherMask(weights, lists.records, 1, true, (uint32_t)(2 * keep_), heads, taken);
     }
     PipeBarrier<PIPE_V>();
-    LocalTensor<int32_t> experts = experts_out_.template AllocTensor<int32_t>();
-    if (is_dense_) {
-      ShiftRight(experts, chosen, 2, count);
-    } else {
-      Pick(experts, expert_buffer_.Get<int32_t>(), chosen.ReinterpretCast<uint32_t>(), 0,
-           (uint32_t)count);
-    }
+    GiveExperts(row, rows);
     if (tiling_.has_bias) {
-      PipeBarrier<PIPE_V>();
-      Add(chosen, chosen, start_buffer_.Get<int32_t>(), count);
-      PipeBarrier<PIPE_V>();
+      if (rows > 1) {
+        PipeBarrier<PIPE_V>();
+        Add(chosen, chosen, start_.Get<int32_t>(), count);
+        PipeBarrier<PIPE_V>();
+      }
       Pick(weights, scores, chosen.ReinterpretCast<uint32_t>(), 0, (uint32_t)count);
     }
     PipeBarrier<PIPE_V>();
+    if (divides_late_) DivideByRow(weights, spread_.Get<float>(), tiling_.k, keep_, rows);
     if (tiling_.renormalise) {
-      Reduce<true>(weights, tiling_.k, keep_, rows);
-      const LocalTensor<float> each = each_buffer_.Get<float>();
-      Adds(each, each, FloatOf(tiling_.eps_bits), (int32_t)rows);
+      const LocalTensor<float> sum = Reduce<true>(weights, tiling_.k, keep_, rows);
+      Adds(sum, sum, FloatOf(tiling_.eps_bits), (int32_t)(rows * kBlockFloats));
       PipeBarrier<PIPE_V>();
-      const LocalTensor<float> spread = Spread(each, rows);
-      ByRow(
-          [&](uint32_t at, uint32_t of, uint64_t lanes, uint8_t repeats,
-            const BinaryRepeatParams& steps) {
-            Div(weights[at], weights[at], spread[of], lanes, repeats, steps);
-          },
-          tiling_.k, keep_, rows);
+      DivideByRow(weights, sum, tiling_.k, keep_, rows);
     }
     LocalTensor<T> out = weights_out_.template AllocTensor<T>();
     const float scale = FloatOf(tiling_.scale_bits);
@@ -804,24 +795,40 @@ class MoeGatingTopK {
       }
     }
     weights_out_.EnQue(out);
-    if (tiling_.has_finished) MarkFinished(experts, row, rows);
-    experts_out_.EnQue(experts);
     out = weights_out_.template DeQue<T>();
-    const int64_t at = row * tiling_.k;
-    const DataCopyExtParams shape((uint16_t)rows, (uint32_t)(tiling_.k * (int64_t)sizeof(T)), 0, 0,
-                                  0);
-    DataCopyPad(y_gm_[at], out.template ReinterpretCast<Storage>(), shape);
+    DataCopyPad(y_gm_[row * tiling_.k], out.template ReinterpretCast<Storage>(),
+                Chosen(rows, sizeof(T)));
     weights_out_.FreeTensor(out);
+  }
+
+  __aicore__ inline DataCopyExtParams Chosen(int64_t rows, uint32_t bytes) const {
+    return DataCopyExtParams((uint16_t)rows, (uint32_t)tiling_.k * bytes, 0, 0, 0);
+  }
+
+  // Experts by chosen_, and the numbers of (row, place).
+  __aicore__ inline void GiveExperts(int64_t row, int64_t rows) {
+    const LocalTensor<int32_t> chosen = chosen_.Get<int32_t>();
+    const int32_t count = (int32_t)(rows * keep_);
+    LocalTensor<int32_t> experts = experts_out_.template AllocTensor<int32_t>();
+    if (is_dense_) {
+      ShiftRight(experts, chosen, 2, count);
+    } else {
+      Pick(experts, expert_.Get<int32_t>(), chosen.ReinterpretCast<uint32_t>(), 0, (uint32_t)count);
+    }
+    if (tiling_.has_finished) {
+      PipeBarrier<PIPE_V>();
+      MarkFinished(experts, row, rows);
+    }
+    experts_out_.EnQue(experts);
     experts = experts_out_.template DeQue<int32_t>();
-    const DataCopyExtParams words((uint16_t)rows, (uint32_t)(tiling_.k * 4), 0, 0, 0);
-    DataCopyPad(expert_gm_[at], experts, words);
+    DataCopyPad(expert_gm_[row * tiling_.k], experts, Chosen(rows, 4));
     experts_out_.FreeTensor(experts);
     if (tiling_.has_row_idx) {
       LocalTensor<int32_t> numbers = rows_out_.template AllocTensor<int32_t>();
-      Adds(numbers, row_buffer_.Get<int32_t>(), (int32_t)row, count);
+      Adds(numbers, row_.Get<int32_t>(), (int32_t)row, count);
       rows_out_.EnQue(numbers);
       numbers = rows_out_.template DeQue<int32_t>();
-      DataCopyPad(row_gm_[at], numbers, words);
+      DataCopyPad(row_gm_[row * tiling_.k], numbers, Chosen(rows, 4));
       rows_out_.FreeTensor(numbers);
     }
   }
@@ -834,9 +841,9 @@ class MoeGatingTopK {
     finished_in_.EnQue(flags);
     flags = finished_in_.template DeQue<uint8_t>();
     const int32_t count = (int32_t)(rows * keep_);
-    const LocalTensor<half> narrow = fold_buffer_.Get<half>();
-    const LocalTensor<float> alive = alive_buffer_.Get<float>();
-    const LocalTensor<float> number = list_buffer_.Get<float>();
+    const LocalTensor<half> narrow = fold_.Get<half>();
+    const LocalTensor<float> alive = alive_.Get<float>();
+    const LocalTensor<float> number = list_.Get<float>();
     Cast(narrow, flags, RoundMode::CAST_NONE, (uint32_t)rows);
     Cast(number, experts, RoundMode::CAST_NONE, (uint32_t)count);
     PipeBarrier<PIPE_V>();
@@ -848,7 +855,9 @@ class MoeGatingTopK {
     PipeBarrier<PIPE_V>();
     Adds(alive, alive, 1.0f, (int32_t)rows);
     PipeBarrier<PIPE_V>();
-    const LocalTensor<float> spread = Spread(alive, rows);
+    const LocalTensor<float> spread = block_.Get<float>();
+    Brcb(spread, alive, (uint8_t)Ceil(rows, kBlockFloats), BrcbRepeatParams(1, 8));
+    PipeBarrier<PIPE_V>();
     ByRow(
         [&](uint32_t at, uint32_t of, uint64_t lanes, uint8_t repeats,
             const BinaryRepeatParams& steps) {
@@ -878,6 +887,9 @@ class MoeGatingTopK {
   int64_t keep_;
   bool is_dense_;  // experts fill their groups' places
   bool is_apart_;  // scores are sorted at another pitch
+  bool divides_late_;
+  Share share_;
+  int64_t ones_;
   float minus_inf_;
   GlobalTensor<Storage> x_gm_, bias_gm_, y_gm_;
   GlobalTensor<uint8_t> finished_gm_;
@@ -886,12 +898,10 @@ class MoeGatingTopK {
   TQue<TPosition::VECIN, 2> in_, finished_in_;
   TQue<TPosition::VECIN, 1> bias_in_;
   TQue<TPosition::VECOUT, 2> scores_out_, weights_out_, experts_out_, rows_out_;
-  TBuf<> place_buffer_, expert_buffer_, selection_buffer_, bias_buffer_, start_buffer_;
-  TBuf<> sort_buffer_, record_buffer_, list_buffer_, chosen_buffer_, weight_buffer_;
-  TBuf<> fold_buffer_, each_buffer_, spread_buffer_, one_buffer_, row_buffer_, alive_buffer_;
-  TBuf<> number_buffer_, group_score_buffer_, rank_buffer_, group_spread_buffer_, beats_buffer_;
-  TBuf<> bits_buffer_, lower_buffer_, begin_buffer_, begins_buffer_, word_buffer_, offset_buffer_;
-  TBuf<> kept_buffer_;
+  TBuf<> arena_;
+  Part place_, record_, list_, chosen_, weight_, fold_, block_, spread_, scores_, row_, alive_;
+  Part expert_, selection_, bias_, start_, sort_, one_, begin_, rank_, rank_part_, number_;
+  Part group_score_, group_spread_, beats_, above_, not_below_, begins_, word_, offset_, kept_;
 };
 
 template <typename T>

@@ -47,15 +47,6 @@ struct Addresses {
   GM_ADDR workspace;
 };
 
-// A part of a buffer.
-struct Part {
-  LocalTensor<float> words;
-  template <typename E>
-  __aicore__ inline LocalTensor<E> Get() const {
-    return words.template ReinterpretCast<E>();
-  }
-};
-
 // T: elements of x when rows are quantised; uint8_t: rows are moved as they are.
 template <typename T>
 class MoeInitRouting {

@@ -16,7 +16,7 @@ constexpr int64_t kLanes = 64;
 constexpr int64_t kMaxRepeat = 255;
 constexpr int64_t kMaxPitch = kMaxRepeat * kBlockBytes / 4;  // floats between repeats
 // Fewer places per core, or rows of few places, gain less than another core costs.
-constexpr int64_t kPlacesPerCore = 1024;
+constexpr int64_t kPlacesPerCore = 768;
 constexpr int64_t kRowsPerCore = 16;
 
 // What merges need: the kernel's Merge is the other side.
@@ -51,40 +51,58 @@ void PlanMerges(MoeGatingTopKTiling& tiling) {
   if (tiling.groups > 1) {
     tiling.list_pitch = length;
     tiling.list_records = length = std::min(length, keep);
+    // Places rise by 4 up to the end of the first group, or of the first row.
+    const bool is_apart = tiling.score_pitch != tiling.sort_pitch;
+    const int64_t slots = tiling.groups == tiling.groups_pitch ? rows : 1;
+    tiling.words = std::max(2 * length, slots * tiling.groups_pitch);
+    tiling.has_word_table = tiling.words > (is_apart ? tiling.sort_pitch : tiling.width) ? 1 : 0;
     AddMerges(rows, tiling.kept_groups, length, keep, buffers);
   }
   tiling.record_bytes = buffers.record_bytes;
   tiling.list_bytes = buffers.list_bytes;
 }
 
-// What the kernel's buffers take; its constructor is the other side of this sum.
-int64_t UbBytes(const MoeGatingTopKTiling& tiling, int64_t bytes) {
+// What the parts of the kernel's arena take; its constructor is the other side of this sum.
+int64_t ArenaWords(const MoeGatingTopKTiling& tiling) {
   const int64_t rows = tiling.rows_per_tile;
-  const int64_t tile = RoundUp(rows * tiling.width, kLanes) * 4;
-  const int64_t sorted = rows * tiling.sort_width * 4;
-  const int64_t chosen = rows * tiling.kept_records * 4;
-  const int64_t words = RoundUp(rows * 4, kBlockBytes);
+  const int64_t tile = RoundUp(rows * tiling.width, kLanes);
+  const int64_t sorted = rows * tiling.sort_width;
+  const int64_t chosen = rows * tiling.kept_records;
   const bool is_dense = tiling.score_pitch == tiling.group_size;
-  int64_t total = 2 * RoundUp(rows * tiling.width * bytes, kBlockBytes);
-  total += (tiling.has_norm_out != 0 ? 2 : 1) * tile + 2 * 2 * chosen + sorted;
-  total += tiling.record_bytes + tiling.list_bytes + 2 * chosen;
-  total += rows * kLanes * 4 + words + RoundUp(rows, 8) * kBlockBytes + kBlockBytes;
-  if (tiling.has_row_idx != 0) total += 3 * chosen;
-  if (tiling.has_finished != 0) total += 2 * RoundUp(rows, kBlockBytes) + words;
-  if (!is_dense) total += tiling.width * 4;
-  if (tiling.has_bias != 0 || !is_dense) total += tile + tiling.width * 4;
-  if (tiling.has_bias != 0) total += RoundUp(tiling.width * bytes, kBlockBytes) + chosen;
+  int64_t total = sorted + tiling.record_bytes / 4 + RoundUp(tiling.list_bytes / 4, 8) + 2 * chosen;
+  total += rows * (kLanes + 8) + RoundUp(rows, 8) * 8 + 8;
+  if (tiling.has_norm_out == 0) total += tile;
+  if (tiling.has_row_idx != 0) total += chosen;
+  if (tiling.has_finished != 0) total += RoundUp(rows, 8);
+  if (!is_dense) total += tiling.width;
+  if (tiling.has_bias != 0 || !is_dense) total += tile + tiling.width;
+  if (tiling.has_bias != 0) total += chosen;
   if (tiling.score_pitch != tiling.sort_pitch) total += sorted;
   if (tiling.groups > 1) {
     const int64_t pitch = tiling.groups_pitch;
-    const int64_t slots = RoundUp(rows * pitch, kLanes) * 4;
     const int64_t lists = rows * tiling.kept_groups;
-    total += 4 * slots + rows * pitch * kBlockBytes + rows * kLanes * 4;
-    total += 2 * RoundUp(rows * 8, kBlockBytes) + RoundUp(rows * 2, kLanes) * 4;
-    total += RoundUp(lists * 4, kBlockBytes) + RoundUp(lists, 8) * kBlockBytes;
-    total += (2 * lists + 1) * tiling.list_records * 8;
+    total += 4 * RoundUp(rows * pitch, kLanes) + rows * pitch * 8 + rows * kLanes;
+    total += 2 * RoundUp(rows * 2, 8) + RoundUp(lists, 8) * 9;
+    total += 2 * lists * tiling.list_records * 2 + (tiling.has_word_table != 0 ? tiling.words : 0);
   }
   return total;
+}
+
+int64_t UbBytes(const MoeGatingTopKTiling& tiling, int64_t bytes) {
+  const int64_t rows = tiling.rows_per_tile;
+  const int64_t chosen = rows * tiling.kept_records * 4;
+  int64_t total = tiling.arena_words * 4 + 2 * RoundUp(rows * tiling.width * bytes, kBlockBytes);
+  total += (tiling.has_row_idx != 0 ? 3 : 2) * 2 * chosen;
+  if (tiling.has_norm_out != 0) total += 2 * RoundUp(rows * tiling.width, kLanes) * 4;
+  if (tiling.has_finished != 0) total += 2 * RoundUp(rows, kBlockBytes);
+  if (tiling.has_bias != 0) total += RoundUp(tiling.width * bytes, kBlockBytes);
+  return total;
+}
+
+// The rest of a tiling whose rows per tile are known.
+void FitTile(MoeGatingTopKTiling& tiling) {
+  PlanMerges(tiling);
+  tiling.arena_words = ArenaWords(tiling);
 }
 
 }  // namespace
@@ -198,7 +216,7 @@ MoeGatingTopKPlan PlanMoeGatingTopK(const MoeGatingTopKArgs& args, const DeviceI
                            kMaxRepeat * 8 / tiling.groups_pitch});
   if (tiling.width > kMaxPitch || tiling.kept_records > kMaxPitch) most = 1;
   tiling.rows_per_tile = most;
-  for (PlanMerges(tiling); UbBytes(tiling, bytes) > budget; PlanMerges(tiling)) {
+  for (FitTile(tiling); UbBytes(tiling, bytes) > budget; FitTile(tiling)) {
     if (tiling.rows_per_tile == 1) {
       Refuse("moe_gating_top_k: one row of " + Text(experts) + " experts takes " +
              Text(UbBytes(tiling, bytes)) + " bytes of UB, and " + device.soc_name + " offers " +
@@ -208,7 +226,7 @@ MoeGatingTopKPlan PlanMoeGatingTopK(const MoeGatingTopKArgs& args, const DeviceI
   }
   // Tiles of a core are of one size as far as possible.
   tiling.rows_per_tile = Ceil(per_core, Ceil(per_core, tiling.rows_per_tile));
-  PlanMerges(tiling);
+  FitTile(tiling);
   return plan;
 }
 
