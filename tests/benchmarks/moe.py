@@ -169,9 +169,6 @@ def main() -> None:
                 f"| {report.microseconds / limit:.2f} | {pipes} |"
             )
             show_lines(report, options.lines)
-            if options.lines == 999:
-                for core, pipe, name_, place, begin, end in sorted(report.slices, key=lambda x: x[4]):
-                    print(f"TL {core} {begin*1800:8.0f} {end*1800:8.0f} {(end-begin)*1800:5.0f} {pipe:5s} {name_} {place}")
 
 
 if __name__ == "__main__":

@@ -131,7 +131,6 @@ class MoeGatingTopK {
       part(not_below_, rows * 2);
       part(begins_, begins * kBlockFloats);
       if (tiling.has_word_table) part(word_, tiling.words);
-      part(offset_, lists * tiling.list_records * 2);
       part(kept_, lists * tiling.list_records * 2);
     }
   }
@@ -642,7 +641,7 @@ class MoeGatingTopK {
     PipeBarrier<PIPE_V>();
     // The words of a list are the words from where it begins.
     const LocalTensor<int32_t> word = Words();
-    const LocalTensor<int32_t> offset = offset_.Get<int32_t>();
+    const LocalTensor<int32_t> offset = list_.Get<int32_t>();
     for (int64_t lane = 0; lane < 2 * length; lane += kLanes) {
       const uint32_t at = (uint32_t)lane;
       const uint64_t lanes = (uint64_t)Min(kLanes, 2 * length - lane);
@@ -721,7 +720,8 @@ class MoeGatingTopK {
         const LocalTensor<float> theirs = score[(uint32_t)(other * kBlockFloats)];
         // Of the same eight: those of higher numbers, and those of lower ones.
         const uint64_t lower = other < group ? ~(uint64_t)0 : other > group ? 0 : kLower;
-        if (lower != 0) Compare(not_below, theirs, mine, CMPMODE::GE, (uint64_t)kLanes, count, eight);
+        if (lower != 0)
+          Compare(not_below, theirs, mine, CMPMODE::GE, (uint64_t)kLanes, count, eight);
         if (~lower != 0) Compare(above, theirs, mine, CMPMODE::GT, (uint64_t)kLanes, count, eight);
         PipeBarrier<PIPE_V>();
         Ones(beats, not_below, lower, count);
@@ -733,8 +733,8 @@ class MoeGatingTopK {
         PipeBarrier<PIPE_V>();
         if (other > 0) {
           const LocalTensor<float> sum = rank[(uint32_t)(group * kBlockFloats)];
-          Add(sum, sum, part[(uint32_t)(group * kBlockFloats)], (uint64_t)kBlockFloats,
-              count, BinaryRepeatParams(1, 1, 1, step, step, step));
+          Add(sum, sum, part[(uint32_t)(group * kBlockFloats)], (uint64_t)kBlockFloats, count,
+              BinaryRepeatParams(1, 1, 1, step, step, step));
           PipeBarrier<PIPE_V>();
         }
       }
@@ -901,7 +901,7 @@ class MoeGatingTopK {
   TBuf<> arena_;
   Part place_, record_, list_, chosen_, weight_, fold_, block_, spread_, scores_, row_, alive_;
   Part expert_, selection_, bias_, start_, sort_, one_, begin_, rank_, rank_part_, number_;
-  Part group_score_, group_spread_, beats_, above_, not_below_, begins_, word_, offset_, kept_;
+  Part group_score_, group_spread_, beats_, above_, not_below_, begins_, word_, kept_;
 };
 
 template <typename T>

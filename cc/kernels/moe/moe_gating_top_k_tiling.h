@@ -13,10 +13,10 @@ struct MoeGatingTopKTiling {
   int64_t groups;
   int64_t kept_groups;
   int64_t group_size;    // experts / groups
-  int64_t score_pitch;  // of the scores of a group: what load and the pipe V can work with
-  int64_t sort_pitch;   // group_size, rounded up to 32: what Sort32 sorts
-  int64_t width;        // groups * score_pitch
-  int64_t sort_width;   // groups * sort_pitch
+  int64_t score_pitch;   // of the scores of a group: what load and the pipe V can work with
+  int64_t sort_pitch;    // group_size, rounded up to 32: what Sort32 sorts
+  int64_t width;         // groups * score_pitch
+  int64_t sort_width;    // groups * sort_pitch
   int64_t sums_top_two;  // a group's score: 0 its largest, 1 the sum of its two largest
   int64_t norm_type;     // 0 softmax, 1 sigmoid, 2 square root of softplus
   int64_t renormalise;   // weights are divided by their sum + eps
@@ -25,15 +25,15 @@ struct MoeGatingTopKTiling {
   int64_t has_row_idx;
   int64_t has_norm_out;
   int64_t rows_per_tile;
-  int64_t kept_records;  // k, rounded up to 8: records of a list beyond that decide nothing
-  int64_t arena_words;   // of the buffer that holds all but what is loaded and stored
-  int64_t record_bytes;  // of the buffer that Sort32 and merges write
-  int64_t list_bytes;    // of the buffer that merges read
-  int64_t groups_pitch;  // groups, rounded up to 8
-  int64_t list_pitch;    // of the sorted lists of groups, in records
-  int64_t list_records;  // of such a list that decide
-  int64_t words;         // how many multiples of 4 the lists of groups are found with
+  int64_t kept_records;    // k, rounded up to 8: records of a list beyond that decide nothing
+  int64_t arena_words;     // of the buffer that holds all but what is loaded and stored
+  int64_t record_bytes;    // of the buffer that Sort32 and merges write
+  int64_t list_bytes;      // of the buffer that merges read
+  int64_t groups_pitch;    // groups, rounded up to 8
+  int64_t list_pitch;      // of the sorted lists of groups, in records
+  int64_t list_records;    // of such a list that decide
+  int64_t words;           // how many multiples of 4 the lists of groups are found with
   int64_t has_word_table;  // they are more than the places of Sort32 begin with
-  int64_t scale_bits;    // routed_scaling_factor: the bits of a float
-  int64_t eps_bits;      // the same
+  int64_t scale_bits;      // routed_scaling_factor: the bits of a float
+  int64_t eps_bits;        // the same
 };

@@ -51,6 +51,7 @@ void PlanMerges(MoeGatingTopKTiling& tiling) {
   if (tiling.groups > 1) {
     tiling.list_pitch = length;
     tiling.list_records = length = std::min(length, keep);
+    buffers.list_bytes = std::max(buffers.list_bytes, rows * tiling.kept_groups * length * 8);
     // Places rise by 4 up to the end of the first group, or of the first row.
     const bool is_apart = tiling.score_pitch != tiling.sort_pitch;
     const int64_t slots = tiling.groups == tiling.groups_pitch ? rows : 1;
@@ -83,7 +84,7 @@ int64_t ArenaWords(const MoeGatingTopKTiling& tiling) {
     const int64_t lists = rows * tiling.kept_groups;
     total += 4 * RoundUp(rows * pitch, kLanes) + rows * pitch * 8 + rows * kLanes;
     total += 2 * RoundUp(rows * 2, 8) + RoundUp(lists, 8) * 9;
-    total += 2 * lists * tiling.list_records * 2 + (tiling.has_word_table != 0 ? tiling.words : 0);
+    total += lists * tiling.list_records * 2 + (tiling.has_word_table != 0 ? tiling.words : 0);
   }
   return total;
 }

@@ -33,7 +33,7 @@ MoeGatingTopKArgs Good() {
 TEST(PlanMoeGatingTopK, ChoosesTheKernelOfTheType) {
   MoeGatingTopKArgs args = Good();
   EXPECT_STREQ(PlanMoeGatingTopK(args, kDevice).kernel, "moe_gating_top_k_half");
-  EXPECT_EQ(PlanMoeGatingTopK(args, kDevice).cores, 25u);
+  EXPECT_EQ(PlanMoeGatingTopK(args, kDevice).cores, 34u);
   args.x.type = args.bias.type = args.y.type = DataType::kBfloat16;
   EXPECT_STREQ(PlanMoeGatingTopK(args, kDevice).kernel, "moe_gating_top_k_bfloat16");
   args.x.type = args.bias.type = args.y.type = DataType::kFloat;
