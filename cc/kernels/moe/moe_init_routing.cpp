@@ -17,7 +17,8 @@
 //
 // Rows are moved as bytes: loaded once for a token, the first ones while pairs are sorted, stored
 // once for each of its pairs. Quantised rows are computed in float and rounded once, to nearest
-// even.
+// even. Where there is one token only, cores share its row: each finds the largest magnitude of all
+// of it, and makes some columns, for all pairs.
 // clang-format off
 #include "kernel_operator.h"
 #include "cc/kernels/moe/moe_common.h"
@@ -56,7 +57,9 @@ class MoeInitRouting {
  public:
   __aicore__ inline MoeInitRouting(TPipe* pipe, const Addresses& at,
                                    const MoeInitRoutingTiling& tiling)
-      : tiling_(tiling) {
+      : tiling_(tiling),
+        is_apart_(tiling.counts_apart && GetBlockIdx() == GetBlockNum() - 1),
+        share_(is_apart_ ? Share{0, 0} : ShareOf(tiling.pairs, MovingCores())) {
     const int64_t pairs = tiling.pairs;
     x_gm_.SetGlobalBuffer(at.x, tiling.tokens * tiling.row_bytes);
     typed_gm_.SetGlobalBuffer((__gm__ Storage*)at.x, tiling.tokens * tiling.row_elements);
@@ -88,34 +91,47 @@ class MoeInitRouting {
     }
     const int64_t records = RoundUp(tiling.chunk + tiling.tile_experts, kLanes);
     const int64_t numbers = records > 2 * tiling.tile_experts ? records : 2 * tiling.tile_experts;
-    const auto words = [&](TBuf<>& buffer, int64_t count) {
-      pipe->InitBuffer(buffer, (uint32_t)(count * 4));
-    };
+    // What is needed first comes while the rest is laid out. A core that shares the sorting sorts
+    // its own pairs, others all of them.
     pipe->InitBuffer(index_buffer_, (uint32_t)(tiling.chunk * tiling.index_bytes));
-    // Rows are quantised where their pairs were sorted.
-    words(arena_, tiling.arena_words);
+    if (tiling.by_row_idx) pipe->InitBuffer(row_buffer_, (uint32_t)(tiling.chunk * 4));
+    const int64_t first = tiling.is_shared ? share_.begin : 0;
+    LoadExperts(first, Min(tiling.chunk, (tiling.is_shared ? share_.end : pairs) - first));
+    const int64_t row = RoundUp(tiling.row_elements, kLanes);
+    if constexpr (kQuantises) {
+      pipe->InitBuffer(in_, 2, (uint32_t)(row * (int64_t)sizeof(T)));
+    } else {
+      pipe->InitBuffer(rows_, 2, (uint32_t)tiling.buffer_bytes);
+    }
+    LoadAhead();
+    pipe->InitBuffer(arena_, (uint32_t)(tiling.arena_words * 4));
     int64_t used = 0;
     const auto part = [&](Part& buffer, int64_t count) {
       buffer.words = arena_.GetWithOffset<float>((uint32_t)count, (uint32_t)(used * 4));
       used += count;
     };
-    part(first_records_, records * 2);
-    part(other_records_, records * 2);
+    part(marker_buffer_, tiling.tile_experts * 2);
+    part(iota_buffer_, numbers);
+    part(bits_buffer_, BitBytes(numbers) / 4);
+    part(base_buffer_, tiling.expert_pitch);
+    part(shift_buffer_, tiling.tile_experts);
+    part(flat_buffer_, tiling.chunk);
+    part(limit_buffer_, kBlockFloats);
+    // From here to work_buffer_: zeros at first.
+    first_zero_ = used;
+    part(below_buffer_, tiling.expert_pitch + kBlockFloats);
+    part(count_buffer_, tiling.tile_experts);
+    if (tiling.capacity > 0) part(zero_buffer_, ZeroBytes() / 4);
+    // Rows are quantised where their pairs were sorted.
+    const int64_t shared = used;
     part(expert_buffer_, numbers);
     part(place_buffer_, numbers);
-    part(number_buffer_, numbers);
     part(work_buffer_, numbers);
+    zeros_ = used - first_zero_;
+    part(number_buffer_, numbers);
+    part(first_records_, records * 2);
+    part(other_records_, records * 2);
     if (tiling.is_shared) part(table_buffer_, GetBlockNum() * tiling.tile_experts);
-    used = 0;
-    words(marker_buffer_, tiling.tile_experts * 2);
-    words(iota_buffer_, numbers);
-    pipe->InitBuffer(bits_buffer_, BitBytes(numbers));
-    words(below_buffer_, tiling.expert_pitch + kBlockFloats);
-    words(base_buffer_, tiling.expert_pitch);
-    words(count_buffer_, tiling.tile_experts);
-    words(shift_buffer_, tiling.tile_experts);
-    words(flat_buffer_, tiling.chunk);
-    if (tiling.by_row_idx) words(row_buffer_, tiling.chunk);
     if (tiling.tokens_type >= 0) {
       pipe->InitBuffer(tokens_out_, 1, (uint32_t)(tiling.tile_experts * 16));
     }
@@ -123,54 +139,44 @@ class MoeInitRouting {
       pipe->InitBuffer(words_out_, 2, (uint32_t)(kWords * ONE_BLK_SIZE));
     }
     if constexpr (kQuantises) {
-      const uint32_t row = (uint32_t)RoundUp(tiling.row_elements, kLanes);
-      pipe->InitBuffer(in_, 2, row * (uint32_t)sizeof(T));
-      pipe->InitBuffer(out_, 2, row);
+      const bool has_factors = tiling.quant_mode == 1 && tiling.has_scale;
+      pipe->InitBuffer(out_, 2, (uint32_t)row);
       pipe->InitBuffer(scales_out_, 2, ONE_BLK_SIZE);
-      if (tiling.quant_mode == 1 && tiling.has_scale) pipe->InitBuffer(smooth_in_, 1, row * 4);
+      if (has_factors) pipe->InitBuffer(smooth_in_, 1, (uint32_t)(row * 4));
+      used = shared;
       part(wide_buffer_, row);
+      // Half of the banks apart, which an instruction reads and writes at once.
+      if (row % (2 * kLanes) == 0) used += kLanes;
       part(scratch_buffer_, row);
-      part(peak_buffer_, 2 * kBlockFloats + kLanes);
-      if (tiling.quant_mode == 1 && tiling.has_scale) part(product_buffer_, row);
-    } else {
-      pipe->InitBuffer(rows_, 2, (uint32_t)tiling.buffer_bytes);
-      if (tiling.has_scale) {
-        pipe->InitBuffer(scales_in_, 1, (uint32_t)(kWords * 4));
-        pipe->InitBuffer(token_scales_, 2, (uint32_t)(kWords * ONE_BLK_SIZE));
-      }
+      part(peak_buffer_, 2 * kBlockFloats);
+      if (has_factors) part(product_buffer_, row);
+    } else if (tiling.has_scale) {
+      pipe->InitBuffer(scales_in_, 1, (uint32_t)(kWords * 4));
+      pipe->InitBuffer(token_scales_, 2, (uint32_t)(kWords * ONE_BLK_SIZE));
     }
-    if (tiling.capacity > 0) pipe->InitBuffer(zero_buffer_, (uint32_t)ZeroBytes());
     records_ = first_records_.Get<float>();
     spare_ = other_records_.Get<float>();
   }
 
   __aicore__ inline void Run() {
-    const bool is_apart = tiling_.counts_apart && GetBlockIdx() == GetBlockNum() - 1;
-    const Share share =
-        is_apart ? Share{0, 0} : ShareOf(tiling_.pairs, GetBlockNum() - tiling_.counts_apart);
-    // A core that shares the sorting sorts its own pairs, others all of them.
-    const int64_t first = tiling_.is_shared ? share.begin : 0;
-    const int64_t end = tiling_.is_shared ? share.end : tiling_.pairs;
-    LoadExperts(first, Min(tiling_.chunk, end - first));
-    LoadAhead(share);
     MakeTables();
     if (!tiling_.is_shared) {
       // Without a pair there are counts all the same.
       Sort(tiling_.pairs);
       if (Counts()) AddUp();
-      if (is_apart) return;
+      if (is_apart_) return;
       Rank(tiling_.pairs);
-      Act(0, tiling_.pairs, share);
+      Act(0, tiling_.pairs, share_);
       return;
     }
-    const bool is_single = share.end - share.begin <= tiling_.chunk;
+    const bool is_single = share_.end - share_.begin <= tiling_.chunk;
     const LocalTensor<int32_t> below = below_buffer_.Get<int32_t>();
     const LocalTensor<int32_t> base = base_buffer_.Get<int32_t>();
     const int32_t pitch = (int32_t)tiling_.expert_pitch;
     Duplicate(base, 0, pitch);
-    for (int64_t pair = share.begin; pair < share.end; pair += tiling_.chunk) {
-      const int64_t count = Min(tiling_.chunk, share.end - pair);
-      if (pair > share.begin) LoadExperts(pair, count);
+    for (int64_t pair = share_.begin; pair < share_.end; pair += tiling_.chunk) {
+      const int64_t count = Min(tiling_.chunk, share_.end - pair);
+      if (pair > share_.begin) ReloadExperts(pair, count);
       Sort(count);
       Add(base, base, below, pitch);
       PipeBarrier<PIPE_V>();
@@ -179,10 +185,10 @@ class MoeInitRouting {
     PipeBarrier<PIPE_ALL>();
     SyncAll();
     AddUp();
-    for (int64_t pair = share.begin; pair < share.end; pair += tiling_.chunk) {
-      const int64_t count = Min(tiling_.chunk, share.end - pair);
+    for (int64_t pair = share_.begin; pair < share_.end; pair += tiling_.chunk) {
+      const int64_t count = Min(tiling_.chunk, share_.end - pair);
       if (!is_single) {
-        LoadExperts(pair, count);
+        ReloadExperts(pair, count);
         Sort(count);
       }
       Rank(count);
@@ -194,6 +200,8 @@ class MoeInitRouting {
   __aicore__ inline bool HasScaleOut() const {
     return tiling_.quant_mode == 1 || (tiling_.quant_mode < 0 && tiling_.has_scale);
   }
+  // Cores that move rows.
+  __aicore__ inline int64_t MovingCores() const { return GetBlockNum() - tiling_.counts_apart; }
   // Whether this core has to know how many pairs each expert has.
   __aicore__ inline bool Counts() const {
     return tiling_.is_shared || tiling_.capacity > 0 || tiling_.gives_order ||
@@ -210,14 +218,11 @@ class MoeInitRouting {
     const int64_t numbers = records > 2 * tiling_.tile_experts ? records : 2 * tiling_.tile_experts;
     const LocalTensor<int32_t> iota = iota_buffer_.Get<int32_t>();
     CreateVecIndex(iota, 0, (uint32_t)numbers);
-    // The last half repeat of a comparison holds a value, too.
-    Duplicate(expert_buffer_.Get<float>(), 0.0f, (int32_t)numbers);
-    Duplicate(place_buffer_.Get<float>(), 0.0f, (int32_t)numbers);
-    Duplicate(work_buffer_.Get<float>(), 0.0f, (int32_t)numbers);
-    Duplicate(below_buffer_.Get<int32_t>(), 0, (int32_t)(tiling_.expert_pitch + kBlockFloats));
-    Duplicate(count_buffer_.Get<int32_t>(), 0, (int32_t)tiling_.tile_experts);
-    if (tiling_.capacity > 0) {
-      Duplicate(zero_buffer_.Get<int32_t>(), 0, (int32_t)(ZeroBytes() / 4));
+    // The last half repeat of a comparison holds a value, too; without pairs all counts are 0.
+    Duplicate(arena_.GetWithOffset<int32_t>((uint32_t)zeros_, (uint32_t)(first_zero_ * 4)), 0,
+              (int32_t)zeros_);
+    if constexpr (kQuantises) {
+      Duplicate(limit_buffer_.Get<float>(), 127.0f, (int32_t)kBlockFloats);
     }
     PipeBarrier<PIPE_V>();
     Muls(shift_buffer_.Get<int32_t>(), iota, 4, (int32_t)tiling_.tile_experts);
@@ -273,14 +278,18 @@ class MoeInitRouting {
     if (Counts()) CountBelow();
   }
 
+  __aicore__ inline void ReloadExperts(int64_t first, int64_t count) {
+    // The scalar unit and stores have used what is overwritten now.
+    Order<HardEvent::S_MTE2>();
+    Order<HardEvent::V_MTE2>();
+    LoadExperts(first, count);
+  }
+
   // index_buffer_ becomes the experts of pairs [first, first + count).
   __aicore__ inline void LoadExperts(int64_t first, int64_t count) {
     if (count <= 0) return;
     const int64_t words = tiling_.index_bytes / 4;
     const LocalTensor<int32_t> index = index_buffer_.Get<int32_t>();
-    // The scalar unit and stores have used what is overwritten now.
-    Order<HardEvent::S_MTE2>();
-    Order<HardEvent::V_MTE2>();
     const uint8_t padding = (uint8_t)(RoundUp(count * words, kBlockFloats) - count * words);
     DataCopyPad(index, expert_gm_[first * words], OneRow(count * tiling_.index_bytes),
                 DataCopyPadExtParams<int32_t>(true, 0, padding, 0));
@@ -650,6 +659,18 @@ class MoeInitRouting {
     Order<HardEvent::MTE3_V>();
     Order<HardEvent::S_V>();
     Fields(flat_buffer_.Get<int32_t>(), records_, 1, n);
+    PipeBarrier<PIPE_V>();
+    for_places_ = GetTPipePtr()->AllocEventID<HardEvent::V_S>();
+    SetFlag<HardEvent::V_S>(for_places_);
+    are_places_known_ = false;
+  }
+
+  // The scalar unit reads places only behind this.
+  __aicore__ inline void KnowPlaces() {
+    if (are_places_known_) return;
+    WaitFlag<HardEvent::V_S>(for_places_);
+    GetTPipePtr()->ReleaseEventID<HardEvent::V_S>(for_places_);
+    are_places_known_ = true;
   }
 
   // below_buffer_ becomes what is added to a place in the chunk; base_buffer_ goes on behind the
@@ -670,7 +691,6 @@ class MoeInitRouting {
   // Gives the chunk of `count` pairs from `chunk` on, and moves the rows of pairs [begin, end).
   __aicore__ inline void Act(int64_t chunk, int64_t count, const Share& share) {
     chunk_ = chunk;
-    Order<HardEvent::V_S>();
     const LocalTensor<int32_t> flat = flat_buffer_.Get<int32_t>();
     if (tiling_.by_row_idx) {
       Scatter(places_gm_, flat, share, [&](int64_t pair) { return RowOf(pair); });
@@ -698,6 +718,7 @@ class MoeInitRouting {
 
   // -1: none.
   __aicore__ inline int64_t PlaceOf(int64_t pair) {
+    KnowPlaces();
     return flat_buffer_.Get<int32_t>().GetValue((uint32_t)(pair - chunk_));
   }
   // The place of its row, -1 when there is none for it.
@@ -758,13 +779,13 @@ class MoeInitRouting {
   }
 
   // Begins to load what the first of these pairs move: their numbers are not known yet.
-  __aicore__ inline void LoadAhead(const Share& share) {
-    if (tiling_.by_row_idx || share.begin >= share.end) return;
-    const int64_t token = share.begin / tiling_.k;
+  __aicore__ inline void LoadAhead() {
+    if (tiling_.by_row_idx || share_.begin >= share_.end) return;
+    const int64_t token = share_.begin / tiling_.k;
     if constexpr (kQuantises) {
       LoadRow(token);
     } else {
-      LoadBytes(token, 0, Ceil(Together(share.begin, share.end), tiling_.k) - token);
+      LoadBytes(token, 0, Ceil(Together(share_.begin, share_.end), tiling_.k) - token);
     }
     is_ahead_ = true;
   }
@@ -848,9 +869,16 @@ class MoeInitRouting {
     }
   }
 
-  __aicore__ inline void Quantise(const Share& share) {
+  __aicore__ inline void Quantise(Share share) {
     if constexpr (kQuantises) {
       const int64_t count = tiling_.row_elements;
+      const Share mine = share;  // pairs whose scales this core stores
+      Share columns = {0, count};
+      if (tiling_.shares_row && share.begin < share.end) {
+        const Share lanes = ShareOf(Ceil(count, kLanes), MovingCores());
+        columns = {lanes.begin * kLanes, Min(lanes.end * kLanes, count)};
+        share = {0, tiling_.pairs};
+      }
       const LocalTensor<float> wide = wide_buffer_.Get<float>();
       const bool by_expert = tiling_.quant_mode == 1 && tiling_.has_scale;
       float scale = 1.0f;
@@ -887,11 +915,11 @@ class MoeInitRouting {
           for (; pair < end; ++pair) {
             if (OutRowOf(pair) >= 0) {
               Smooth(wide, pair);
-              GiveQuantised(product_buffer_.Get<float>(), pair, pair + 1);
+              GiveQuantised(product_buffer_.Get<float>(), columns, pair, pair + 1, mine);
             }
           }
         } else {
-          GiveQuantised(wide, pair, end);
+          GiveQuantised(wide, columns, pair, end, mine);
         }
         pair = end;
       }
@@ -921,35 +949,43 @@ class MoeInitRouting {
     smooth_in_.FreeTensor(smooth);
   }
 
-  // Rounds a row to int8, for dynamic quantisation by its largest magnitude / 127, and stores it
-  // for pairs [pair, end). By way of int16 and half, which hold all of int8.
-  __aicore__ inline void GiveQuantised(const LocalTensor<float>& row, int64_t pair, int64_t end) {
+  // scale = a block of copies of a row's largest magnitude / 127.
+  __aicore__ inline void MakeScale(const LocalTensor<float>& scale, const LocalTensor<float>& row) {
+    const LocalTensor<float> scratch = scratch_buffer_.Get<float>();
+    const LocalTensor<float> largest = peak_buffer_.Get<float>();
+    const LocalTensor<float> copies = largest[kBlockFloats];
     const int32_t count = (int32_t)tiling_.row_elements;
-    LocalTensor<float> steps_of_row = row;
+    Abs(scratch, row, count);
+    PipeBarrier<PIPE_V>();
+    ReduceMax(largest, scratch, scratch, count, false);
+    PipeBarrier<PIPE_V>();
+    const uint64_t first[2] = {0x0101010101010101, 0};
+    BlockReduceMax(copies, largest, 1, first, 1, 0, 8);
+    PipeBarrier<PIPE_V>();
+    Div(scale, copies, limit_buffer_.Get<float>(), (int32_t)kBlockFloats);
+    PipeBarrier<PIPE_V>();
+  }
+
+  // Rounds columns of a row to int8, for dynamic quantisation by its largest magnitude / 127, and
+  // stores them for pairs [pair, end), and the scales of those in `scales`. By way of int16 and
+  // half, which hold all of int8.
+  __aicore__ inline void GiveQuantised(const LocalTensor<float>& row, const Share& columns,
+                                       int64_t pair, int64_t end, const Share& scales) {
+    const int32_t count = (int32_t)(columns.end - columns.begin);
+    const LocalTensor<float> mine = row[(uint32_t)columns.begin];
+    LocalTensor<float> steps_of_row = mine;
     LocalTensor<float> scale;
     PipeBarrier<PIPE_V>();
     if (tiling_.quant_mode == 1) {
       const LocalTensor<float> scratch = scratch_buffer_.Get<float>();
-      const LocalTensor<float> largest = peak_buffer_.Get<float>();
-      const LocalTensor<float> step = largest[kBlockFloats];
-      const LocalTensor<float> spread = step[kBlockFloats];
-      Abs(scratch, row, count);
-      Duplicate(largest, 127.0f, (int32_t)(2 * kBlockFloats));
-      PipeBarrier<PIPE_V>();
-      ReduceMax(largest, scratch, scratch, count, false);
-      PipeBarrier<PIPE_V>();
-      Div(step, largest, step, (int32_t)kBlockFloats);
-      PipeBarrier<PIPE_V>();
-      Brcb(spread, step, 1, BrcbRepeatParams(1, 8));
-      PipeBarrier<PIPE_V>();
       scale = scales_out_.AllocTensor<float>();
-      Adds(scale, spread, 0.0f, (int32_t)kBlockFloats);
+      MakeScale(scale, row);
       const BinaryRepeatParams steps(1, 1, 0, 8, 8, 0);
       const int64_t whole = count / kLanes;  // the host sees to at most 255
       const uint32_t tail = (uint32_t)(whole * kLanes);
-      if (whole > 0) Div(scratch, row, spread, (uint64_t)kLanes, (uint8_t)whole, steps);
+      if (whole > 0) Div(scratch, mine, scale, (uint64_t)kLanes, (uint8_t)whole, steps);
       if (count % kLanes > 0) {
-        Div(scratch[tail], row[tail], spread, (uint64_t)(count % kLanes), 1, steps);
+        Div(scratch[tail], mine[tail], scale, (uint64_t)(count % kLanes), 1, steps);
       }
       scales_out_.EnQue(scale);
       scale = scales_out_.DeQue<float>();
@@ -959,7 +995,7 @@ class MoeInitRouting {
     // The row is not needed any more, and neither is what it becomes.
     const bool is_scratch = tiling_.quant_mode == 1;
     const LocalTensor<int16_t> whole =
-        is_scratch ? row.ReinterpretCast<int16_t>() : scratch_buffer_.Get<int16_t>();
+        is_scratch ? mine.ReinterpretCast<int16_t>() : scratch_buffer_.Get<int16_t>();
     const LocalTensor<half> narrow = steps_of_row.ReinterpretCast<half>();
     Cast(whole, steps_of_row, RoundMode::CAST_RINT, (uint32_t)count);
     PipeBarrier<PIPE_V>();
@@ -972,8 +1008,9 @@ class MoeInitRouting {
     for (; pair < end; ++pair) {
       const int64_t place = OutRowOf(pair);
       if (place < 0) continue;
-      DataCopyPad(out_gm_[place * count], out.template ReinterpretCast<uint8_t>(), OneRow(count));
-      if (HasScaleOut()) {
+      DataCopyPad(out_gm_[place * tiling_.row_elements + columns.begin],
+                  out.template ReinterpretCast<uint8_t>(), OneRow(count));
+      if (HasScaleOut() && pair >= scales.begin && pair < scales.end) {
         DataCopyPad(scale_out_gm_[place], scale, OneRow(4));
       }
     }
@@ -982,11 +1019,16 @@ class MoeInitRouting {
   }
 
   const MoeInitRoutingTiling& tiling_;
+  bool is_apart_;                               // this core counts, and moves no rows
+  Share share_;                                 // pairs that it moves
+  int64_t first_zero_ = 0, zeros_ = 0;          // words of the arena
   int64_t padded_ = 0;                          // records of the chunk
   int64_t chunk_ = 0;                           // the first pair of flat_buffer_
   TEventID for_vectors_ = 0, for_scalars_ = 0;  // of the experts' loading
-  bool is_ahead_ = false;                       // what the next pairs move is being loaded
-  int64_t kept_ = 0;  // pairs that have a place; only where the pair of each place is given
+  TEventID for_places_ = 0;
+  bool are_places_known_ = true;
+  bool is_ahead_ = false;  // what the next pairs move is being loaded
+  int64_t kept_ = 0;       // pairs that have a place; only where the pair of each place is given
   LocalTensor<float> records_, spare_;
   GlobalTensor<uint8_t> x_gm_, out_gm_;
   GlobalTensor<Storage> typed_gm_;
@@ -998,9 +1040,9 @@ class MoeInitRouting {
   TQue<TPosition::VECIN, 1> smooth_in_, scales_in_;
   TQue<TPosition::VECOUT, 2> out_, scales_out_, words_out_, token_scales_;
   TQue<TPosition::VECOUT, 1> tokens_out_;
-  TBuf<> index_buffer_, row_buffer_, flat_buffer_;
-  TBuf<> arena_, marker_buffer_, iota_buffer_, bits_buffer_, zero_buffer_;
-  TBuf<> below_buffer_, base_buffer_, count_buffer_, shift_buffer_;
+  TBuf<> index_buffer_, row_buffer_, arena_;
+  Part marker_buffer_, iota_buffer_, bits_buffer_, below_buffer_, base_buffer_, count_buffer_;
+  Part shift_buffer_, flat_buffer_, zero_buffer_, limit_buffer_;
   Part first_records_, other_records_, table_buffer_;
   Part expert_buffer_, place_buffer_, number_buffer_, work_buffer_;
   Part wide_buffer_, product_buffer_, scratch_buffer_, peak_buffer_;

@@ -28,7 +28,8 @@ struct MoeInitRoutingTiling {
   int64_t tokens_type;   // expert_tokens: -1 absent, 0 sums, 1 counts, 2 (expert, count) pairs
   int64_t has_scale;
   int64_t quant_mode;    // -1 none, 0 static, 1 dynamic
-  int64_t arena_words;   // of the buffer that sorting and quantising use in turn
+  int64_t shares_row;    // cores quantise columns of one token's row
+  int64_t arena_words;   // of the buffer for tables, and what sorting and quantising use in turn
   int64_t buffer_bytes;  // of each of two buffers for rows
   int64_t batch;         // tokens whose rows come together
 };

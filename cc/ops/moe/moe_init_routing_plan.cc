@@ -29,32 +29,30 @@ constexpr int64_t kBytesPerCore = 8192;
 
 int64_t Pitch(int64_t experts) { return RoundUp(experts + 1, kList); }
 
-// Words that are used to sort, and then to quantise.
+// The kernel's constructor is the other side of these sums. Words that are used to sort, then to
+// quantise, are behind those of tables.
 int64_t ArenaWords(const MoeInitRoutingTiling& tiling, uint32_t cores) {
   const int64_t records = RoundUp(tiling.chunk + tiling.tile_experts, kLanes);
   const int64_t numbers = std::max(records, 2 * tiling.tile_experts);
+  const int64_t tables = 4 * tiling.tile_experts + numbers + RoundUp(numbers / 8, kBlockBytes) / 4 +
+                         2 * tiling.expert_pitch + 8 + tiling.chunk + 8 +
+                         (tiling.capacity > 0 ? kMaxZeroBytes / 4 : 0);
   const int64_t sorting =
       2 * records * 2 + 4 * numbers + (tiling.is_shared != 0 ? cores * tiling.tile_experts : 0);
-  if (tiling.quant_mode < 0) return sorting;
+  if (tiling.quant_mode < 0) return tables + sorting;
   const bool has_product = tiling.quant_mode == 1 && tiling.has_scale != 0;
   const int64_t row = RoundUp(tiling.row_elements, kLanes);
-  return std::max(sorting, (has_product ? 3 : 2) * row + 16 + kLanes);
+  return tables + std::max(sorting, (has_product ? 3 : 2) * row + kLanes + 2 * 8);
 }
 
-// What the kernel's buffers take but those for rows; its constructor is the other side of this sum.
+// All buffers but those for rows.
 int64_t UbBytes(const MoeInitRoutingTiling& tiling, uint32_t cores) {
-  const int64_t records = RoundUp(tiling.chunk + tiling.tile_experts, kLanes);
-  const int64_t numbers = std::max(records, 2 * tiling.tile_experts);
   int64_t total = tiling.chunk * tiling.index_bytes + ArenaWords(tiling, cores) * 4;
-  total += tiling.tile_experts * 8 + numbers * 4 + RoundUp(numbers / 8, kBlockBytes);
-  total += (tiling.expert_pitch + 8) * 4 + tiling.expert_pitch * 4 + 2 * tiling.tile_experts * 4;
-  total += tiling.chunk * 4;
   if (tiling.by_row_idx != 0) total += tiling.chunk * 4;
   if (tiling.tokens_type >= 0) total += tiling.tile_experts * 16;
   if (tiling.by_row_idx != 0 || tiling.gives_order != 0) total += 2 * kWords * kBlockBytes;
   if (tiling.quant_mode < 0 && tiling.has_scale != 0)
     total += kWords * 4 + 2 * kWords * kBlockBytes;
-  if (tiling.capacity > 0) total += kMaxZeroBytes;
   return total;
 }
 
@@ -262,6 +260,11 @@ MoeInitRoutingPlan PlanMoeInitRouting(const MoeInitRoutingArgs& args, const Devi
            device.soc_name + " offers " + Text(device.ub_bytes - kReservedUbBytes));
   }
   tiling.arena_words = ArenaWords(tiling, plan.cores);
+  // Factors of experts make rows differ.
+  const bool has_factors = tiling.quant_mode == 1 && tiling.has_scale != 0;
+  const int64_t moving = plan.cores - tiling.counts_apart;
+  tiling.shares_row =
+      quantises && tokens == 1 && !has_factors && moving <= Ceil(size, kLanes) ? 1 : 0;
   tiling.batch = 1;
   if (!quantises) {
     tiling.buffer_bytes = std::min(budget / 2 / kBlockBytes * kBlockBytes, kMaxBufferBytes);
