@@ -56,6 +56,7 @@ class MoeGatingTopK {
         is_apart_(tiling.score_pitch != tiling.sort_pitch),
         divides_late_(tiling.norm_type == 0 && !tiling.has_bias && !tiling.has_norm_out),
         share_(ShareOf(tiling.rows)),
+        first_one_(0),
         ones_(0),
         minus_inf_(0) {
     const int64_t elements = tiling.rows * tiling.experts;
@@ -114,24 +115,20 @@ class MoeGatingTopK {
     if (is_apart_) part(sort_, sorted);
     // One piece, which one instruction fills: a block of ones, and what is read behind the last
     // value of a tile.
-    const int64_t slots = RoundUp(rows * tiling.groups_pitch, kLanes);
-    const int64_t lists = rows * tiling.kept_groups;
-    const int64_t begins = RoundUp(lists, kBlockFloats);
-    ones_ = kBlockFloats + (tiling.groups > 1 ? begins + slots : 0);
-    part(one_, ones_);
+    const int64_t slots = tiling.groups > 1 ? RoundUp(rows * tiling.groups_pitch, kLanes) : 0;
+    first_one_ = used;
+    part(one_, kBlockFloats);
+    part(rank_, slots);
+    ones_ = kBlockFloats + slots;
     if (tiling.groups > 1) {
-      begin_.words = one_.words[(uint32_t)kBlockFloats];
-      rank_.words = one_.words[(uint32_t)(kBlockFloats + begins)];
       part(rank_part_, slots);
-      part(number_, slots);
       part(group_score_, slots);
-      part(group_spread_, rows * tiling.groups_pitch * kBlockFloats);
+      part(group_block_, rows * tiling.groups_pitch * kBlockFloats);
       part(beats_, rows * kLanes);
       part(above_, rows * 2);
       part(not_below_, rows * 2);
-      part(begins_, begins * kBlockFloats);
-      if (tiling.has_word_table) part(word_, tiling.words);
-      part(kept_, lists * tiling.list_records * 2);
+      part(all_, kBlockFloats);
+      part(kept_, tiling.kept_lists * tiling.list_records * 2);
     }
   }
 
@@ -168,7 +165,8 @@ class MoeGatingTopK {
     const LocalTensor<int32_t> place = place_.Get<int32_t>();
     const int64_t first = is_apart_ ? pitch : width_;
     CreateVecIndex(place, 0, (uint32_t)first);
-    Duplicate(one_.Get<float>(), 1.0f, (int32_t)ones_);
+    Duplicate(arena_.GetWithOffset<float>((uint32_t)ones_, (uint32_t)(first_one_ * 4)), 1.0f,
+              (int32_t)ones_);
     if (tiling_.has_finished) {
       Duplicate(alive_.Get<float>(), 0.0f, (int32_t)RoundUp(rows, kBlockFloats));
     }
@@ -194,37 +192,11 @@ class MoeGatingTopK {
       PipeBarrier<PIPE_V>();
       Repeat(number, keep_, rows, 1);
     }
-    if (tiling_.groups > 1) MakeGroupTables();
-  }
-
-  __aicore__ inline void MakeGroupTables() {
-    const int64_t rows = tiling_.rows_per_tile;
-    const int64_t pitch = tiling_.groups_pitch;
-    const int64_t slots = rows * pitch;
-    if (tiling_.has_word_table) {
-      const LocalTensor<int32_t> word = word_.Get<int32_t>();
-      CreateVecIndex(word, 0, (uint32_t)tiling_.words);
-      PipeBarrier<PIPE_V>();
-      Muls(word, word, 4, (int32_t)tiling_.words);
+    if (tiling_.groups > 1) {
+      Duplicate(group_score_.Get<float>(), minus_inf_,
+                (int32_t)RoundUp(rows * tiling_.groups_pitch, kLanes));
+      Duplicate(all_.Get<int32_t>(), -1, (int32_t)kBlockFloats);
     }
-    Duplicate(group_score_.Get<float>(), minus_inf_, (int32_t)RoundUp(slots, kLanes));
-    PipeBarrier<PIPE_V>();
-    // Where the list of each group begins, in bytes.
-    const LocalTensor<int32_t> number = number_.Get<int32_t>();
-    const int32_t list_words = (int32_t)tiling_.list_pitch * 2;
-    if (tiling_.groups == pitch) {
-      Muls(number, Words(), list_words, (int32_t)slots);
-      PipeBarrier<PIPE_V>();
-    } else {
-      Muls(number, Words(), list_words, (int32_t)pitch);
-      PipeBarrier<PIPE_V>();
-      Repeat(number, pitch, rows, tiling_.groups * tiling_.list_pitch * 8);
-    }
-  }
-
-  // 0, 4, 8 ... as far as they are needed: how the places begin, if those are enough.
-  __aicore__ inline LocalTensor<int32_t> Words() const {
-    return tiling_.has_word_table ? word_.Get<int32_t>() : place_.Get<int32_t>();
   }
 
   // What is added to the scores of a row: the bias or 0, and -inf where there is no expert. Where
@@ -618,49 +590,55 @@ class MoeGatingTopK {
     return Merge(lists, lists.count / rows);
   }
 
-  // The lists of the best groups of each row, in the order of groups.
+  // The lists of the best groups of each row, in the order of groups: of each row as many, so that
+  // those of a row follow those of the one before.
   __aicore__ inline Lists KeepGroups(const Lists& lists, int64_t rows) {
-    const int64_t length = tiling_.list_records;
+    const int64_t pitch = tiling_.groups_pitch;
+    const int64_t groups = tiling_.groups;
     const int64_t count = rows * tiling_.kept_groups;
+    const int64_t words = tiling_.list_records * 2;
     ScoreGroups(lists, rows);
     RankGroups(rows);
-    // As many groups of each row have a rank below kept_groups: what is taken of a row follows what
-    // is taken of the one before.
-    const int64_t slots = rows * tiling_.groups_pitch;
-    const LocalTensor<uint8_t> bits = above_.Get<uint8_t>();
-    CompareScalar(bits, rank_.Get<float>(), (float)tiling_.kept_groups, CMPMODE::LT,
-                  (uint32_t)RoundUp(slots, kLanes));
+    // A block for each group: all bits of it, or none.
+    const LocalTensor<uint8_t> is_kept = above_.Get<uint8_t>();
+    const LocalTensor<float> mask = beats_.Get<float>();
+    const LocalTensor<float> masks = group_block_.Get<float>();
+    const int64_t slots = RoundUp(rows * pitch, kLanes);
+    CompareScalar(is_kept, rank_.Get<float>(), (float)tiling_.kept_groups, CMPMODE::LT,
+                  (uint32_t)slots);
     PipeBarrier<PIPE_V>();
-    const LocalTensor<int32_t> begin = begin_.Get<int32_t>();
-    uint64_t taken = 0;
-    GatherMask(begin, number_.Get<int32_t>(), bits.ReinterpretCast<uint32_t>(), true,
-               (uint32_t)slots, Once(), taken);
+    Select(mask, is_kept, all_.Get<float>(), 0.0f, SELMODE::VSEL_TENSOR_SCALAR_MODE,
+           (uint64_t)kLanes, (uint8_t)(slots / kLanes), BinaryRepeatParams(1, 0, 1, 8, 0, 8));
     PipeBarrier<PIPE_V>();
-    const LocalTensor<int32_t> begins = begins_.Get<int32_t>();
-    Brcb(begins, begin, (uint8_t)Ceil(count, kBlockFloats), BrcbRepeatParams(1, 8));
+    Brcb(masks, mask, (uint8_t)(rows * pitch / kBlockFloats), BrcbRepeatParams(1, 8));
     PipeBarrier<PIPE_V>();
-    // The words of a list are the words from where it begins.
-    const LocalTensor<int32_t> word = Words();
-    const LocalTensor<int32_t> offset = list_.Get<int32_t>();
-    for (int64_t lane = 0; lane < 2 * length; lane += kLanes) {
-      const uint32_t at = (uint32_t)lane;
-      const uint64_t lanes = (uint64_t)Min(kLanes, 2 * length - lane);
-      if (2 * length <= kMaxRepeat * kBlockFloats) {
-        Add(offset[at], begins, word[at], lanes, (uint8_t)count,
-            BinaryRepeatParams(1, 0, 1, Step(2 * length), 1, 0));
-      } else {
-        for (int64_t list = 0; list < count; ++list) {
-          Add(offset[at + (uint32_t)(list * 2 * length)], begins[(uint32_t)(list * kBlockFloats)],
-              word[at], lanes, 1, BinaryRepeatParams(1, 0, 1, 0, 0, 0));
-        }
+    // Lists of more than 64 words are gathered in pieces, and put together.
+    const LocalTensor<float> kept = kept_.Get<float>();
+    const bool in_pieces = words > kLanes;
+    const int64_t at_once = groups == pitch ? rows : 1;
+    for (int64_t word = 0; word < words; word += kLanes) {
+      const LocalTensor<float> to = in_pieces ? list_.Get<float>() : kept;
+      const int64_t now = Min(kLanes, words);
+      for (int64_t row = 0; row < rows; row += at_once) {
+        uint64_t taken = 0;
+        GatherMask(to[(uint32_t)(row * tiling_.kept_groups * now)],
+                   lists.records[(uint32_t)(row * groups * lists.pitch * 2 + word)],
+                   masks[(uint32_t)(row * pitch * kBlockFloats)].ReinterpretCast<uint32_t>(), true,
+                   (uint32_t)now,
+                   GatherMaskParams(1, (uint16_t)(at_once * groups),
+                                    (uint16_t)(lists.pitch / kRecordBlocks), 1),
+                   taken);
+      }
+      PipeBarrier<PIPE_V>();
+      if (in_pieces) {
+        const int64_t blocks = kLanes / kBlockFloats;
+        DataCopy(kept[(uint32_t)word], to,
+                 DataCopyParams((uint16_t)count, (uint16_t)blocks, 0,
+                                (uint16_t)(words / kBlockFloats - blocks)));
+        PipeBarrier<PIPE_V>();
       }
     }
-    PipeBarrier<PIPE_V>();
-    const LocalTensor<float> kept = kept_.Get<float>();
-    Pick(kept, lists.records, offset.ReinterpretCast<uint32_t>(), 0,
-         (uint32_t)(count * 2 * length));
-    PipeBarrier<PIPE_V>();
-    return {kept, count, length, length, true};
+    return {kept, count, tiling_.list_records, tiling_.list_records, true};
   }
 
   // group_score_: the largest of each group, or the sum of its two largest. Groups that are
@@ -673,7 +651,7 @@ class MoeGatingTopK {
     LocalTensor<float> heads = lists.records;
     int64_t pitch_blocks = lists.pitch / kRecordBlocks;
     if (tiling_.groups * pitch_blocks > kMaxRepeat) {
-      heads = group_spread_.Get<float>();
+      heads = group_block_.Get<float>();
       DataCopy(heads, lists.records,
                DataCopyParams((uint16_t)lists.count, 1, (uint16_t)(pitch_blocks - 1), 0));
       PipeBarrier<PIPE_V>();
@@ -688,7 +666,7 @@ class MoeGatingTopK {
     }
     PipeBarrier<PIPE_V>();
     if (rows == 1) return;
-    // NaN would let ranks of a row differ from 0, 1, 2 ...
+    // With NaN more groups would have a rank below kept_groups, and shift the lists of later rows.
     const uint32_t compared = (uint32_t)RoundUp(rows * pitch, kLanes);
     const LocalTensor<uint8_t> bits = above_.Get<uint8_t>();
     Compare(bits, score, score, CMPMODE::EQ, compared);
@@ -704,7 +682,7 @@ class MoeGatingTopK {
     const int64_t blocks = pitch / kBlockFloats;
     const uint8_t step = (uint8_t)blocks;
     const LocalTensor<float> score = group_score_.Get<float>();
-    const LocalTensor<float> spread = group_spread_.Get<float>();
+    const LocalTensor<float> spread = group_block_.Get<float>();
     const LocalTensor<float> beats = beats_.Get<float>();
     const LocalTensor<float> rank = rank_.Get<float>();
     const LocalTensor<float> part = rank_part_.Get<float>();
@@ -889,7 +867,7 @@ class MoeGatingTopK {
   bool is_apart_;  // scores are sorted at another pitch
   bool divides_late_;
   Share share_;
-  int64_t ones_;
+  int64_t first_one_, ones_;  // words of the arena
   float minus_inf_;
   GlobalTensor<Storage> x_gm_, bias_gm_, y_gm_;
   GlobalTensor<uint8_t> finished_gm_;
@@ -900,8 +878,8 @@ class MoeGatingTopK {
   TQue<TPosition::VECOUT, 2> scores_out_, weights_out_, experts_out_, rows_out_;
   TBuf<> arena_;
   Part place_, record_, list_, chosen_, weight_, fold_, block_, spread_, scores_, row_, alive_;
-  Part expert_, selection_, bias_, start_, sort_, one_, begin_, rank_, rank_part_, number_;
-  Part group_score_, group_spread_, beats_, above_, not_below_, begins_, word_, kept_;
+  Part expert_, selection_, bias_, start_, sort_, one_, rank_, rank_part_;
+  Part group_score_, group_block_, beats_, above_, not_below_, all_, kept_;
 };
 
 template <typename T>

@@ -25,15 +25,14 @@ struct MoeGatingTopKTiling {
   int64_t has_row_idx;
   int64_t has_norm_out;
   int64_t rows_per_tile;
-  int64_t kept_records;    // k, rounded up to 8: records of a list beyond that decide nothing
-  int64_t arena_words;     // of the buffer that holds all but what is loaded and stored
-  int64_t record_bytes;    // of the buffer that Sort32 and merges write
-  int64_t list_bytes;      // of the buffer that merges read
-  int64_t groups_pitch;    // groups, rounded up to 8
-  int64_t list_pitch;      // of the sorted lists of groups, in records
-  int64_t list_records;    // of such a list that decide
-  int64_t words;           // how many multiples of 4 the lists of groups are found with
-  int64_t has_word_table;  // they are more than the places of Sort32 begin with
-  int64_t scale_bits;      // routed_scaling_factor: the bits of a float
-  int64_t eps_bits;        // the same
+  int64_t kept_records;  // k, rounded up to 8: records of a list beyond that decide nothing
+  int64_t arena_words;   // of the buffer that holds all but what is loaded and stored
+  int64_t record_bytes;  // of the buffer that Sort32 and merges write
+  int64_t list_bytes;    // of the buffer that merges read
+  int64_t groups_pitch;  // groups, rounded up to 8
+  int64_t list_pitch;    // of the sorted lists of groups, in records
+  int64_t list_records;  // of such a list that are carried on: a multiple of 32, or less than 32
+  int64_t kept_lists;    // what there is room for
+  int64_t scale_bits;    // routed_scaling_factor: the bits of a float
+  int64_t eps_bits;      // the same
 };

@@ -50,13 +50,13 @@ void PlanMerges(MoeGatingTopKTiling& tiling) {
   AddMerges(rows * tiling.groups, tiling.sort_pitch / kList, length, keep, buffers);
   if (tiling.groups > 1) {
     tiling.list_pitch = length;
-    tiling.list_records = length = std::min(length, keep);
-    buffers.list_bytes = std::max(buffers.list_bytes, rows * tiling.kept_groups * length * 8);
-    // Places rise by 4 up to the end of the first group, or of the first row.
-    const bool is_apart = tiling.score_pitch != tiling.sort_pitch;
-    const int64_t slots = tiling.groups == tiling.groups_pitch ? rows : 1;
-    tiling.words = std::max(2 * length, slots * tiling.groups_pitch);
-    tiling.has_word_table = tiling.words > (is_apart ? tiling.sort_pitch : tiling.width) ? 1 : 0;
+    length = std::min(length, keep);
+    tiling.list_records = length = length > kList ? RoundUp(length, kList) : length;
+    // Of a single row that holds NaN all groups may be taken.
+    tiling.kept_lists = std::max(rows * tiling.kept_groups, tiling.groups);
+    if (length > kList) {
+      buffers.list_bytes = std::max(buffers.list_bytes, tiling.kept_lists * kList * 8);
+    }
     AddMerges(rows, tiling.kept_groups, length, keep, buffers);
   }
   tiling.record_bytes = buffers.record_bytes;
@@ -81,10 +81,8 @@ int64_t ArenaWords(const MoeGatingTopKTiling& tiling) {
   if (tiling.score_pitch != tiling.sort_pitch) total += sorted;
   if (tiling.groups > 1) {
     const int64_t pitch = tiling.groups_pitch;
-    const int64_t lists = rows * tiling.kept_groups;
-    total += 4 * RoundUp(rows * pitch, kLanes) + rows * pitch * 8 + rows * kLanes;
-    total += 2 * RoundUp(rows * 2, 8) + RoundUp(lists, 8) * 9;
-    total += lists * tiling.list_records * 2 + (tiling.has_word_table != 0 ? tiling.words : 0);
+    total += 3 * RoundUp(rows * pitch, kLanes) + rows * pitch * 8 + rows * kLanes;
+    total += 2 * RoundUp(rows * 2, 8) + 8 + tiling.kept_lists * tiling.list_records * 2;
   }
   return total;
 }
