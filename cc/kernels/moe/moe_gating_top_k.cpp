@@ -534,7 +534,7 @@ class MoeGatingTopK {
     int64_t count;
     int64_t pitch;
     int64_t length;
-    bool is_packed;  // without gaps, and not where merges write
+    bool is_apart;  // not where merges write
   };
 
   // Merges `of` neighbouring lists at a time until one is left of them, in record_.
@@ -556,7 +556,7 @@ class MoeGatingTopK {
                                   (uint16_t)(gap + (of - 1) * lists.pitch / kRecordBlocks),
                                   (uint16_t)((padded - 1) * length / kRecordBlocks)));
         }
-      } else if (lists.is_packed) {
+      } else if (lists.is_apart && gap == 0) {
         from = lists.records;
       } else {
         DataCopy(from, lists.records,
@@ -665,8 +665,8 @@ class MoeGatingTopK {
                      (int32_t)(tiling_.groups * pitch_blocks));
     }
     PipeBarrier<PIPE_V>();
-    if (rows == 1) return;
-    // With NaN more groups would have a rank below kept_groups, and shift the lists of later rows.
+    if (rows == 1 && tiling_.kept_lists >= tiling_.groups) return;
+    // With NaN more groups have a rank below kept_groups, and their lists take the place of others.
     const uint32_t compared = (uint32_t)RoundUp(rows * pitch, kLanes);
     const LocalTensor<uint8_t> bits = above_.Get<uint8_t>();
     Compare(bits, score, score, CMPMODE::EQ, compared);
@@ -867,7 +867,7 @@ class MoeGatingTopK {
   bool is_apart_;  // scores are sorted at another pitch
   bool divides_late_;
   Share share_;
-  int64_t first_one_, ones_;  // words of the arena
+  int64_t first_one_, ones_;  // the first word of the arena, and how many
   float minus_inf_;
   GlobalTensor<Storage> x_gm_, bias_gm_, y_gm_;
   GlobalTensor<uint8_t> finished_gm_;

@@ -360,7 +360,9 @@ TEST(MoeGatingTopK, OtherSizes) {
       {1024, 8, 4, 8},    {2048, 1, 1, 8},   {2048, 16, 4, 512}, {2047, 1, 1, 2047},
       {192, 64, 64, 192}, {2048, 64, 2, 33}, {40, 8, 8, 40},     {2048, 2, 2, 1100},
       {1920, 3, 1, 300},  {2040, 2, 2, 600}, {104, 13, 5, 9},    {7, 1, 1, 7},
-      {16, 1, 1, 3},      {72, 1, 1, 8},     {336, 14, 14, 1}};
+      {16, 1, 1, 3},      {72, 1, 1, 8},     {336, 14, 14, 1},   {256, 8, 4, 40},
+      {512, 8, 4, 72},    {1024, 16, 8, 40}, {2048, 2, 2, 2048}, {1920, 3, 2, 900},
+      {2048, 2, 1, 1000}};
   int number = 0;
   for (const auto& [experts, groups, kept, k] : shapes) {
     for (const int64_t cores : {40, 1}) {
@@ -532,42 +534,47 @@ TEST(MoeGatingTopK, ResultDoesNotDependOnStrict) {
 
 // A row of NaN has no order; it takes the places of no other row of its tile.
 TEST(MoeGatingTopK, NanStaysInItsRow) {
-  for (const int64_t groups : {1, 8, 16}) {
+  for (const auto& [experts, groups, k, bias] : std::vector<std::array<int64_t, 4>>{
+           {128, 1, 6, 0}, {128, 8, 6, 1}, {128, 16, 6, 0}, {96, 8, 6, 1}, {192, 4, 70, 0}}) {
     for (const int64_t norm_type : {0, 1, 2}) {
+      const auto count = static_cast<size_t>(experts);
+      const auto each = static_cast<size_t>(k);
       Case test;
       test.rows = 9;
-      test.experts = 128;
-      test.k = 6;
+      test.experts = experts;
+      test.k = k;
       test.groups = groups;
       test.kept_groups = groups > 1 ? 3 : 1;
       test.mode = groups > 1 ? 1 : 0;
       test.norm_type = norm_type;
+      test.bias = bias == 1 ? Bias::kPositive : Bias::kNone;
       test.cores = 1;
       std::mt19937 random(5);
       std::normal_distribution<float> normal(0.0f, 2.0f);
       std::vector<Values> rows;
       for (int64_t row = 0; row < test.rows; ++row) {
-        Values x(test.type, 128);
-        for (size_t e = 0; e < 128; ++e) x.Set(e, normal(random));
+        Values x(test.type, count);
+        for (size_t e = 0; e < count; ++e) x.Set(e, normal(random));
         rows.push_back(x);
       }
       const std::vector<uint8_t> none(9, 0);
-      const Result want = Launch(test, rows, Values(test.type, 128), none);
+      const Values added(test.type, count);
+      const Result want = Launch(test, rows, added, none);
       ASSERT_EQ(want.plan.tiling.rows_per_tile, 9);
       // All of a row, one expert, one group, one expert of each group.
-      for (size_t e = 0; e < 128; ++e) {
+      for (size_t e = 0; e < count; ++e) {
         const float nan = std::numeric_limits<float>::quiet_NaN();
         rows[1].Set(e, nan);
         if (e == 77) rows[3].Set(e, nan);
         if (e >= 64 && e < 80) rows[5].Set(e, nan);
         if (e % 8 == 3) rows[7].Set(e, nan);
       }
-      const Result got = Launch(test, rows, Values(test.type, 128), none);
+      const Result got = Launch(test, rows, added, none);
       Case alone = test;
       alone.rows = 1;
-      EXPECT_NO_THROW(Launch(alone, {rows[1]}, Values(test.type, 128), none));
+      EXPECT_NO_THROW(Launch(alone, {rows[1]}, added, none));
       for (const size_t row : {0, 2, 4, 6, 8}) {
-        for (size_t at = row * 6; at < row * 6 + 6; ++at) {
+        for (size_t at = row * each; at < (row + 1) * each; ++at) {
           EXPECT_EQ(got.experts[at], want.experts[at]) << groups << " groups, row " << row;
           EXPECT_EQ(got.weights[at], want.weights[at]) << groups << " groups, row " << row;
         }

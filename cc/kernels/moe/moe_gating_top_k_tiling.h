@@ -30,9 +30,8 @@ struct MoeGatingTopKTiling {
   int64_t record_bytes;  // of the buffer that Sort32 and merges write
   int64_t list_bytes;    // of the buffer that merges read
   int64_t groups_pitch;  // groups, rounded up to 8
-  int64_t list_pitch;    // of the sorted lists of groups, in records
-  int64_t list_records;  // of such a list that are carried on: a multiple of 32, or less than 32
-  int64_t kept_lists;    // what there is room for
+  int64_t list_records;  // that a group's list is cut to: a multiple of 32, or less than 32
+  int64_t kept_lists;    // of kept groups for which there is room
   int64_t scale_bits;    // routed_scaling_factor: the bits of a float
   int64_t eps_bits;      // the same
 };

@@ -17,8 +17,8 @@
 //
 // Rows are moved as bytes: loaded once for a token, the first ones while pairs are sorted, stored
 // once for each of its pairs. Quantised rows are computed in float and rounded once, to nearest
-// even. Where there is one token only, cores share its row: each finds the largest magnitude of all
-// of it, and makes some columns, for all pairs.
+// even. Of a single token, if experts have no factors of their own, cores share the row: each makes
+// some columns for all pairs, with the largest magnitude of the whole row.
 // clang-format off
 #include "kernel_operator.h"
 #include "cc/kernels/moe/moe_common.h"
@@ -279,7 +279,7 @@ class MoeInitRouting {
   }
 
   __aicore__ inline void ReloadExperts(int64_t first, int64_t count) {
-    // The scalar unit and stores have used what is overwritten now.
+    // The scalar and the vector unit have used what is overwritten now.
     Order<HardEvent::S_MTE2>();
     Order<HardEvent::V_MTE2>();
     LoadExperts(first, count);
@@ -1021,7 +1021,7 @@ class MoeInitRouting {
   const MoeInitRoutingTiling& tiling_;
   bool is_apart_;                               // this core counts, and moves no rows
   Share share_;                                 // pairs that it moves
-  int64_t first_zero_ = 0, zeros_ = 0;          // words of the arena
+  int64_t first_zero_ = 0, zeros_ = 0;          // the first word of the arena, and how many
   int64_t padded_ = 0;                          // records of the chunk
   int64_t chunk_ = 0;                           // the first pair of flat_buffer_
   TEventID for_vectors_ = 0, for_scalars_ = 0;  // of the experts' loading

@@ -476,6 +476,29 @@ TEST(MoeInitRouting, OtherSizes) {
   }
 }
 
+// Columns of one token's row, on cores of which some have fewer or only a part of 64; more pairs
+// than every core sorts are not shared like that.
+TEST(MoeInitRouting, QuantisesOneToken) {
+  for (const int64_t k : {1, 2, 8, 1030}) {
+    for (const int64_t size : {64, 65, 130, 200, 5000}) {
+      for (const auto& [quant, scale] :
+           std::vector<std::pair<int64_t, bool>>{{0, true}, {1, false}, {1, true}}) {
+        Case test;
+        test.tokens = 1;
+        test.k = k;
+        test.size = size;
+        test.experts = test.all = 12;
+        test.quant = quant;
+        test.scale = scale;
+        test.type = DataType::kFloat16;
+        test.capacity = size == 130 && k < 1000 ? 2 : 0;
+        test.tokens_type = size == 200 ? -1 : 1;
+        EXPECT_EQ(Check(test), "") << k << " " << size << " " << quant;
+      }
+    }
+  }
+}
+
 TEST(MoeInitRouting, RowNumbersOfAnyOrder) {
   for (const int64_t tokens : {1, 5, 60, 800}) {
     for (const Numbers numbers : {Numbers::kByColumn, Numbers::kAny}) {

@@ -43,17 +43,17 @@ void PlanMerges(MoeGatingTopKTiling& tiling) {
   const int64_t keep = tiling.kept_records;
   // The logits are where records will be; softplus needs two more tiles for a while, and bits; a
   // tile of numbers becomes floats for a while.
-  Buffers buffers = {
-      std::max(rows * tiling.sort_width * 8, tiling.norm_type == 2 ? 3 * tile : tile),
-      std::max(RoundUp(rows * tiling.width, kLanes * 8) / 8, rows * keep * 4)};
+  Buffers buffers = {std::max(rows * tiling.sort_width * 8, tiling.norm_type == 2 ? 3 * tile : 0),
+                     std::max(RoundUp(rows * tiling.width, kLanes * 8) / 8, rows * keep * 4)};
   int64_t length = kList;
   AddMerges(rows * tiling.groups, tiling.sort_pitch / kList, length, keep, buffers);
   if (tiling.groups > 1) {
-    tiling.list_pitch = length;
-    length = std::min(length, keep);
+    // Behind sort_pitch there are pads only.
+    length = std::min({length, keep, tiling.sort_pitch});
     tiling.list_records = length = length > kList ? RoundUp(length, kList) : length;
-    // Of a single row that holds NaN all groups may be taken.
-    tiling.kept_lists = std::max(rows * tiling.kept_groups, tiling.groups);
+    // With room for all groups of a row, one that is alone may hold NaN.
+    tiling.kept_lists = rows * tiling.kept_groups;
+    if (length <= kList) tiling.kept_lists = std::max(tiling.kept_lists, tiling.groups);
     if (length > kList) {
       buffers.list_bytes = std::max(buffers.list_bytes, tiling.kept_lists * kList * 8);
     }
@@ -121,14 +121,14 @@ MoeGatingTopKPlan PlanMoeGatingTopK(const MoeGatingTopKArgs& args, const DeviceI
                     "x has " + Text(experts) + " experts, which are no " + Text(groups) +
                         " groups of equal size (group_count)");
   const int64_t size = experts / groups;
-  const int64_t pitch = RoundUp(size, kList);
+  const int64_t places = RoundUp(size, kList) * groups;
   VLLM_CANN_REQUIRE(checks, groups == 1 || size > 2,
                     "a group has " + Text(size) + " of the " + Text(experts) +
                         " experts of x; it needs more than 2");
-  VLLM_CANN_REQUIRE(checks, pitch * groups <= kMaxExperts,
-                    Text(groups) + " groups of " + Text(size) + " experts take " +
-                        Text(pitch * groups) + " places, at multiples of " + Text(kList) +
-                        "; the limit is " + Text(kMaxExperts));
+  VLLM_CANN_REQUIRE(checks, places <= kMaxExperts,
+                    Text(groups) + " groups of " + Text(size) + " experts take " + Text(places) +
+                        " places, at multiples of " + Text(kList) + "; the limit is " +
+                        Text(kMaxExperts));
   VLLM_CANN_REQUIRE(
       checks, args.k_group >= 1 && args.k_group <= groups,
       "k_group is " + Text(args.k_group) + "; it can be 1 to group_count, " + Text(groups));
@@ -186,13 +186,15 @@ MoeGatingTopKPlan PlanMoeGatingTopK(const MoeGatingTopKArgs& args, const DeviceI
   tiling.rows = rows;
   tiling.experts = experts;
   tiling.k = args.k;
-  tiling.groups = groups;
-  tiling.kept_groups = args.k_group;
-  tiling.group_size = size;
-  tiling.score_pitch = size % 8 == 0 ? size : RoundUp(size, 16);
-  tiling.sort_pitch = pitch;
-  tiling.width = tiling.score_pitch * groups;
-  tiling.sort_width = pitch * groups;
+  // Groups that are all kept are one.
+  tiling.groups = args.k_group < groups ? groups : 1;
+  tiling.kept_groups = args.k_group < groups ? args.k_group : 1;
+  tiling.group_size = experts / tiling.groups;
+  tiling.score_pitch =
+      tiling.group_size % 8 == 0 ? tiling.group_size : RoundUp(tiling.group_size, 16);
+  tiling.sort_pitch = RoundUp(tiling.group_size, kList);
+  tiling.width = tiling.score_pitch * tiling.groups;
+  tiling.sort_width = tiling.sort_pitch * tiling.groups;
   tiling.sums_top_two = args.group_select_mode;
   tiling.norm_type = args.norm_type;
   tiling.renormalise = args.norm_type == 1 || args.renorm == 1 ? 1 : 0;
@@ -201,7 +203,7 @@ MoeGatingTopKPlan PlanMoeGatingTopK(const MoeGatingTopKArgs& args, const DeviceI
   tiling.has_row_idx = has_row_idx ? 1 : 0;
   tiling.has_norm_out = has_norm_out ? 1 : 0;
   tiling.kept_records = RoundUp(args.k, 8);
-  tiling.groups_pitch = RoundUp(groups, 8);
+  tiling.groups_pitch = RoundUp(tiling.groups, 8);
   tiling.scale_bits = FloatBits(args.routed_scaling_factor);
   tiling.eps_bits = FloatBits(args.eps);
 
@@ -210,10 +212,10 @@ MoeGatingTopKPlan PlanMoeGatingTopK(const MoeGatingTopKArgs& args, const DeviceI
   const int64_t per_core = Ceil(rows, plan.cores);
   const int64_t bytes = ElementBytes(args.x.type);
   const int64_t budget = device.ub_bytes - kReservedUbBytes;
-  // Repeats of one instruction: rows, groups, lists of 32, and blocks of scores of groups.
-  int64_t most = std::min({per_core, kMaxRepeat / groups, kMaxRepeat * kList / tiling.sort_width,
-                           kMaxRepeat * 8 / tiling.groups_pitch});
-  if (tiling.width > kMaxPitch || tiling.kept_records > kMaxPitch) most = 1;
+  // Repeats of one instruction: rows, groups, lists of 32.
+  int64_t most =
+      std::min({per_core, kMaxRepeat / tiling.groups, kMaxRepeat * kList / tiling.sort_width});
+  if (tiling.width > kMaxPitch) most = 1;
   tiling.rows_per_tile = most;
   for (FitTile(tiling); UbBytes(tiling, bytes) > budget; FitTile(tiling)) {
     if (tiling.rows_per_tile == 1) {

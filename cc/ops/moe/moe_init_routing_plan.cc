@@ -263,8 +263,10 @@ MoeInitRoutingPlan PlanMoeInitRouting(const MoeInitRoutingArgs& args, const Devi
   // Factors of experts make rows differ.
   const bool has_factors = tiling.quant_mode == 1 && tiling.has_scale != 0;
   const int64_t moving = plan.cores - tiling.counts_apart;
-  tiling.shares_row =
-      quantises && tokens == 1 && !has_factors && moving <= Ceil(size, kLanes) ? 1 : 0;
+  tiling.shares_row = quantises && tokens == 1 && tiling.is_shared == 0 && !has_factors &&
+                              moving <= Ceil(size, kLanes)
+                          ? 1
+                          : 0;
   tiling.batch = 1;
   if (!quantises) {
     tiling.buffer_bytes = std::min(budget / 2 / kBlockBytes * kBlockBytes, kMaxBufferBytes);
