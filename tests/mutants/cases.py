@@ -1278,6 +1278,9 @@ def _gating(
     peaks: bool = False,  # logits that overflow unless the largest is taken off
     spread: float = 1,  # 0: all logits are equal; more: scores far below 1
     best_is_last: bool = False,  # of groups whose first experts are equal
+    rising: float = 0,  # how much the logits of a row are above those of the one before
+    nan: int = -1,  # a row of NaN, of which nothing is asked
+    bias_step: float = 4.0,
     cores: int = 2,
     scale: float = 2.5,
     eps: float = 0.25,
@@ -1293,8 +1296,11 @@ def _gating(
     if peaks:
         for row in range(rows):
             grid[row, [experts - 1, min(63, experts - 1), 0][row % 3]] = 120
-    logits = rounded(grid, kind)
-    b = rounded(random.integers(-3, 3, experts) * 4.0, kind) if bias else None
+    logits = rounded(grid + rising * np.arange(rows)[:, None], kind)
+    if nan >= 0:
+        logits[nan] = rounded(np.full(experts, np.nan), kind)
+    asked = np.arange(rows) != nan
+    b = rounded(random.integers(-3, 3, experts) * bias_step, kind) if bias else None
     numbers = integers(rows, experts, k, bias, extras, extras, extras, kept, groups, mode, renorm, norm)
     scales = (ctypes.c_double * 2)(scale, eps)
     tiling, used = plans.ask("plan_moe_gating_top_k", profile, cores, TYPES[kind][1], numbers, scales)
@@ -1314,10 +1320,10 @@ def _gating(
     def check() -> str:
         bound = 0.5 * last_place(weights, kind) * (kind != "float") + 2.0**-18 * weights
         return (
-            same(found, want, "experts")
-            or within(exact(y, kind), weights, bound, "weights")
+            same(found[asked], want[asked], "experts")
+            or within(exact(y, kind)[asked], weights[asked], bound[asked], "weights")
             or (extras and same(row_idx, np.arange(rows * k, dtype=np.int32).reshape(k, rows).T.copy(), "row_idx"))
-            or (extras and within(norm_out, s, 2.0**-18 * s, "scores"))
+            or (extras and within(norm_out[asked], s[asked], 2.0**-18 * s[asked], "scores"))
             or ""
         )
 
@@ -1373,6 +1379,22 @@ def gating_cases(plans: Plans) -> list[Case]:
         {"rows": 2, "experts": 256, "k": 40, "groups": 2, "kept": 1, "cores": 1},
         {"rows": 2, "experts": 320, "k": 40, "groups": 2, "kept": 1, "mode": 1, "cores": 1},
         {"rows": 3, "experts": 128, "k": 100, "kind": "half", "cores": 1},
+        # Kept groups whose lists are cut to 40 records, at 64.
+        {"rows": 3, "experts": 512, "k": 40, "groups": 8, "kept": 4, "mode": 1, "cores": 1},
+        # Eight groups and some, and twice eight that are merged where they were gathered.
+        {"rows": 3, "experts": 120, "k": 9, "groups": 12, "kept": 5, "mode": 1, "cores": 1},
+        {"rows": 2, "experts": 512, "k": 6, "groups": 16, "kept": 4, "mode": 1, "ties": True, "cores": 1},
+        # Scores that are 0, as those of padding would be.
+        {"rows": 3, "experts": 36, "k": 24, "groups": 3, "kept": 2, "spread": 352, "extras": 1, "kind": "float", "cores": 1},
+        # The largest of another row would not do.
+        {"rows": 9, "experts": 8, "k": 3, "rising": 150, "kind": "float", "cores": 1},
+        {"rows": 9, "experts": 96, "k": 3, "rising": 150, "kind": "float", "cores": 1},
+        # Denominators decide beside a bias.
+        {"rows": 3, "experts": 64, "k": 64, "bias": 1, "bias_step": 0.5, "kind": "float"},
+        # The last tile is smaller than the others.
+        {"rows": 301, "experts": 32, "k": 1, "cores": 1},
+        {"rows": 12, "experts": 64, "k": 6, "groups": 8, "kept": 3, "mode": 1, "nan": 10, "cores": 1},
+        {"rows": 1, "experts": 512, "k": 40, "groups": 8, "kept": 2, "bias": 1, "nan": 0, "cores": 1},
     ]
     for i, values in enumerate(given):
         kinds = [values.pop("kind")] if "kind" in values else list(TYPES) if i < 3 else [list(TYPES)[i % 3]]

@@ -403,17 +403,12 @@ class MoeGatingTopK {
     return spread;
   }
 
-  // Whether each row is a block, and rows lie one behind the other.
-  __aicore__ inline bool IsBlock(int64_t length, int64_t pitch) const {
-    return length <= kBlockFloats && pitch == kBlockFloats;
-  }
-
   // dst = src op a value of the row, over `length` floats of a row: all repeats of a single row in
   // one instruction; rows that are blocks are whole ones.
   // op(first float, of the values of rows, lanes, repeats, strides).
   template <typename Op>
   __aicore__ inline void ByRow(Op op, int64_t length, int64_t pitch, int64_t rows) {
-    if (IsBlock(length, pitch)) {
+    if (pitch == kBlockFloats) {
       const BinaryRepeatParams blocks(1, 1, 1, 8, 8, 8);
       EveryLane(rows * kBlockFloats, [&](uint32_t at, uint64_t lanes, uint8_t repeats) {
         op(at, at, lanes, repeats, blocks);
@@ -612,7 +607,8 @@ class MoeGatingTopK {
     PipeBarrier<PIPE_V>();
     Brcb(masks, mask, (uint8_t)(rows * pitch / kBlockFloats), BrcbRepeatParams(1, 8));
     PipeBarrier<PIPE_V>();
-    // Lists of more than 64 words are gathered in pieces, and put together.
+    // Lists of more than 64 words are gathered in pieces, in the buffer that was large enough to
+    // merge all lists of groups, and put together.
     const LocalTensor<float> kept = kept_.Get<float>();
     const bool in_pieces = words > kLanes;
     const int64_t at_once = groups == pitch ? rows : 1;
@@ -665,7 +661,7 @@ class MoeGatingTopK {
                      (int32_t)(tiling_.groups * pitch_blocks));
     }
     PipeBarrier<PIPE_V>();
-    if (rows == 1 && tiling_.kept_lists >= tiling_.groups) return;
+    if (rows == 1) return;  // there is room for the lists of all its groups
     // With NaN more groups have a rank below kept_groups, and their lists take the place of others.
     const uint32_t compared = (uint32_t)RoundUp(rows * pitch, kLanes);
     const LocalTensor<uint8_t> bits = above_.Get<uint8_t>();

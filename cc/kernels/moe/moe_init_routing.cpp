@@ -989,6 +989,11 @@ class MoeInitRouting {
       }
       scales_out_.EnQue(scale);
       scale = scales_out_.DeQue<float>();
+      for (int64_t each = pair; each < Min(end, scales.end); ++each) {
+        const int64_t place = each < scales.begin ? -1 : OutRowOf(each);
+        if (place >= 0) DataCopyPad(scale_out_gm_[place], scale, OneRow(4));
+      }
+      scales_out_.FreeTensor(scale);
       steps_of_row = scratch;
       PipeBarrier<PIPE_V>();
     }
@@ -1010,11 +1015,7 @@ class MoeInitRouting {
       if (place < 0) continue;
       DataCopyPad(out_gm_[place * tiling_.row_elements + columns.begin],
                   out.template ReinterpretCast<uint8_t>(), OneRow(count));
-      if (HasScaleOut() && pair >= scales.begin && pair < scales.end) {
-        DataCopyPad(scale_out_gm_[place], scale, OneRow(4));
-      }
     }
-    if (tiling_.quant_mode == 1) scales_out_.FreeTensor(scale);
     out_.FreeTensor(out);
   }
 
