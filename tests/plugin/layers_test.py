@@ -105,6 +105,23 @@ def test_one_launch_gives_what_the_steps_give(kind: type[nn.Module], rope: dict,
     assert fused[0].abs().max() > 1
 
 
+@pytest.mark.parametrize("step", ["rotary_emb", "q_norm", "k_norm"])
+def test_hooks_of_a_step_are_called(step: str, config: VllmConfig) -> None:
+    layer = build(Qwen3Attention, PLAIN, config)
+    replacements.apply_to(nn.ModuleList([layer]))
+    positions = torch.arange(TOKENS).npu()
+    called: list[str] = []
+    for register in ("register_forward_pre_hook", "register_forward_hook"):
+        hook = getattr(getattr(layer, step), register)(lambda *_, name=register: called.append(name))
+        outcome(layer, positions)
+        hook.remove()
+    assert called == ["register_forward_pre_hook", "register_forward_hook"]
+    before = launched()
+    outcome(layer, positions)
+    assert (launched() - before)["qkv_rmsnorm_rope_float"] == 1
+    assert len(called) == 2
+
+
 def with_(name: str, make: Callable[[], nn.Module]) -> Callable[[nn.Module], None]:
     return lambda layer: setattr(layer, name, make())
 

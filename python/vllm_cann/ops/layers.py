@@ -88,13 +88,18 @@ class CannApplyRotaryEmb(ApplyRotaryEmb):
 
 
 def qk_norm_attention(self: nn.Module, positions: torch.Tensor, hidden_states: torch.Tensor) -> torch.Tensor:
-    """The forward of an attention layer whose heads of query and key are normalised: all between projection and attention in one launch."""
+    """The forward of an attention layer whose heads of query and key are normalised: all between projection and attention in one launch.
+
+    While one of the steps has a hook, the layer takes its steps one by one.
+    """
+    rope, norm, k_norm = self.rotary_emb, self.q_norm, self.k_norm
+    if any(step._forward_hooks or step._forward_pre_hooks for step in (rope, norm, k_norm)):
+        return type(self).forward(self, positions, hidden_states)
     qkv, _ = self.qkv_proj(hidden_states)
-    rope, norm = self.rotary_emb, self.q_norm
     query, key, value, _ = torch.ops.vllm_cann.qkv_rmsnorm_rope(
         qkv,
         norm.weight,
-        self.k_norm.weight,
+        k_norm.weight,
         self.num_heads,
         self.num_kv_heads,
         self.head_dim,
