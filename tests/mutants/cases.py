@@ -1384,6 +1384,9 @@ def gating_cases(plans: Plans) -> list[Case]:
         # Eight groups and some, and twice eight that are merged where they were gathered.
         {"rows": 3, "experts": 120, "k": 9, "groups": 12, "kept": 5, "mode": 1, "cores": 1},
         {"rows": 2, "experts": 512, "k": 6, "groups": 16, "kept": 4, "mode": 1, "ties": True, "cores": 1},
+        {"rows": 2, "experts": 160, "k": 5, "groups": 16, "kept": 15, "spread": 0, "cores": 1},
+        # Rows between which a gap is not that of smaller blocks.
+        {"rows": 3, "experts": 1001, "k": 3, "kind": "float", "cores": 1},
         # Scores that are 0, as those of padding would be.
         {"rows": 3, "experts": 36, "k": 24, "groups": 3, "kept": 2, "spread": 352, "extras": 1, "kind": "float", "cores": 1},
         # The largest of another row would not do.
@@ -1620,6 +1623,12 @@ def init_routing_cases(plans: Plans) -> list[Case]:
     out.append(_init_routing(plans, 700, 4, 33, kind="half", quant=1, hidden=40, cores=2))
     out.append(_init_routing(plans, 700, 4, 33, kind="half", quant=1, hidden=40, cores=2, scale=1))
     out.append(_init_routing(plans, 32, 1, 5, kind="float", quant=1, hidden=128, strange=True, cores=1))
+    # Columns of one token: on all cores, and beside one that counts.
+    for quant in (0, 1):
+        out.append(_init_routing(plans, 1, 8, 5, kind="float", quant=quant, hidden=1100))
+        out.append(_init_routing(plans, 1, 8, 5, kind="half", quant=quant, hidden=900, strange=True))
+    out.append(_init_routing(plans, 1, 40, 5, kind="half", quant=0, hidden=4096, cores=40))
+    out.append(_init_routing(plans, 5, 2, 3, kind="half", quant=0, hidden=40, capacity=12))
     return out
 
 

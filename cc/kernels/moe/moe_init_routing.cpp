@@ -119,7 +119,7 @@ class MoeInitRouting {
     part(limit_buffer_, kBlockFloats);
     // From here to work_buffer_: zeros at first.
     first_zero_ = used;
-    part(below_buffer_, tiling.expert_pitch + kBlockFloats);
+    part(below_buffer_, tiling.expert_pitch);
     part(count_buffer_, tiling.tile_experts);
     if (tiling.capacity > 0) part(zero_buffer_, ZeroBytes() / 4);
     // Rows are quantised where their pairs were sorted.
@@ -874,7 +874,7 @@ class MoeInitRouting {
       const int64_t count = tiling_.row_elements;
       const Share mine = share;  // pairs whose scales this core stores
       Share columns = {0, count};
-      if (tiling_.shares_row && share.begin < share.end) {
+      if (tiling_.shares_row) {  // every core that moves rows has a pair
         const Share lanes = ShareOf(Ceil(count, kLanes), MovingCores());
         columns = {lanes.begin * kLanes, Min(lanes.end * kLanes, count)};
         share = {0, tiling_.pairs};

@@ -35,7 +35,7 @@ int64_t ArenaWords(const MoeInitRoutingTiling& tiling, uint32_t cores) {
   const int64_t records = RoundUp(tiling.chunk + tiling.tile_experts, kLanes);
   const int64_t numbers = std::max(records, 2 * tiling.tile_experts);
   const int64_t tables = 4 * tiling.tile_experts + numbers + RoundUp(numbers / 8, kBlockBytes) / 4 +
-                         2 * tiling.expert_pitch + 8 + tiling.chunk + 8 +
+                         2 * tiling.expert_pitch + tiling.chunk + 8 +
                          (tiling.capacity > 0 ? kMaxZeroBytes / 4 : 0);
   const int64_t sorting =
       2 * records * 2 + 4 * numbers + (tiling.is_shared != 0 ? cores * tiling.tile_experts : 0);
