@@ -51,12 +51,10 @@ void PlanMerges(MoeGatingTopKTiling& tiling) {
     // Behind sort_pitch there are pads only.
     length = std::min({length, keep, tiling.sort_pitch});
     tiling.list_records = length = length > kList ? RoundUp(length, kList) : length;
-    // With room for all groups of a row, one that is alone may hold NaN.
     tiling.kept_lists = rows * tiling.kept_groups;
+    // A row that is alone may hold NaN, which lets all its groups be kept. Longer lists are
+    // gathered where those of all groups were merged.
     if (length <= kList) tiling.kept_lists = std::max(tiling.kept_lists, tiling.groups);
-    if (length > kList) {
-      buffers.list_bytes = std::max(buffers.list_bytes, tiling.kept_lists * kList * 8);
-    }
     AddMerges(rows, tiling.kept_groups, length, keep, buffers);
   }
   tiling.record_bytes = buffers.record_bytes;
