@@ -23,7 +23,7 @@ import softnpu
 
 SECONDS = 5  # of the processor, so that a busy machine does not matter: a right kernel takes less than a tenth of one
 PATIENCE = 60.0  # for what waits without end
-MEMORY = 24 << 30
+MEMORY = 24 << 30  # of addresses, beside those of the process that is forked
 RESULT = Path(__file__).with_name("result.json")
 # zig checks for undefined behaviour unless told otherwise.
 OPTIONS = ("-O0", "-fno-sanitize=undefined", "-w")
@@ -64,7 +64,8 @@ def run(twin: Path, cases: list[Case]) -> tuple[str, str]:
         try:
             os.close(reader)
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+            mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (mapped + MEMORY, mapped + MEMORY))
             resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 1))
             loaded = softnpu.load(twin)
             answer = ("survived", "")

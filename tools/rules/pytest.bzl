@@ -28,14 +28,26 @@ def pytest_test(name, srcs, deps = [], data = [], args = [], env = {}, imports =
     if softnpu:
         env = env | {"PYTEST_SOFTNPU": softnpu}
         deps = deps + [Label("//python:softnpu_installed")]
+    preload = Label("//third_party/zig:sanitizer_preload")
+    env = env | select({
+        Label("//third_party/zig:asan"): {"PYTEST_PRELOAD": "$(rootpath {})".format(preload)},
+        "//conditions:default": {},
+    })
+
+    # ubsan's runtime looks at the types of objects through one C++ library; each of ours has its own inside.
+    compatible = kwargs.pop("target_compatible_with", []) + select({
+        Label("//third_party/zig:ubsan"): ["@platforms//:incompatible"],
+        "//conditions:default": [],
+    })
     native.py_test(
         name = name,
         srcs = srcs + [runner],
         args = ["$(rootpath {})".format(src) for src in tests] + args,
-        data = data,
+        data = data + [preload],
         env = env,
         imports = imports,
         main = runner,
+        target_compatible_with = compatible,
         deps = deps,
         **kwargs
     )

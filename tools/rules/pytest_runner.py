@@ -28,6 +28,21 @@ class Shard:
         config.hook.pytest_deselected(items=others)
 
 
+# Of asan, in a process of Python and torch: SoftNPU names the access behind a SIGSEGV itself; what those two never free, or free in another
+# way than they allocated it, is theirs; each of our libraries has a C++ runtime of its own, with the same names.
+BESIDE_PYTHON = "handle_segv=0:detect_leaks=0:alloc_dealloc_mismatch=0:detect_odr_violation=0"
+
+
+def preload(runtime: str) -> None:
+    """Starts this program again under a sanitizer's runtime, which libraries with its checks need from the start.
+
+    When the runtime starts it looks up what throws exceptions, so torch's C++ library has to be there by then.
+    """
+    os.environ["LD_PRELOAD"] = f"{Path(runtime).absolute()} libstdc++.so.6"
+    os.environ["ASAN_OPTIONS"] = f"{os.environ.get('ASAN_OPTIONS', '')}:{BESIDE_PYTHON}"
+    os.execv(sys.executable, [sys.executable, *sys.argv])
+
+
 def enter_softnpu(options: str) -> None:
     """Starts this program again with the environment of `softnpu run`: the dynamic loader reads it once."""
     from softnpu.cli import run_environment
@@ -40,6 +55,8 @@ def enter_softnpu(options: str) -> None:
 
 def main() -> int:
     environment = os.environ
+    if runtime := environment.pop("PYTEST_PRELOAD", None):
+        preload(runtime)
     if options := environment.pop("PYTEST_SOFTNPU", None):
         enter_softnpu(options)
     temporary = environment.get("TEST_TMPDIR") or tempfile.mkdtemp()
