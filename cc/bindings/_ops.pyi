@@ -47,6 +47,7 @@ def slot_mapping(
     rank: int,
     interleave: int,
     pad_id: int,
+    is_circular: bool,
     position_dtype: int,
     slot_dtype: int,
 ) -> Launch: ...

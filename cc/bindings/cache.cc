@@ -81,7 +81,7 @@ Launch GatherCache(int64_t num_requests, int64_t table_width, int64_t num_lens, 
 Launch SlotMapping(int64_t num_requests, int64_t num_positions, int64_t table_rows,
                    int64_t table_width, int64_t num_slots, int64_t num_tokens, int64_t block_size,
                    int64_t world_size, int64_t rank, int64_t interleave, int64_t pad_id,
-                   int32_t position_dtype, int32_t slot_dtype) {
+                   bool is_circular, int32_t position_dtype, int32_t slot_dtype) {
   vllm_cann::ops::SlotMappingArgs args;
   args.query_start_loc = Vector(DataType::kInt32, num_requests + 1);
   args.positions = Vector(static_cast<DataType>(position_dtype), num_positions);
@@ -93,6 +93,7 @@ Launch SlotMapping(int64_t num_requests, int64_t num_positions, int64_t table_ro
   args.rank = rank;
   args.interleave = interleave;
   args.pad_id = pad_id;
+  args.is_circular = is_circular;
   return vllm_cann::ops::PrepareSlotMapping(args);
 }
 
@@ -200,11 +201,12 @@ void BindCache(nb::module_& m) {
   m.def("slot_mapping", &SlotMapping, nb::arg("num_requests"), nb::arg("num_positions"),
         nb::arg("table_rows"), nb::arg("table_width"), nb::arg("num_slots"), nb::arg("num_tokens"),
         nb::arg("block_size"), nb::arg("world_size"), nb::arg("rank"), nb::arg("interleave"),
-        nb::arg("pad_id"), nb::arg("position_dtype"), nb::arg("slot_dtype"),
+        nb::arg("pad_id"), nb::arg("is_circular"), nb::arg("position_dtype"), nb::arg("slot_dtype"),
         "Writes slot_mapping [slots]: for token t of request i, query_start_loc[i] <= t <\n"
         "query_start_loc[i + 1] (int32), t < num_tokens, with p = positions[t], o = p % (B * W),\n"
         "b = block_table[i, p / (B * W)] (int32): b * B + o / (I * W) * I + o % I if o / I % W is\n"
-        "rank, else pad_id. B is block_size, W world_size, I interleave. Other elements: pad_id."
+        "rank, else pad_id. B is block_size, W world_size, I interleave. Other elements: pad_id.\n"
+        "is_circular: block_table[i, 0] * B + p % B, and pad_id where p is negative."
         "\n\nThe launch takes query_start_loc, positions, block_table, slot_mapping.");
   m.def("copy_blocks", &CopyBlocks, nb::arg("num_caches"), nb::arg("num_pairs"),
         nb::arg("num_blocks"), nb::arg("largest_block_bytes"), nb::arg("whole_blocks"),

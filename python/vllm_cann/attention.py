@@ -77,6 +77,8 @@ class CannMetadata(AttentionMetadata):
     query_lens: list[int]
     kv_lens: list[int]
     """For each request, how many tokens its cache holds with this step's."""
+    seq_lens: torch.Tensor
+    """The same, int32 [requests] on the device."""
     block_table: torch.Tensor
     """int32 [requests, blocks], contiguous, on the device."""
     mask: torch.Tensor | None
@@ -132,6 +134,7 @@ class CannMetadataBuilder(AttentionMetadataBuilder[CannMetadata]):
             query_ends=ends,
             query_lens=[end - start for start, end in zip([0, *ends], ends, strict=False)],
             kv_lens=common.seq_lens_cpu_upper_bound[:requests].tolist(),
+            seq_lens=common.seq_lens[:requests],
             block_table=common.block_table_tensor[:requests],
             mask=self.mask,
         )
@@ -289,9 +292,12 @@ class CannAttention(AttentionImpl[CannMetadata]):
             tokens = end - start
             if tokens == 0:
                 continue
-            blocks = step.block_table[request, : -(-length // kv_cache.shape[2])].long()
+            # Whole blocks, so that few shapes are prepared; rows beyond the length are not written.
+            held = kv_cache.new_empty(2, -(-length // BLOCK_SIZE) * BLOCK_SIZE, self.num_kv_heads, self.head_size)
+            one = slice(request, request + 1)
+            ops.cache.gather_cache(kv_cache[0], kv_cache[1], step.block_table[one], step.seq_lens[one], held[0], held[1])
             # [heads, length, head size]
-            keys, values = (cache[blocks].flatten(0, 1)[:length].transpose(0, 1).repeat_interleave(repeats, 0) for cache in kv_cache)
+            keys, values = (rows.transpose(0, 1).repeat_interleave(repeats, 0) for rows in held[:, :length])
             scores = (query[start:end].transpose(0, 1) @ keys.transpose(1, 2)) * self.scale
             if tokens > 1:
                 at = torch.arange(length, device=query.device)

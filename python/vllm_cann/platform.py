@@ -88,7 +88,7 @@ class CannPlatform(Platform):
         if name.startswith("Ascend310P"):
             raise ValueError(
                 f"vllm_cann does not serve models on {name}: its instruction set has no unaligned copies (DataCopyPad), "
-                "which the cache kernel needs; use an Atlas A2 or A3."
+                "which the kernel of a step's slots needs; use an Atlas A2 or A3."
             )
         parallel = vllm_config.parallel_config
         if parallel.world_size > 1:

@@ -117,12 +117,14 @@ def run(arguments: argparse.Namespace, directory: Path) -> int:
     print(f"tokens/s: {replies.tokens / replies.seconds:.1f} ({replies.tokens} tokens in {replies.seconds:.1f} s, {CONCURRENT} at a time)")
     print(f"command to first answer: {replies.first - begun:.1f} s")
     counted = True
-    for kernel in KERNELS:
-        counted &= launches[kernel] == layers * steps
-        print(f"launches of {kernel}: {launches[kernel]} = {layers} layers x {launches[kernel] / layers:g} forward steps ({steps} counted)")
+    for kernel, each in KERNELS.items():
+        share = layers if each == "layers" else 1
+        counted &= launches[kernel] == share * steps
+        times = f"{layers} layers x " if each == "layers" else ""
+        print(f"launches of {kernel}: {launches[kernel]} = {times}{launches[kernel] / share:g} forward steps ({steps} counted)")
     print(f"trace: {trace} (open it at ui.perfetto.dev)")
     if not counted:
-        print(f"the launches are not {layers} layers x {steps} forward steps", file=sys.stderr)
+        print(f"the launches are not those of {layers} layers and {steps} forward steps", file=sys.stderr)
     return 0 if right == len(asked) and counted else 1
 
 

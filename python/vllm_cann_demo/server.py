@@ -19,8 +19,8 @@ import httpx
 
 from softnpu import trace
 
-# Families of our kernels: an entry's name may go on with a dtype.
-KERNELS = ("reshape_and_cache", "qkv_rmsnorm_rope")
+# Families of our kernels (an entry's name may go on with a dtype), and whether each layer launches one, or each forward step.
+KERNELS = {"reshape_and_cache": "layers", "qkv_rmsnorm_rope": "layers", "slot_mapping": "steps"}
 
 
 class ServerError(RuntimeError):

@@ -1,6 +1,7 @@
 """Modelled times of the cache and rotary kernels against their limits: run with `tools/bazel run //tests/benchmarks:caches`.
 
-Limits are those of moe.py. Prints the table of docs/kernels.md, and the block transpose against gather, transpose and scatter.
+Limits are those of moe.py; an element counts for each operation that the formula needs with it, and in another column once. Prints the
+table of docs/kernels.md, and the block transpose against gather, transpose and scatter.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def gather(plans: Plans) -> Iterator[Work]:
 def slots(plans: Plans) -> Iterator[Work]:
     for requests, tokens in ((1, 1), (64, 64), (4, 4096)):
         width = 32768 // BLOCK
-        numbers = integers(requests, tokens, tokens, tokens, width, BLOCK, 1, 0, 1, 9, 9)
+        numbers = integers(requests, tokens, tokens, tokens, width, BLOCK, 1, 0, 1, 9, 9, 0)
         tiling, cores = plans.ask("plan_slot_mapping", PROFILE, CORES, numbers)
         starts = (np.arange(requests + 1) * (tokens // requests)).astype(np.int32)
         positions = np.tile(np.arange(tokens // requests), requests) + 1000
@@ -148,8 +149,8 @@ def latent(plans: Plans) -> Iterator[Work]:
             moved = size(kv, cos, sin, index) + tokens * 576 * (1 if narrow else 2)
             name = f"kv_rmsnorm_rope_cache {'NZ' if layout else 'ND'}{', int8' if narrow else ''}, {tokens} tokens"
             # Per element: to float, its square, the sum, division, gamma, and back; a scale and three more in int8.
-            work = tokens * 576 * (10 if narrow else 6)
-            yield Work(name, "kv_rmsnorm_rope_cache_bfloat16", tiling, cores, arguments, moved, work)
+            operations = 10 if narrow else 6
+            yield Work(name, "kv_rmsnorm_rope_cache_bfloat16", tiling, cores, arguments, moved, tokens * 576, operations)
 
 
 def rotary(plans: Plans) -> Iterator[Work]:
@@ -170,9 +171,9 @@ def rotary(plans: Plans) -> Iterator[Work]:
             positions = np.random.default_rng(1).integers(0, 32768, (axes, tokens))
             moved = 2 * (q.size + k.size) * dim // head * 2 + axes * tokens * dim * 2 + positions.nbytes
             # Per element: to float, two products, a sum, and back.
-            work = 5 * (q.size + k.size) * dim // head
+            work = (q.size + k.size) * dim // head
             arguments = [positions, q, k, table, None, None, None, tiling]
-            yield Work(f"rotary_embedding {text}, {tokens} tokens", "rotary_embedding_bfloat16", tiling, cores, arguments, moved, work)
+            yield Work(f"rotary_embedding {text}, {tokens} tokens", "rotary_embedding_bfloat16", tiling, cores, arguments, moved, work, 5)
     for tokens in (1024, 4096):  # queries and keys of a vision model, one after the other
         numbers = integers(1, 0, 40, 1, 0, 0, 0, 0, 16 * 80, 0)
         side, none = integers(2 * tokens, 16, 80), integers(2 * tokens, 0, 80)
@@ -180,11 +181,8 @@ def rotary(plans: Plans) -> Iterator[Work]:
         x, cos, sin = blank(2 * tokens, 16 * 80), blank(tokens, 40), blank(tokens, 40)
         out = np.zeros_like(x)
         arguments = [None, x, None, cos, sin, out, None, tiling]
-        work = Work(
-            f"apply_rotary_emb 16 x 80, 2 x {tokens} tokens", "rotary_embedding_bfloat16", tiling, cores, arguments, size(x, out, cos, sin)
-        )
-        work.elements = 5 * x.size
-        yield work
+        name, moved = f"apply_rotary_emb 16 x 80, 2 x {tokens} tokens", size(x, out, cos, sin)
+        yield Work(name, "rotary_embedding_bfloat16", tiling, cores, arguments, moved, x.size, 5)
 
 
 def fused(plans: Plans) -> Iterator[Work]:
@@ -217,17 +215,17 @@ def fused(plans: Plans) -> Iterator[Work]:
                 q, k, v = blank(tokens, heads * head), blank(tokens, kv_heads * head), blank(tokens, kv_heads * head)
                 results = [q, k, v, np.zeros_like(q) if gate else None]
                 moved = 2 * qkv.nbytes + axes * tokens * head * 2 + positions.nbytes + (0 if sums is None else sums.nbytes)
-                # Per element: to float, its square, the sum, factor, weight, two products, a sum, and back; the bias; of value the first
-                # four and back. Squares and their sums are not there when they are given.
+                # Per element: to float, its square, the sum, factor, weight, two products, a sum, and back; the bias. Squares and their
+                # sums are not there when they are given. The norm of value is not counted.
                 each = 9 + has.get("bias", 0) - 2 * of_all
-                work = each * (q.size + k.size) + 5 * v.size * has.get("value", 0)
+                work = q.size + k.size
                 arguments = [positions, qkv, *weights, *biases, table, None, sums, *results, tiling]
                 name = f"{heads}+{kv_heads} x 128{text}, {tokens} tokens"
-                yield Work(f"qkv_rmsnorm_rope {name}", "qkv_rmsnorm_rope_bfloat16", tiling, cores, arguments, moved, work)
+                yield Work(f"qkv_rmsnorm_rope {name}", "qkv_rmsnorm_rope_bfloat16", tiling, cores, arguments, moved, work, each)
                 if of_all:
                     tiling, cores = plans.ask("plan_qkv_square_sums", PROFILE, CORES, BFLOAT16, integers(*shape))
-                    moved, work = (q.size + k.size) * 2 + tokens * 8, 3 * (q.size + k.size)
-                    yield Work(f"qkv_square_sums {name}", "qkv_square_sums_bfloat16", tiling, cores, [qkv, sums, tiling], moved, work)
+                    moved, arguments = (q.size + k.size) * 2 + tokens * 8, [qkv, sums, tiling]
+                    yield Work(f"qkv_square_sums {name}", "qkv_square_sums_bfloat16", tiling, cores, arguments, moved, work, 3)
 
 
 WORKS = {
@@ -272,8 +270,8 @@ def main() -> None:
     parser.add_argument("--only", choices=WORKS, nargs="*", default=list(WORKS))
     options = parser.parse_args()
     plans = Plans()
-    print("| kernel | cores | MB | modelled us | limit us | ratio | pipes |")
-    print("|---|---|---|---|---|---|---|")
+    print("| kernel | cores | MB | modelled us | limit us | ratio | counted once | pipes |")
+    print("|---|---|---|---|---|---|---|---|")
     for name in options.only:
         for work in WORKS[name](plans):
             report = run(work)
@@ -281,6 +279,7 @@ def main() -> None:
             pipes = ", ".join(f"{pipe} {share:.0%}" for pipe, share in sorted(report.busy.items(), key=lambda item: -item[1])[:3])
             limit = work.limit()
             figures = f"{work.bytes / 1e6:.2f} | {report.microseconds:.1f} | {limit:.1f} | {report.microseconds / limit:.2f}"
+            figures += f" | {report.microseconds / work.limit(operations=1):.2f}"
             print(f"| {work.name} | {work.cores} | {figures} | {pipes} |", flush=True)
     if "transpose" in options.only:
         by_steps(plans)

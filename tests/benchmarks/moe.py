@@ -38,10 +38,12 @@ class Work:
     arguments: list[Any]
     bytes: int
     elements: int = 0  # of 4 bytes
+    operations: int = 1  # that the formula needs with each of them
 
-    def limit(self) -> float:
-        """Microseconds."""
-        return HEAD + HEAD_PER_CORE * self.cores + max(self.bytes / HBM, self.elements / 64 / min(self.cores, CORES)) / CLOCK
+    def limit(self, operations: int = 0) -> float:
+        """Microseconds; with another number of operations on an element."""
+        computed = self.elements * (operations or self.operations) / 64 / min(self.cores, CORES)
+        return HEAD + HEAD_PER_CORE * self.cores + max(self.bytes / HBM, computed) / CLOCK
 
 
 def size(*arrays: np.ndarray) -> int:
@@ -49,20 +51,25 @@ def size(*arrays: np.ndarray) -> int:
 
 
 def gating(plans: Plans) -> Iterator[Work]:
-    for name, experts, k, bias, groups, kept, mode, norm in (
-        ("DeepSeek-V3", 256, 8, 1, 8, 4, 1, 1),
-        ("Qwen3-MoE", 128, 8, 0, 1, 1, 0, 0),
-        ("Mixtral", 8, 2, 0, 1, 1, 0, 0),
+    for name, experts, k, bias, groups, kept, mode, norm, rows in (
+        ("DeepSeek-V3", 256, 8, 1, 8, 4, 1, 1, 0),
+        ("Qwen3-MoE", 128, 8, 0, 1, 1, 0, 0, 0),
+        ("Mixtral", 8, 2, 0, 1, 1, 0, 0, 0),
+        ("Mixtral, finished and row_idx", 8, 2, 0, 1, 1, 0, 0, 1),  # as moe_gating_top_k_softmax
+        ("Mixtral, sqrt-softplus", 8, 2, 0, 1, 1, 0, 2, 0),
     ):
         for tokens in TOKENS:
-            numbers = integers(tokens, experts, k, bias, 0, 0, 0, kept, groups, mode, 1, norm)
+            numbers = integers(tokens, experts, k, bias, rows, rows, 0, kept, groups, mode, 1 - rows, norm)
             scale = (np.ctypeslib.ctypes.c_double * 2)(2.5, 1e-20)
             tiling, cores = plans.ask("plan_moe_gating_top_k", PROFILE, CORES, BFLOAT16, numbers, scale)
             x = np.random.default_rng(1).integers(0x3F00, 0x4100, (tokens, experts)).astype(np.uint16)
             b = np.full(experts, 0x3F00, np.uint16)
             y, idx = np.zeros((tokens, k), np.uint16), np.zeros((tokens, k), np.int32)
-            arguments = [x, b if bias else None, None, y, idx, None, None, tiling]
-            yield Work(f"gating {name}, {tokens} tokens", "moe_gating_top_k_bfloat16", tiling, cores, arguments, size(x, y, idx), x.size)
+            more = [np.zeros(tokens, np.uint8), np.zeros_like(idx)] if rows else []
+            finished, row_idx = more or (None, None)
+            arguments = [x, b if bias else None, finished, y, idx, row_idx, None, tiling]
+            moved = size(x, y, idx, *more)
+            yield Work(f"gating {name}, {tokens} tokens", "moe_gating_top_k_bfloat16", tiling, cores, arguments, moved, x.size)
 
 
 # Hidden size, experts, experts of a token.
@@ -74,22 +81,41 @@ def experts_of(tokens: int, experts: int, k: int) -> np.ndarray:
     return np.argsort(random.random((tokens, experts)), axis=1)[:, :k].astype(np.int32)
 
 
+# Of init_routing: quantisation, how counts are given (-1: not), by row numbers, with a capacity, and the models that show it.
+ROUTINGS = {
+    "init_routing_v2": (-1, 1, False, False, tuple(MODELS)),
+    "init_routing_v2, int8": (1, 1, False, False, ("DeepSeek-V3",)),
+    "init_routing_v2, static int8": (0, 1, False, False, ("Qwen3-MoE",)),
+    "init_routing_v2, key-value": (-1, 2, False, False, ("Qwen3-MoE",)),
+    "init_routing_v2, capacity": (-1, 1, False, True, ("Qwen3-MoE",)),
+    "init_routing": (-1, -1, True, False, ("Qwen3-MoE",)),
+    "token_permute": (-1, -1, False, False, ("Qwen3-MoE",)),
+}
+
+
 def init_routing(plans: Plans) -> Iterator[Work]:
-    for name, (hidden, experts, k) in MODELS.items():
-        for quant in (-1, 1) if name == "DeepSeek-V3" else (-1,):
+    for text, (quant, counted, by_rows, is_capped, models) in ROUTINGS.items():
+        for name in models:
+            hidden, experts, k = MODELS[name]
             for tokens in TOKENS:
                 pairs = tokens * k
-                numbers = integers(tokens, k, hidden, 3, pairs, 0, experts, 0, 0, 1, quant, 0, 0)
+                capacity = -(-pairs // experts) if is_capped else 0
+                rows = experts * capacity if capacity else pairs
+                numbers = integers(tokens, k, hidden, 3, rows, 0, experts, capacity, 0, counted, quant, int(quant == 0), int(by_rows))
                 tiling, cores = plans.ask("plan_moe_init_routing", PROFILE, CORES, BFLOAT16, numbers)
                 x, idx = np.zeros((tokens, hidden), np.uint16), experts_of(tokens, experts, k)
-                out = np.zeros((pairs, hidden), np.int8 if quant == 1 else np.uint16)
-                places, counts = np.zeros(pairs, np.int32), np.zeros(experts, np.int64)
+                out = np.zeros((rows, hidden), np.int8 if quant >= 0 else np.uint16)
+                places = np.zeros(pairs, np.int32)
+                counts = np.zeros((experts, max(counted, 1)), np.int64) if counted >= 0 else None
                 scales = np.zeros(pairs, np.float32) if quant == 1 else None
-                arguments = [x, idx, None, None, None, out, places, None, counts, scales, np.zeros(1 << 20, np.int32), tiling]
-                kernel = "moe_init_routing" + ("_quant_bfloat16" if quant == 1 else "")
-                moved = size(x, idx, out, places, counts) + (size(scales) if scales is not None else 0)
-                text = "init_routing_v2" + (", int8" if quant == 1 else "")
-                yield Work(f"{text} {name}, {tokens} tokens", kernel, tiling, cores, arguments, moved, x.size if quant == 1 else 0)
+                factor = [np.ones(1, np.float32), np.zeros(1, np.float32)] if quant == 0 else [None, None]
+                numbered = np.arange(pairs, dtype=np.int32).reshape(k, tokens).T.copy() if by_rows else None
+                sorted_experts = np.zeros(pairs, np.int32) if by_rows else None
+                results = [out, places, sorted_experts, counts, scales]
+                arguments = [x, idx, numbered, *factor, *results, np.zeros(1 << 20, np.int32), tiling]
+                kernel = "moe_init_routing" + ("_quant_bfloat16" if quant >= 0 else "")
+                moved = size(*(a for a in (x, idx, numbered, *results) if a is not None))
+                yield Work(f"{text} {name}, {tokens} tokens", kernel, tiling, cores, arguments, moved, x.size if quant >= 0 else 0)
 
 
 def finalize(plans: Plans) -> Iterator[Work]:

@@ -2,14 +2,16 @@
 
 Runs the kernel tests' Conformance cases with every combination of the values of their dimensions but those that are drawn (CI runs every
 pair of values), reads what they recorded, and writes the counts of a family into tests/conformance/<family>.json and all of them into
-docs/conformance.md. `--page` only writes the page.
+docs/conformance.md. `--page` only writes the page. tests/conformance/sources.json says of which sources each result is.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -20,15 +22,18 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PAGE = "docs/conformance.md"
+SOURCES = "sources.json"
+# What tests and plans of all kernels include.
+SHARED = ("cc/kernels/conformance.h", "cc/kernels/values.h", "cc/ops/checks.h", "cc/ops/tensor.h")
 Counts = dict[str, dict[str, dict[str, dict[str, int]]]]  # kernel, dtype, layout, "passed" or "failed"
 
 HEAD = """\
 # The conformance matrix
 
 Made from `tests/conformance/*.json` by `tools/bazel run //tests/conformance:run`, which runs the kernel tests (`cc/kernels/*/*_test.cc`,
-cases `*.Conformance`) with every combination of the values of their dimensions: shapes, data types, layouts, and the options that act on
-each other. Dimensions that act alone (the size of the UB, cores, gaps between rows, a bias, the type of positions; `Drawn` in the tests)
-have one of their values in each, at random. CI runs every pair of values, of all dimensions. Every case runs the kernel's twin on SoftNPU
+cases `*.Conformance*`) with every combination of the values of their dimensions: shapes, data types, layouts, and the options that act on
+each other. Dimensions that act alone (the size of the UB, cores, gaps between rows, the type of positions; `Drawn` in the tests) have one
+of their values in each, at random. CI runs every pair of values, of all dimensions. Every case runs the kernel's twin on SoftNPU
 under all checks, with the tiling of the host operator, against a reference in double precision or whole numbers; bounds are derived beside
 each test. A combination that another one repeats (because a value means nothing beside another) counts once.
 
@@ -66,22 +71,50 @@ def page(families: dict[str, Counts]) -> str:
 
 def load(directory: Path) -> dict[str, Counts]:
     """The results that are committed."""
-    return {path.stem: json.loads(path.read_text()) for path in sorted(directory.glob("*.json"))}
+    return {path.stem: json.loads(path.read_text()) for path in sorted(directory.glob("*.json")) if path.name != SOURCES}
+
+
+def digest(root: Path, family: str, test: str, tests: list[str]) -> str:
+    """Of the sources of a kernel, its plan and its test, and of what those of several kernels include; comments and SoftNPU do not count.
+
+    Args:
+        root: the repository, or the runfiles of a test
+        test: name of the kernel's test
+        tests: names of the family's tests
+    """
+    kernels = sorted((name.removesuffix("_test") for name in tests), key=len, reverse=True)
+    mine = test.removesuffix("_test")
+    sources = [root / name for name in SHARED]
+    for directory in ("cc/kernels", "cc/ops"):
+        for path in sorted((root / directory / family).iterdir()):
+            of = next((kernel for kernel in kernels if path.name.startswith(kernel)), mine)
+            is_test = path.name.endswith("_test.cc") and path.name != f"{test}.cc"
+            if path.suffix in (".cpp", ".cc", ".h") and of == mine and not is_test:
+                sources.append(path)
+    found = hashlib.sha256()
+    for path in sources:
+        found.update(" ".join([path.name, *re.sub(r"//[^\n]*", "", path.read_text()).split()]).encode())
+    return found.hexdigest()[:16]
+
+
+def digests(root: Path, tests: list[tuple[str, str]]) -> dict[str, str]:
+    """By the names of tests: (family, name)."""
+    return {name: digest(root, family, name, [other for of, other in tests if of == family]) for family, name in tests}
 
 
 def run(binaries: list[str]) -> Iterator[tuple[str, Counts]]:
-    """Runs the tests, two at a time, and gives what each found as it ends; a binary's family is its directory."""
+    """Runs the tests, two at a time, and gives what each found as it ends."""
     with tempfile.TemporaryDirectory() as work:
         waiting = list(binaries)
         running: list[tuple[str, subprocess.Popen[bytes]]] = []
         while waiting or running:
             while waiting and len(running) < 2:
                 binary = waiting.pop(0)
-                arguments = [binary, "--gtest_filter=*.Conformance", f"--gtest_output=xml:{work}/{Path(binary).name}.xml"]
+                arguments = [binary, "--gtest_filter=*.Conformance*", f"--gtest_output=xml:{work}/{Path(binary).name}.xml"]
                 running.append((binary, subprocess.Popen(arguments, env={**os.environ, "CONFORMANCE": "full"})))
             for binary, process in [item for item in running if item[1].poll() is not None]:
                 running.remove((binary, process))
-                yield Path(binary).parent.name, read(Path(work, f"{Path(binary).name}.xml"))
+                yield binary, read(Path(work, f"{Path(binary).name}.xml"))
             time.sleep(0.2)
 
 
@@ -98,7 +131,13 @@ def main() -> None:
         return
     failed = 0
     found: dict[str, Counts] = {}
-    for family, counts in run([binary for binary in os.environ["BINARIES"].split() if options.only in binary]):
+    binaries = os.environ["BINARIES"].split()
+    now = digests(root, [(Path(binary).parent.name, Path(binary).name) for binary in binaries])  # before a test takes its time
+    for binary, counts in run([binary for binary in binaries if options.only in binary]):
+        family = Path(binary).parent.name
+        sources = json.loads((directory / SOURCES).read_text())
+        sources[f"{family}/{Path(binary).name}"] = now[Path(binary).name]
+        (directory / SOURCES).write_text(json.dumps(sources, indent=2, sort_keys=True) + "\n")
         found.setdefault(family, {}).update(counts)
         known = load(directory).get(family, {}) if options.only else {}
         (directory / f"{family}.json").write_text(json.dumps(known | found[family], indent=2, sort_keys=True) + "\n")

@@ -903,6 +903,7 @@ def slot_cases(plans: Plans) -> list[Case]:
         beyond: int = 0,  # positions of no request
         illegal: dict[int, int] | None = None,  # positions
         among: list[int] | None = None,  # positions
+        circular: bool = False,
         profile: str = "ascend910b3",
     ) -> Case:
         random = np.random.default_rng(13)
@@ -919,10 +920,10 @@ def slot_cases(plans: Plans) -> list[Case]:
         request = np.repeat(np.arange(len(lengths)), lengths)
         span = block * world
         offset = positions % span
-        want = (
-            table[request, positions // span].astype(np.int64) * block + offset // (interleave * world) * interleave + offset % interleave
-        )
+        column = 0 if circular else positions // span
+        want = table[request, column].astype(np.int64) * block + offset // (interleave * world) * interleave + offset % interleave
         want[offset // interleave % world != rank] = -1
+        want[positions < 0] = -1
         want = np.concatenate([want[: tokens - fewer], np.full(more + fewer, -1)]).astype(slots.dtype)
         positions = np.concatenate([positions, np.zeros(beyond, positions.dtype)])
         slots = np.concatenate([slots, np.full(beyond, 9, slots.dtype)])
@@ -940,9 +941,11 @@ def slot_cases(plans: Plans) -> list[Case]:
             rank,
             interleave,
             *kinds,
+            int(circular),
         )
         tiling, used = plans.ask("plan_slot_mapping", profile, cores, numbers)
-        name = f"{lengths} blocks of {block} {parallel} more {more} fewer {fewer} kinds {kinds} from {start} cores{used} {profile[-12:]}"
+        kind = f"{'circular ' * circular}blocks of {block} {parallel} kinds {kinds}"
+        name = f"{lengths} {kind} more {more} fewer {fewer} from {start} cores{used} {profile[-12:]}"
         arguments = [starts, positions, table, slots, tiling]
         return Case(name, "slot_mapping", used, arguments, lambda: same(slots, want, "slots"), profile, traps=illegal is not None)
 
@@ -975,6 +978,12 @@ def slot_cases(plans: Plans) -> list[Case]:
         case([30, 50], block=1008, width=8732, among=[8794799, 8794800, 1007], cores=1, kinds=(3, 3)),
         case([6, 30], beyond=20, cores=2),
         *(case([n], cores=1, illegal={n - 1: position}) for n in (5, 40) for position in (-1, 9 * 16)),
+        case([5, 40, 3], start=-3, circular=True, cores=2),
+        case([1300], block=112, start=-40, circular=True, cores=1, width=1, kinds=(3, 3)),
+        case([7, 41], among=[2**24 - 1, 0, -1, 15, 16], circular=True, cores=1),
+        case([3, 41], among=[-(2**31), -(2**30) - 1, -1, 5], circular=True, cores=1, kinds=(3, 9)),
+        case([40], among=[-(2**62), -(2**31) - 1, 5], circular=True, cores=1),
+        *(case([n], cores=1, illegal={n - 1: 2**24}, circular=True) for n in (5, 40)),
         *(
             _tight(plans, lambda profile, values=values: case(**values, profile=profile))  # type: ignore[misc]
             for values in (

@@ -292,7 +292,7 @@ extern "C" __attribute__((visibility("default"))) int plan_copy_blocks(
 }
 
 // n: requests, positions, slots, tokens, table width, block size, world size, rank, interleave,
-// types of positions and slots.
+// types of positions and slots, circular.
 extern "C" __attribute__((visibility("default"))) int plan_slot_mapping(const Device* device,
                                                                         const int64_t* n,
                                                                         void* tiling,
@@ -307,6 +307,7 @@ extern "C" __attribute__((visibility("default"))) int plan_slot_mapping(const De
   args.world_size = n[6];
   args.rank = n[7];
   args.interleave = n[8];
+  args.is_circular = n[11] != 0;
   return Planned(vllm_cann::ops::PlanSlotMapping, args, device, tiling, cores);
 }
 

@@ -16,6 +16,7 @@ import torch_npu  # noqa: F401
 from counted import kernels_launched
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shared import CHECKS, noise
 
 from vllm_cann import ops
 from vllm_cann.ops import cache
@@ -28,13 +29,6 @@ LAYOUTS = ("ND", "HND", "NZ")
 @pytest.fixture(scope="module", autouse=True)
 def kernels() -> None:
     ops.load(torch.device("npu:0"))
-
-
-def noise(dtype: torch.dtype, *shape: int, seed: int = 0) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(sum(shape) + seed)
-    if dtype == torch.int8:
-        return torch.randint(-128, 128, shape, generator=generator).to(dtype)
-    return torch.randn(*shape, generator=generator).to(dtype)
 
 
 def laid_out(nd: torch.Tensor, layout: str) -> torch.Tensor:
@@ -134,6 +128,27 @@ def test_every_token_has_a_slot_on_one_rank(lengths: list[int], block: int, worl
     assert ((of_ranks[:, :tokens] >= 0).sum(0) == 1).all()
 
 
+@FEW
+@given(
+    lengths=st.lists(st.integers(0, 70), min_size=1, max_size=5),
+    block=st.sampled_from([16, 48]),
+    first=st.integers(-40, 400),
+    seed=st.integers(0, 99),
+)
+def test_circular_blocks_are_gone_round(lengths: list[int], block: int, first: int, seed: int) -> None:
+    """A block of each request, in which a token takes the place of the one that is a block's length before it."""
+    tokens = sum(lengths)
+    starts = torch.tensor([0, *torch.tensor(lengths).cumsum(0).tolist()], dtype=torch.int32)
+    positions = torch.cat([torch.arange(first, first + n) for n in lengths])
+    table = torch.randperm(50, generator=torch.Generator().manual_seed(seed))[: len(lengths)].int()[:, None]
+    slots = torch.zeros(tokens + 3, dtype=torch.int64).npu()
+    torch.ops.vllm_cann.slot_mapping(starts.npu(), positions.npu(), table.npu(), slots, tokens, block, is_circular=True)
+    found = slots.cpu()
+    want = table[:, 0].long().repeat_interleave(torch.tensor(lengths)) * block + positions % block
+    assert torch.equal(found[:tokens], want.masked_fill(positions < 0, -1))
+    assert (found[tokens:] == -1).all()
+
+
 # Copies of blocks.
 
 
@@ -150,6 +165,40 @@ def test_copy_blocks_of_all_caches_in_one_launch() -> None:
         assert torch.equal(found.cpu(), want)
     cache.copy_blocks(on_device, torch.tensor([[2, 0]]).npu())
     assert torch.equal(on_device[0].cpu()[0], caches[0][2])
+
+
+@FEW
+@given(blocks=st.integers(2, 9), copies=st.integers(0, 8), size=st.sampled_from([1, 8, 33]), seed=st.integers(0, 1000))
+def test_copies_change_their_destinations_only(blocks: int, copies: int, size: int, seed: int) -> None:
+    order = torch.randperm(blocks, generator=torch.Generator().manual_seed(seed))
+    targets = order[: min(copies, blocks - 1)]
+    sources = order[len(targets) :].repeat(blocks)[: len(targets)]
+    held = [noise(torch.int8, blocks, 16, 1, size, seed=seed + i) for i in range(3)]
+    on_device = [h.npu() for h in held]
+    cache.copy_blocks(on_device, torch.stack([sources, targets], 1))
+    for found, before in zip(on_device, held, strict=True):
+        before[targets] = before[sources]
+        assert torch.equal(found.cpu(), before)
+
+
+@FEW
+@given(blocks=st.integers(1, 9), gap=st.integers(0, 5), seed=st.integers(0, 1000))
+def test_blocks_that_are_swapped_out_come_back(blocks: int, gap: int, seed: int) -> None:
+    """To any places of the host's cache, and from there to where they were; caches with other data between blocks."""
+    generator = torch.Generator().manual_seed(seed)
+    host, before = torch.full((blocks, 40 + gap), 7.0), noise(torch.float32, blocks, 40 + gap, seed=seed)
+    device = before.npu()
+    pairs = torch.stack([torch.randperm(blocks, generator=generator) for _ in range(2)], 1)[: blocks // 2 + 1]
+    cache.swap_blocks(device[:, :40], host[:, :40], pairs)
+    torch.npu.synchronize()
+    want = torch.full_like(host, 7.0)
+    want[pairs[:, 1], :40] = before[pairs[:, 0], :40]
+    assert torch.equal(host, want)
+    device.zero_()
+    cache.swap_blocks(host[:, :40], device[:, :40], pairs.flip(1))
+    want = torch.zeros_like(before)
+    want[pairs[:, 0], :40] = before[pairs[:, 0], :40]
+    assert torch.equal(device.cpu(), want)
 
 
 @pytest.mark.parametrize(("source", "target"), [("cpu", "npu"), ("npu", "cpu"), ("npu", "npu")])
@@ -208,6 +257,31 @@ def test_transpose_kv_cache(dtype: torch.dtype, splits: int) -> None:
         # As bytes: noise may be NaN.
         want = torch.stack([by_hand(held[:, j].view(torch.uint8), ids, splits) for j in range(2)], 1)
         assert torch.equal(found.cpu().view(torch.uint8), want)
+
+
+@FEW
+@given(
+    splits=st.integers(1, 6),
+    inner=st.integers(1, 3),
+    block=st.sampled_from([16, 48]),
+    size=st.sampled_from([8, 24, 33]),
+    dtype=st.sampled_from([torch.uint8, torch.float16, torch.int32]),
+    seed=st.integers(0, 1000),
+)
+def test_transposing_back_restores(splits: int, inner: int, block: int, size: int, dtype: torch.dtype, seed: int) -> None:
+    """The values of a block stay in it; what is [splits, block size, x] in memory is undone with both exchanged."""
+    blocks, heads = 5, splits * inner
+    held = noise(torch.int8, blocks, block, heads, size * dtype.itemsize, seed=seed)
+    ids = torch.randperm(blocks, generator=torch.Generator().manual_seed(seed))[: 1 + seed % blocks]
+    found, other = held.npu(), held.npu()
+    cache.transpose_kv_cache_by_block([found.view(dtype)], [other.view(dtype)], ids.npu(), splits)
+    assert torch.equal(found.cpu(), by_hand(held, ids.tolist(), splits))
+    assert torch.equal(other.cpu(), found.cpu())
+    assert torch.equal(found.cpu().flatten(1).sort().values, held.flatten(1).sort().values)
+    back = [c.view(dtype).view(blocks, splits, block, inner * size) for c in (found, other)]
+    cache.transpose_kv_cache_by_block(back[:1], back[1:], ids, block)
+    assert torch.equal(found.cpu(), held)
+    assert torch.equal(other.cpu(), held)
 
 
 @pytest.mark.parametrize(
@@ -308,6 +382,36 @@ def test_latent_rows_in_every_mode(mode: str, narrow: bool) -> None:
         assert torch.equal(ckv, c_kv.cpu().flatten(0, 2))
 
 
+@FEW
+@given(tokens=st.integers(1, 40), block=st.sampled_from([16, 32]), padding=st.integers(0, 5), seed=st.integers(0, 1000))
+def test_latent_rows_are_where_their_slots_are(tokens: int, block: int, padding: int, seed: int) -> None:
+    """Whatever the order of tokens; slots that no token has keep what they hold, and rows do not touch each other."""
+    blocks, n, r = 4, 64, 32
+    generator = torch.Generator().manual_seed(seed)
+    kv, gamma = noise(torch.float16, 1, 1, tokens, n + r, seed=seed), noise(torch.float16, n).npu()
+    angle = noise(torch.float32, 1, 1, tokens, r, seed=seed)
+    cos, sin = angle.cos().half(), angle.sin().half()
+    slots = torch.randperm(blocks * block, generator=generator)[:tokens]
+    slots[torch.randperm(tokens, generator=generator)[:padding]] = -1
+
+    def run(order: torch.Tensor) -> list[torch.Tensor]:
+        held = [torch.full((blocks, block, 1, size), 7.0, dtype=torch.float16).npu() for size in (r, n)]
+        rows = [t[:, :, order].contiguous().npu() for t in (kv, cos, sin)]
+        out = cache.kv_rmsnorm_rope_cache(
+            rows[0], gamma, *rows[1:], slots[order].contiguous().npu(), *held, cache_mode="PA", is_output_kv=True
+        )
+        return [t.cpu() for t in (*held, *out)]
+
+    straight = torch.arange(tokens)
+    found = run(straight)
+    for held, rows in zip(found[:2], found[2:], strict=True):
+        want = torch.full_like(held, 7.0).flatten(0, 2)
+        want[slots[slots >= 0]] = rows[0, 0, slots >= 0]
+        assert torch.equal(held.flatten(0, 2), want)
+    for a, b in zip(found, run(straight.flip(0)), strict=True):
+        assert torch.equal(a, b if b.shape[0] == blocks else b.flip(2))
+
+
 # All of them: schemas, launches, refusals.
 
 
@@ -323,6 +427,7 @@ def small() -> dict[str, tuple[tuple, dict[str, Any]]]:
         "gather_cache": ((half(2, 16, 2, 16), half(2, 16, 2, 16), table, lens, half(2, 2, 16), half(2, 2, 16)), {}),
         "slot_mapping": ((starts, torch.arange(3).npu(), table, torch.zeros(5, dtype=torch.int64).npu(), 3, 16), {}),
         "copy_blocks": (([half(4, 16, 1, 8), half(4, 16, 1, 8)], torch.tensor([[0, 1]]).npu()), {}),
+        "swap_blocks": ((half(4, 16, 1, 8), half(5, 16, 1, 8), torch.tensor([[0, 1]])), {}),
         "transpose_kv_cache_by_block": (([half(4, 16, 2, 8)], [half(4, 16, 2, 8)], torch.tensor([1]).npu(), 2), {}),
         "kv_rmsnorm_rope_cache": (tuple(t.npu() for t in arguments), keywords),
     }
@@ -331,8 +436,8 @@ def small() -> dict[str, tuple[tuple, dict[str, Any]]]:
 NAMES = ("reshape_and_cache", "gather_cache", "slot_mapping", "copy_blocks", "transpose_kv_cache_by_block", "kv_rmsnorm_rope_cache")
 
 
-@pytest.mark.parametrize("utility", ["test_schema", "test_faketensor"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("utility", CHECKS)
+@pytest.mark.parametrize("name", [*NAMES, "swap_blocks"])
 def test_opcheck(name: str, utility: str) -> None:
     arguments, keywords = small()[name]
     torch.library.opcheck(getattr(torch.ops.vllm_cann, name).default, arguments, keywords, test_utils=utility)
@@ -345,6 +450,50 @@ def test_a_call_is_one_launch_and_copies_nothing(name: str) -> None:
     before = kernels_launched()
     getattr(cache, name)(*arguments, **keywords)
     assert kernels_launched() == before + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "position", "contents"),
+    [
+        ("reshape_and_cache", 4, [[0, 1, 2], [31, 0, 16], [-1, -1, -1]]),
+        ("gather_cache", 3, [[1, 1], [0, 0], [2, 0]]),
+        ("gather_cache", 2, [[[0, 0, 0], [0, 0, 0]], [[1, 0, 1], [0, 1, 0]]]),
+        ("slot_mapping", 1, [[0, 1, 2], [47, 0, 20]]),
+        ("slot_mapping", 0, [[0, 2, 3], [0, 0, 0], [0, 3, 3]]),
+        ("copy_blocks", 1, [[[0, 1]], [[3, 2]]]),
+        ("transpose_kv_cache_by_block", 2, [[0], [3]]),
+        ("kv_rmsnorm_rope_cache", 4, [list(range(40)), list(range(40, 80)), [-1] * 40]),
+    ],
+)
+def test_launches_do_not_depend_on_contents(name: str, position: int, contents: list[list[int]]) -> None:
+    for content in contents:
+        arguments, keywords = small()[name]
+        index = torch.tensor(content).to(arguments[position].dtype).npu()
+        getattr(cache, name)(*arguments[:position], index, *arguments[position + 1 :], **keywords)
+        before = kernels_launched()
+        getattr(cache, name)(*arguments[:position], index, *arguments[position + 1 :], **keywords)
+        assert kernels_launched() == before + 1
+
+
+def test_nothing_to_do_launches_nothing() -> None:
+    before = kernels_launched()
+    none = torch.zeros(0, dtype=torch.int32).npu()
+    held, no_pairs = noise(torch.float16, 4, 16, 2, 16).npu(), torch.zeros(0, 2, dtype=torch.int64)
+    no_rows = held.new_empty(0, 2, 16)
+    cache.gather_cache(held, held, none.view(0, 3), none, no_rows, no_rows.clone())
+    cache.slot_mapping(none.new_zeros(1), none, none.view(0, 3), none.clone(), 0, 16)
+    cache.copy_blocks([held], no_pairs)
+    cache.copy_blocks([], no_pairs)
+    cache.swap_blocks(held, held.cpu(), no_pairs)
+    cache.transpose_kv_cache_by_block([held], [held.clone()], no_pairs[:, 0], 2)
+    cache.transpose_kv_cache_by_block([], [], no_pairs[:, 0], 2)
+    for mode in ("Norm", "PA", "PA_NZ", "PA_BLK_BNSD"):
+        arguments, keywords, _ = latent(mode, torch.float16)
+        arguments[0], arguments[2], arguments[3] = (arguments[i][:, :, :0] for i in (0, 2, 3))
+        arguments[4] = arguments[4][:, :0] if mode == "Norm" else arguments[4][:0]
+        k_rope, c_kv = cache.kv_rmsnorm_rope_cache(*(t.contiguous().npu() for t in arguments), **keywords)
+        assert (k_rope.shape, c_kv.shape) == ((2, 1, 0, 64), (2, 1, 0, 512))
+    assert kernels_launched() == before
 
 
 def test_another_device_than_the_current_one_is_refused() -> None:

@@ -11,6 +11,7 @@ import torch_npu  # noqa: F401
 from counted import kernels_launched
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shared import CHECKS
 
 from vllm_cann import ops
 
@@ -81,6 +82,31 @@ def test_softmax_weights_of_all_experts_sum_to_one(rows: int, experts: int, seed
     assert bool((y.cpu().diff(dim=-1) <= 0).all())
 
 
+@FEW
+@given(
+    rows=st.integers(1, 6),
+    groups=st.sampled_from([1, 2, 4, 8]),
+    size=st.sampled_from([3, 8, 33]),
+    kept=st.integers(1, 8),
+    k=st.integers(1, 8),
+    norm_type=st.integers(0, 1),
+    seed=st.integers(0, 1000),
+)
+def test_ties_go_to_the_lower_number(rows: int, groups: int, size: int, kept: int, k: int, norm_type: int, seed: int) -> None:
+    """Seven different logits, of which scores are increasing functions, so all steps have ties. Groups by their largest score."""
+    kept = min(kept, groups)
+    k = min(k, kept * size)
+    x = integers(seed, -3, 4, rows, groups * size).float() / 2
+    y, idx, _ = moe.moe_gating_top_k(x.npu(), k, k_group=kept, group_count=groups, norm_type=norm_type, renorm=1, routed_scaling_factor=2.0)
+    for row, (logits, found) in enumerate(zip(x.tolist(), idx.tolist(), strict=True)):
+        best = [max(logits[g * size : (g + 1) * size]) for g in range(groups)]
+        allowed = sorted(range(groups), key=lambda g, best=best: (-best[g], g))[:kept]
+        experts = [e for g in allowed for e in range(g * size, (g + 1) * size)]
+        assert found == sorted(experts, key=lambda e, logits=logits: (-logits[e], e))[:k], row
+    assert bool((y.cpu().diff(dim=-1) <= 0).all())
+    assert torch.allclose(y.cpu().sum(-1), torch.full((rows,), 2.0), rtol=1e-6, atol=0)
+
+
 # Routing: exact.
 
 
@@ -135,15 +161,17 @@ def test_permutation_takes_slices_and_one_dimension() -> None:
         assert torch.equal(places.cpu().long(), order.argsort())
 
 
-def test_routing_by_row_numbers_follows_the_gate() -> None:
-    rows, logits = noise(9, 20), noise(9, 12)
-    _, idx, numbers = moe.moe_gating_top_k_softmax(logits.npu(), None, 3)
-    out, places, experts = moe.moe_init_routing(rows.npu(), numbers, idx, 9)
+@FEW
+@given(tokens=st.integers(1, 30), k=st.integers(1, 4), active=st.integers(1, 40), seed=st.integers(0, 1000))
+def test_routing_by_row_numbers_follows_the_gate(tokens: int, k: int, active: int, seed: int) -> None:
+    rows, logits = noise(tokens, 20, seed=seed), noise(tokens, 12, seed=seed)
+    _, idx, numbers = moe.moe_gating_top_k_softmax(logits.npu(), None, k)
+    out, places, experts = moe.moe_init_routing(rows.npu(), numbers, idx, active)
     flat, order = idx.cpu().flatten().sort(stable=True)
     number = numbers.cpu().flatten()[order].long()
     assert torch.equal(experts.cpu(), flat)
-    assert torch.equal(out.cpu(), rows[number % 9])
-    assert torch.equal(places.cpu().long()[number], torch.arange(27))
+    assert torch.equal(out.cpu(), rows[number % tokens][: min(tokens, active) * k])
+    assert torch.equal(places.cpu().long()[number], torch.arange(tokens * k))
 
 
 def test_routing_drops_beyond_the_capacity_and_pads_with_zeros() -> None:
@@ -242,6 +270,39 @@ def test_finalize_adds_skips_and_biases(dtype: torch.dtype, mode: int) -> None:
     check_sum(found, torch.cat([skips[0].double()[:, None], skips[1].double()[:, None], terms], 1))
 
 
+@FEW
+@given(
+    tokens=st.integers(1, 20),
+    k=st.integers(1, 6),
+    dtype=st.sampled_from(FLOATS),
+    has_bias=st.booleans(),
+    skips=st.integers(0, 2),
+    seed=st.integers(0, 1000),
+)
+def test_numbering_by_column_and_by_row_are_one(tokens: int, k: int, dtype: torch.dtype, has_bias: bool, skips: int, seed: int) -> None:
+    """The same pairs in both numberings give the same bits, and without skips and biases those of unpermute. Some pairs are dropped."""
+    rows, scales = noise(tokens * k, 24, dtype=dtype, seed=seed), noise(tokens, k, seed=seed)
+    index = torch.randperm(tokens * k, generator=torch.Generator().manual_seed(seed)).int().reshape(tokens, k)
+    index[index % 5 == 0] = -1
+    number = integers(seed, 0, 4, tokens, k)
+    more = [noise(tokens, 24, dtype=dtype, seed=seed + i).npu() if i < skips else None for i in range(2)]
+    bias = noise(4, 24, dtype=dtype, seed=seed).npu() if has_bias else None
+    found = [
+        moe.moe_finalize_routing(
+            rows.npu(), *more, bias, scales.npu(), given_index.flatten().npu(), number.npu() if has_bias else None, mode
+        ).cpu()
+        for mode, given_index in ((0, index.t().contiguous()), (2, index))
+    ]
+    assert torch.equal(*found)
+    terms = rows.double()[index.clamp(0).long()]
+    if bias is not None:
+        terms = terms + bias.cpu().double()[number.long()]
+    terms = terms * scales.double()[..., None] * (index >= 0)[..., None]
+    check_sum(found[0], torch.cat([*(m.cpu().double()[:, None] for m in more if m is not None), terms], 1))
+    if skips == 0 and bias is None:
+        assert torch.equal(found[0], moe.moe_token_unpermute(rows.npu(), index.flatten().npu(), scales.npu()).cpu())
+
+
 def test_finalize_with_a_bias_of_no_experts() -> None:
     rows, index = noise(4, 16), torch.tensor([3, 0, 2, 1], dtype=torch.int32)
     found = moe.moe_finalize_routing(
@@ -268,13 +329,27 @@ def test_expert_tokens_are_running_sums(entries: int, experts: int, seed: int) -
 
 
 def test_launches_do_not_depend_on_contents() -> None:
-    """Counts of launches and cores, from SoftNPU's own books."""
+    """From SoftNPU's own books."""
     rows = noise(300, 16).npu()
-    for number in (0, 7, -1):  # all in one expert, or none kept
+
+    def once(function: Callable[..., object], *arguments: object, **keywords: object) -> None:
         before = kernels_launched()
-        moe.moe_init_routing_v2(rows, torch.full((300, 4), number, dtype=torch.int32).npu(), expert_num=8)
+        function(*arguments, **keywords)
         torch.npu.synchronize()
         assert kernels_launched() == before + 1
+
+    for number in (0, 7, -1):  # all in one expert, or none kept
+        pairs = torch.full((300, 4), number, dtype=torch.int32).npu()
+        once(moe.moe_init_routing_v2, rows, pairs, expert_num=8)
+        once(moe.moe_init_routing, rows, torch.arange(1200).int().reshape(4, 300).t().contiguous().npu(), pairs, 300)
+        once(moe.moe_token_permute, rows, pairs, num_experts=8)
+        once(moe.moe_token_unpermute, rows, pairs[:, 0].contiguous())
+        once(moe.moe_finalize_routing, rows, None, None, None, None, pairs[:, 0].contiguous())
+        once(moe.moe_compute_expert_tokens, pairs[:, 0].contiguous(), 8)
+    for value in (0.0, float("nan"), float("inf")):
+        logits = torch.full((300, 16), value).npu()
+        once(moe.moe_gating_top_k, logits, 4, group_count=4, k_group=2, group_select_mode=1, norm_type=1)
+        once(moe.moe_gating_top_k_softmax, logits, torch.full((300,), value == 0).npu(), 4)
 
 
 def pairs_of(tokens: int = 5) -> torch.Tensor:
@@ -323,13 +398,6 @@ CALLS: dict[str, Callable[[], list[tuple[tuple[object, ...], dict[str, object]]]
     ],
     "moe_compute_expert_tokens": lambda: [((torch.arange(5).int().npu(), 4), {})],
 }
-CHECKS = (
-    "test_schema",
-    "test_autograd_registration",
-    "test_faketensor",
-    "test_aot_dispatch_static",
-    "test_aot_dispatch_dynamic",
-)
 
 
 @pytest.mark.parametrize("utility", CHECKS)
@@ -379,4 +447,11 @@ def test_no_rows_launch_nothing() -> None:
     before = kernels_launched()
     y, idx, scores = moe.moe_gating_top_k(x()[:0], 3, out_flag=True)
     assert (y.shape, idx.shape, scores.shape) == ((0, 3), (0, 3), (0, 32))
+    none = pairs_of()[:0]
+    assert [t.shape for t in moe.moe_gating_top_k_softmax(x()[:0], None, 3)] == [(0, 3)] * 3
+    assert moe.moe_init_routing_v2(x()[:0], none, expert_num=8)[0].shape == (0, 32)
+    assert moe.moe_init_routing(x()[:0], none, none, 3)[0].shape == (0, 32)
+    assert moe.moe_token_permute(x()[:0], none)[0].shape == (0, 32)
+    assert moe.moe_token_unpermute(x()[:0], none[:, 0], none.float()).shape == (0, 32)
+    assert moe.moe_finalize_routing(x()[:0], None, None, None, none.float(), none.flatten(), None, 2).shape == (0, 32)
     assert kernels_launched() == before

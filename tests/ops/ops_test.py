@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch_npu  # noqa: F401
 from counted import kernels_launched
+from shared import CHECKS, noise
 
 from vllm_cann import ops
 from vllm_cann.ops import _arguments
@@ -28,13 +29,6 @@ def kernels() -> None:
 
 def function(name: str, call: str) -> Callable[..., None]:
     return getattr(ops if call == "direct" else torch.ops.vllm_cann, name)
-
-
-def noise(dtype: torch.dtype, *shape: int, seed: int = 0) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(sum(shape) + seed)
-    if dtype == torch.int8:
-        return torch.randint(-128, 128, shape, generator=generator).to(dtype)
-    return torch.randn(*shape, generator=generator).to(dtype)
 
 
 # reshape_and_cache: bytes are copied, so results are exact, and slots that no token names keep what they held.
@@ -181,7 +175,7 @@ def test_rotary_embedding_turns_views_of_qkv_and_nothing_else(dtype: torch.dtype
         assert torch.equal(got, was)
 
 
-# What Dynamo relies on. test_autograd_registration does not know PrivateUse1: it passes only because no input requires a gradient.
+# What Dynamo relies on.
 
 
 def arguments_of(name: str) -> tuple[object, ...]:
@@ -191,15 +185,6 @@ def arguments_of(name: str) -> tuple[object, ...]:
     query = noise(torch.float16, 5, 4 * 32).npu()
     table = table_of(torch.float16, 16, 32).npu()
     return torch.arange(5).npu(), query, noise(torch.float16, 5, 64).npu(), 32, table, True
-
-
-CHECKS = (
-    "test_schema",
-    "test_autograd_registration",
-    "test_faketensor",
-    "test_aot_dispatch_static",
-    "test_aot_dispatch_dynamic",
-)
 
 
 @pytest.mark.parametrize("utility", CHECKS)
@@ -347,11 +332,11 @@ REFUSALS: list[tuple[Callable[[], Callable[[], None]], str]] = [
     ),
     (
         lambda: rotary_call(query=zeros(4, 128)),
-        "query is torch.float32 (4, 128) for 5 positions and a torch.float32 table",
+        "query is torch.float32 (4, 128) for 5 positions and a table of torch.float32",
     ),
     (
         lambda: rotary_call(key=zeros(5, 64, dtype=torch.float16)),
-        "key is torch.float16 (5, 64) for 5 positions and a torch.float32 table",
+        "key is torch.float16 (5, 64) for 5 positions and a table of torch.float32",
     ),
     (
         lambda: rotary_call(query=zeros(128, 5).t()),
@@ -387,7 +372,7 @@ REFUSALS: list[tuple[Callable[[], Callable[[], None]], str]] = [
     ),
     (
         lambda: rotary_call(query=zeros(5, 128, dtype=torch.float64), cos_sin_cache=zeros(16, 32)),
-        "query is torch.float64 (5, 128) for 5 positions and a torch.float32 table",
+        "query is torch.float64 (5, 128) for 5 positions and a table of torch.float32",
     ),
     (
         lambda: rotary_call(cos_sin_cache=zeros(16, 64)),

@@ -15,6 +15,7 @@ import torch_npu
 from counted import kernels_launched
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shared import CHECKS, noise
 
 from vllm_cann import ops
 from vllm_cann.ops import qkv as operators
@@ -28,10 +29,6 @@ ROWS = 300  # of the table of angles
 @pytest.fixture(scope="module", autouse=True)
 def kernels() -> None:
     ops.load(torch.device("npu:0"))
-
-
-def noise(dtype: torch.dtype, *shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape) + seed)).to(dtype)
 
 
 def half_places(x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
@@ -284,6 +281,28 @@ def test_two_devices_give_what_one_gives(dtype: torch.dtype) -> None:
     assert torch.equal(joined[2].cpu(), whole[2].cpu())
 
 
+@FEW
+@given(
+    heads=st.integers(1, 6),
+    kv_heads=st.integers(1, 3),
+    size=st.sampled_from([16, 40, 64]),
+    tokens=st.integers(1, 20),
+    has_gate=st.booleans(),
+    dtype=st.sampled_from([*MANTISSA]),
+    seed=st.integers(0, 1000),
+)
+def test_square_sums_are_of_each_token_alone(
+    heads: int, kv_heads: int, size: int, tokens: int, has_gate: bool, dtype: torch.dtype, seed: int
+) -> None:
+    x = noise(dtype, tokens, (heads * (2 if has_gate else 1) + 2 * kv_heads) * size, seed=seed)
+    found = operators.qkv_square_sums(x.npu(), heads, kv_heads, size, has_gate).cpu()
+    want = torch.stack([h.double().square().sum((1, 2)) for h in split(x, heads, kv_heads, size, has_gate)[:2]], -1)
+    # A square, and a sum in less than 30 steps (blocks, lanes, heads), each off by 2^-24 of a sum of squares.
+    torch.testing.assert_close(found.double(), want, rtol=2**-19, atol=0)
+    order = torch.randperm(tokens, generator=torch.Generator().manual_seed(seed))
+    assert torch.equal(operators.qkv_square_sums(x[order].npu(), heads, kv_heads, size, has_gate).cpu(), found[order])
+
+
 def call(**changes: object) -> Callable[[], object]:
     arguments: dict = {
         "qkv": torch.zeros(5, 512).npu(),
@@ -319,7 +338,7 @@ def test_no_tokens_launch_nothing() -> None:
     assert kernels_launched() == before
 
 
-@pytest.mark.parametrize("utility", ["test_schema", "test_faketensor"])
+@pytest.mark.parametrize("utility", CHECKS)
 def test_opcheck(utility: str) -> None:
     dtype = torch.bfloat16
     x, weight, table = noise(dtype, 5, 512).npu(), noise(dtype, 64).npu(), table_of(dtype, 64).npu()
@@ -345,7 +364,7 @@ def test_opcheck(utility: str) -> None:
         (lambda: call(qkv=torch.zeros(5, 512, dtype=torch.float64).npu()), "qkv is torch.float64; it must be one of float32, float16, bfl"),
         (
             lambda: call(qkv=torch.empty(5, 512, dtype=torch.float8_e4m3fn, device="npu")),
-            "qkv is torch.float8_e4m3fn; it must be one of float32, float16, bfloat16",
+            "qkv is torch.float8_e4m3fn: floats of 8 bits exist from Ascend 950 on, and this is Ascend910B3",
         ),
         (lambda: call(qkv=torch.zeros(512, 5).npu().t()), "qkv has the strides (1, 5); it must be contiguous but for the first of them"),
         (lambda: call(qkv=torch.zeros(5, 500).npu()), "qkv has 500 elements per token; 4 heads of query, and 2 of key and of value, of 64"),

@@ -14,6 +14,7 @@ import torch_npu  # noqa: F401
 from counted import kernels_launched
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shared import CHECKS
 
 from vllm_cann import ops
 from vllm_cann.ops import rotary
@@ -95,6 +96,48 @@ def test_pairs_to_halves(dtype: torch.dtype) -> None:
         near(found, turned(before, cos, sin, False, True))
 
 
+@pytest.mark.parametrize("dtype", ERROR, ids=str)
+@pytest.mark.parametrize(("is_neox", "to_halves"), [(True, False), (False, False), (False, True)])
+def test_angles_of_each_token_in_place(is_neox: bool, to_halves: bool, dtype: torch.dtype) -> None:
+    """Query and key in one launch, by halves of the rows of a table: the same bits as by its positions."""
+    tokens, heads, size, rotary_dim = 9, 4, 96, 64
+    query, key = noise(dtype, tokens, heads, size), noise(dtype, tokens, size, seed=1)
+    table = table_of(dtype, 50, rotary_dim)
+    positions = torch.arange(3, 3 + tokens)
+    found, by_positions = ([query.npu(), key.npu()] for _ in range(2))
+    cos, sin = table[positions].npu().chunk(2, -1)
+    before = kernels_launched()
+    torch.ops.vllm_cann.rotary_embedding(None, *found, size, None, is_neox, to_halves=to_halves, cos=cos, sin=sin)
+    assert kernels_launched() == before + 1
+    near(found[0], turned(query, cos.cpu(), sin.cpu(), is_neox, to_halves))
+    rotary.rotary_embedding(positions.npu(), *by_positions, size, table.npu(), is_neox, to_halves=to_halves)
+    for a, b in zip(found, by_positions, strict=True):
+        assert torch.equal(a.cpu(), b.cpu())
+
+
+@FEW
+@given(
+    section=st.permutations([6, 4, 22]),
+    interleaved=st.booleans(),
+    style=st.sampled_from(["neox", "gptj", "halves"]),
+    tokens=st.integers(1, 9),
+    seed=st.integers(0, 1000),
+)
+def test_equal_axes_are_one_axis(section: list[int], interleaved: bool, style: str, tokens: int, seed: int) -> None:
+    """Whatever axis a lane takes; and the inverse restores."""
+    before, table = noise(torch.float32, tokens, 3 * 128, seed=seed), table_of(torch.float32, 90, 64).npu()
+    positions = torch.randint(0, 90, (tokens,), generator=torch.Generator().manual_seed(seed)).npu()
+    keywords = {"is_neox": style == "neox", "to_halves": style == "halves"}
+    axes = {"mrope_section": section, "mrope_interleaved": interleaved}
+    x, one = before.npu(), before.npu()
+    rotary.rotary_embedding(positions.expand(3, -1).contiguous(), x, None, 128, table, **keywords, **axes)
+    rotary.rotary_embedding(positions, one, None, 128, table, **keywords)
+    assert torch.equal(x.cpu(), one.cpu())
+    if style != "halves":  # those are moved, too
+        rotary.rotary_embedding(positions.expand(3, -1).contiguous(), x, None, 128, table, **keywords, **axes, inverse=True)
+        torch.testing.assert_close(x.cpu(), before, rtol=0, atol=1e-5)
+
+
 @FEW
 @given(is_neox=st.booleans(), rotary_dim=st.sampled_from([32, 72, 128]), seed=st.integers(0, 1000))
 def test_the_inverse_restores_and_norms_are_kept(is_neox: bool, rotary_dim: int, seed: int) -> None:
@@ -143,6 +186,33 @@ def test_merged_queries_and_keys_equal_separate_calls() -> None:
     assert torch.equal(both.cpu(), torch.cat([rotary.apply_rotary_emb(x, cos, sin).cpu() for x in (q, k)]))
 
 
+@FEW
+@given(
+    batch=st.integers(1, 3),
+    tokens=st.integers(1, 9),
+    heads=st.integers(1, 4),
+    rotary_dim=st.sampled_from([32, 72]),
+    is_neox=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_given_angles_are_undone_by_their_inverse(batch: int, tokens: int, heads: int, rotary_dim: int, is_neox: bool, seed: int) -> None:
+    x, angles = noise(torch.float32, batch, tokens, heads, 72, seed=seed), noise(torch.float32, tokens, rotary_dim // 2, seed=seed)
+    cos, sin = angles.cos().npu(), angles.sin().npu()
+    there = rotary.apply_rotary_emb(x.npu(), cos, sin, is_neox)
+    back = rotary.apply_rotary_emb(there, cos, sin, is_neox, inverse=True)
+    torch.testing.assert_close(back.cpu(), x, rtol=0, atol=1e-5)
+    torch.testing.assert_close(there.cpu().norm(dim=-1), x.norm(dim=-1), rtol=72 * 2**-23, atol=0)
+    assert torch.equal(rotary.apply_rotary_emb(x.npu(), cos, sin, is_neox, out_dtype=torch.float32).cpu(), there.cpu())
+
+
+def test_no_tokens_launch_nothing() -> None:
+    before = kernels_launched()
+    none = torch.zeros(0, 32).npu()
+    assert rotary.apply_rotary_emb(torch.zeros(2, 0, 3, 64).npu(), none, none).shape == (2, 0, 3, 64)
+    rotary.rotary_embedding(None, torch.zeros(0, 128).npu(), None, 64, None, True, cos=none, sin=none)
+    assert kernels_launched() == before
+
+
 def test_heads_that_are_not_contiguous_are_copied_and_not_changed() -> None:
     x = noise(torch.float16, 5, 128, 2).npu()
     cos, sin = (noise(torch.float16, 5, 64, seed=i).npu() for i in (2, 3))
@@ -150,15 +220,19 @@ def test_heads_that_are_not_contiguous_are_copied_and_not_changed() -> None:
     near(found, turned(x.cpu().transpose(1, 2), cos.cpu(), sin.cpu(), True))
 
 
-@pytest.mark.parametrize("utility", ["test_schema", "test_faketensor"])
+@pytest.mark.parametrize("utility", CHECKS)
 def test_opcheck(utility: str) -> None:
     x, cos = noise(torch.float16, 2, 5, 2, 64).npu(), noise(torch.float16, 5, 32).npu()
-    torch.library.opcheck(torch.ops.vllm_cann.apply_rotary_emb.default, (x, cos, cos, False, True), test_utils=utility)
+    torch.library.opcheck(torch.ops.vllm_cann.apply_rotary_emb.default, (x, cos, cos, False, True, x.dtype), test_utils=utility)
     query, table = noise(torch.float16, 5, 128).npu(), table_of(torch.float16, 20, 64).npu()
     positions = torch.zeros(3, 5, dtype=torch.int64).npu()
     keywords = {"inverse": True, "mrope_section": [12, 10, 10], "mrope_interleaved": True}
     torch.library.opcheck(
         torch.ops.vllm_cann.rotary_embedding.default, (positions, query, None, 64, table, True), keywords, test_utils=utility
+    )
+    rows = {"cos": cos, "sin": cos, "out_dtype": torch.float16}
+    torch.library.opcheck(
+        torch.ops.vllm_cann.rotary_embedding.default, (None, query, query.clone(), 64, None, False), rows, test_utils=utility
     )
 
 
@@ -191,6 +265,42 @@ def axes_call(**changes: object) -> Callable[[], object]:
         ),
         (lambda: given_call(cos=torch.zeros(5, 64).npu()[:, :32]), "cos has the strides (64, 1), sin (32, 1)"),
         (lambda: given_call(x=torch.zeros(2, 5, 2, 64)), "x is on cpu"),
+        (
+            lambda: given_call(out_dtype=torch.float8_e4m3fn),
+            "out_dtype is torch.float8_e4m3fn: floats of 8 bits exist from Ascend 950 on, and this is Ascend910B3",
+        ),
+        (lambda: given_call(out_dtype=torch.float16), "out_dtype is torch.float16; the result has that of x, torch.float32"),
+        (
+            lambda: axes_call(out_dtype=torch.float8_e5m2),
+            "out_dtype is torch.float8_e5m2: floats of 8 bits exist from Ascend 950 on, and this is Ascend910B3",
+        ),
+        (
+            lambda: axes_call(
+                positions=None,
+                cos_sin_cache=None,
+                mrope_section=None,
+                cos=torch.zeros(5, 32).npu(),
+                sin=torch.zeros(5, 32).npu(),
+                key=torch.zeros(4, 64).npu(),
+            ),
+            "key is torch.float32 (4, 64) for 5 rows of cos and sin of torch.float32",
+        ),
+        (
+            lambda: axes_call(query=torch.empty(5, 128, dtype=torch.float8_e4m3fn, device="npu")),
+            "query is torch.float8_e4m3fn: floats of 8 bits exist from Ascend 950 on",
+        ),
+        (lambda: axes_call(positions=None), "angles are cos_sin_cache and positions, or cos and sin"),
+        (lambda: axes_call(cos=torch.zeros(5, 32).npu()), "angles are cos_sin_cache and positions, or cos and sin"),
+        (
+            lambda: axes_call(positions=None, cos_sin_cache=None, cos=torch.zeros(5, 32).npu(), sin=torch.zeros(5, 32).npu()),
+            "mrope_section and mrope_interleaved are for positions; cos and sin are those of each token already",
+        ),
+        (
+            lambda: axes_call(
+                positions=None, cos_sin_cache=None, mrope_section=None, cos=torch.zeros(5, 32).npu(), sin=torch.zeros(4, 32).npu()
+            ),
+            "sin is torch.float32 (4, 32); for query, torch.float32 (5, 128), it is [5, angles]",
+        ),
         (lambda: axes_call(mrope_section=[12, 10, 9]), "the sections have 31 lanes, half of the rotary dimension is 32"),
         (lambda: axes_call(mrope_section=[16, 16]), "mrope_section is [16, 16]; it must have three numbers"),
         (lambda: axes_call(positions=torch.zeros(2, 5, dtype=torch.int64).npu()), "positions has the shape (2, 5); with mrope_section it"),

@@ -192,7 +192,8 @@ TEST(GatherCache, Conformance) {
                                                      {1, 129, 128}, {1000}, {0, 1000, 3}};
   const std::vector<int32_t> starts = {-1, 0, 128, 256, 37};  // -1: none
   const std::vector<int64_t> block_sizes = {16, 32, 128};
-  const std::vector<int64_t> heads = {1, 2, 8};
+  const std::vector<int64_t> heads = {1, 2, 4, 8};
+  const std::vector<int64_t> blocks = {40, 4, 64};
   const std::vector<std::pair<int64_t, int64_t>> sizes = {{64, 64},  {128, 128}, {192, 128},
                                                           {512, 64}, {576, 0},   {80, 7}};
   const std::vector<DataType> types = {DataType::kFloat16, DataType::kBfloat16, DataType::kInt8,
@@ -202,11 +203,11 @@ TEST(GatherCache, Conformance) {
   const std::vector<int64_t> ub_bytes = {196608, 8192 + 4096 + 1024, 8192 + 5120, 0};
   const std::vector<int64_t> cores = {40, 1, 3};
   const std::vector<int64_t> extra = {0, 9};
-  const size_t ran = RunConformance<12>(
+  const size_t ran = RunConformance<13>(
       "gather_cache",
-      {layouts.size(), lengths.size(), starts.size(), 2, block_sizes.size(), Drawn(heads.size()),
+      {layouts.size(), lengths.size(), starts.size(), 2, block_sizes.size(), heads.size(),
        sizes.size(), types.size(), Drawn(gaps.size()), Drawn(ub_bytes.size()), Drawn(cores.size()),
-       Drawn(extra.size())},
+       Drawn(extra.size()), Drawn(blocks.size())},
       [&](const auto& c) {
         Case test;
         test.layout = layouts[c[0]];
@@ -224,6 +225,7 @@ TEST(GatherCache, Conformance) {
         if (!test.old) test.ub_bytes = ub_bytes[c[9]];
         test.vector_cores = cores[c[10]];
         test.extra_rows = extra[c[11]];
+        test.num_blocks = blocks[c[12]];
         // What a layout or a chip does not take; that it is refused by name is tested elsewhere.
         if ((test.layout == CacheLayout::kNz || test.old) && test.value_size == 7) {
           test.value_size = 96;
@@ -238,16 +240,16 @@ TEST(GatherCache, Conformance) {
         std::string text = "lengths";
         for (const int32_t length : test.lengths) text += " " + std::to_string(length);
         if (!test.starts.empty()) text += " from " + std::to_string(test.starts[0]);
-        return CaseName{text + (test.cumulative ? " sums" : "") + " blocks of " +
-                            std::to_string(test.block_size) + " heads " +
-                            std::to_string(test.heads) + " sizes " + std::to_string(test.key_size) +
-                            "/" + std::to_string(test.value_size) + " gap " +
-                            std::to_string(test.block_gap) + " more " +
-                            std::to_string(test.extra_rows) +
-                            (test.old ? " 310P"
-                                      : " ub " + std::to_string(test.ub_bytes) + " cores " +
-                                            std::to_string(test.vector_cores)),
-                        Name(test.type), names[static_cast<int>(test.layout)]};
+        return CaseName{
+            text + (test.cumulative ? " sums" : "") + " of " + std::to_string(test.num_blocks) +
+                " blocks of " + std::to_string(test.block_size) + " heads " +
+                std::to_string(test.heads) + " sizes " + std::to_string(test.key_size) + "/" +
+                std::to_string(test.value_size) + " gap " + std::to_string(test.block_gap) +
+                " more " + std::to_string(test.extra_rows) +
+                (test.old ? " 310P"
+                          : " ub " + std::to_string(test.ub_bytes) + " cores " +
+                                std::to_string(test.vector_cores)),
+            Name(test.type), names[static_cast<int>(test.layout)]};
       },
       [](const Case& test) { return Check(test); });
   EXPECT_GE(ran, 42u);

@@ -243,8 +243,8 @@ TEST(ReshapeAndCache, Conformance) {
   const size_t ran = RunConformance<12>(
       "reshape_and_cache",
       {layouts.size(), tokens.size(), Drawn(blocks.size()), block_sizes.size(), heads.size(),
-       sizes.size(), types.size(), Drawn(slot_types.size()), Drawn(gaps.size()),
-       Drawn(ub_bytes.size()), Drawn(cores.size()), kPatterns},
+       sizes.size(), types.size(), slot_types.size(), Drawn(gaps.size()), Drawn(ub_bytes.size()),
+       Drawn(cores.size()), kPatterns},
       [&](const auto& c) {
         Case test;
         test.layout = layouts[c[0]];

@@ -8,6 +8,9 @@
 // behind the last token, get pad_id. The kernel traps at a position that is negative or beyond
 // block_table.
 //
+// Of a circular cache (a sliding window, a state) a request has the first block of its row alone,
+// and its slot there is p % block_size; tokens at a negative position get pad_id.
+//
 // Each core makes its share of the slots: long runs of one request's tokens on the vector unit in
 // 32-bit integers, so positions are below 2^24 and slots below 2^31; others by the scalar unit.
 #include "cc/kernels/cache/row_copy.h"
@@ -57,7 +60,7 @@ class SlotMapping {
     int64_t token = begin;
     while (token < last) {
       const int64_t run = Follow(request, token, last);
-      if (run >= kVectorTokens && tiling_.row_blocks > 0) {
+      if (run >= kVectorTokens && TakesVectors()) {
         for (int64_t at = 0; at < run; at += tiling_.batch) {
           OnVectors(request, token + at, Min(tiling_.batch, run - at));
         }
@@ -72,6 +75,9 @@ class SlotMapping {
 
  private:
   static constexpr uint32_t kWork = 6;
+
+  // The vector unit finds blocks in the UB only.
+  __aicore__ inline bool TakesVectors() { return tiling_.is_circular || tiling_.row_blocks > 0; }
 
   __aicore__ inline int64_t End(int64_t request) {
     return starts_.GetValue((uint32_t)(request + 1));
@@ -105,6 +111,10 @@ class SlotMapping {
   }
 
   __aicore__ inline int64_t Slot(int64_t request, int64_t position) {
+    if (tiling_.is_circular) {
+      if (position >= kSlotMappingPositions) Trap();
+      return position < 0 ? tiling_.pad_id : Circle(request) + position % span_;
+    }
     const int64_t index = position / span_;
     if (position < 0 || index >= tiling_.table_width) Trap();
     const int64_t offset = position % span_;
@@ -114,6 +124,11 @@ class SlotMapping {
     return table_.GetValue(request * tiling_.table_width + index) * tiling_.block_size + place;
   }
 
+  // The first slot of the request's only block.
+  __aicore__ inline int64_t Circle(int64_t request) {
+    return table_.GetValue(request * tiling_.table_width) * tiling_.block_size;
+  }
+
   // Tokens up to `last`, to the next long run or to a batch; gives the first that is left.
   __aicore__ inline int64_t OneByOne(int64_t& request, int64_t first, int64_t last) {
     if (single_out_) WaitFlag<HardEvent::MTE3_S>(EVENT_ID0);
@@ -121,7 +136,7 @@ class SlotMapping {
     int64_t token = first;
     while (token < most) {
       const int64_t run = Follow(request, token, most);
-      if (token > first && run >= kVectorTokens && tiling_.row_blocks > 0) break;
+      if (token > first && run >= kVectorTokens && TakesVectors()) break;
       for (const int64_t end = token + run; token < end; ++token) {
         const int64_t slot = Slot(request, Position(token));
         const uint32_t at = (uint32_t)(token - first);
@@ -190,11 +205,13 @@ class SlotMapping {
     Load(given, positions_[first * tiling_.position_bytes], 1, count * tiling_.position_bytes, 0, 0,
          true);
     given_.EnQue(given);
-    LocalTensor<int32_t> row = row_.AllocTensor<int32_t>();
-    const DataCopyExtParams shape(1, (uint32_t)(tiling_.table_width * 4), 0, 0, 0);
-    const DataCopyPadExtParams<int32_t> pad(false, 0, 0, 0);
-    DataCopyPad(row, table_[request * tiling_.table_width], shape, pad);
-    row_.EnQue(row);
+    if (!tiling_.is_circular) {
+      LocalTensor<int32_t> row = row_.AllocTensor<int32_t>();
+      const DataCopyExtParams shape(1, (uint32_t)(tiling_.table_width * 4), 0, 0, 0);
+      const DataCopyPadExtParams<int32_t> pad(false, 0, 0, 0);
+      DataCopyPad(row, table_[request * tiling_.table_width], shape, pad);
+      row_.EnQue(row);
+    }
 
     given = given_.DeQue<uint8_t>();
     const LocalTensor<int32_t>& x = work_[0];
@@ -208,21 +225,31 @@ class SlotMapping {
     CheckRange(x, n);
 
     const LocalTensor<int32_t>&block = work_[1], &offset = work_[2], &local = work_[3];
-    Divide(block, offset, x, (int32_t)span_, n);
-    if (tiling_.world_size > 1) Localise(local, offset, n);
-    // Byte offsets into the row.
-    Muls(x, block, (int32_t)4, n);
-    Step();
-    row = row_.DeQue<int32_t>();
-    Gather(block, row, x.ReinterpretCast<uint32_t>(), (uint32_t)0, (uint32_t)n);
-    Step();
-    row_.FreeTensor(row);
-    Muls(block, block, (int32_t)tiling_.block_size, n);
-    Step();
-    Add(block, block, offset, n);
-    Step();
-    if (tiling_.world_size > 1) {
-      // local is 0 for tokens of this rank, else -1: slot - (pad - slot) * local.
+    if (tiling_.is_circular) {
+      ShiftRight(local, x, (int32_t)31, n);
+      Step();
+      Maxs(x, x, (int32_t)0, n);
+      Step();
+      Divide(block, offset, x, (int32_t)span_, n);
+      Adds(block, offset, (int32_t)Circle(request), n);
+      Step();
+    } else {
+      Divide(block, offset, x, (int32_t)span_, n);
+      if (tiling_.world_size > 1) Localise(local, offset, n);
+      // Byte offsets into the row.
+      Muls(x, block, (int32_t)4, n);
+      Step();
+      LocalTensor<int32_t> row = row_.DeQue<int32_t>();
+      Gather(block, row, x.ReinterpretCast<uint32_t>(), (uint32_t)0, (uint32_t)n);
+      Step();
+      row_.FreeTensor(row);
+      Muls(block, block, (int32_t)tiling_.block_size, n);
+      Step();
+      Add(block, block, offset, n);
+      Step();
+    }
+    if (tiling_.is_circular || tiling_.world_size > 1) {
+      // local is 0 for tokens that have a slot here, else -1: slot - (pad - slot) * local.
       Muls(offset, block, (int32_t)-1, n);
       Step();
       Adds(offset, offset, (int32_t)tiling_.pad_id, n);
@@ -270,7 +297,9 @@ class SlotMapping {
     SetFlag<HardEvent::V_S>(made);
     WaitFlag<HardEvent::V_S>(made);
     const bool within =
-        least.GetValue(0) >= 0.0f && most.GetValue(0) < (float)(tiling_.table_width * span_);
+        tiling_.is_circular
+            ? most.GetValue(0) < (float)kSlotMappingPositions
+            : least.GetValue(0) >= 0.0f && most.GetValue(0) < (float)(tiling_.table_width * span_);
     if (!within) Trap();
     const TEventID read = pipe_->FetchEventID(HardEvent::S_V);
     SetFlag<HardEvent::S_V>(read);

@@ -38,6 +38,7 @@ struct Case {
   int64_t world_size = 1;
   int64_t rank = 0;
   int64_t interleave = 1;
+  bool is_circular = false;
   DataType position_type = DataType::kInt64;
   DataType slot_type = DataType::kInt64;
   int64_t ub_bytes = 196608;
@@ -88,6 +89,7 @@ std::string Check(const Case& test, std::vector<int64_t> positions = {}) {
   args.world_size = test.world_size;
   args.rank = test.rank;
   args.interleave = test.interleave;
+  args.is_circular = test.is_circular;
   args.pad_id = -1;
   const SlotMappingPlan plan =
       PlanSlotMapping(args, DeviceInfo{"Ascend910B3", 2201, test.vector_cores, test.ub_bytes});
@@ -113,9 +115,10 @@ std::string Check(const Case& test, std::vector<int64_t> positions = {}) {
       const int64_t p = positions[static_cast<size_t>(t)];
       const int64_t span = test.block_size * test.world_size;
       const int64_t o = p % span;
+      const int64_t column = test.is_circular ? 0 : p / span;
       const int64_t block =
-          table[i * static_cast<size_t>(test.width) + static_cast<size_t>(p / span)];
-      if (o / test.interleave % test.world_size == test.rank) {
+          table[i * static_cast<size_t>(test.width) + static_cast<size_t>(column)];
+      if (p >= 0 && o / test.interleave % test.world_size == test.rank) {
         want = block * test.block_size + o / (test.interleave * test.world_size) * test.interleave +
                o % test.interleave;
       }
@@ -134,8 +137,9 @@ TEST(SlotMapping, Conformance) {
   const std::vector<int64_t> starts = {0, 1, 127, 1000};
   const std::vector<int64_t> more = {0, 1, 100, 3000};
   const std::vector<int64_t> block_sizes = {16, 48, 128};
-  const std::vector<std::array<int64_t, 3>> parallel = {{1, 0, 1},  {2, 1, 2}, {4, 2, 1},
-                                                        {4, 2, 16}, {3, 0, 2}, {1, 0, 8}};
+  // Ranks, this one, and neighbours that stay together; 0: a whole block. No ranks: circular.
+  const std::vector<std::array<int64_t, 3>> parallel = {{1, 0, 1}, {2, 1, 2}, {4, 2, 1}, {4, 2, 0},
+                                                        {3, 0, 2}, {1, 0, 8}, {0, 0, 1}};
   const std::vector<DataType> types = {DataType::kInt32, DataType::kInt64};
   const std::vector<int64_t> ub_bytes = {196608, 8192 + 60000};
   const std::vector<int64_t> cores = {40, 1, 3};
@@ -150,9 +154,11 @@ TEST(SlotMapping, Conformance) {
         test.shuffled = c[2] == 1;
         test.more = more[c[3]];
         test.block_size = block_sizes[c[4]];
-        test.world_size = parallel[c[5]][0];
+        test.world_size = std::max<int64_t>(parallel[c[5]][0], 1);
+        test.is_circular = parallel[c[5]][0] == 0;
+        if (test.is_circular) test.starts.assign(test.lengths.size(), -starts[c[1]]);
         test.rank = parallel[c[5]][1];
-        test.interleave = parallel[c[5]][2];
+        test.interleave = parallel[c[5]][2] == 0 ? test.block_size : parallel[c[5]][2];
         test.width = 5100 / test.block_size + 1;
         test.position_type = types[c[6]];
         test.slot_type = types[c[7]];
@@ -164,14 +170,14 @@ TEST(SlotMapping, Conformance) {
         std::string text = "lengths";
         for (const int64_t length : test.lengths) text += " " + std::to_string(length);
         if (!test.starts.empty()) text += " from " + std::to_string(test.starts[0]);
-        return CaseName{text + (test.shuffled ? " shuffled" : "") + " more " +
-                            std::to_string(test.more) + " blocks of " +
-                            std::to_string(test.block_size) + " rank " + std::to_string(test.rank) +
-                            " of " + std::to_string(test.world_size) + " by " +
-                            std::to_string(test.interleave) + " positions " +
-                            Name(test.position_type) + " ub " + std::to_string(test.ub_bytes) +
-                            " cores " + std::to_string(test.vector_cores),
-                        Name(test.slot_type), "-"};
+        return CaseName{
+            text + (test.shuffled ? " shuffled" : "") + (test.is_circular ? " circular" : "") +
+                " more " + std::to_string(test.more) + " blocks of " +
+                std::to_string(test.block_size) + " rank " + std::to_string(test.rank) + " of " +
+                std::to_string(test.world_size) + " by " + std::to_string(test.interleave) +
+                " positions " + Name(test.position_type) + " ub " + std::to_string(test.ub_bytes) +
+                " cores " + std::to_string(test.vector_cores),
+            Name(test.slot_type), "-"};
       },
       [](const Case& test) { return Check(test); });
   EXPECT_GE(ran, 42u);
@@ -191,8 +197,10 @@ TEST(SlotMapping, PositionsUpToTheLimit) {
 }
 
 TEST(SlotMapping, TrapsOutsideTheTable) {
+  bool is_circular = false;
   const auto trap = [&](int64_t length, int64_t where, int64_t position) -> std::string {
     Case test;
+    test.is_circular = is_circular;
     test.lengths = {length};
     std::vector<int64_t> positions(static_cast<size_t>(length), 5);
     positions[static_cast<size_t>(where)] = position;
@@ -207,6 +215,14 @@ TEST(SlotMapping, TrapsOutsideTheTable) {
     EXPECT_EQ(trap(length, 2, 320), "Trap");
     EXPECT_EQ(trap(length, length - 1, 320), "Trap");
     EXPECT_EQ(trap(length, 0, -1), "Trap");
+  }
+  is_circular = true;
+  for (const int64_t length : {3, 600}) {
+    EXPECT_EQ(trap(length, 1, (1 << 24) - 1), "");
+    EXPECT_EQ(trap(length, 1, 1 << 24), "Trap");
+    EXPECT_EQ(trap(length, 1, -1), "");
+    EXPECT_EQ(trap(length, 1, -(int64_t{1} << 31) - 1), "");
+    EXPECT_EQ(trap(length, 1, -(int64_t{1} << 62)), "");
   }
 }
 
@@ -242,6 +258,18 @@ TEST(SlotMapping, RefusesByName) {
   refused([](auto& a, auto&) { a.positions.type = DataType::kFloat; }, "positions is float32");
   refused([](auto& a, auto&) { a.block_table.shape[1] = a.block_table.strides[0] = 200000; },
           "block_table has 200000 blocks for 25600000 positions; the limit is 16777216");
+  refused(
+      [](auto& a, auto&) {
+        a.is_circular = true;
+        a.world_size = 2;
+      },
+      "circular blocks are those of one rank, and world_size is 2");
+  refused(
+      [](auto& a, auto&) {
+        a.is_circular = true;
+        a.block_table.shape[1] = a.block_table.strides[0] = 0;
+      },
+      "block_table has no blocks; a circular request has one");
   refused([](auto&, auto& d) { d = {"Ascend310P3", 2002, 8, 262144}; },
           "Ascend310P3 has no DataCopyPad");
   refused(

@@ -6,6 +6,9 @@
 
 #include <stdint.h>
 
+// Integers below this are exact as floats.
+constexpr int64_t kSlotMappingPositions = int64_t{1} << 24;
+
 struct SlotMappingTiling {
   int64_t requests;
   int64_t tokens;          // the first ones get a slot
@@ -15,9 +18,10 @@ struct SlotMappingTiling {
   int64_t world_size;      // ranks that share a sequence
   int64_t rank;            // this one
   int64_t interleave;      // neighbouring tokens that stay on one rank
+  int64_t is_circular;     // a request has one block, which its tokens go round
   int64_t pad_id;          // of tokens without a slot on this rank
   int64_t slot_bytes;      // of an element of slot_mapping: 4 or 8
   int64_t position_bytes;  // of an element of positions: 4 or 8
   int64_t batch;           // elements of slot_mapping that a core makes at once
-  int64_t row_blocks;      // of a row of block_table in the UB; 0: rows are too long for it
+  int64_t row_blocks;      // of a row of block_table in the UB; 0: not read there, or too long
 };

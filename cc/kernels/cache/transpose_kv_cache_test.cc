@@ -25,7 +25,6 @@ using softnpu::ascendc::testing::Slots;
 using softnpu::ascendc::testing::Twin;
 using ::testing::HasSubstr;
 using vllm_cann::kernels::CaseName;
-using vllm_cann::kernels::Drawn;
 using vllm_cann::kernels::FillBytes;
 using vllm_cann::kernels::RunConformance;
 using vllm_cann::ops::DataType;
@@ -100,7 +99,9 @@ struct Outcome {
   int64_t stride_bytes = 0;
 };
 
-Outcome Execute(const Case& test, const std::vector<int64_t>& ids) {
+// The caches hold `before`, or anything.
+Outcome Execute(const Case& test, const std::vector<int64_t>& ids,
+                const std::vector<std::vector<uint8_t>>& before = {}) {
   static const Twin twin("cc/kernels/cache/cache.twin.so");
   Outcome run;
   run.ids = ids;
@@ -115,6 +116,7 @@ Outcome Execute(const Case& test, const std::vector<int64_t>& ids) {
     std::vector<uint8_t> cache(
         static_cast<size_t>((test.num_blocks - 1) * run.stride_bytes + run.block_bytes));
     FillBytes(cache, random);
+    if (!before.empty()) cache = before[static_cast<size_t>(i)];
     addresses.push_back(memory.Put(cache, "cache " + std::to_string(i)));
     table.push_back(static_cast<int64_t>(addresses.back()));
     table.push_back(run.stride_bytes);
@@ -155,8 +157,18 @@ std::string Check(const Case& test) {
   return "";
 }
 
+bool Fits(const Case& test) {
+  try {
+    PlanTransposeKvCache(ArgsOf(test, 0, 0, static_cast<int64_t>(IdsOf(test).size())),
+                         DeviceInfo{"Ascend910B3", 2201, test.vector_cores, test.ub_bytes});
+  } catch (const std::invalid_argument&) {
+    return false;
+  }
+  return true;
+}
+
 TEST(TransposeKvCache, Conformance) {
-  const std::vector<int64_t> splits = {1, 2, 4, 8}, heads = {8, 4}, sizes = {64, 128, 20},
+  const std::vector<int64_t> splits = {1, 2, 4, 8, 3}, heads = {8, 4}, sizes = {64, 128, 20},
                              blocks = {16, 128}, layers = {1, 16}, gaps = {0, 64},
                              ub = {196608, 8192 + 16384}, cores = {40, 3};
   const std::vector<DataType> types = {DataType::kFloat16, DataType::kBfloat16, DataType::kInt8,
@@ -164,12 +176,12 @@ TEST(TransposeKvCache, Conformance) {
   const std::vector<Ids> ids = {Ids::kRandom, Ids::kSingle, Ids::kNone, Ids::kAll};
   const size_t ran = RunConformance<10>(
       "transpose_kv_cache",
-      {splits.size(), heads.size(), sizes.size(), blocks.size(), layers.size(), Drawn(gaps.size()),
-       Drawn(ub.size()), Drawn(cores.size()), types.size(), ids.size()},
+      {splits.size(), heads.size(), sizes.size(), blocks.size(), layers.size(), gaps.size(),
+       ub.size(), cores.size(), types.size(), ids.size()},
       [&](const auto& c) {
         Case test;
         test.splits = splits[c[0]];
-        test.heads = std::max(heads[c[1]], test.splits);
+        test.heads = (heads[c[1]] + test.splits - 1) / test.splits * test.splits;
         test.head_size = sizes[c[2]];
         test.block_size = blocks[c[3]];
         test.layers = layers[c[4]];
@@ -178,8 +190,9 @@ TEST(TransposeKvCache, Conformance) {
         test.vector_cores = cores[c[7]];
         test.type = types[c[8]];
         test.ids = ids[c[9]];
-        // A share of three small cores has to hold a third of a block.
-        if (test.vector_cores == 3 && test.block_size == 128) test.ub_bytes = 196608;
+        // What few or small cores cannot hold is refused by name, which the plan's test shows.
+        if (!Fits(test)) test.ub_bytes = 196608;
+        if (!Fits(test)) test.vector_cores = 40;
         return test;
       },
       [](const Case& test) {
@@ -192,17 +205,7 @@ TEST(TransposeKvCache, Conformance) {
                             std::to_string(static_cast<int>(test.ids)),
                         Name(test.type), "ND"};
       },
-      [](const Case& test) {
-        try {
-          return Check(test);
-        } catch (const std::invalid_argument& error) {
-          // Refused for its size, by name; the plan's own test has the limits.
-          if (std::string(error.what()).find("cannot hold it") != std::string::npos) {
-            return std::string();
-          }
-          throw;
-        }
-      });
+      [](const Case& test) { return Check(test); });
   EXPECT_GE(ran, 16u);
 }
 
@@ -256,19 +259,18 @@ TEST(TransposeKvCache, KeepsTheValuesOfEachBlock) {
 
 // [S, B, x] to [B, S, x] is undone by taking B for S: the same memory is [B, S, x] then.
 TEST(TransposeKvCache, InversePermutationRestores) {
-  Case test;
-  test.splits = 4;
-  test.heads = 4;
-  test.num_blocks = 1;
-  test.ids = Ids::kAll;
-  const Outcome there = Execute(test, {0});
-  Case back = test;
-  back.block_size = test.splits;
-  std::vector<uint8_t> restored(there.before[0].size());
-  back.splits = test.block_size;
-  back.heads = test.block_size;
-  Transpose(back, there.after[0].data(), restored.data());
-  EXPECT_EQ(restored, there.before[0]);
+  for (const int64_t splits : {2, 3, 4, 12}) {
+    Case test;
+    test.splits = splits;
+    test.heads = 12;
+    const Outcome there = Execute(test, {0, 5});
+    EXPECT_NE(there.after, there.before);
+    Case back = test;
+    back.block_size = splits;
+    back.splits = back.heads = test.block_size;
+    back.head_size = test.heads / splits * test.head_size;
+    EXPECT_EQ(Execute(back, {0, 5}, there.after).after, there.before) << splits;
+  }
 }
 
 TEST(TransposeKvCache, IdOutsideTheCacheTrapsBeforeItsBlock) {

@@ -368,8 +368,8 @@ TEST(QkvRmsnormRope, Conformance) {
   const std::vector<int64_t> cores = {40, 3};
   const size_t ran = RunConformance<14>(
       "qkv_rmsnorm_rope",
-      {heads.size(), head_sizes.size(), 2, types.size(), 4, 3, 2, Drawn(2), Drawn(2), Drawn(2),
-       Drawn(tokens.size()), Drawn(gaps.size()), Drawn(2), Drawn(2)},
+      {heads.size(), head_sizes.size(), 2, types.size(), 4, 3, 2, 2, 2, Drawn(2), tokens.size(),
+       Drawn(gaps.size()), Drawn(2), Drawn(2)},
       [&](const auto& c) {
         Case test;
         test.heads = heads[c[0]].first;

@@ -1,9 +1,10 @@
 // cc/kernels/rotary/rotary_embedding_test.cc: the kernels against double precision, with a bound.
 //
-// Runs the twin as it is shipped, with the tiling of the host operator, in strict mode. For inputs
-// that are rounded already, an output may be wrong by half its last place and by 2^-21 of the sum
-// of the products' magnitudes. Everything outside the rotary part has to stay as it is, bit for
-// bit.
+// Runs the twin as it is shipped, with the tiling of the host operator, in strict mode. Operands
+// are rounded already and exact in float32. A product is wrong by at most u = 2^-24 of itself, the
+// sum by u of itself, which is at most m, the sum of the products' magnitudes, times 1 + u:
+// together 2 u m (1 + u). Then one rounding into the type, half a last place of the output.
+// Everything outside the rotary part has to stay as it is, bit for bit.
 #include <algorithm>
 #include <cmath>
 #include <random>
@@ -145,7 +146,8 @@ std::string CheckSide(const Case& test, const Side& side, const std::vector<int6
         const double x2 = side.before[second];
         const auto check = [&](size_t at, double want, double magnitude) {
           const double error = std::fabs(out[at] - want);
-          const double bound = 0.5 * LastPlace(test.type, out[at]) + std::ldexp(magnitude, -21);
+          const double bound =
+              0.5 * LastPlace(test.type, out[at]) + std::ldexp(magnitude, -23) * (1 + 0x1p-24);
           worst = std::max(worst, error / bound);
         };
         check(to_first, x1 * c - x2 * s, std::fabs(x1 * c) + std::fabs(x2 * s));
@@ -331,6 +333,9 @@ TEST(RotaryEmbedding, Conformance) {
                 (test.elsewhere ? " elsewhere" : "") +
                 (test.given_rows > 0 ? " of " + std::to_string(test.given_rows) + " rows"
                                      : std::string(" positions ") + Name(test.position_type)) +
+                (test.position_pattern == 0   ? ""
+                 : test.position_pattern == 1 ? " all first"
+                                              : " all last") +
                 " gap " + std::to_string(test.token_gap) + " ub " + std::to_string(test.ub_bytes) +
                 " cores " + std::to_string(test.vector_cores),
             Name(test.type), styles_of[static_cast<int>(test.style)]};
@@ -440,12 +445,19 @@ TEST(RotaryEmbedding, TiesGoToEven) {
 }
 
 TEST(RotaryEmbedding, LargestPositions) {
-  Case test;
-  test.rotary_dim = 32;
-  test.head_size = 64;
-  test.max_position = 262144;
-  test.position_pattern = 2;
-  Check(test);
+  for (const DataType type : {DataType::kFloat16, DataType::kBfloat16, DataType::kFloat}) {
+    for (const RotaryStyle style :
+         {RotaryStyle::kNeox, RotaryStyle::kGptj, RotaryStyle::kPairsToHalves}) {
+      Case test;
+      test.type = type;
+      test.style = style;
+      test.rotary_dim = 32;
+      test.head_size = 64;
+      test.max_position = 262144;
+      test.position_pattern = 2;
+      Check(test);
+    }
+  }
 }
 
 TEST(RotaryEmbedding, PositionZeroIsIdentity) {
@@ -562,21 +574,32 @@ TEST(RotaryEmbedding, PositionOutOfRangeIsAFault) {
 }
 
 TEST(RotaryEmbedding, RunsOn310PInWholeBlocks) {
-  for (const auto& [head_size, rotary_dim] :
-       std::vector<std::pair<int64_t, int64_t>>{{64, 64}, {128, 128}, {80, 32}, {128, 96}}) {
-    for (const DataType position_type : {DataType::kInt32, DataType::kInt64}) {
-      for (const int64_t tokens : {1, 7, 300}) {
-        Case test;
-        test.is_310p = true;
-        test.vector_cores = 8;
-        test.ub_bytes = 262144;
-        test.tokens = tokens;
-        test.heads = 5;
-        test.head_size = head_size;
-        test.rotary_dim = rotary_dim;
-        test.position_type = position_type;
-        test.token_gap = tokens == 7 ? 3 : 0;
-        Check(test);
+  Case old;
+  old.is_310p = true;
+  old.vector_cores = 8;
+  old.ub_bytes = 262144;
+  old.heads = 5;
+  for (const DataType type : {DataType::kFloat16, DataType::kFloat}) {
+    old.type = type;
+    for (const auto& [head_size, rotary_dim] :
+         std::vector<std::pair<int64_t, int64_t>>{{64, 64}, {128, 128}, {80, 32}, {128, 96}}) {
+      old.head_size = head_size;
+      old.rotary_dim = rotary_dim;
+      for (const DataType position_type : {DataType::kInt32, DataType::kInt64}) {
+        old.position_type = position_type;
+        for (const int64_t tokens : {1, 7, 300}) {
+          Case test = old;
+          test.tokens = tokens;
+          test.token_gap = tokens == 7 ? 3 : 0;
+          Check(test);
+          test.is_inverse = true;
+          test.given_rows = tokens;
+          Check(test);
+          test.given_rows = 0;
+          test.axes = 3;
+          test.sections = {rotary_dim / 4, rotary_dim / 8, rotary_dim / 8};
+          Check(test);
+        }
       }
     }
   }

@@ -127,9 +127,9 @@ KvRmsnormRopeCachePlan PlanKvRmsnormRopeCache(const KvRmsnormRopeCacheArgs& args
       kChecks, args.ckv_cache.shape[0] == tiling.num_blocks && block_size == tiling.block_size,
       "ckv_cache has " + Text(args.ckv_cache.shape[0]) + " blocks of " + Text(block_size) +
           ", k_cache has " + Text(tiling.num_blocks) + " of " + Text(tiling.block_size));
-  VLLM_CANN_REQUIRE(kChecks, args.seq >= 1 && tiling.tokens % args.seq == 0,
+  VLLM_CANN_REQUIRE(kChecks, tiling.tokens == 0 || (args.seq >= 1 && tiling.tokens % args.seq == 0),
                     Text(tiling.tokens) + " tokens are no sequences of " + Text(args.seq));
-  const int64_t sequences = tiling.tokens / args.seq;
+  const int64_t sequences = tiling.tokens == 0 ? 0 : tiling.tokens / args.seq;
   const int64_t pages = tiling.block_size > 0 ? Ceil(args.seq, tiling.block_size) : 0;
   tiling.index_kind = static_cast<int64_t>(args.index_kind);
   kChecks.Dense(args.index, "index", 1, "one");

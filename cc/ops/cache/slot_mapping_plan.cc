@@ -9,7 +9,7 @@ namespace {
 constexpr Checks kChecks("slot_mapping");
 constexpr int64_t kMaxBatch = 1024;
 constexpr int64_t kBatchBytes = 8 + 2 * 8 + 8 + 6 * 4;  // UB of an element of a batch
-constexpr int64_t kMaxPosition = int64_t{1} << 24;      // integers that are exact as floats
+constexpr int64_t kMaxPosition = kSlotMappingPositions;
 // Below this a core costs more than it saves.
 constexpr int64_t kSlotsPerCore = 8;
 
@@ -44,6 +44,9 @@ SlotMappingPlan PlanSlotMapping(const SlotMappingArgs& args, const DeviceInfo& d
   VLLM_CANN_REQUIRE(kChecks, args.block_size % args.interleave == 0,
                     "interleave " + Text(args.interleave) + " does not divide block_size " +
                         Text(args.block_size));
+  VLLM_CANN_REQUIRE(
+      kChecks, !args.is_circular || args.world_size == 1,
+      "circular blocks are those of one rank, and world_size is " + Text(args.world_size));
   within(args.pad_id, INT32_MIN, INT32_MAX, "pad_id");
   VLLM_CANN_REQUIRE(kChecks, args.query_start_loc.shape[0] >= 1, "query_start_loc has no elements");
   tiling.requests = args.query_start_loc.shape[0] - 1;
@@ -55,7 +58,10 @@ SlotMappingPlan PlanSlotMapping(const SlotMappingArgs& args, const DeviceInfo& d
       kChecks, device.npu_arch != kArch310P,
       device.soc_name + " has no DataCopyPad, which the kernel needs; it runs on Atlas A2 and A3");
   tiling.table_width = args.block_table.shape[1];
-  const int64_t positions = tiling.table_width * args.block_size * args.world_size;
+  VLLM_CANN_REQUIRE(kChecks, !args.is_circular || tiling.table_width > 0,
+                    "block_table has no blocks; a circular request has one");
+  const int64_t positions =
+      (args.is_circular ? 1 : tiling.table_width) * args.block_size * args.world_size;
   VLLM_CANN_REQUIRE(kChecks, positions <= kMaxPosition,
                     "block_table has " + Text(tiling.table_width) + " blocks for " +
                         Text(positions) + " positions; the limit is " + Text(kMaxPosition));
@@ -64,6 +70,7 @@ SlotMappingPlan PlanSlotMapping(const SlotMappingArgs& args, const DeviceInfo& d
   tiling.world_size = args.world_size;
   tiling.rank = args.rank;
   tiling.interleave = args.interleave;
+  tiling.is_circular = args.is_circular ? 1 : 0;
   tiling.pad_id = args.pad_id;
   tiling.slot_bytes = ElementBytes(args.slot_mapping.type);
   tiling.position_bytes = ElementBytes(args.positions.type);
@@ -79,7 +86,7 @@ SlotMappingPlan PlanSlotMapping(const SlotMappingArgs& args, const DeviceInfo& d
                         " has beside the "
                         "buffers of a batch");
   const int64_t row = RoundUp(tiling.table_width * 4, kBlockBytes);
-  tiling.row_blocks = row <= left ? row / 4 : 0;
+  tiling.row_blocks = !args.is_circular && row <= left ? row / 4 : 0;
   return plan;
 }
 

@@ -16,7 +16,8 @@ struct SlotMappingArgs {
   int64_t block_size = 0;
   int64_t world_size = 1;  // ranks that share a sequence (context parallelism)
   int64_t rank = 0;
-  int64_t interleave = 1;  // neighbouring tokens that stay on one rank
+  int64_t interleave = 1;    // neighbouring tokens that stay on one rank
+  bool is_circular = false;  // a request has one block, which its tokens go round
   int64_t pad_id = -1;
 };
 

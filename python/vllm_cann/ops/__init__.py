@@ -34,17 +34,18 @@ def load(device: torch.device) -> None:
     """
     torch.npu.set_device(device)
     _ops.set_kernel_directory(str(kernel_directory()))
-    # A launch over no tokens would load nothing, so one cache slot is written, one head is turned and one row is
-    # routed.
+    # A launch over no tokens would load nothing, so one cache slot is written, one head is turned and, where the chip has what routing
+    # needs, one row is routed.
+    name = torch.npu.get_device_name(device)
     row = torch.zeros(1, 1, 32, dtype=torch.float16, device=device)
     caches = torch.zeros(2, 1, 16, 1, 32, dtype=torch.float16, device=device)
     index = torch.zeros(1, dtype=torch.int64, device=device)
     try:
         reshape_and_cache(row, row, caches[0], caches[1], index)
         rotary_embedding(index, row, None, 32, row[0], True)
-        moe.moe_gating_top_k(row[0], 1)
+        if not name.startswith("Ascend310P"):
+            moe.moe_gating_top_k(row[0], 1)
     except RuntimeError as error:
-        name = torch.npu.get_device_name(device)
         raise RuntimeError(
             f"vllm_cann's kernels cannot be loaded on {name}: this wheel has no device binaries for it; install one that was "
             f"built with CANN for {name}, or run on SoftNPU (softnpu run -- ...). CANN said: {error}"

@@ -31,6 +31,19 @@ def code(table: dict[torch.dtype, int], tensor: torch.Tensor, name: str) -> int:
     return code
 
 
+def check_chip_has(dtype: torch.dtype, name: str) -> None:
+    """Refuses 8-bit floats, and smaller ones, by name: they come with Ascend 950."""
+    if dtype.itemsize == 1 and dtype.is_floating_point:
+        raise ValueError(f"{name} is {dtype}: floats of 8 bits exist from Ascend 950 on, and this is {torch.npu.get_device_name()}")
+
+
+def check_out_dtype(out_dtype: torch.dtype | None, like: torch.Tensor, name: str) -> None:
+    """Results have the dtype of an operand."""
+    if out_dtype is not None and out_dtype != like.dtype:
+        check_chip_has(out_dtype, "out_dtype")
+        raise ValueError(f"out_dtype is {out_dtype}; the result has that of {name}, {like.dtype}")
+
+
 @functools.cache
 def _is_npu(device: torch.device) -> bool:
     # torch asks Python for the name of a device's backend, which takes five times as long as to look it up.
@@ -38,6 +51,7 @@ def _is_npu(device: torch.device) -> bool:
 
 
 def check_place(tensor: torch.Tensor, name: str, dims: tuple[int, ...], other: torch.Tensor) -> None:
+    check_chip_has(tensor.dtype, name)
     # A kernel is given addresses: nothing behind this point would notice a tensor of the host, or one without these dimensions.
     if tensor.dim() not in dims:
         wanted = " or ".join(map(str, dims))

@@ -226,6 +226,7 @@ def _prepare_slots(
     rank: int,
     interleave: int,
     pad_id: int,
+    is_circular: bool,
 ) -> _ops.Launch:
     _indices(query_start_loc, "query_start_loc", 1, slots, _INT32)
     position_code = _indices(positions, "positions", 1, slots, INDEX_DTYPES)
@@ -242,6 +243,7 @@ def _prepare_slots(
         rank,
         interleave,
         pad_id,
+        is_circular,
         position_code,
         slot_code,
     )
@@ -258,8 +260,11 @@ def slot_mapping(
     rank: int = 0,
     interleave: int = 1,
     pad_id: int = -1,
+    is_circular: bool = False,
 ) -> None:
-    """Writes the slots that a step's tokens go to. Contract of vLLM's compute_slot_mapping.
+    """Writes the slots that a step's tokens go to.
+
+    Contracts of vLLM's compute_slot_mapping, and of vllm-ascend's, which has circular blocks.
 
     Token t of request i, with p = positions[t] and o = p % (block_size * world_size), belongs to the rank o // interleave % world_size.
     There its slot is block_table[i, p // (block_size * world_size)] * block_size + o // (interleave * world_size) * interleave
@@ -271,13 +276,16 @@ def slot_mapping(
         block_table: int32, at least [requests, blocks], contiguous
         slots: int32 or int64, at least [num_tokens], written completely
         interleave: divides block_size
+        is_circular: each request has one block alone, which its tokens go round (a sliding window): the slot is block_table[i, 0] *
+            block_size + p % block_size, and a token at a negative position gets pad_id. Not with a world_size above 1
 
     Raises:
         ValueError: shapes, dtypes or numbers that do not fit
-        RuntimeError: the launch failed. Positions that are negative or beyond block_table are errors of the device
+        RuntimeError: the launch failed. Errors of the device: positions that are negative or beyond block_table, and of circular blocks
+            those from 2^24 on
     """
     tensors = (query_start_loc, positions, block_table, slots)
-    launch = _prepare_slots(tensors, (num_tokens, block_size, world_size, rank, interleave, pad_id))
+    launch = _prepare_slots(tensors, (num_tokens, block_size, world_size, rank, interleave, pad_id, is_circular))
     launch(*map(address, tensors), stream(slots))
 
 
@@ -313,7 +321,7 @@ def _check_range(numbers: torch.Tensor, name: str, blocks: int) -> None:
 
 
 def copy_blocks(caches: Sequence[torch.Tensor], mapping: torch.Tensor) -> None:
-    """Copies block mapping[i, 0] over block mapping[i, 1] of every cache, in one launch.
+    """Copies block mapping[i, 0] over block mapping[i, 1] of every cache, in one launch. Contract of vLLM's copy_blocks.
 
     Args:
         caches: [blocks, ..], keys and values of all layers, one dtype, as many blocks each; blocks contiguous, any step between them
@@ -347,6 +355,8 @@ def copy_blocks(caches: Sequence[torch.Tensor], mapping: torch.Tensor) -> None:
 
 def swap_blocks(src: torch.Tensor, dst: torch.Tensor, mapping: torch.Tensor) -> None:
     """Copies block mapping[i, 0] of src over block mapping[i, 1] of dst, between devices and host, without waiting.
+
+    Contract of vllm-ascend's swap_blocks, which takes a block number equal to the number of blocks; here it is refused.
 
     Args:
         src, dst: [blocks, ..], the same block shape and dtype; one at least on an NPU; blocks contiguous. Host memory should be pinned, and
@@ -602,7 +612,7 @@ _register(
 )
 _register(
     "slot_mapping(Tensor query_start_loc, Tensor positions, Tensor block_table, Tensor(a!) slots, int num_tokens, int block_size, "
-    "int world_size=1, int rank=0, int interleave=1, int pad_id=-1) -> ()",
+    "int world_size=1, int rank=0, int interleave=1, int pad_id=-1, bool is_circular=False) -> ()",
     slot_mapping,
 )
 _register("copy_blocks(Tensor(a!)[] caches, Tensor mapping) -> ()", copy_blocks, host=True)
