@@ -36,7 +36,8 @@ package(default_visibility = ["//visibility:public"])
 _LIB = "usr/lib/llvm-19/lib/clang/19/lib/linux/libclang_rt."
 [filegroup(name = name, srcs = [_LIB + kind + "-x86_64.a", _LIB + kind + "_cxx-x86_64.a"])
  for name, kind in [("asan", "asan"), ("tsan", "tsan"), ("ubsan", "ubsan_standalone")]]
-filegroup(name = "asan_preload", srcs = [_LIB + "asan-x86_64.so"])
+[filegroup(name = name + "_preload", srcs = [_LIB + kind + "-x86_64.so"])
+ for name, kind in [("asan", "asan"), ("ubsan", "ubsan_standalone")]]
 """
 
 _PYTHON = """

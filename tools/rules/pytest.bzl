@@ -29,15 +29,11 @@ def pytest_test(name, srcs, deps = [], data = [], args = [], env = {}, imports =
         env = env | {"PYTEST_SOFTNPU": softnpu}
         deps = deps + [Label("//python:softnpu_installed")]
     preload = Label("//third_party/zig:sanitizer_preload")
+    preloaded = {"PYTEST_PRELOAD": "$(rootpath {})".format(preload)}
     env = env | select({
-        Label("//third_party/zig:asan"): {"PYTEST_PRELOAD": "$(rootpath {})".format(preload)},
+        Label("//third_party/zig:asan"): preloaded,
+        Label("//third_party/zig:ubsan"): preloaded,
         "//conditions:default": {},
-    })
-
-    # ubsan's runtime looks at the types of objects through one C++ library; each of ours has its own inside.
-    compatible = kwargs.pop("target_compatible_with", []) + select({
-        Label("//third_party/zig:ubsan"): ["@platforms//:incompatible"],
-        "//conditions:default": [],
     })
     native.py_test(
         name = name,
@@ -47,7 +43,6 @@ def pytest_test(name, srcs, deps = [], data = [], args = [], env = {}, imports =
         env = env,
         imports = imports,
         main = runner,
-        target_compatible_with = compatible,
         deps = deps,
         **kwargs
     )

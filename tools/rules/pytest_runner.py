@@ -28,8 +28,8 @@ class Shard:
         config.hook.pytest_deselected(items=others)
 
 
-# Of asan, in a process of Python and torch: SoftNPU names the access behind a SIGSEGV itself; what those two never free, or free in another
-# way than they allocated it, is theirs; each of our libraries has a C++ runtime of its own, with the same names.
+# Of a sanitizer, in a process of Python and torch: SoftNPU names the access behind a SIGSEGV itself; what those two never free, or free in
+# another way than they allocated it, is theirs; each of our libraries has a C++ runtime of its own, with the same names.
 BESIDE_PYTHON = "handle_segv=0:detect_leaks=0:alloc_dealloc_mismatch=0:detect_odr_violation=0"
 
 
@@ -39,7 +39,10 @@ def preload(runtime: str) -> None:
     When the runtime starts it looks up what throws exceptions, so torch's C++ library has to be there by then.
     """
     os.environ["LD_PRELOAD"] = f"{Path(runtime).absolute()} libstdc++.so.6"
-    os.environ["ASAN_OPTIONS"] = f"{os.environ.get('ASAN_OPTIONS', '')}:{BESIDE_PYTHON}"
+    # A report is written to stderr and ends the process: what pytest keeps of it until then would be lost.
+    os.environ["PYTEST_ADDOPTS"] = "--capture=sys"
+    for options in ("ASAN_OPTIONS", "UBSAN_OPTIONS"):
+        os.environ[options] = f"{os.environ.get(options, '')}:{BESIDE_PYTHON}"
     os.execv(sys.executable, [sys.executable, *sys.argv])
 
 
