@@ -2,8 +2,8 @@
 //
 // A matrix is a list of dimensions, each with its values. A test runs it once: every value and
 // every pair of values of two dimensions by default, the full product when the environment has
-// CONFORMANCE=full. Dimensions that act alone (the size of the UB, cores, gaps between rows, an
-// option that another one does not change) may be `Drawn`: a case of the product has one of their
+// CONFORMANCE=full. Where the product of all would take hours, dimensions that act alone (gaps
+// between rows, the type of positions) may be `Drawn`: a case of the product has one of their
 // values, at random but the same in every run.
 // A case that an earlier one repeats (because a value means nothing beside another) runs once. How
 // many cases passed and failed, by data type and layout, becomes a property of the test, which

@@ -31,11 +31,13 @@ HEAD = """\
 # The conformance matrix
 
 Made from `tests/conformance/*.json` by `tools/bazel run //tests/conformance:run`, which runs the kernel tests (`cc/kernels/*/*_test.cc`,
-cases `*.Conformance*`) with every combination of the values of their dimensions: shapes, data types, layouts, and the options that act on
-each other. Dimensions that act alone (the size of the UB, cores, gaps between rows, the type of positions; `Drawn` in the tests) have one
-of their values in each, at random. CI runs every pair of values, of all dimensions. Every case runs the kernel's twin on SoftNPU
-under all checks, with the tiling of the host operator, against a reference in double precision or whole numbers; bounds are derived beside
-each test. A combination that another one repeats (because a value means nothing beside another) counts once.
+cases `*.Conformance*`) with every combination of the values of their dimensions. Where that would take hours or days, dimensions that act
+alone have one of their values in each combination of the others, at random (`Drawn` in the tests): gaps between rows and blocks, and of
+kv_rmsnorm_rope_cache the epsilon, of qkv_rmsnorm_rope the type of positions, of gather_cache, reshape_and_cache and rotary_embedding cores,
+the size of the UB, numbers of blocks, and what positions and tables are like. CI runs every pair of values, of all dimensions. Every case
+runs the kernel's twin on SoftNPU under all checks, with the tiling of the host operator, against a reference in double precision or whole
+numbers; bounds are derived beside each test. A combination that another one repeats (because a value means nothing beside another) counts
+once.
 
 """
 

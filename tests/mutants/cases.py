@@ -481,6 +481,10 @@ def qkv_cases(plans: Plans) -> list[Case]:
             {"tokens": 2, "cores": 1, "heads": 9, "kv_heads": 80, "size": 8, "rotary": 8, "value": True},
             {"tokens": 32, "cores": 1, "kv_heads": 1, "size": 16, "rotary": 16},  # 64 rows
             {"tokens": 3, "cores": 1, "size": 40, "rotary": 32, "gap": 1},  # a rest that is less than a half
+            # Cores share the rows of a token: some of query, of both, and of value alone.
+            {"tokens": 2, "cores": 7, "heads": 13, "kv_heads": 6, "size": 128, "rotary": 96, "gate": True, "bias": True, "gap": 7},
+            {"tokens": 1, "cores": 40, "heads": 5, "kv_heads": 14, "size": 144, "rotary": 72, "value": True, "profile": small},
+            {"tokens": 2, "cores": 6, "heads": 5, "kv_heads": 12, "size": 136, "rotary": 64, "devices": 2, "bias": True, "gate": True},
         ]
         if kind == "float":
             given += [
@@ -1384,6 +1388,8 @@ def gating_cases(plans: Plans) -> list[Case]:
         # Of such logits, exp(-|x|) is lost beside 1.
         {"rows": 4, "experts": 64, "k": 64, "norm": 2, "peaks": True, "extras": 1, "cores": 1},
         {"rows": 40, "experts": 100, "k": 9, "norm": 2, "extras": 1, "cores": 1, "profile": small},
+        # Rows of 2048 places, more than a repeat can step over.
+        {"rows": 3, "experts": 2040, "k": 8, "cores": 1, "bias": 1},
         # Groups of several lists, with more records kept than a list has.
         {"rows": 2, "experts": 256, "k": 40, "groups": 2, "kept": 1, "cores": 1},
         {"rows": 2, "experts": 320, "k": 40, "groups": 2, "kept": 1, "mode": 1, "cores": 1},
@@ -1612,6 +1618,8 @@ def init_routing_cases(plans: Plans) -> list[Case]:
         {"tokens": 600, "k": 2, "experts": 5, "scale": 1, "cores": 2},
         {"tokens": 30, "k": 4, "experts": 5, "scale": 1, "hidden": 700, "cores": 7},
         {"tokens": 2, "k": 2, "experts": 3, "hidden": 8192, "kind": "float"},
+        # Zeros by cores without pairs.
+        {"tokens": 1, "k": 2, "experts": 40, "capacity": 1, "hidden": 2048, "kind": "half", "cores": 40, "counts": 2},
         {"tokens": 0, "k": 3, "experts": 5, "counts": 0},
         {"tokens": 0, "k": 3, "experts": 5, "order": 1},
         {"tokens": 0, "k": 3, "experts": 1100, "counts": 0, "hidden": 4},
@@ -1637,6 +1645,7 @@ def init_routing_cases(plans: Plans) -> list[Case]:
         out.append(_init_routing(plans, 1, 8, 5, kind="float", quant=quant, hidden=1100))
         out.append(_init_routing(plans, 1, 8, 5, kind="half", quant=quant, hidden=900, strange=True))
     out.append(_init_routing(plans, 1, 40, 5, kind="half", quant=0, hidden=4096, cores=40))
+    out.append(_init_routing(plans, 1, 2, 40, kind="half", quant=1, hidden=4096, cores=40, capacity=1))
     out.append(_init_routing(plans, 5, 2, 3, kind="half", quant=0, hidden=40, capacity=12))
     return out
 

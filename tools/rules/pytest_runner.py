@@ -40,7 +40,7 @@ def preload(runtime: str) -> None:
     """
     os.environ["LD_PRELOAD"] = f"{Path(runtime).absolute()} libstdc++.so.6"
     # A report is written to stderr and ends the process: what pytest keeps of it until then would be lost.
-    os.environ["PYTEST_ADDOPTS"] = "--capture=sys"
+    os.environ["PYTEST_ADDOPTS"] = f"{os.environ.get('PYTEST_ADDOPTS', '')} --capture=sys"
     for options in ("ASAN_OPTIONS", "UBSAN_OPTIONS"):
         os.environ[options] = f"{os.environ.get(options, '')}:{BESIDE_PYTHON}"
     os.execv(sys.executable, [sys.executable, *sys.argv])

@@ -40,56 +40,50 @@ class KvRmsnormRopeCache {
     pipe->InitBuffer(norm_out_, 2, tile * n * OutBytes(tiling.norm));
     pipe->InitBuffer(rope_out_, 2, tile * r * OutBytes(tiling.rope));
     pipe->InitBuffer(weights_in_, 1, (n + 2 * (n + r)) * 4);
-    pipe->InitBuffer(weights_buffer_, (3 * n + 2 * r) * 4);
+    pipe->InitBuffer(gamma_buffer_, n * 4);
     pipe->InitBuffer(x_buffer_, 2 * tile * n * 4);
     // Also the sums of 8 neighbours each of the rows to be normalised.
     pipe->InitBuffer(rope_buffer_, tile * (40 * r > n ? 40 * r : n) / 2);
     const uint32_t blocks = (tile + 7) / 8 * 8;  // Brcb makes whole blocks of 8 rows
     pipe->InitBuffer(sum_buffer_, blocks * (4 + 4 + 32));
     index_ = index_buffer_.Get<int64_t>();
-    const LocalTensor<float> weights = weights_buffer_.Get<float>();
-    gamma_ = weights;
-    norm_scale_ = weights[n];
-    norm_offset_ = weights[2 * n];
-    rope_scale_ = weights[3 * n];
-    rope_offset_ = weights[3 * n + r];
     x_ = x_buffer_.Get<float>();
     square_ = x_[tile * n];
     partial_ = rope_buffer_.Get<float>();
     sum_ = sum_buffer_.Get<float>();
     root_ = sum_[blocks];
     factor_ = root_[blocks];
-    // The last block of sums may have less rows.
-    Duplicate(sum_, 1.0f, (int32_t)blocks);
-    Duplicate(root_, FloatOf(tiling.root_bits), (int32_t)blocks);
-    Step();
     for (uint32_t i = 0; i < 5; ++i) rope_[i] = rope_buffer_.Get<float>()[i * tile * r];
     rope_[5] = rope_[4][tile * r / 2];
   }
 
-  // gamma in T; scales and offsets in float.
+  // gamma in T; scales and offsets in float, which stay where they are loaded.
   __aicore__ inline void LoadWeights(GM_ADDR gamma, GM_ADDR rope_scale, GM_ADDR norm_scale,
                                      GM_ADDR rope_offset, GM_ADDR norm_offset) {
-    LocalTensor<float> in = weights_in_.AllocTensor<float>();
-    LoadWeight<T>(in.ReinterpretCast<T>(), gamma, n_);
+    weights_ = weights_in_.AllocTensor<float>();
     const uint32_t n = (uint32_t)n_, r = (uint32_t)r_;
-    if (tiling_.norm.quantised != 0) LoadWeight<float>(in[n], norm_scale, n_);
-    if (tiling_.norm.has_offset != 0) LoadWeight<float>(in[2 * n], norm_offset, n_);
-    if (tiling_.rope.quantised != 0) LoadWeight<float>(in[3 * n], rope_scale, r_);
-    if (tiling_.rope.has_offset != 0) LoadWeight<float>(in[3 * n + r], rope_offset, r_);
-    weights_in_.EnQue(in);
-    in = weights_in_.DeQue<float>();
-    Widen(gamma_, in.ReinterpretCast<T>(), (int32_t)n_);
-    if (tiling_.norm.quantised != 0) Adds(norm_scale_, in[n], 0.0f, (int32_t)n_);
-    if (tiling_.norm.has_offset != 0) Adds(norm_offset_, in[2 * n], 0.0f, (int32_t)n_);
-    if (tiling_.rope.quantised != 0) Adds(rope_scale_, in[3 * n], 0.0f, (int32_t)r_);
-    if (tiling_.rope.has_offset != 0) Adds(rope_offset_, in[3 * n + r], 0.0f, (int32_t)r_);
+    norm_scale_ = weights_[n];
+    norm_offset_ = weights_[2 * n];
+    rope_scale_ = weights_[3 * n];
+    rope_offset_ = weights_[3 * n + r];
+    LoadWeight<T>(weights_.ReinterpretCast<T>(), gamma, n_);
+    if (tiling_.norm.quantised != 0) LoadWeight<float>(norm_scale_, norm_scale, n_);
+    if (tiling_.norm.has_offset != 0) LoadWeight<float>(norm_offset_, norm_offset, n_);
+    if (tiling_.rope.quantised != 0) LoadWeight<float>(rope_scale_, rope_scale, r_);
+    if (tiling_.rope.has_offset != 0) LoadWeight<float>(rope_offset_, rope_offset, r_);
+    weights_in_.EnQue(weights_);
+    // The last block of sums may have less rows.
+    const int32_t blocks = (int32_t)((tiling_.tile + 7) / 8 * 8);
+    Duplicate(sum_, 1.0f, blocks);
+    Duplicate(root_, FloatOf(tiling_.root_bits), blocks);
+    weights_ = weights_in_.DeQue<float>();
+    gamma_ = gamma_buffer_.Get<float>();
+    Widen(gamma_, weights_.ReinterpretCast<T>(), (int32_t)n_);
     Step();
     if (is_folded_) {
       Mul(norm_scale_, norm_scale_, gamma_, (int32_t)n_);
       Step();
     }
-    weights_in_.FreeTensor(in);
   }
 
   __aicore__ inline void Run(GM_ADDR kv, GM_ADDR cos, GM_ADDR sin, GM_ADDR index, GM_ADDR k_cache,
@@ -133,6 +127,7 @@ class KvRmsnormRopeCache {
                pages, k_cache, k_rope);
       }
     }
+    weights_in_.FreeTensor(weights_);
   }
 
  private:
@@ -436,7 +431,7 @@ class KvRmsnormRopeCache {
   const int64_t r_;
   const bool is_folded_;  // norm_scale_ is the product of the scales and gamma
   TBuf<TPosition::VECCALC> index_buffer_;
-  TBuf<TPosition::VECCALC> weights_buffer_;
+  TBuf<TPosition::VECCALC> gamma_buffer_;
   TBuf<TPosition::VECCALC> x_buffer_;
   TBuf<TPosition::VECCALC> rope_buffer_;
   TBuf<TPosition::VECCALC> sum_buffer_;
@@ -450,6 +445,7 @@ class KvRmsnormRopeCache {
   GlobalTensor<uint8_t> sin_;
   GlobalTensor<int32_t> index_gm_;
   LocalTensor<int64_t> index_;
+  LocalTensor<float> weights_;  // all of them
   LocalTensor<float> gamma_;
   LocalTensor<float> norm_scale_;
   LocalTensor<float> norm_offset_;

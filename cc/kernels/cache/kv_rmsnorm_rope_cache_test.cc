@@ -308,8 +308,7 @@ TEST(KvRmsnormRopeCache, Conformance) {
   const size_t ran = RunConformance<12>(
       "kv_rmsnorm_rope_cache",
       {types.size(), tokens.size(), sizes.size(), block_sizes.size(), Drawn(gaps.size()),
-       layouts.size(), indices.size(), 5, 2, Drawn(epsilons.size()), Drawn(ub_bytes.size()),
-       Drawn(cores.size())},
+       layouts.size(), indices.size(), 5, 2, Drawn(epsilons.size()), ub_bytes.size(), cores.size()},
       [&](const auto& c) {
         Case test;
         test.type = types[c[0]];

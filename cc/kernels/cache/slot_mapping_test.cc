@@ -19,7 +19,6 @@ using softnpu::ascendc::testing::Slots;
 using softnpu::ascendc::testing::Twin;
 using ::testing::HasSubstr;
 using vllm_cann::kernels::CaseName;
-using vllm_cann::kernels::Drawn;
 using vllm_cann::kernels::RunConformance;
 using vllm_cann::ops::DataType;
 using vllm_cann::ops::DeviceInfo;
@@ -146,7 +145,7 @@ TEST(SlotMapping, Conformance) {
   const size_t ran = RunConformance<10>(
       "slot_mapping",
       {lengths.size(), starts.size(), 2, more.size(), block_sizes.size(), parallel.size(),
-       types.size(), types.size(), Drawn(ub_bytes.size()), Drawn(cores.size())},
+       types.size(), types.size(), ub_bytes.size(), cores.size()},
       [&](const auto& c) {
         Case test;
         test.lengths = lengths[c[0]];

@@ -78,6 +78,7 @@ class MoeGatingTopK {
     const int64_t chosen = rows * keep_;
     // The first tile comes while everything else is laid out.
     pipe->InitBuffer(in_, 2, (uint32_t)(rows * width_ * (int64_t)sizeof(T)));
+    if (tiling.has_finished) pipe->InitBuffer(finished_in_, 2, (uint32_t)rows);
     Fetch(share_.begin, Min(rows, share_.end - share_.begin));
     if (tiling.has_bias) {
       pipe->InitBuffer(bias_in_, 1, (uint32_t)(width_ * (int64_t)sizeof(T)));
@@ -89,7 +90,6 @@ class MoeGatingTopK {
     pipe->InitBuffer(weights_out_, 2, (uint32_t)(chosen * 4));
     pipe->InitBuffer(experts_out_, 2, (uint32_t)(chosen * 4));
     if (tiling.has_row_idx) pipe->InitBuffer(rows_out_, 2, (uint32_t)(chosen * 4));
-    if (tiling.has_finished) pipe->InitBuffer(finished_in_, 2, (uint32_t)rows);
     if (tiling.has_norm_out) pipe->InitBuffer(scores_out_, 2, (uint32_t)(tile * 4));
     int64_t used = 0;
     const auto part = [&](Part& buffer, int64_t words) {
@@ -107,7 +107,7 @@ class MoeGatingTopK {
     part(spread_, rows * kBlockFloats);
     if (!tiling.has_norm_out) part(scores_, tile);
     if (tiling.has_row_idx) part(row_, chosen);
-    if (tiling.has_finished) part(alive_, rows);
+    if (tiling.has_finished) part(none_, rows);
     if (!is_dense_) part(expert_, width_);
     if (HasSelection()) part(selection_, tile);
     if (HasSelection()) part(bias_, width_);
@@ -158,6 +158,20 @@ class MoeGatingTopK {
     }
   }
 
+  // Fills [count, length] of a buffer with copies of its first row, some columns of all rows at
+  // once where their step has room.
+  __aicore__ inline void Copies(const LocalTensor<int32_t>& table, int64_t length, int64_t count) {
+    if (count == 1 || Step(length) == 0) {
+      Repeat(table, length, count, 0);
+      return;
+    }
+    const UnaryRepeatParams steps(1, 1, Step(length), 0);
+    for (int64_t lane = 0; lane < length; lane += kLanes) {
+      Adds(table[(uint32_t)(length + lane)], table[(uint32_t)lane], 0,
+           (uint64_t)Min(kLanes, length - lane), (uint8_t)(count - 1), steps);
+    }
+  }
+
   // Every tile has barriers before it reads what is made here. The bias comes later than logits.
   __aicore__ inline void MakeTables() {
     const int64_t rows = tiling_.rows_per_tile;
@@ -167,9 +181,6 @@ class MoeGatingTopK {
     CreateVecIndex(place, 0, (uint32_t)first);
     Duplicate(arena_.GetWithOffset<float>((uint32_t)ones_, (uint32_t)(first_one_ * 4)), 1.0f,
               (int32_t)ones_);
-    if (tiling_.has_finished) {
-      Duplicate(alive_.Get<float>(), 0.0f, (int32_t)RoundUp(rows, kBlockFloats));
-    }
     if (is_apart_) {
       Duplicate(sort_.Get<float>(), minus_inf_, (int32_t)(rows * tiling_.sort_width));
     }
@@ -177,7 +188,7 @@ class MoeGatingTopK {
     Muls(place, place, 4, (int32_t)first);
     PipeBarrier<PIPE_V>();
     if (is_apart_) Repeat(place, pitch, tiling_.groups, tiling_.score_pitch * 4);
-    Repeat(place, tiling_.sort_width, rows, 0);
+    Copies(place, tiling_.sort_width, rows);
     if (!is_dense_) {
       const LocalTensor<int32_t> expert = expert_.Get<int32_t>();
       CreateVecIndex(expert, 0, (uint32_t)tiling_.score_pitch);
@@ -229,11 +240,17 @@ class MoeGatingTopK {
     PipeBarrier<PIPE_V>();
   }
 
-  // Loads a tile of logits.
+  // Loads a tile of logits, and which of its rows are finished.
   __aicore__ inline void Fetch(int64_t row, int64_t rows) {
     const LocalTensor<T> in = in_.template AllocTensor<T>();
     Load(in, x_gm_[row * tiling_.experts], rows);
     in_.EnQue(in);
+    if (!tiling_.has_finished) return;
+    const LocalTensor<uint8_t> flags = finished_in_.template AllocTensor<uint8_t>();
+    DataCopyPad(
+        flags, finished_gm_[row], OneRow(rows),
+        DataCopyPadExtParams<uint8_t>(true, 0, (uint8_t)(RoundUp(rows, kBlockBytes) - rows), 0));
+    finished_in_.EnQue(flags);
   }
 
   // Rows of experts from GM to groups at their pitch.
@@ -789,10 +806,7 @@ class MoeGatingTopK {
     } else {
       Pick(experts, expert_.Get<int32_t>(), chosen.ReinterpretCast<uint32_t>(), 0, (uint32_t)count);
     }
-    if (tiling_.has_finished) {
-      PipeBarrier<PIPE_V>();
-      MarkFinished(experts, row, rows);
-    }
+    if (tiling_.has_finished) MarkFinished(experts, rows);
     experts_out_.EnQue(experts);
     experts = experts_out_.template DeQue<int32_t>();
     DataCopyPad(expert_gm_[row * tiling_.k], experts, Chosen(rows, 4));
@@ -807,40 +821,28 @@ class MoeGatingTopK {
     }
   }
 
-  // Rows that are finished have no expert: number `experts`. Numbers are exact as floats.
-  __aicore__ inline void MarkFinished(const LocalTensor<int32_t>& experts, int64_t row,
-                                      int64_t rows) {
-    LocalTensor<uint8_t> flags = finished_in_.template AllocTensor<uint8_t>();
-    DataCopyPad(flags, finished_gm_[row], OneRow(rows), NoPad<uint8_t>());
-    finished_in_.EnQue(flags);
-    flags = finished_in_.template DeQue<uint8_t>();
-    const int32_t count = (int32_t)(rows * keep_);
+  // Rows that are finished have no expert: number `experts`, which is above all others.
+  __aicore__ inline void MarkFinished(const LocalTensor<int32_t>& experts, int64_t rows) {
+    LocalTensor<uint8_t> flags = finished_in_.template DeQue<uint8_t>();
     const LocalTensor<half> narrow = fold_.Get<half>();
-    const LocalTensor<float> alive = alive_.Get<float>();
-    const LocalTensor<float> number = list_.Get<float>();
-    Cast(narrow, flags, RoundMode::CAST_NONE, (uint32_t)rows);
-    Cast(number, experts, RoundMode::CAST_NONE, (uint32_t)count);
+    const LocalTensor<int32_t> none = none_.Get<int32_t>();
+    const LocalTensor<int32_t> spread = block_.Get<int32_t>();
+    const int64_t padded = RoundUp(rows, kBlockFloats);  // what Brcb reads
+    Cast(narrow, flags, RoundMode::CAST_NONE, (uint32_t)padded);
     PipeBarrier<PIPE_V>();
     finished_in_.FreeTensor(flags);
-    Cast(alive, narrow, RoundMode::CAST_NONE, (uint32_t)rows);
-    Adds(number, number, -(float)tiling_.experts, count);
+    Cast(none, narrow, RoundMode::CAST_RINT, (uint32_t)padded);
     PipeBarrier<PIPE_V>();
-    Muls(alive, alive, -1.0f, (int32_t)rows);
+    Muls(none, none, (int32_t)tiling_.experts, (int32_t)padded);
     PipeBarrier<PIPE_V>();
-    Adds(alive, alive, 1.0f, (int32_t)rows);
-    PipeBarrier<PIPE_V>();
-    const LocalTensor<float> spread = block_.Get<float>();
-    Brcb(spread, alive, (uint8_t)Ceil(rows, kBlockFloats), BrcbRepeatParams(1, 8));
+    Brcb(spread, none, (uint8_t)(padded / kBlockFloats), BrcbRepeatParams(1, 8));
     PipeBarrier<PIPE_V>();
     ByRow(
         [&](uint32_t at, uint32_t of, uint64_t lanes, uint8_t repeats,
             const BinaryRepeatParams& steps) {
-          Mul(number[at], number[at], spread[of], lanes, repeats, steps);
+          Max(experts[at], experts[at], spread[of], lanes, repeats, steps);
         },
         keep_, keep_, rows);
-    Adds(number, number, (float)tiling_.experts, count);
-    PipeBarrier<PIPE_V>();
-    Cast(experts, number, RoundMode::CAST_RINT, (uint32_t)count);
   }
 
   __aicore__ inline void StoreScores(const LocalTensor<float>& scores, int64_t row, int64_t rows) {
@@ -873,7 +875,7 @@ class MoeGatingTopK {
   TQue<TPosition::VECIN, 1> bias_in_;
   TQue<TPosition::VECOUT, 2> scores_out_, weights_out_, experts_out_, rows_out_;
   TBuf<> arena_;
-  Part place_, record_, list_, chosen_, weight_, fold_, block_, spread_, scores_, row_, alive_;
+  Part place_, record_, list_, chosen_, weight_, fold_, block_, spread_, scores_, row_, none_;
   Part expert_, selection_, bias_, start_, sort_, one_, rank_, rank_part_;
   Part group_score_, group_block_, beats_, above_, not_below_, all_, kept_;
 };

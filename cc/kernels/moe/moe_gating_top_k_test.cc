@@ -349,6 +349,22 @@ TEST(MoeGatingTopK, Conformance) {
   EXPECT_GE(ran, 18u);
 }
 
+// A row of 2048 places is more than a repeat can step over.
+TEST(MoeGatingTopK, SeveralRowsOfMostExpertsInATile) {
+  for (const auto& [experts, groups] : {std::pair<int64_t, int64_t>{2040, 1}, {2016, 4}}) {
+    Case test;
+    test.rows = 9;
+    test.cores = 3;
+    test.experts = experts;
+    test.groups = groups;
+    test.kept_groups = (groups + 1) / 2;
+    test.k = 8;
+    Result result;
+    EXPECT_EQ(Check(test, &result), "");
+    EXPECT_EQ(result.plan.tiling.rows_per_tile, 3);
+  }
+}
+
 // Every output, odd sizes, few cores and a small UB: tiles and rows that end within a repeat.
 TEST(MoeGatingTopK, OtherSizes) {
   const std::vector<std::array<int64_t, 4>> shapes = {

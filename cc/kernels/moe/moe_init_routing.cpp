@@ -164,7 +164,8 @@ class MoeInitRouting {
       // Without a pair there are counts all the same.
       Sort(tiling_.pairs);
       if (Counts()) AddUp();
-      if (is_apart_) return;
+      // It counts, or makes zeros.
+      if (share_.begin >= share_.end && (is_apart_ || !tiling_.shares_row)) return;
       Rank(tiling_.pairs);
       Act(0, tiling_.pairs, share_);
       return;
@@ -508,11 +509,13 @@ class MoeInitRouting {
       PipeBarrier<PIPE_V>();
       Cast(out, work, RoundMode::CAST_NONE, (uint32_t)valid);
     } else {
-      const int64_t kept = PairUp(counts, first, valid);
-      words = kept * 2;
+      // If these are all experts, the zeros behind their pairs are stored with them.
+      const bool is_all = valid == tiling_.experts;
+      words = 2 * PairUp(counts, first, valid, out.ReinterpretCast<int32_t>(), is_all ? valid : 0);
       at = filled * 2;
-      filled += kept;
       if (words > 0) Cast(out, work, RoundMode::CAST_NONE, (uint32_t)words);
+      if (is_all) words = valid * 2;
+      filled += words / 2;
     }
     PipeBarrier<PIPE_V>();
     tokens_out_.EnQue(out);
@@ -525,42 +528,48 @@ class MoeInitRouting {
   }
 
   // work_buffer_: expert and count in turn, of the experts that have pairs; gives their number.
-  __aicore__ inline int64_t PairUp(const LocalTensor<int32_t>& counts, int64_t first,
-                                   int64_t valid) {
+  // `out` becomes zeros, which `zeros` pairs of 64 bits take.
+  __aicore__ inline int64_t PairUp(const LocalTensor<int32_t>& counts, int64_t first, int64_t valid,
+                                   const LocalTensor<int32_t>& out, int64_t zeros) {
     const LocalTensor<int32_t> iota = iota_buffer_.Get<int32_t>();
     const LocalTensor<float> value = place_buffer_.Get<float>();
     const LocalTensor<uint8_t> bits = bits_buffer_.Get<uint8_t>();
     const LocalTensor<int32_t> numbers = expert_buffer_.Get<int32_t>();
     const LocalTensor<int32_t> work = work_buffer_.Get<int32_t>();
-    // Both lists in one buffer, the second behind the first.
+    // Both lists in one buffer, the second behind the first. Word q comes from element q / 2 of
+    // the first or second one.
     const LocalTensor<int32_t> lists = spare_.ReinterpretCast<int32_t>();
     const uint32_t second = (uint32_t)tiling_.tile_experts;
+    const LocalTensor<int32_t> offsets = number_buffer_.Get<int32_t>();
     Cast(value, counts, RoundMode::CAST_NONE, (uint32_t)valid);
     Adds(numbers, iota, (int32_t)(tiling_.first_expert + first), (int32_t)valid);
+    ShiftRight(offsets, iota, 1, (int32_t)(valid * 2));
     PipeBarrier<PIPE_V>();
     CompareScalar(bits, value, 0.0f, CMPMODE::GT, (uint32_t)RoundUp(valid, kLanes));
+    Muls(offsets, offsets, 4, (int32_t)(valid * 2));
     PipeBarrier<PIPE_V>();
     uint64_t kept = 0;
     const GatherMaskParams once = Once();
     GatherMask(lists, numbers, bits.ReinterpretCast<uint32_t>(), true, (uint32_t)valid, once, kept);
     GatherMask(lists[second], counts, bits.ReinterpretCast<uint32_t>(), true, (uint32_t)valid, once,
                kept);
-    Order<HardEvent::V_S>();
-    if (kept == 0) return 0;
-    // Word q comes from element q / 2 of the first or second list.
-    const int32_t words = (int32_t)kept * 2;
-    ShiftRight(numbers, iota, 1, words);
-    PipeBarrier<PIPE_V>();
-    Muls(work, numbers, -2, words);
-    PipeBarrier<PIPE_V>();
-    Add(work, work, iota, words);
-    Muls(numbers, numbers, 4, words);
-    PipeBarrier<PIPE_V>();
-    Muls(work, work, (int32_t)(second * 4), words);
-    PipeBarrier<PIPE_V>();
-    Add(numbers, numbers, work, words);
-    PipeBarrier<PIPE_V>();
-    Pick(work, lists, numbers.ReinterpretCast<uint32_t>(), 0, (uint32_t)words);
+    const TEventID counted = GetTPipePtr()->FetchEventID(HardEvent::V_S);
+    SetFlag<HardEvent::V_S>(counted);
+    if (zeros > 0) Duplicate(out, 0, (int32_t)(zeros * 4));  // while the scalar unit learns `kept`
+    WaitFlag<HardEvent::V_S>(counted);
+    const int64_t words = (int64_t)kept * 2;
+    const auto pick = [&](uint64_t lanes, int64_t at, int64_t repeats, uint32_t base) {
+      const uint64_t mask[2] = {lanes, 0};
+      Gather(work[(uint32_t)at], lists, offsets[(uint32_t)at].ReinterpretCast<uint32_t>(), base,
+             mask, (uint8_t)repeats, 8);
+    };
+    for (uint32_t list = 0; list < 2; ++list) {
+      const uint64_t lanes = list == 0 ? 0x5555555555555555 : 0xAAAAAAAAAAAAAAAA;
+      const uint32_t base = list * second * 4;
+      const int64_t rest = words % kLanes;
+      if (words > rest) pick(lanes, 0, words / kLanes, base);
+      if (rest > 0) pick(lanes & (~(uint64_t)0 >> (kLanes - rest)), words - rest, 1, base);
+    }
     PipeBarrier<PIPE_V>();
     return (int64_t)kept;
   }

@@ -171,7 +171,9 @@ std::string Check(const Case& test, Result* given = nullptr) {
     std::normal_distribution<float> normal;
     for (size_t i = 0; i < values.size(); ++i) values.Set(i, normal(random) * 3);
     // A row of zeros has the scale 0.
-    for (int64_t i = 0; i < test.size; ++i) values.Set(static_cast<size_t>(i), 0.0f);
+    for (size_t i = 0; i < values.size() && i < static_cast<size_t>(test.size); ++i) {
+      values.Set(i, 0.0f);
+    }
     x = values.bytes;
   } else {
     for (uint8_t& byte : x) byte = static_cast<uint8_t>(random());
@@ -299,6 +301,9 @@ std::string Check(const Case& test, Result* given = nullptr) {
     if (pair == -1) {
       if (std::any_of(got, got + row_bytes, [](uint8_t byte) { return byte != 0; })) {
         return "row " + std::to_string(row) + " of expanded_x is not all zeros";
+      }
+      if (scales_out && result.scales[static_cast<size_t>(row)] != 0) {
+        return Compare("expanded_scale", row, result.scales[static_cast<size_t>(row)], 0);
       }
       continue;
     }
@@ -495,6 +500,28 @@ TEST(MoeInitRouting, QuantisesOneToken) {
         test.tokens_type = size == 200 ? -1 : 1;
         EXPECT_EQ(Check(test), "") << k << " " << size << " " << quant;
       }
+    }
+  }
+}
+
+// Rows that no pair fills, by cores that have none, and counts by the last of them.
+TEST(MoeInitRouting, ZerosTakeMoreCoresThanPairs) {
+  for (const int64_t tokens : {0, 1, 3}) {
+    for (const int64_t quant : {-1, 0, 1}) {
+      Case test;
+      test.tokens = tokens;
+      test.k = 2;
+      test.size = 2048;
+      test.experts = test.all = 128;
+      test.capacity = 1;
+      test.quant = quant;
+      test.scale = quant == 0;
+      test.tokens_type = quant + 1;
+      test.type = DataType::kBfloat16;
+      Result result;
+      EXPECT_EQ(Check(test, &result), "") << tokens << " " << quant;
+      EXPECT_EQ(result.plan.cores, quant >= 0 ? 4u : 8u);
+      EXPECT_EQ(result.plan.tiling.shares_row, quant >= 0 && tokens == 1 ? 1 : 0);
     }
   }
 }

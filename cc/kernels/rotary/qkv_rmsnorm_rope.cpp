@@ -13,10 +13,10 @@
 //
 // A row lies in the UB as its two halves and the rest, each in whole blocks, so that instructions
 // may take them apart; what lies between their ends and the blocks' is zero. A tile is some tokens
-// with all their rows, or some rows of one token. Sums of squares come from adding a row's columns
-// to the first 64 of them and from two sums of blocks; a root and a division are made for each row,
-// and a block of eight equal factors serves the row by a block stride of 0. Cosines, sines, and
-// weights serve all heads by a repeat stride of 0.
+// with all their rows, or some rows of one token; of few tokens, cores share the rows. Sums of
+// squares come from adding a row's columns to the first 64 of them and from two sums of blocks; a
+// root and a division are made for each row, and a block of eight equal factors serves the row by a
+// block stride of 0. Cosines, sines, and weights serve all heads by a repeat stride of 0.
 #include "cc/kernels/rotary/angles.h"
 #include "cc/kernels/rotary/qkv_rmsnorm_rope_tiling.h"
 #include "kernel_operator.h"
@@ -83,14 +83,16 @@ class HeadRows {
         half_(tiling.angles.rotary_dim / 2),
         query_step_(tiling.head_size * (tiling.has_gate != 0 ? 2 : 1)),
         token_rows_(token_rows),
-        chunks_((token_rows + tiling.rows_per_tile - 1) / tiling.rows_per_tile),
         tile_rows_(tiling.angles.tokens_per_tile * tiling.rows_per_tile) {
     const int64_t width = tiling.heads * query_step_ + 2 * tiling.kv_heads * tiling.head_size;
     qkv_gm_.SetGlobalBuffer((__gm__ Storage*)qkv,
                             (tiling.angles.tokens - 1) * tiling.token_stride + width);
     // The first `tokens % cores` cores take one token more than the others.
-    const int64_t cores = GetBlockNum();
-    const int64_t core = GetBlockIdx();
+    const int64_t cores = GetBlockNum() / tiling.split;
+    const int64_t core = GetBlockIdx() / tiling.split;
+    first_row_ = GetBlockIdx() % tiling.split * tiling.part_rows;
+    end_row_ = Min(first_row_ + tiling.part_rows, token_rows);
+    chunks_ = (end_row_ - first_row_ + tiling.rows_per_tile - 1) / tiling.rows_per_tile;
     const int64_t share = tiling.angles.tokens / cores;
     const int64_t rest = tiling.angles.tokens % cores;
     begin_ = core * share + Min(core, rest);
@@ -111,7 +113,7 @@ class HeadRows {
 
   __aicore__ inline void InitGap() {
     // Sums of blocks take eight rows at a time, of which the last may be less.
-    const int64_t partial = (tiling_.angles.tokens_per_tile * token_rows_ + 7) * 8;
+    const int64_t partial = (tiling_.angles.tokens_per_tile * tiling_.part_rows + 7) * 8;
     pipe_->InitBuffer(partial_buffer_, WholeRounds(partial * sizeof(float)));
     partial_ = partial_buffer_.Get<float>();
     Duplicate(partial_, 0.0f, (int32_t)partial);
@@ -125,9 +127,9 @@ class HeadRows {
 
   __aicore__ inline Tile TileAt(int64_t index) {
     const int64_t token = begin_ + index / chunks_ * tiling_.angles.tokens_per_tile;
-    const int64_t row = index % chunks_ * tiling_.rows_per_tile;
+    const int64_t row = first_row_ + index % chunks_ * tiling_.rows_per_tile;
     return {token, Min(tiling_.angles.tokens_per_tile, end_ - token), row,
-            Min(tiling_.rows_per_tile, token_rows_ - row)};
+            Min(tiling_.rows_per_tile, end_row_ - row)};
   }
 
   // Begins to load a tile.
@@ -251,9 +253,11 @@ class HeadRows {
   int64_t half_;        // elements
   int64_t query_step_;  // elements from one row of query to the next
   int64_t token_rows_;  // rows of a token
-  int64_t chunks_;      // tiles of a token
-  int64_t tile_rows_;   // of a whole tile
-  int64_t begin_ = 0;   // tokens of this core
+  int64_t first_row_;   // of each of its tokens, that this core takes
+  int64_t end_row_;
+  int64_t chunks_;     // tiles of a token
+  int64_t tile_rows_;  // of a whole tile
+  int64_t begin_ = 0;  // tokens of this core
   int64_t end_ = 0;
   int64_t tiles_ = 0;
   GlobalTensor<Storage> qkv_gm_;
@@ -348,6 +352,8 @@ template <typename T>
 class QkvRmsnormRope : public HeadRows<T> {
   using Base = HeadRows<T>;
   using Storage = typename Base::Storage;
+  using Base::end_row_;
+  using Base::first_row_;
   using Base::half_;
   using Base::kIsFloat;
   using Base::pitch_;
@@ -367,9 +373,14 @@ class QkvRmsnormRope : public HeadRows<T> {
     const int64_t angles = tiling.angles.tokens_per_tile * 2 * tiling.angles.half_pitch;
     pipe->InitBuffer(negative_buffer_, WholeRounds(angles * sizeof(float)));
     pipe->InitBuffer(out_, 2, WholeRounds(tile_rows_ * pitch_ * sizeof(T)));
-    side_rows_[0] = tiling.has_sums != 0 ? tiling.heads : 1;
-    side_rows_[1] = tiling.has_sums != 0 ? tiling.kv_heads : 1;
-    const int64_t weights = (side_rows_[0] + side_rows_[1]) * pitch_;
+    for (int64_t side = 0; side < 2; ++side) {
+      const int64_t begin = side == 0 ? 0 : tiling.heads;
+      const int64_t end = begin + (side == 0 ? tiling.heads : tiling.kv_heads);
+      const int64_t first = Max(first_row_, begin);
+      side_first_[side] = tiling.has_sums != 0 ? first - begin : 0;
+      side_rows_[side] = tiling.has_sums != 0 ? Max(Min(end_row_, end) - first, 0) : 1;
+    }
+    const int64_t weights = (tiling.has_sums != 0 ? tiling.part_rows : 2) * pitch_;
     const int64_t sets = tiling.has_bias != 0 ? 2 : 1;
     pipe->InitBuffer(weight_buffer_, WholeRounds(weights * sizeof(float)));
     pipe->InitBuffer(weights_in_, 1, WholeRounds(sets * weights * sizeof(T)));
@@ -399,19 +410,19 @@ class QkvRmsnormRope : public HeadRows<T> {
       if (index + 1 < this->tiles_) LoadTile(index + 1);
       const Tile tile = this->TileAt(index);
       const LocalTensor<float> x = this->TakeRows(tile);
-      if (tile.row == 0) {
+      if (tile.row == first_row_) {
         if (tiling_.copy_bytes > 0) CopyThrough(tile);
         if (tiling_.has_sums != 0) TakeSums(tile);
       }
       Normalise(tile, x);
-      if (tile.row == 0) {
+      if (tile.row == first_row_) {
         angles = angles_.Take(tile.tokens);
         Muls(negative, angles, -1.0f, (int32_t)(tile.tokens * 2 * tiling_.angles.half_pitch));
         Step();
       }
       Rotate(tile, x, angles, negative);
       Finish(tile, x);
-      if (tile.row + tile.rows == this->token_rows_) angles_.Release();
+      if (tile.row + tile.rows == end_row_) angles_.Release();
     }
   }
 
@@ -425,9 +436,11 @@ class QkvRmsnormRope : public HeadRows<T> {
     int64_t rows = 0;
     for (int64_t i = 0; i < (tiling_.has_bias != 0 ? 4 : 2); ++i) {
       const int64_t count = side_rows_[i % 2];
+      if (count == 0) continue;
+      const int64_t first = side_first_[i % 2] * tiling_.head_size;
       GlobalTensor<Storage> gm;
-      gm.SetGlobalBuffer((__gm__ Storage*)from[i], count * tiling_.head_size);
-      this->template Move<true>(to[(uint32_t)(rows * pitch_)], gm, {0, 1, 0, count}, count,
+      gm.SetGlobalBuffer((__gm__ Storage*)from[i], first + count * tiling_.head_size);
+      this->template Move<true>(to[(uint32_t)(rows * pitch_)], gm[first], {0, 1, 0, count}, count,
                                 tiling_.head_size, 0);
       rows += count;
     }
@@ -453,8 +466,9 @@ class QkvRmsnormRope : public HeadRows<T> {
 
   __aicore__ inline void LoadTile(int64_t index) {
     const Tile tile = this->TileAt(index);
+    const bool is_first = tile.row == first_row_;
     const bool has_batch =
-        tile.row == 0 && tile.token == this->begin_ + batches_ * tiling_.angles.position_batch;
+        is_first && tile.token == this->begin_ + batches_ * tiling_.angles.position_batch;
     if (has_batch) {
       angles_.LoadPositions(tile.token, Min(tiling_.angles.position_batch, this->end_ - tile.token),
                             batches_ > 0);
@@ -462,7 +476,7 @@ class QkvRmsnormRope : public HeadRows<T> {
     }
     if (index == 0) LoadWeights();
     this->LoadRows(tile);
-    if (tile.row != 0) return;
+    if (!is_first) return;
     if (tiling_.has_sums != 0) LoadSums(tile);
     if (has_batch) angles_.AwaitPositions();
     angles_.Load(tile.token, tile.tokens);
@@ -485,12 +499,14 @@ class QkvRmsnormRope : public HeadRows<T> {
     const int64_t side = tiling_.kv_heads * size;
     const int64_t stride = tiling_.token_stride * sizeof(T);
     const int64_t from = tile.token * stride;
-    if (tiling_.norm_value == 0) {
+    if (tiling_.norm_value == 0 && end_row_ == this->token_rows_) {
       CopyRows(tensors_.v, from + queries + side, tile.token * side, tile.tokens, side, stride);
     }
-    for (int64_t token = 0; tiling_.has_gate != 0 && token < tile.tokens; ++token) {
-      CopyRows(tensors_.gate, from + token * stride + size,
-               (tile.token + token) * tiling_.heads * size, tiling_.heads, size, 2 * size);
+    const int64_t gates = Min(end_row_, tiling_.heads) - first_row_;
+    if (tiling_.has_gate == 0 || gates <= 0) return;
+    for (int64_t token = 0; token < tile.tokens; ++token) {
+      CopyRows(tensors_.gate, from + token * stride + (2 * first_row_ + 1) * size,
+               ((tile.token + token) * tiling_.heads + first_row_) * size, gates, size, 2 * size);
     }
   }
 
@@ -617,7 +633,7 @@ class QkvRmsnormRope : public HeadRows<T> {
       return;
     }
     int64_t row = side == 0 ? 0 : side_rows_[0];
-    if (tiling_.has_sums != 0) row += of_side;
+    if (tiling_.has_sums != 0) row += of_side - side_first_[side];
     const uint32_t at = (uint32_t)(row * pitch_);
     const LocalTensor<float> weight = weight_buffer_.Get<float>()[at];
     const uint8_t step = tiling_.has_sums != 0 ? stride : 0;
@@ -690,8 +706,9 @@ class QkvRmsnormRope : public HeadRows<T> {
 
   Tensors tensors_;
   Angles<T> angles_;
-  int64_t side_rows_[2] = {};  // of the weights of query and of key
-  int64_t batches_ = 0;        // of positions that were loaded
+  int64_t side_first_[2] = {};  // of the weights of query and of key: this core's first row ...
+  int64_t side_rows_[2] = {};   // ... and rows
+  int64_t batches_ = 0;         // of positions that were loaded
   TQue<TPosition::VECOUT, 2> out_;
   TQue<TPosition::VECIN, 1> weights_in_;
   TQue<TPosition::VECIN, 2> sums_in_;

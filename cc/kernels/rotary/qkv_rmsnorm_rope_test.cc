@@ -369,7 +369,7 @@ TEST(QkvRmsnormRope, Conformance) {
   const size_t ran = RunConformance<14>(
       "qkv_rmsnorm_rope",
       {heads.size(), head_sizes.size(), 2, types.size(), 4, 3, 2, 2, 2, Drawn(2), tokens.size(),
-       Drawn(gaps.size()), Drawn(2), Drawn(2)},
+       Drawn(gaps.size()), ub_bytes.size(), cores.size()},
       [&](const auto& c) {
         Case test;
         test.heads = heads[c[0]].first;
@@ -440,11 +440,40 @@ TEST(QkvRmsnormRope, RowsOfOneTokenInSeveralTiles) {
   }
 }
 
+// Cores that have some of query, some of query and of key, and of value alone; all at once, or a
+// few rows at a time.
+TEST(QkvRmsnormRope, CoresShareTheRowsOfFewTokens) {
+  for (const Norm norm : {Norm::kHead, Norm::kValueToo, Norm::kAllHeads}) {
+    for (const auto& [heads, kv_heads] : {std::pair{28, 4}, {5, 17}, {1, 40}}) {
+      for (const bool is_small : {false, true}) {
+        for (const bool has_gate : {false, true}) {
+          Case test;
+          test.tokens = has_gate ? 3 : 1;
+          test.head_size = has_gate ? 72 * 2 : 128;
+          test.rotary_dim = has_gate ? 72 : 128;
+          test.norm = norm;
+          test.heads = heads;
+          test.kv_heads = kv_heads;
+          if (is_small) test.ub_bytes = 8192 + (norm == Norm::kAllHeads ? 60 : 20) * 1024;
+          test.has_gate = test.has_bias = has_gate;
+          const Outcome outcome = Check(test);
+          EXPECT_GE(outcome.plan.tiling.split, has_gate ? 2 : 3);
+          EXPECT_EQ(outcome.plan.cores, test.tokens * outcome.plan.tiling.split);
+          if (is_small && norm != Norm::kAllHeads) {
+            EXPECT_LT(outcome.plan.tiling.rows_per_tile, outcome.plan.tiling.part_rows);
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(QkvRmsnormRope, MoreRowsThanRepeats) {
   for (const Norm norm : {Norm::kHead, Norm::kAllHeads}) {
     Case test;
     test.norm = norm;
     test.tokens = 2;
+    test.vector_cores = 2;
     test.type = DataType::kFloat;
     test.heads = 260;
     test.kv_heads = 3;

@@ -20,6 +20,8 @@ struct QkvRmsnormRopeTiling {
   int64_t norm_value;     // rows of value are normalised, too; otherwise they are copied
   int64_t has_bias;       // behind the weights
   int64_t has_sums;       // sums of squares are given, and each element has a weight of its own
+  int64_t split;          // cores that share the rows of a token; more than one: a token each
+  int64_t part_rows;      // of a token, that a core has at most
   int64_t row_pitch;      // elements of a row in the UB: two halves and the rest, in whole blocks
   int64_t rows_per_tile;  // of each token
   int64_t copy_bytes;     // of a buffer that value and gate go through; 0: there is nothing to copy

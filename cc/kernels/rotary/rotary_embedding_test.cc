@@ -299,8 +299,8 @@ TEST(RotaryEmbedding, Conformance) {
   const size_t ran = RunConformance<13>(
       "rotary_embedding",
       {tokens.size(), heads.size(), head_sizes.size(), rotary_dims.size(), types.size(),
-       styles.size(), Drawn(2), Drawn(given.size()), Drawn(2), Drawn(gaps.size()), Drawn(3),
-       Drawn(ub_bytes.size() * cores.size()), Drawn(2)},
+       styles.size(), Drawn(2), Drawn(given.size()), 2, Drawn(gaps.size()), Drawn(3),
+       Drawn(ub_bytes.size() * cores.size()), 2},
       [&](const auto& c) {
         Case test;
         test.tokens = tokens[c[0]];
@@ -369,8 +369,8 @@ TEST(RotaryEmbedding, ConformanceOfAxes) {
   const std::vector<int64_t> cores = {40, 1};
   const size_t ran = RunConformance<8>(
       "rotary_embedding, three axes",
-      {lanes.size(), tokens.size(), heads.size(), head_sizes.size(), types.size(), styles.size(),
-       Drawn(2), Drawn(cores.size())},
+      {lanes.size(), tokens.size(), heads.size(), head_sizes.size(), types.size(), styles.size(), 2,
+       cores.size()},
       [&](const auto& c) {
         Case test;
         test.axes = 3;

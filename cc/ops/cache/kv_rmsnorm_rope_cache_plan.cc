@@ -60,7 +60,7 @@ constexpr int64_t kMaxTileElements = 255 * 64;
 // What the kernel's buffers take; its constructor is the other side of this sum.
 int64_t UbBytes(const KvRmsnormRopeCacheTiling& tiling, int64_t bytes) {
   const int64_t n = tiling.norm_dim, r = tiling.rope_dim, tile = tiling.tile;
-  const int64_t weights = 2 * (3 * n + 2 * r) * 4;
+  const int64_t weights = (4 * n + 2 * r) * 4;
   const auto out = [&](const KvRmsnormRopeCacheSide& side) {
     return side.quantised != 0 && side.has_output == 0 ? 1 : bytes;
   };

@@ -41,10 +41,9 @@ void PlanMerges(MoeGatingTopKTiling& tiling) {
   const int64_t rows = tiling.rows_per_tile;
   const int64_t tile = RoundUp(rows * tiling.width, kLanes) * 4;
   const int64_t keep = tiling.kept_records;
-  // The logits are where records will be; softplus needs two more tiles for a while, and bits; a
-  // tile of numbers becomes floats for a while.
+  // The logits are where records will be; softplus needs two more tiles for a while, and bits.
   Buffers buffers = {std::max(rows * tiling.sort_width * 8, tiling.norm_type == 2 ? 3 * tile : 0),
-                     std::max(RoundUp(rows * tiling.width, kLanes * 8) / 8, rows * keep * 4)};
+                     RoundUp(rows * tiling.width, kLanes * 8) / 8};
   int64_t length = kList;
   AddMerges(rows * tiling.groups, tiling.sort_pitch / kList, length, keep, buffers);
   if (tiling.groups > 1) {

@@ -26,6 +26,7 @@ constexpr int64_t kMaxBufferBytes = 32768;
 static_assert(kMaxBufferBytes / kBlockBytes <= 4095, "the rows of a copy");
 // Less than this per core costs more in the head of the launch than it gains.
 constexpr int64_t kBytesPerCore = 8192;
+constexpr int64_t kZeroBytesPerCore = 65536;
 
 int64_t Pitch(int64_t experts) { return RoundUp(experts + 1, kList); }
 
@@ -138,6 +139,11 @@ uint32_t Divide(MoeInitRoutingTiling& tiling, const DeviceInfo& device) {
     const int64_t bytes = pairs * tiling.row_bytes;
     cores = std::clamp<int64_t>(Ceil(bytes, kBytesPerCore), 1,
                                 std::max<int64_t>(1, std::min(pairs, cores)));
+    // Rows that no pair fills are zeros, which cores make by experts, and need no pair to make.
+    const int64_t row = tiling.quant_mode < 0 ? tiling.row_bytes : tiling.row_elements;
+    const int64_t zeros = tiling.capacity > 0 ? (tiling.out_rows - pairs) * row : 0;
+    const int64_t most = std::min(tiling.experts, device.vector_cores);
+    cores = std::max(cores, std::min(Ceil(zeros, kZeroBytesPerCore), most));
     // Without these, only the caller needs the counts.
     tiling.counts_apart = pairs > 0 && tiling.tokens_type >= 0 && tiling.capacity == 0 &&
                           tiling.gives_order == 0 && cores < device.vector_cores;

@@ -104,6 +104,36 @@ TEST(PlanMoeInitRouting, CountsHaveACoreOfTheirOwnWhereOneIsFree) {
   EXPECT_EQ(PlanMoeInitRouting(Good(), kDevice).tiling.counts_apart, 0);
 }
 
+TEST(PlanMoeInitRouting, ZerosTakeCoresOfTheirOwn) {
+  MoeInitRoutingArgs args = OneToken();
+  args.experts = 256;
+  args.expert_tokens = Vector(DataType::kInt64, 256);
+  args.capacity = 1;
+  args.expanded_x = Matrix(DataType::kBfloat16, 256, 7168);
+  // 248 rows of 14336 bytes, 65536 for each core.
+  EXPECT_EQ(PlanMoeInitRouting(args, kDevice).cores, 40u);
+  args.experts = 64;
+  args.expert_tokens = Vector(DataType::kInt64, 64);
+  args.expanded_x = Matrix(DataType::kBfloat16, 64, 7168);
+  EXPECT_EQ(PlanMoeInitRouting(args, kDevice).cores, 13u);
+  // Of few experts, one for each.
+  args.experts = 16;
+  args.expert_tokens = Vector(DataType::kInt64, 16);
+  args.capacity = 64;
+  args.expanded_x = Matrix(DataType::kBfloat16, 1024, 7168);
+  EXPECT_EQ(PlanMoeInitRouting(args, kDevice).cores, 16u);
+  // Quantised rows have half the bytes, and the columns of one token's row are shared by all cores.
+  args.capacity = 1;
+  args.quant_mode = 1;
+  args.experts = 128;
+  args.expert_tokens = Vector(DataType::kInt64, 128);
+  args.expanded_x = Matrix(DataType::kInt8, 128, 7168);
+  args.expanded_scale = Vector(DataType::kFloat, 128);
+  const MoeInitRoutingPlan quantised = PlanMoeInitRouting(args, kDevice);
+  EXPECT_EQ(quantised.cores, 14u);
+  EXPECT_EQ(quantised.tiling.shares_row, 1);
+}
+
 TEST(PlanMoeInitRouting, RowsComeTogetherWhereABufferHasRoomForThem) {
   EXPECT_EQ(PlanMoeInitRouting(Good(), kDevice).tiling.batch, 32768 / 128);
   EXPECT_EQ(PlanMoeInitRouting(OneToken(), kDevice).tiling.batch, 2);

@@ -1,4 +1,4 @@
-// cc/ops/rotary/axes.h: what kernels with rotary::Angles share: lanes of axes, and the UB.
+// cc/ops/rotary/axes.h: what kernels with rotary::Angles share: lanes of axes, the UB, and cores.
 #pragma once
 
 #include "cc/kernels/rotary/angles_tiling.h"
@@ -17,6 +17,17 @@ inline int64_t AnglesBytes(const RotaryAngles& angles, int64_t bytes) {
     total += RoundUp(angles.axes * axis, kBankRound);
   }
   return total;
+}
+
+// The cores that share a token of so many elements: as long as one more for each token saves as
+// much as it costs. `worth`: the elements that one core computes while the head of a launch takes
+// longer by a core.
+inline int64_t SplitOf(int64_t elements, int64_t worth, int64_t tokens, int64_t cores) {
+  int64_t split = 1;
+  while ((split + 1) * tokens <= cores && split * (split + 1) * tokens * worth <= elements) {
+    ++split;
+  }
+  return split;
 }
 
 inline constexpr int64_t kMaxAxisLanes = 128;  // that can take axes of their own

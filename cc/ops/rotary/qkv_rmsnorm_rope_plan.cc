@@ -17,6 +17,7 @@ constexpr int64_t kMaxPitch = 2040;               // floats: a repeat stride of 
 constexpr int64_t kMaxStride = int64_t{1} << 31;  // bytes: a gap of a copy has 32 bits
 constexpr int64_t kCopyBytes = 16384;
 constexpr int64_t kFewCopyBytes = 2048;
+constexpr int64_t kElementsOfACore = 384;  // see SplitOf
 
 // What the kernels have in common.
 void PlanInput(const Checks& checks, const QkvShape& input, const DeviceInfo& device,
@@ -151,22 +152,19 @@ int64_t PlanAngles(const QkvRmsnormRopeArgs& args, RotaryAngles& angles) {
 int64_t Whole(int64_t bytes) { return RoundUp(bytes, kBankRound); }
 
 // What the buffers of the kernels take; their constructors are the other side of these sums.
-int64_t TileBytes(const QkvRmsnormRopeTiling& tiling, int64_t token_rows, int64_t bytes) {
+int64_t TileBytes(const QkvRmsnormRopeTiling& tiling, int64_t bytes) {
   const int64_t tokens = tiling.angles.tokens_per_tile;
   const int64_t tile = tokens * tiling.rows_per_tile * tiling.row_pitch;
   return 2 * Whole(tile * bytes) + Whole(tile * 4) + (bytes < 4 ? Whole(tile * 4) : 0) +
-         Whole((tokens * token_rows + 7) * kBlockBytes) + kBankRound;
+         Whole((tokens * tiling.part_rows + 7) * kBlockBytes) + kBankRound;
 }
 
 int64_t UbBytes(const QkvRmsnormRopeTiling& tiling, int64_t bytes) {
   const RotaryAngles& angles = tiling.angles;
   const int64_t tile_rows = angles.tokens_per_tile * tiling.rows_per_tile;
-  const int64_t token_rows = tiling.heads + (tiling.norm_value != 0 ? 2 : 1) * tiling.kv_heads;
-  int64_t total =
-      TileBytes(tiling, token_rows, bytes) + 2 * Whole(tile_rows * tiling.row_pitch * bytes);
+  int64_t total = TileBytes(tiling, bytes) + 2 * Whole(tile_rows * tiling.row_pitch * bytes);
   total += AnglesBytes(angles, bytes) + Whole(angles.tokens_per_tile * 2 * angles.half_pitch * 4);
-  const int64_t weights =
-      (tiling.has_sums != 0 ? tiling.heads + tiling.kv_heads : 2) * tiling.row_pitch;
+  const int64_t weights = (tiling.has_sums != 0 ? tiling.part_rows : 2) * tiling.row_pitch;
   const int64_t sets = tiling.has_bias != 0 ? 2 : 1;
   total += sets * Whole(weights * 4) + Whole(sets * weights * bytes);
   total += Whole(RoundUp(tile_rows, 8) * (1 + 1 + 8) * 4);
@@ -176,7 +174,7 @@ int64_t UbBytes(const QkvRmsnormRopeTiling& tiling, int64_t bytes) {
 
 int64_t SumUbBytes(const QkvRmsnormRopeTiling& tiling, int64_t bytes) {
   const int64_t rows = tiling.heads + tiling.kv_heads;
-  return TileBytes(tiling, rows, bytes) + 2 * Whole(tiling.angles.tokens_per_tile * 8) +
+  return TileBytes(tiling, bytes) + 2 * Whole(tiling.angles.tokens_per_tile * 8) +
          Whole(RoundUp(rows, 8) * 4);
 }
 
@@ -188,7 +186,7 @@ int64_t CopyBytes(const QkvRmsnormRopeTiling& tiling, int64_t bytes, int64_t lim
     most = tiling.angles.tokens_per_tile * RoundUp(tiling.kv_heads * size, kBlockBytes);
   }
   if (tiling.has_gate != 0) {
-    most = std::max(most, tiling.heads * RoundUp(size, kBlockBytes));
+    most = std::max(most, std::min(tiling.heads, tiling.part_rows) * RoundUp(size, kBlockBytes));
   }
   return std::min(most, limit);
 }
@@ -196,13 +194,15 @@ int64_t CopyBytes(const QkvRmsnormRopeTiling& tiling, int64_t bytes, int64_t lim
 // As many tokens in a tile as fit, or some rows of one token. Gives the cores.
 template <typename Bytes>
 uint32_t PlanTiles(const Checks& checks, const DeviceInfo& device, int64_t token_rows,
-                   int64_t bytes, Bytes ub_bytes, QkvRmsnormRopeTiling& tiling) {
+                   int64_t split, int64_t bytes, Bytes ub_bytes, QkvRmsnormRopeTiling& tiling) {
   RotaryAngles& angles = tiling.angles;
-  const int64_t cores = std::min(angles.tokens, device.vector_cores);
-  const int64_t per_core = Ceil(angles.tokens, cores);
+  tiling.part_rows = Ceil(token_rows, split);
+  tiling.split = Ceil(token_rows, tiling.part_rows);
+  const int64_t cores = std::min(angles.tokens * tiling.split, device.vector_cores);
+  const int64_t per_core = Ceil(angles.tokens, cores / tiling.split);
   const int64_t budget = device.ub_bytes - kReservedUbBytes;
   angles.tokens_per_tile = std::min(per_core, kMaxTokensPerTile);
-  tiling.rows_per_tile = token_rows;
+  tiling.rows_per_tile = tiling.part_rows;
   int64_t copy_limit = kCopyBytes;
   const auto fits = [&] {
     const int64_t tile = angles.tokens_per_tile;
@@ -279,9 +279,9 @@ QkvRmsnormRopePlan PlanQkvRmsnormRope(const QkvRmsnormRopeArgs& args, const Devi
   tiling.has_sums = has_sums ? 1 : 0;
   plan.kernel = KernelOf(type, "qkv_rmsnorm_rope_half", "qkv_rmsnorm_rope_bfloat16",
                          "qkv_rmsnorm_rope_float");
-  plan.cores =
-      PlanTiles(kChecks, device, tiling.heads + (args.norm_value ? 2 : 1) * tiling.kv_heads, bytes,
-                UbBytes, tiling);
+  const int64_t rows = tiling.heads + (args.norm_value ? 2 : 1) * tiling.kv_heads;
+  const int64_t split = SplitOf(rows * size, kElementsOfACore, tokens, device.vector_cores);
+  plan.cores = PlanTiles(kChecks, device, rows, split, bytes, UbBytes, tiling);
   return plan;
 }
 
@@ -300,7 +300,7 @@ QkvRmsnormRopePlan PlanQkvSquareSums(const QkvSquareSumsArgs& args, const Device
   plan.kernel =
       KernelOf(type, "qkv_square_sums_half", "qkv_square_sums_bfloat16", "qkv_square_sums_float");
   plan.cores =
-      PlanTiles(kSumChecks, device, tiling.heads + tiling.kv_heads, bytes, SumUbBytes, tiling);
+      PlanTiles(kSumChecks, device, tiling.heads + tiling.kv_heads, 1, bytes, SumUbBytes, tiling);
   return plan;
 }
 

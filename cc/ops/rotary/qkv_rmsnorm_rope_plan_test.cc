@@ -222,6 +222,29 @@ TEST(PlanQkvRmsnormRope, Tiles) {
   EXPECT_EQ(plan.tiling.angles.position_batch % plan.tiling.angles.tokens_per_tile, 0);
 }
 
+// One more core for each of `tokens` tokens has to save as much as 384 elements per token cost.
+TEST(PlanQkvRmsnormRope, CoresShareTheRowsOfFewTokens) {
+  const auto plan_of = [](int64_t tokens, const DeviceInfo& device) {
+    QkvRmsnormRopeArgs args = Good();
+    args.input = {Matrix(tokens, 40 * 128), 32, 4, 128, false};
+    args.positions.shape[0] = tokens;
+    args.q = Matrix(tokens, 32 * 128);
+    args.k = args.v = Matrix(tokens, 4 * 128);
+    return PlanQkvRmsnormRope(args, device);
+  };
+  const QkvRmsnormRopePlan one = plan_of(1, kDevice);
+  EXPECT_EQ(one.cores, 4u);
+  EXPECT_EQ(one.tiling.split, 4);
+  EXPECT_EQ(one.tiling.part_rows, 9);
+  EXPECT_EQ(plan_of(2, kDevice).cores, 6u);
+  EXPECT_EQ(plan_of(6, kDevice).cores, 12u);
+  EXPECT_EQ(plan_of(7, kDevice).cores, 7u);
+  DeviceInfo small = kDevice;
+  small.vector_cores = 5;
+  EXPECT_EQ(plan_of(2, small).cores, 4u);
+  EXPECT_EQ(plan_of(3, small).cores, 3u);
+}
+
 // What is left beside the weights of all heads: a row of one, and smaller copies.
 TEST(PlanQkvRmsnormRope, SmallerCopiesBesideManyWeights) {
   QkvRmsnormRopeArgs args = Good();
@@ -235,12 +258,14 @@ TEST(PlanQkvRmsnormRope, SmallerCopiesBesideManyWeights) {
   args.interleaved = true;
   args.q = args.gate = Matrix(5, 64 * 256, kFloat);
   args.k = args.v = Matrix(5, 4 * 256, kFloat);
-  const QkvRmsnormRopePlan plan = PlanQkvRmsnormRope(args, kDevice);
+  DeviceInfo busy = kDevice;
+  busy.vector_cores = 5;
+  const QkvRmsnormRopePlan plan = PlanQkvRmsnormRope(args, busy);
   EXPECT_GT(plan.tiling.rows_per_tile, 0);
   EXPECT_LT(plan.tiling.copy_bytes, 16384);
   args.q_bias = args.q_weight;
   args.k_bias = args.k_weight;
-  EXPECT_THAT([&] { PlanQkvRmsnormRope(args, kDevice); },
+  EXPECT_THAT([&] { PlanQkvRmsnormRope(args, busy); },
               ThrowsMessage<std::invalid_argument>(HasSubstr("bytes of UB beside the weights")));
 }
 

@@ -11,11 +11,11 @@ namespace {
 constexpr Checks kChecks("rotary_embedding");
 constexpr int64_t kPositionBatch = 512;
 constexpr int64_t kMaxTokensPerTile = 16;
-constexpr int64_t kMaxRows = 4095;   // of one copy
-constexpr int64_t kMaxPitch = 1020;  // floats: cos and sin are a repeat stride of 255 blocks
-constexpr int64_t kLanes = 64;       // floats of an instruction's repeat
-constexpr int64_t kLeast = 2048;     // elements that are worth a core of their own
-constexpr int64_t kBankGap = 256;    // bytes
+constexpr int64_t kMaxRows = 4095;         // of one copy
+constexpr int64_t kMaxPitch = 1020;        // floats: cos and sin are a repeat stride of 255 blocks
+constexpr int64_t kLanes = 64;             // floats of an instruction's repeat
+constexpr int64_t kElementsOfACore = 512;  // see SplitOf
+constexpr int64_t kBankGap = 256;          // bytes
 
 #define REQUIRE_OF(holds, tensor, what) \
   VLLM_CANN_REQUIRE(kChecks, holds, std::string(tensor) + " " + (what))
@@ -217,8 +217,8 @@ RotaryEmbeddingPlan PlanRotaryEmbedding(const RotaryEmbeddingArgs& args, const D
                  Text(neox ? 2 * kMaxPitch : kMaxPitch));
 
   const int64_t all_heads = tiling.query.heads + tiling.key.heads;
-  const int64_t split = std::clamp(all_heads * rotary_dim / kLeast, int64_t{1},
-                                   std::max(device.vector_cores / tokens, int64_t{1}));
+  const int64_t split =
+      SplitOf(all_heads * rotary_dim, kElementsOfACore, tokens, device.vector_cores);
   const int64_t heads = Ceil(all_heads, split);
   tiling.split = Ceil(all_heads, heads);
   plan.cores = static_cast<uint32_t>(std::min(tokens * tiling.split, device.vector_cores));

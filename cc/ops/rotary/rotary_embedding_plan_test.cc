@@ -32,8 +32,9 @@ TEST(PlanRotaryEmbedding, FewTokensWithManyHeadsHaveSeveralCoresEach) {
   args.query = {DataType::kFloat16, 3, {5, 200, 64}, {12800, 64, 1}};
   args.key.dims = 0;
   const RotaryEmbeddingPlan plan = PlanRotaryEmbedding(args, kDevice);
-  EXPECT_EQ(plan.tiling.split, 6);  // 200 x 64 elements are six times 2048
-  EXPECT_EQ(plan.cores, 30u);
+  // 200 x 64 elements are 5 tokens of 2 x 512 and no 5 of 2 x 3 x 512.
+  EXPECT_EQ(plan.tiling.split, 2);
+  EXPECT_EQ(plan.cores, 10u);
   EXPECT_EQ(PlanRotaryEmbedding(args, {"Ascend910B3", 2201, 12, 196608}).cores, 10u);
   EXPECT_EQ(PlanRotaryEmbedding(args, {"Ascend910B3", 2201, 4, 196608}).cores, 4u);
 }
