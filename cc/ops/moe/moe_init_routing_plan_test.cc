@@ -105,31 +105,24 @@ TEST(PlanMoeInitRouting, CountsHaveACoreOfTheirOwnWhereOneIsFree) {
 }
 
 TEST(PlanMoeInitRouting, ZerosTakeCoresOfTheirOwn) {
-  MoeInitRoutingArgs args = OneToken();
-  args.experts = 256;
-  args.expert_tokens = Vector(DataType::kInt64, 256);
-  args.capacity = 1;
-  args.expanded_x = Matrix(DataType::kBfloat16, 256, 7168);
+  const auto plan_of = [](int64_t experts, int64_t capacity, int64_t quant_mode) {
+    MoeInitRoutingArgs args = OneToken();
+    const int64_t rows = experts * capacity;
+    args.experts = experts;
+    args.expert_tokens = Vector(DataType::kInt64, experts);
+    args.capacity = capacity;
+    args.quant_mode = quant_mode;
+    args.expanded_x = Matrix(quant_mode < 0 ? DataType::kBfloat16 : DataType::kInt8, rows, 7168);
+    if (quant_mode == 1) args.expanded_scale = Vector(DataType::kFloat, rows);
+    return PlanMoeInitRouting(args, kDevice);
+  };
   // 248 rows of 14336 bytes, 65536 for each core.
-  EXPECT_EQ(PlanMoeInitRouting(args, kDevice).cores, 40u);
-  args.experts = 64;
-  args.expert_tokens = Vector(DataType::kInt64, 64);
-  args.expanded_x = Matrix(DataType::kBfloat16, 64, 7168);
-  EXPECT_EQ(PlanMoeInitRouting(args, kDevice).cores, 13u);
+  EXPECT_EQ(plan_of(256, 1, -1).cores, 40u);
+  EXPECT_EQ(plan_of(64, 1, -1).cores, 13u);
   // Of few experts, one for each.
-  args.experts = 16;
-  args.expert_tokens = Vector(DataType::kInt64, 16);
-  args.capacity = 64;
-  args.expanded_x = Matrix(DataType::kBfloat16, 1024, 7168);
-  EXPECT_EQ(PlanMoeInitRouting(args, kDevice).cores, 16u);
+  EXPECT_EQ(plan_of(16, 64, -1).cores, 16u);
   // Quantised rows have half the bytes, and the columns of one token's row are shared by all cores.
-  args.capacity = 1;
-  args.quant_mode = 1;
-  args.experts = 128;
-  args.expert_tokens = Vector(DataType::kInt64, 128);
-  args.expanded_x = Matrix(DataType::kInt8, 128, 7168);
-  args.expanded_scale = Vector(DataType::kFloat, 128);
-  const MoeInitRoutingPlan quantised = PlanMoeInitRouting(args, kDevice);
+  const MoeInitRoutingPlan quantised = plan_of(128, 1, 1);
   EXPECT_EQ(quantised.cores, 14u);
   EXPECT_EQ(quantised.tiling.shares_row, 1);
 }
