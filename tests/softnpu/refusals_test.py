@@ -9,6 +9,8 @@ import pytest
 import torch
 import torch_npu
 
+import softnpu
+
 HEADS, KV_HEADS, SIZE, BLOCK = 4, 2, 128, 128
 
 
@@ -105,4 +107,10 @@ def test_refusal_names_what_is_wrong(function: Callable[[], object], sentence: s
         function()
         torch.npu.synchronize()
     assert sentence in str(error.value)
+    # A wrong call changes nothing. What the device met while it ran, or what SoftNPU cannot compute, stays until it is reset.
+    if any(words in str(error.value) for words in ("undefined on the device", "does not implement")):
+        with pytest.raises(RuntimeError) as later:
+            torch.ones(2).npu()
+        assert sentence in str(later.value)
+        softnpu.reset_device()
     assert torch.equal((torch.ones(2).npu() + 1).cpu(), torch.full((2,), 2.0)), "the process goes on"

@@ -24,6 +24,7 @@ View Plan::Get(const Tensor* tensor, const char* argument) const {
                 Format("'%s' is bfloat16, which %s does not have", argument, softnpu_soc_name()));
   }
   given.view.Host();  // every element lies in one live allocation
+  accesses.push_back(given.view.Access(SOFTNPU_READS | SOFTNPU_WRITES));
   return given.view;
 }
 
@@ -59,7 +60,7 @@ void Drop(void* context) { delete static_cast<Executor*>(context); }
 int32_t Prepare(const char* name, uint64_t* workspace, Executor** executor,
                 const std::function<void(Plan&)>& prepare) {
   try {
-    auto made = std::make_unique<Executor>(Executor{Plan{name, nullptr}});
+    auto made = std::make_unique<Executor>(Executor{Plan{name, nullptr, {}}});
     prepare(made->plan);
     *workspace = 0;
     *executor = made.release();
@@ -75,7 +76,8 @@ int32_t Execute(Executor* executor, void* stream) {
   if (executor == nullptr) {
     return softnpu_report(kAclnnNullptr, "an operator was run without an executor");
   }
-  return softnpu_enqueue(stream, executor->plan.name, Run, Drop, executor);
+  return softnpu_enqueue(stream, executor->plan.name, Run, Drop, executor,
+                         executor->plan.accesses.data(), executor->plan.accesses.size());
 }
 
 }  // namespace softnpu

@@ -15,8 +15,10 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "cc/softnpu/opapi/tensor.h"
+#include "cc/softnpu/runtime/internal.h"
 
 #define SOFTNPU_API __attribute__((visibility("default")))
 
@@ -25,6 +27,8 @@ namespace softnpu {
 struct Plan {
   const char* name;
   std::function<void()> run;
+  // The elements of every tensor that was got.
+  mutable std::vector<softnpu_access> accesses;
 
   // The view of an argument. Throws Error: null (161001), a format other than ND-like, a dtype that
   // the chip or SoftNPU does not have (161002).

@@ -5,7 +5,6 @@
 #include <cstring>
 
 #include "cc/softnpu/opapi/operator.h"
-#include "cc/softnpu/runtime/internal.h"
 
 namespace softnpu {
 
@@ -80,6 +79,17 @@ std::byte* View::Host() const {
   void* host = softnpu_translate(first, static_cast<uint64_t>((last + 1) * bytes));
   if (host == nullptr) throw Error(kAclnnInvalid, softnpu_message());
   return static_cast<std::byte*>(host);
+}
+
+softnpu_access View::Access(uint32_t mode) const {
+  softnpu_access access = {};
+  access.element_bytes = Size(dtype);
+  access.address = static_cast<const std::byte*>(data) + offset * access.element_bytes;
+  access.rank = static_cast<uint32_t>(rank);
+  access.mode = mode;
+  std::copy(dims.begin(), dims.end(), access.dims);
+  std::copy(strides.begin(), strides.end(), access.strides);
+  return access;
 }
 
 std::string View::Text() const {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cc/softnpu/ascendc/error.h"
+#include "cc/softnpu/runtime/internal.h"
 
 namespace softnpu {
 
@@ -52,6 +53,8 @@ struct View {
   // Host address of element 0, after a check that every element lies in one live allocation.
   std::byte* Host() const;
   std::string Text() const;  // "float16 [2, 3]"
+  // The elements as the runtime counts them; `mode` is made of SOFTNPU_READS and SOFTNPU_WRITES.
+  softnpu_access Access(uint32_t mode) const;
 };
 
 // The same memory with another shape, dense; `view` has to be contiguous.

@@ -11,16 +11,31 @@
 extern "C" {
 #endif
 
+// Elements of device memory that a task touches, by their place and strides.
+#define SOFTNPU_READS 1u
+#define SOFTNPU_WRITES 2u
+typedef struct softnpu_access {
+  const void* address; /* of the first element */
+  int64_t element_bytes;
+  uint32_t rank;
+  uint32_t mode; /* SOFTNPU_READS, SOFTNPU_WRITES or both */
+  int64_t dims[8];
+  int64_t strides[8]; /* elements */
+} softnpu_access;
+
 // Runs `run(context)` as a task of `stream` (null = the default stream of the current device), then
 // `drop(context)` in any case. `run` returns 0 or a code for which it has called softnpu_report.
-__attribute__((visibility("default"))) int32_t softnpu_enqueue(void* stream, const char* name,
-                                                               int32_t (*run)(void*),
-                                                               void (*drop)(void*), void* context);
+// `name` has to live as long as the process; the accesses are copied.
+__attribute__((visibility("default"))) int32_t softnpu_enqueue(
+    void* stream, const char* name, int32_t (*run)(void*), void (*drop)(void*), void* context,
+    const softnpu_access* accesses, uint64_t access_count);
 // Host pointer for [address, address + bytes) of device memory; null after softnpu_report
 // otherwise.
 __attribute__((visibility("default"))) void* softnpu_translate(const void* address, uint64_t bytes);
 // Stores the sentence for aclGetRecentErrMsg and returns `code`.
 __attribute__((visibility("default"))) int32_t softnpu_report(int32_t code, const char* message);
+// The same for an operator that nobody computes: the current device is in error from here on.
+__attribute__((visibility("default"))) int32_t softnpu_fail(int32_t code, const char* message);
 // The sentence that was stored last.
 __attribute__((visibility("default"))) const char* softnpu_message(void);
 // Adds one to a counter of kind "host" in the state files.

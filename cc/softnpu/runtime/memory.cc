@@ -16,6 +16,7 @@
 #include <cstring>
 
 #include "cc/softnpu/ascendc/error.h"
+#include "cc/softnpu/base/signals.h"
 #include "cc/softnpu/runtime/options.h"
 
 namespace softnpu {
@@ -146,6 +147,12 @@ const Allocation* DeviceMemory::FindLocked(uintptr_t address) const {
   return address < it->second.base + std::max<size_t>(it->second.bytes, 1) ? &it->second : nullptr;
 }
 
+std::optional<Allocation> DeviceMemory::Find(const void* address) const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  const Allocation* found = FindLocked(reinterpret_cast<uintptr_t>(address));
+  return found == nullptr ? std::nullopt : std::optional<Allocation>(*found);
+}
+
 Allocation DeviceMemory::Check(const void* address, size_t bytes) const {
   const auto value = reinterpret_cast<uintptr_t>(address);
   {
@@ -211,7 +218,8 @@ struct sigaction g_previous_segv;
 struct sigaction g_previous_bus;
 
 void OnFault(int signal_number, siginfo_t* info, void* context) {
-  const DeviceMemory* memory = FindMemory(info->si_addr);
+  // A signal that somebody sent has no address.
+  const DeviceMemory* memory = info->si_code > 0 ? FindMemory(info->si_addr) : nullptr;
   if (memory != nullptr) {
     // The process is lost: formatting (which allocates) is a risk worth a readable last word.
     const std::string text = Format(
@@ -221,17 +229,7 @@ void OnFault(int signal_number, siginfo_t* info, void* context) {
     const ssize_t ignored = write(STDERR_FILENO, text.data(), text.size());
     (void)ignored;
   }
-  const struct sigaction& previous = signal_number == SIGSEGV ? g_previous_segv : g_previous_bus;
-  if ((previous.sa_flags & SA_SIGINFO) != 0 && previous.sa_sigaction != nullptr) {
-    previous.sa_sigaction(signal_number, info, context);
-    return;
-  }
-  if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
-    previous.sa_handler(signal_number);
-    return;
-  }
-  signal(signal_number, SIG_DFL);
-  raise(signal_number);
+  PassOn(signal_number, info, context, signal_number == SIGSEGV ? g_previous_segv : g_previous_bus);
 }
 
 }  // namespace

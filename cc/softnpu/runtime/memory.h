@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,8 @@ class DeviceMemory {
   // The allocation that holds [address, address + bytes), or the reason why there is none.
   // Throws Error 507015 naming address, range and nearest allocation.
   Allocation Check(const void* address, size_t bytes) const;
+  // The live allocation that holds the address, if one does.
+  std::optional<Allocation> Find(const void* address) const;
   // What is known about an address: "offset 12 of allocation #3 (64 bytes)", or a freed one.
   std::string Describe(const void* address) const;
 

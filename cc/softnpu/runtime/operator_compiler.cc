@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "cc/softnpu/ascendc/error.h"
-#include "cc/softnpu/runtime/acl_abi.h"
+#include "cc/softnpu/runtime/acl_api.h"
 #include "cc/softnpu/runtime/trace.h"
 
 namespace softnpu {
@@ -90,18 +90,27 @@ int32_t aclopSetAttrListListInt(void*, const char*, int32_t, const int32_t*,
 }
 int32_t aclopSetAttrString(void*, const char*, const char*) { return softnpu::kOk; }
 
+// The operator's outputs stay unwritten, so the device is in error from here on: whatever would read
+// them fails instead.
 int32_t aclopCompileAndExecute(const char* op, int32_t input_count, const void* const input_descs[],
                                const void* const[], int32_t, const void* const[], void* const[],
-                               const void*, int32_t, int32_t, const char*, void*) {
-  std::string inputs;
-  for (int32_t i = 0; i < input_count; ++i) {
-    inputs += (i == 0 ? "" : ", ") + softnpu::Describe(input_descs[i]);
-  }
-  return softnpu::Report(
-      softnpu::kAclnnNotImplemented,
-      softnpu::Format("the operator %s (%s) needs CANN's operator compiler, which "
-                      "SoftNPU does not have; it has no aclnn operator for it",
-                      op, inputs.c_str()));
+                               const void*, int32_t, int32_t, const char*, void* stream) {
+  return softnpu::Guard("aclopCompileAndExecute", [&] {
+    softnpu::DeviceError& device =
+        softnpu::GetDevice(softnpu::ResolveStream(stream)->device()).error();
+    device.Raise();
+    std::string inputs;
+    for (int32_t i = 0; i < input_count; ++i) {
+      inputs += (i == 0 ? "" : ", ") + softnpu::Describe(input_descs[i]);
+    }
+    const softnpu::Error error(
+        softnpu::kAclnnNotImplemented,
+        softnpu::Format("the operator %s (%s) needs CANN's operator compiler, which "
+                        "SoftNPU does not have; it has no aclnn operator for it",
+                        &softnpu::Required(op, "op"), inputs.c_str()));
+    device.Set(error);
+    throw error;
+  });
 }
 
 int32_t aclrtBinaryLoadFromData(const void*, size_t, const void*, void**) {

@@ -1,0 +1,127 @@
+// cc/softnpu/runtime/task.cc: what each kind of task is called, touches and does.
+#include "cc/softnpu/runtime/task.h"
+
+#include <cstring>
+
+#include "cc/softnpu/ascendc/error.h"
+#include "cc/softnpu/runtime/kernel.h"
+#include "cc/softnpu/runtime/memory.h"
+
+namespace softnpu {
+namespace {
+
+template <typename... Bodies>
+struct Overloaded : Bodies... {
+  using Bodies::operator()...;
+};
+template <typename... Bodies>
+Overloaded(Bodies...) -> Overloaded<Bodies...>;
+
+const char* CopyName(CopyKind kind) {
+  switch (kind) {
+    case CopyKind::kHostToHost:
+      return "MemcpyH2H";
+    case CopyKind::kHostToDevice:
+      return "MemcpyH2D";
+    case CopyKind::kDeviceToHost:
+      return "MemcpyD2H";
+    case CopyKind::kDeviceToDevice:
+      return "MemcpyD2D";
+    case CopyKind::kDefault:
+      break;
+  }
+  return "Memcpy";
+}
+
+softnpu_access Bytes(const void* address, size_t bytes, uint32_t mode) {
+  softnpu_access access = {};
+  access.address = address;
+  access.element_bytes = 1;
+  access.rank = 1;
+  access.mode = mode;
+  access.dims[0] = static_cast<int64_t>(bytes);
+  access.strides[0] = 1;
+  return access;
+}
+
+}  // namespace
+
+EventKind KindOf(const Task& task) {
+  return std::visit(Overloaded{
+                        [](const KernelTask&) { return EventKind::kKernel; },
+                        [](const CopyTask&) { return EventKind::kCopy; },
+                        [](const FillTask&) { return EventKind::kCopy; },
+                        [](const OperatorTask&) { return EventKind::kOperator; },
+                        [](const HostTask&) { return EventKind::kHost; },
+                        [](const RecordTask&) { return EventKind::kEvent; },
+                        [](const WaitTask&) { return EventKind::kEvent; },
+                    },
+                    task);
+}
+
+std::string_view NameOf(const Task& task) {
+  return std::visit(
+      Overloaded{
+          [](const KernelTask& t) { return std::string_view(t.function->entry->name); },
+          [](const CopyTask& t) { return std::string_view(CopyName(t.kind)); },
+          [](const FillTask&) { return std::string_view("Memset"); },
+          [](const OperatorTask& t) { return std::string_view(t.name); },
+          [](const HostTask&) { return std::string_view("HostFunc"); },
+          [](const RecordTask&) { return std::string_view("EventRecord"); },
+          [](const WaitTask&) { return std::string_view("EventWait"); },
+      },
+      task);
+}
+
+std::vector<softnpu_access> AccessesOf(const Task& task) {
+  std::vector<softnpu_access> out;
+  const auto add = [&out](const void* address, size_t bytes, uint32_t mode) {
+    if (bytes > 0 && FindMemory(address) != nullptr) out.push_back(Bytes(address, bytes, mode));
+  };
+  if (const auto* kernel = std::get_if<KernelTask>(&task)) {
+    for (const uint64_t word : kernel->parameters) {
+      const void* pointer = reinterpret_cast<const void*>(word);
+      const DeviceMemory* memory = FindMemory(pointer);
+      if (memory == nullptr) continue;
+      if (const auto found = memory->Find(pointer)) {
+        add(reinterpret_cast<const void*>(found->base), found->bytes,
+            SOFTNPU_READS | SOFTNPU_WRITES);
+      }
+    }
+  } else if (const auto* copy = std::get_if<CopyTask>(&task)) {
+    add(copy->src, copy->bytes, SOFTNPU_READS);
+    add(copy->dst, copy->bytes, SOFTNPU_WRITES);
+  } else if (const auto* fill = std::get_if<FillTask>(&task)) {
+    add(fill->address, fill->bytes, SOFTNPU_WRITES);
+  } else if (const auto* op = std::get_if<OperatorTask>(&task)) {
+    out = op->accesses;
+  }
+  return out;
+}
+
+void Run(const Task& task) {
+  if (const auto* kernel = std::get_if<KernelTask>(&task)) {
+    RunKernel(*kernel);
+  } else if (const auto* copy = std::get_if<CopyTask>(&task)) {
+    if (copy->bytes == 0) return;
+    std::memmove(HostPointer(copy->dst, copy->bytes), HostPointer(copy->src, copy->bytes),
+                 copy->bytes);
+  } else if (const auto* fill = std::get_if<FillTask>(&task)) {
+    if (fill->bytes == 0) return;
+    std::memset(HostPointer(fill->address, fill->bytes), fill->value, fill->bytes);
+  } else if (const auto* op = std::get_if<OperatorTask>(&task)) {
+    const int32_t code = op->run(op->context.get());
+    if (code != 0) {
+      std::string_view sentence = RecentMessage();
+      // Whoever is told of the error puts the prefix before the call that failed.
+      if (sentence.substr(0, kMessagePrefix.size()) == kMessagePrefix) {
+        sentence.remove_prefix(kMessagePrefix.size());
+      }
+      throw Error(code, std::string(sentence));
+    }
+  } else if (const auto* host = std::get_if<HostTask>(&task)) {
+    host->function(host->argument);
+  }
+}
+
+}  // namespace softnpu
