@@ -8,7 +8,7 @@ import importlib.metadata
 import importlib.util
 
 # The versions that the tests ran with. A wrong one of these shows as a missing symbol at best and as wrong output at worst.
-TESTED = {"vllm": "0.32.0", "torch": "2.13.0", "torch_npu": "2.13.0"}
+TESTED = {"vllm": "0.33.0", "torch": "2.13.0", "torch_npu": "2.13.0"}
 
 
 @functools.cache

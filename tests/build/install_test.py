@@ -31,7 +31,7 @@ def adapt(line: str) -> list[str]:
     """A line with the files of this test: our wheels by path, vLLM's wheel as Bazel built it from the sdist instead of once more."""
     for pattern, wheel in ((r"\S*vllm_cann-\*\.whl", OURS[0]), (r"\S*softnpu-\*\.whl", OURS[1])):
         line = re.sub(pattern, str(wheel), line)
-    line = line.replace("--no-binary vllm vllm==0.32.0", f"{VLLM}").replace("tests/models/recall", str(MODEL))
+    line = line.replace("--no-binary vllm vllm==0.33.0", f"{VLLM}").replace("tests/models/recall", str(MODEL))
     return shlex.split(line)
 
 

@@ -121,7 +121,7 @@ def test_an_untested_version_is_named(tmp_path: Path) -> None:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm\nVersion: 0.99.0\n")
     result = serve(softnpu=SMALL, environment={"PYTHONPATH": f"{tmp_path}:{os.environ['PYTHONPATH']}"})
     assert result.returncode != 0
-    assert "it was tested with vllm 0.32.0 and 0.99.0 is installed; run `pip install vllm==0.32.0`." in result.stdout + result.stderr
+    assert "it was tested with vllm 0.33.0 and 0.99.0 is installed; run `pip install vllm==0.33.0`." in result.stdout + result.stderr
 
 
 def test_a_wheel_without_kernels_for_the_chip_is_named(tmp_path: Path) -> None:
