@@ -54,10 +54,12 @@ void ExpectOption(const char* name, const char* value, const std::string& want) 
   EXPECT_EXIT(Print(name, value,
                     [] {
                       const Options& o = GetOptions();
-                      return Format("strict %d async %d delay %lld seed %llu visible %d dir '%s'",
-                                    o.strict, o.async, static_cast<long long>(o.delay_us),
-                                    static_cast<unsigned long long>(o.seed), o.host_visible,
-                                    o.state_dir.c_str());
+                      return Format(
+                          "strict %d async %d delay %lld seed %llu visible %d dir '%s' "
+                          "tasks %llu",
+                          o.strict, o.async, static_cast<long long>(o.delay_us),
+                          static_cast<unsigned long long>(o.seed), o.host_visible,
+                          o.state_dir.c_str(), static_cast<unsigned long long>(o.trace_tasks));
                     }),
               ::testing::ExitedWithCode(0), HasSubstr(want))
       << name << "=" << value;
@@ -65,7 +67,7 @@ void ExpectOption(const char* name, const char* value, const std::string& want) 
 
 TEST(OptionsDeathTest, AreReadOrRefused) {
   ExpectOption("SOFTNPU_CHECKS", "",
-               "found strict 1 async 1 delay 0 seed 0 visible 0 dir ''");
+               "found strict 1 async 1 delay 0 seed 0 visible 0 dir '' tasks 0");
   ExpectOption("SOFTNPU_CHECKS", "off", "found strict 0 async 1");
   ExpectOption("SOFTNPU_STREAMS", "eager", "found strict 1 async 0");
   ExpectOption("SOFTNPU_DELAY_US", "100000", "delay 100000");
@@ -83,6 +85,10 @@ TEST(OptionsDeathTest, AreReadOrRefused) {
                         value));
   }
   ExpectOption("SOFTNPU_SEED", "9223372036854775808", "refused SOFTNPU_SEED is");
+  ExpectOption("SOFTNPU_TRACE_TASKS", "67108864", "tasks 67108864");
+  ExpectOption("SOFTNPU_TRACE_TASKS", "67108865",
+               "refused SOFTNPU_TRACE_TASKS is '67108865'; it must be a whole number from 0 to "
+               "67108864");
 }
 
 void ExpectLimit(const char* name, const char* value, const std::string& want) {
