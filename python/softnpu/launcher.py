@@ -103,7 +103,7 @@ def environment(settings: Settings, base: Mapping[str, str]) -> dict[str, str]:
 def run(command: Sequence[str], settings: Settings, trace_file: Path | None) -> int:
     """Runs a command on SoftNPU and returns its exit status (128 + n when signal n ended it).
 
-    Interrupts go to the command, which shares the terminal's process group; a termination is passed on. When
+    Interrupts go to the command, which shares the terminal's process group; SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 are passed on. When
     `trace_file` is given, what all processes of the command did on the device is written there at the end, even if they were killed.
     The file is opened before the command starts, as by a shell's redirection; what goes wrong with it later is told on stderr, and does not
     change the status. The processes' files are in SOFTNPU_STATE_DIR, and stay, where that is set; else in a directory that is removed.
@@ -141,16 +141,30 @@ def run(command: Sequence[str], settings: Settings, trace_file: Path | None) -> 
 
 
 def _wait(command: Sequence[str], variables: Mapping[str, str]) -> int:
-    """Runs a command to its end; returns Popen's status."""
+    """Runs a command to its end, and passes signals on; returns Popen's status."""
+    child: subprocess.Popen[bytes] | None = None
+    early: list[int] = []  # signals that came before the command was there
+
+    def leave_to_the_command(number: int, frame: object) -> None:
+        pass
+
+    def pass_on(number: int, frame: object) -> None:
+        if child is None:
+            early.append(number)
+        else:
+            child.send_signal(number)
+
+    wanted = dict.fromkeys((signal.SIGINT, signal.SIGQUIT), leave_to_the_command)
+    wanted |= dict.fromkeys((signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2), pass_on)
+    # Functions, since the command inherits "ignored" but not a handler. What is ignored already (nohup) stays so for both.
+    previous = {number: signal.signal(number, handler) for number, handler in wanted.items() if signal.getsignal(number) != signal.SIG_IGN}
     try:
-        child = subprocess.Popen(command, env=variables)
-    except OSError as error:
-        raise ValueError(f"the command {command[0]!r} cannot be started: {error.strerror}") from None
-    previous = {
-        signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN),
-        signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: child.terminate()),
-    }
-    try:
+        try:
+            child = subprocess.Popen(command, env=variables)
+        except OSError as error:
+            raise ValueError(f"the command {command[0]!r} cannot be started: {error.strerror}") from None
+        for number in early:
+            child.send_signal(number)
         return child.wait()
     finally:
         for number, handler in previous.items():
