@@ -73,6 +73,7 @@ def _settings(arguments: argparse.Namespace) -> launcher.Settings:
         delay_us=arguments.delay_us,
         seed=arguments.seed,
         host_visible=arguments.host_visible,
+        trace_tasks=getattr(arguments, "trace_tasks", launcher.Settings().trace_tasks),
     )
 
 
@@ -89,6 +90,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_settings(run)
     run.add_argument("--trace", type=Path, metavar="FILE", help="write a Perfetto trace of all its processes")
+    run.add_argument(
+        "--trace-tasks",
+        type=int,
+        default=launcher.Settings().trace_tasks,
+        metavar="N",
+        help="a trace keeps the latest N tasks of each process",
+    )
     env = commands.add_parser(
         "env",
         help="print the environment of a run as shell commands",
@@ -165,7 +173,7 @@ def main(argv: list[str] | None = None) -> int:
         if not command:
             raise ValueError("no command to run; write it after --, for example: softnpu run -- python script.py")
         return launcher.run(command, _settings(arguments), arguments.trace)
-    except (OSError, ValueError, twin.BuildError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         print(f"softnpu: {error}", file=sys.stderr)
         return 2
 

@@ -115,7 +115,7 @@ std::string Describe(const std::string& fault, const KernelError::Where& where) 
 }
 
 // The layouts of CANN's KernelMetaType. On a chip whose cores are both, a block is one core.
-Layout LayoutOf(const ChipSpec& chip, int64_t task_type) {
+Layout LayoutOf(const Profile& chip, int64_t task_type) {
   if (chip.npu_arch == 2002) return {0, 1};
   switch (task_type) {
     case 1:  // AIC_ONLY
@@ -313,7 +313,7 @@ void RunTogether(LaunchState& launch, const std::vector<Part>& parts, const uint
   throw KernelError(vector ? kVectorCoreException : kAicoreException, fault, std::move(where));
 }
 
-void LaunchBlocks(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKernelEntry& entry,
+void LaunchBlocks(const Profile& chip, GlobalMemory& memory, const SoftnpuKernelEntry& entry,
                   const void* args, size_t arg_bytes, uint32_t blocks,
                   const LaunchOptions& options) {
   if (blocks == 0 || blocks > 65535) {
@@ -419,19 +419,19 @@ void LaunchBlocks(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKerne
 KernelError::KernelError(int32_t code, std::string fault, Where where)
     : Error(code, Describe(fault, where)), fault_(std::move(fault)), where_(std::move(where)) {}
 
-void Launch(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKernelEntry& entry,
+void Launch(const Profile& chip, GlobalMemory& memory, const SoftnpuKernelEntry& entry,
             const void* args, size_t arg_bytes, uint32_t blocks, const LaunchOptions& options) {
   LaunchBlocks(chip, memory, entry, args, arg_bytes, blocks, options);
 }
 
-void Launch(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKernelEntry& entry,
+void Launch(const Profile& chip, GlobalMemory& memory, const SoftnpuKernelEntry& entry,
             const void* args, size_t arg_bytes, uint32_t blocks, bool strict) {
   LaunchOptions options;
   options.strict = strict;
   LaunchBlocks(chip, memory, entry, args, arg_bytes, blocks, options);
 }
 
-void LaunchForOutputs(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKernelEntry& entry,
+void LaunchForOutputs(const Profile& chip, GlobalMemory& memory, const SoftnpuKernelEntry& entry,
                       const void* args, size_t arg_bytes, uint32_t blocks,
                       const std::vector<Output>& outputs) {
   LaunchOptions options;

@@ -40,21 +40,7 @@ class RuntimeMemory : public ascendc::GlobalMemory {
   }
 };
 
-const ascendc::ChipSpec& Chip() {
-  static const ascendc::ChipSpec chip = [] {
-    const Profile& profile = CurrentProfile();
-    ascendc::ChipSpec out;
-    out.soc_name = profile.soc_name;
-    out.npu_arch = profile.npu_arch;
-    out.vector_cores = profile.vector_cores;
-    out.ub_bytes = profile.ub_bytes;
-    out.l1_bytes = profile.l1_bytes;
-    out.bfloat16 = profile.bfloat16;
-    out.data_copy_pad = profile.data_copy_pad;
-    return out;
-  }();
-  return chip;
-}
+const Profile& Chip() { return CurrentProfile(); }
 
 // "<dir>/<family>.<soc>.o" -> "<dir>/<family>.twin.so"
 std::string TwinPath(const std::string& path) {

@@ -42,6 +42,7 @@ const Options& GetOptions() {
     out.delay_us = Number("SOFTNPU_DELAY_US", 0, 100000);
     out.seed = static_cast<uint64_t>(Number("SOFTNPU_SEED", 0, INT64_MAX));
     out.host_visible = Choice("SOFTNPU_HOST_VISIBLE", "1", "0", false);
+    out.trace_tasks = static_cast<uint64_t>(Number("SOFTNPU_TRACE_TASKS", 0, int64_t{1} << 26));
     if (const char* dir = std::getenv("SOFTNPU_STATE_DIR")) out.state_dir = dir;
     return out;
   }();
