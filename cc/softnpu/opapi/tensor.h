@@ -64,6 +64,9 @@ View Expanded(const View& view, const View& like, const char* what);
 struct Tensor {
   View view;
   int32_t format = kFormatNd;
+  // The shape of a tensor of more than kMaxRank dimensions, which every operator refuses; `view` is
+  // of no use then. Empty otherwise.
+  std::vector<int64_t> excess_dims;
 };
 
 struct Scalar {
