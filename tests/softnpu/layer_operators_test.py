@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch_npu
 
-from tests.softnpu.compare import FLOATS, close
+from tests.softnpu.compare import FLOATS, ROUNDING, close
 
 # Both sides compute in float64: below 2^-14 float16 has steps of 2^-24, elsewhere a few ulps of float64 of numbers below 40 are left.
 SLACK = {torch.float32: 2.0**-45, torch.float16: 2.0**-25, torch.bfloat16: 2.0**-45}
@@ -91,3 +91,23 @@ def test_activation(function: Callable[..., torch.Tensor], reference: Callable[.
         finite = expected.isfinite()
         assert torch.equal(found.cpu().isfinite(), finite)
         close(found.cpu()[finite], expected[finite], SLACK[dtype]) if view.numel() else None
+
+
+@pytest.mark.parametrize("ord", [2, 1, 0, 3, 0.5, float("inf"), float("-inf")])
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_vector_norm(dtype: torch.dtype, ord: float) -> None:
+    x = torch.randn(4, 5, 6, generator=torch.Generator().manual_seed(0)).to(dtype)
+    for view in (x, x.transpose(0, 2), x[:, ::2], x.reshape(1, 4, 1, 5, 1, 6, 1, 1)):
+        for dim, keep in ((-1, True), (0, False), ((0, 1), False), (None, False)):
+            expected = torch.linalg.vector_norm(view.double(), ord, dim, keep)
+            found = torch.linalg.vector_norm(view.npu(), ord, dim, keep)
+            assert (found.dtype, found.shape) == (dtype, expected.shape)
+            # float64 of both sides: a few ulps of sums below 2^20.
+            close(found, expected, 2.0**-30)
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_normalised_embeddings(dtype: torch.dtype) -> None:
+    x = torch.randn(4, 64, generator=torch.Generator().manual_seed(0)).to(dtype)
+    # The norm and the quotient are each rounded; elements are below 1.
+    close(torch.nn.functional.normalize(x.npu(), dim=-1), torch.nn.functional.normalize(x.double(), dim=-1), ROUNDING[dtype])
