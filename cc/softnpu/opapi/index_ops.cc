@@ -3,44 +3,38 @@
 // Indices outside their range are undefined on the device; here they stop the operator by name.
 #include <cmath>
 
-#include "cc/softnpu/opapi/aten.h"
 #include "cc/softnpu/opapi/elementwise.h"
-#include "cc/softnpu/opapi/operator.h"
+#include "cc/softnpu/opapi/index.h"
 
 namespace softnpu {
 namespace {
 
-void CheckIndexType(const View& index, const char* name) {
-  if (index.dtype != DType::kInt64 && index.dtype != DType::kInt32) {
-    throw Error(kAclnnInvalid,
-                std::string("'") + name + "' is " + index.Text() + ", it must be int32 or int64");
+// A list of indices names a dimension that is taken whole by a tensor without elements, of the
+// dtype of `self` and shape [0]; dimensions behind the last index are not in the list. Where `self`
+// has an index's dtype, an empty index before the last one looks the same, and is taken for that.
+bool TakesWhole(const View& self, const std::vector<View>& indices, size_t at) {
+  const View& index = indices[at];
+  return index.rank == 1 && index.Count() == 0 && index.dtype == self.dtype &&
+         at + 1 < indices.size();
+}
+
+// One of the indices has no elements, so that nothing is read or written.
+bool SelectsNothing(const View& self, const std::vector<View>& indices) {
+  for (size_t i = 0; i < indices.size(); ++i) {
+    if (indices[i].Count() == 0 && !TakesWhole(self, indices, i)) return true;
   }
+  return false;
 }
 
-AtenTensor ToIndex(const View& index) {
-  return Aten("aten::to", "dtype", ToAten(index), torch::headeronly::ScalarType::Long, false, false,
-              std::nullopt)[0];
-}
-
-int Positive(const View& view, int64_t dim) {
-  const int64_t rank = std::max(view.rank, 1);
-  if (dim < -rank || dim >= rank) {
-    throw Error(kAclnnInvalid,
-                Format("dimension %lld of %s", static_cast<long long>(dim), view.Text().c_str()));
-  }
-  return static_cast<int>(dim < 0 ? dim + rank : dim);
-}
-
-// Tensors that stand for a full slice in an index list have no elements.
-OptionalTensors ToIndices(const std::vector<View>& indices) {
+OptionalTensors ToIndices(const View& self, const std::vector<View>& indices) {
   OptionalTensors out;
-  for (const View& index : indices) {
-    if (index.Count() == 0 && index.rank == 1) {
+  for (size_t i = 0; i < indices.size(); ++i) {
+    if (TakesWhole(self, indices, i)) {
       out.emplace_back(std::nullopt);
-    } else if (index.dtype == DType::kInt32) {
-      out.emplace_back(ToIndex(index));
+    } else if (indices[i].dtype == DType::kInt32) {
+      out.emplace_back(ToIndex(indices[i]));
     } else {
-      out.emplace_back(ToAten(index));
+      out.emplace_back(ToAten(indices[i]));
     }
   }
   return out;
@@ -53,6 +47,23 @@ void SetShape(Tensor* out, const std::vector<int64_t>& shape) {
 
 }  // namespace
 
+std::vector<int64_t> IndexValues(const View& index) {
+  std::vector<int64_t> out(static_cast<size_t>(index.Count()));
+  if (out.empty()) return out;
+  const AtenTensor flat = Aten("aten::reshape", "", ToIndex(index), std::vector<int64_t>{-1})[0];
+  const auto* values = static_cast<const int64_t*>(flat.data_ptr());
+  std::copy(values, values + out.size(), out.begin());
+  return out;
+}
+
+void ThrowOutside(const std::string& name, int64_t value, int64_t position, int64_t limit) {
+  throw Error(kAicoreException,
+              Format("'%s' holds %lld at position %lld, the limit is %lld (undefined on the "
+                     "device)",
+                     name.c_str(), static_cast<long long>(value), static_cast<long long>(position),
+                     static_cast<long long>(limit)));
+}
+
 ACLNN(Index, (const Tensor*, self), (const TensorList*, indices), (Tensor*, out)) {
   const View in = plan.Get(self, "self");
   const std::vector<View> where = plan.Get(indices, "indices");
@@ -61,8 +72,11 @@ ACLNN(Index, (const Tensor*, self), (const TensorList*, indices), (Tensor*, out)
     plan.run = [] {};
     return;
   }
+  if (SelectsNothing(in, where)) {
+    throw Error(kAclnnInvalid, "an index has no elements, 'out' is " + result.Text());
+  }
   plan.run = [=] {
-    CopyFromAten(result, Aten("aten::index", "Tensor", ToAten(in), ToIndices(where))[0]);
+    CopyFromAten(result, Aten("aten::index", "Tensor", ToAten(in), ToIndices(in, where))[0]);
   };
 }
 
@@ -75,9 +89,9 @@ ACLNN(IndexPutImpl, (Tensor*, self), (const TensorList*, indices), (const Tensor
     throw Error(kAclnnInvalid, "'values' is " + source.Text() + ", 'self' is " + target.Text());
   }
   plan.run = [=] {
-    if (source.Count() == 0) return;
-    Aten("aten::_index_put_impl_", "", ToAten(target), ToIndices(where), ToAten(source), accumulate,
-         false);
+    if (source.Count() == 0 || target.Count() == 0 || SelectsNothing(target, where)) return;
+    Aten("aten::_index_put_impl_", "", ToAten(target), ToIndices(target, where), ToAten(source),
+         accumulate, false);
   };
 }
 
@@ -91,9 +105,7 @@ void PlanRows(Plan& plan, const View& table, int dim, const View& index, const c
     throw Error(kAclnnInvalid, "'out' is " + out.Text() + ", the source is " + table.Text());
   }
   plan.run = [=, name = std::string(index_name)] {
-    const AtenTensor positions =
-        Aten("aten::reshape", "", ToIndex(index), std::vector<int64_t>{-1})[0];
-    const auto* at = static_cast<const int64_t*>(positions.data_ptr());
+    const std::vector<int64_t> at = IndexValues(index);
     const int64_t limit = table.Dim(dim);
     View from = table;
     from.dims[static_cast<size_t>(dim)] = 1;
@@ -113,14 +125,9 @@ void PlanRows(Plan& plan, const View& table, int dim, const View& index, const c
       strides[static_cast<size_t>(i)] = out.Stride(dim + i);
     }
     for (int64_t i = 0; i < count; ++i) {
-      if (at[i] < 0 || at[i] >= limit) {
-        throw Error(kAicoreException,
-                    Format("'%s' holds %lld at position %lld, the limit is %lld (undefined on the "
-                           "device)",
-                           name.c_str(), static_cast<long long>(at[i]), static_cast<long long>(i),
-                           static_cast<long long>(limit)));
-      }
-      from.offset = table.offset + at[i] * table.Stride(dim);
+      const int64_t row = at[static_cast<size_t>(i)];
+      if (row < 0 || row >= limit) ThrowOutside(name, row, i, limit);
+      from.offset = table.offset + row * table.Stride(dim);
       int64_t rest = i;
       slice.offset = out.offset;
       for (int d = index.rank - 1; d >= 0; --d) {

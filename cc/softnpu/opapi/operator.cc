@@ -11,6 +11,10 @@ void Plan::Missing(const char* argument) const {
 
 View Plan::Get(const Tensor* tensor, const char* argument) const {
   const Tensor& given = Required(tensor, argument);
+  if (!given.excess_dims.empty()) {
+    throw Error(kAclnnInvalid, Format("'%s' has %zu dimensions, the limit is %d", argument,
+                                      given.excess_dims.size(), kMaxRank));
+  }
   // ND and the formats that describe the same dense bytes: NCHW, NHWC, NCL, NCDHW.
   const int32_t format = given.format;
   if (format != kFormatNd && format != 0 && format != 1 && format != 47 && format != 30) {
@@ -24,7 +28,7 @@ View Plan::Get(const Tensor* tensor, const char* argument) const {
                 Format("'%s' is bfloat16, which %s does not have", argument, softnpu_soc_name()));
   }
   given.view.Host();  // every element lies in one live allocation
-  accesses.push_back(given.view.Access(SOFTNPU_READS | SOFTNPU_WRITES));
+  accesses.push_back(given.view.Access(argument, SOFTNPU_READS | SOFTNPU_WRITES));
   return given.view;
 }
 

@@ -54,7 +54,7 @@ struct View {
   std::byte* Host() const;
   std::string Text() const;  // "float16 [2, 3]"
   // The elements as the runtime counts them; `mode` is made of SOFTNPU_READS and SOFTNPU_WRITES.
-  softnpu_access Access(uint32_t mode) const;
+  softnpu_access Access(const char* name, uint32_t mode) const;
 };
 
 // The same memory with another shape, dense; `view` has to be contiguous.
@@ -67,6 +67,9 @@ View Expanded(const View& view, const View& like, const char* what);
 struct Tensor {
   View view;
   int32_t format = kFormatNd;
+  // The shape of a tensor of more than kMaxRank dimensions, which every operator refuses; `view` is
+  // of no use then. Empty otherwise.
+  std::vector<int64_t> excess_dims;
 };
 
 struct Scalar {

@@ -18,7 +18,8 @@ typedef struct softnpu_access {
   const void* address; /* of the first element */
   int64_t element_bytes;
   uint32_t rank;
-  uint32_t mode; /* SOFTNPU_READS, SOFTNPU_WRITES or both */
+  uint32_t mode;    /* SOFTNPU_READS, SOFTNPU_WRITES or both */
+  const char* name; /* of the argument, for messages; lives as long as the process */
   int64_t dims[8];
   int64_t strides[8]; /* elements */
 } softnpu_access;

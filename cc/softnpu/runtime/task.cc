@@ -33,18 +33,19 @@ const char* CopyName(CopyKind kind) {
   return "Memcpy";
 }
 
-softnpu_access Bytes(const void* address, size_t bytes, uint32_t mode) {
+}  // namespace
+
+softnpu_access Bytes(const char* name, const void* address, size_t bytes, uint32_t mode) {
   softnpu_access access = {};
   access.address = address;
   access.element_bytes = 1;
+  access.name = name;
   access.rank = 1;
   access.mode = mode;
   access.dims[0] = static_cast<int64_t>(bytes);
   access.strides[0] = 1;
   return access;
 }
-
-}  // namespace
 
 EventKind KindOf(const Task& task) {
   return std::visit(Overloaded{
@@ -75,8 +76,10 @@ std::string_view NameOf(const Task& task) {
 
 std::vector<softnpu_access> AccessesOf(const Task& task) {
   std::vector<softnpu_access> out;
-  const auto add = [&out](const void* address, size_t bytes, uint32_t mode) {
-    if (bytes > 0 && FindMemory(address) != nullptr) out.push_back(Bytes(address, bytes, mode));
+  const auto add = [&out](const char* name, const void* address, size_t bytes, uint32_t mode) {
+    if (bytes > 0 && FindMemory(address) != nullptr) {
+      out.push_back(Bytes(name, address, bytes, mode));
+    }
   };
   if (const auto* kernel = std::get_if<KernelTask>(&task)) {
     for (const uint64_t word : kernel->parameters) {
@@ -84,15 +87,15 @@ std::vector<softnpu_access> AccessesOf(const Task& task) {
       const DeviceMemory* memory = FindMemory(pointer);
       if (memory == nullptr) continue;
       if (const auto found = memory->Find(pointer)) {
-        add(reinterpret_cast<const void*>(found->base), found->bytes,
+        add("parameter", reinterpret_cast<const void*>(found->base), found->bytes,
             SOFTNPU_READS | SOFTNPU_WRITES);
       }
     }
   } else if (const auto* copy = std::get_if<CopyTask>(&task)) {
-    add(copy->src, copy->bytes, SOFTNPU_READS);
-    add(copy->dst, copy->bytes, SOFTNPU_WRITES);
+    add("src", copy->src, copy->bytes, SOFTNPU_READS);
+    add("dst", copy->dst, copy->bytes, SOFTNPU_WRITES);
   } else if (const auto* fill = std::get_if<FillTask>(&task)) {
-    add(fill->address, fill->bytes, SOFTNPU_WRITES);
+    add("address", fill->address, fill->bytes, SOFTNPU_WRITES);
   } else if (const auto* op = std::get_if<OperatorTask>(&task)) {
     out = op->accesses;
   }

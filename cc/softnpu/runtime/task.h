@@ -73,6 +73,9 @@ struct WaitTask {
 using Task =
     std::variant<KernelTask, CopyTask, FillTask, OperatorTask, HostTask, RecordTask, WaitTask>;
 
+// An access of contiguous bytes.
+softnpu_access Bytes(const char* name, const void* address, size_t bytes, uint32_t mode);
+
 EventKind KindOf(const Task& task);
 // Valid as long as the task.
 std::string_view NameOf(const Task& task);
