@@ -35,13 +35,13 @@ SOFTNPU_UNARY(Relu, [](auto a) { return a != a ? a : (a > 0 ? a : decltype(a){0}
 // aclnn<NAME>(self, out): FUNCTION of x, a double.
 #define SOFTNPU_ACTIVATION(NAME, FUNCTION)                         \
   ACLNN(NAME, (const Tensor*, self), (Tensor*, out)) {             \
-    Activation(plan, plan.Get(self, "self"), plan.Get(out, "out"), \
+    Activation(plan, plan.Get(self, "self"), plan.Out(out, "out"), \
                [](double x) -> double { return FUNCTION; });       \
   }
 #define SOFTNPU_ACTIVATION_INPLACE(NAME, FUNCTION)                             \
   SOFTNPU_ACTIVATION(NAME, FUNCTION)                                           \
   ACLNN(Inplace##NAME, (const Tensor*, self)) {                                \
-    const View view = plan.Get(self, "self");                                  \
+    const View view = plan.InOut(self, "self");                                  \
     Activation(plan, view, view, [](double x) -> double { return FUNCTION; }); \
   }
 SOFTNPU_ACTIVATION(Silu, x* Logistic(x))
@@ -56,7 +56,7 @@ ACLNN(GeluV2, (const Tensor*, self), (int64_t, approximate), (Tensor*, out)) {
     throw Error(kAclnnInvalid, Format("'approximate' is %lld, 0 is none and 1 is tanh",
                                       static_cast<long long>(approximate)));
   }
-  Activation(plan, plan.Get(self, "self"), plan.Get(out, "out"),
+  Activation(plan, plan.Get(self, "self"), plan.Out(out, "out"),
              approximate == 0 ? GeluErf : GeluTanh);
 }
 
@@ -96,35 +96,35 @@ void Hardtanh(Plan& plan, const View& self, const Scalar* low, const Scalar* hig
 }  // namespace
 
 ACLNN(LeakyRelu, (const Tensor*, self), (const Scalar*, negative_slope), (Tensor*, out)) {
-  LeakyRelu(plan, plan.Get(self, "self"), negative_slope, plan.Get(out, "out"));
+  LeakyRelu(plan, plan.Get(self, "self"), negative_slope, plan.Out(out, "out"));
 }
 ACLNN(InplaceLeakyRelu, (Tensor*, self), (const Scalar*, negative_slope)) {
-  const View view = plan.Get(self, "self");
+  const View view = plan.InOut(self, "self");
   LeakyRelu(plan, view, negative_slope, view);
 }
 ACLNN(Elu, (const Tensor*, self), (const Scalar*, alpha), (const Scalar*, scale),
       (const Scalar*, input_scale), (Tensor*, out)) {
-  Elu(plan, plan.Get(self, "self"), alpha, scale, input_scale, plan.Get(out, "out"));
+  Elu(plan, plan.Get(self, "self"), alpha, scale, input_scale, plan.Out(out, "out"));
 }
 ACLNN(InplaceElu, (Tensor*, self), (const Scalar*, alpha), (const Scalar*, scale),
       (const Scalar*, input_scale)) {
-  const View view = plan.Get(self, "self");
+  const View view = plan.InOut(self, "self");
   Elu(plan, view, alpha, scale, input_scale, view);
 }
 ACLNN(Threshold, (const Tensor*, self), (const Scalar*, threshold), (const Scalar*, value),
       (Tensor*, out)) {
-  Threshold(plan, plan.Get(self, "self"), threshold, value, plan.Get(out, "out"));
+  Threshold(plan, plan.Get(self, "self"), threshold, value, plan.Out(out, "out"));
 }
 ACLNN(InplaceThreshold, (Tensor*, self), (const Scalar*, threshold), (const Scalar*, value)) {
-  const View view = plan.Get(self, "self");
+  const View view = plan.InOut(self, "self");
   Threshold(plan, view, threshold, value, view);
 }
 ACLNN(Hardtanh, (const Tensor*, self), (const Scalar*, clip_min), (const Scalar*, clip_max),
       (Tensor*, out)) {
-  Hardtanh(plan, plan.Get(self, "self"), clip_min, clip_max, plan.Get(out, "out"));
+  Hardtanh(plan, plan.Get(self, "self"), clip_min, clip_max, plan.Out(out, "out"));
 }
 ACLNN(InplaceHardtanh, (Tensor*, self), (const Scalar*, clip_min), (const Scalar*, clip_max)) {
-  const View view = plan.Get(self, "self");
+  const View view = plan.InOut(self, "self");
   Hardtanh(plan, view, clip_min, clip_max, view);
 }
 // log(1 + exp(beta * x)) / beta; x itself where beta * x is above the threshold.
@@ -132,7 +132,7 @@ ACLNN(Softplus, (const Tensor*, self), (const Scalar*, beta), (const Scalar*, th
       (Tensor*, out)) {
   const double b = plan.Required(beta, "beta").real;
   const double limit = plan.Required(threshold, "threshold").real;
-  Activation(plan, plan.Get(self, "self"), plan.Get(out, "out"),
+  Activation(plan, plan.Get(self, "self"), plan.Out(out, "out"),
              [b, limit](double x) { return b * x > limit ? x : Softplus(b * x) / b; });
 }
 

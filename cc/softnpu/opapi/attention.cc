@@ -17,6 +17,14 @@ bool Masked(const std::vector<uint8_t>& masked, int64_t delta) {
                                     1)] != 0;
 }
 
+// `tokens` rows of one head, from an element of the cache on.
+View Rows(const View& cache, int64_t first, int64_t tokens, int64_t token_stride, int64_t width) {
+  View rows = Reshaped(cache, {tokens, width});
+  rows.offset = cache.offset + first;
+  rows.strides[0] = token_stride;
+  return rows;
+}
+
 }  // namespace
 
 int64_t Attention::Element(int64_t b, int64_t t, int64_t head, int64_t tokens, int64_t head_count,
@@ -25,7 +33,7 @@ int64_t Attention::Element(int64_t b, int64_t t, int64_t head, int64_t tokens, i
   return sequence + (heads_first ? (head * tokens + t) * width : (t * head_count + head) * width);
 }
 
-void Attention::LoadHead(const View& cache, int64_t width, const std::byte* host, int64_t b,
+void Attention::LoadHead(const View& cache, const char* name, int64_t width, const std::byte* host, int64_t b,
                          int64_t head, std::vector<float>* to) const {
   const int64_t length = kv_length[static_cast<size_t>(b)];
   const int64_t bytes = Size(cache.dtype);
@@ -34,6 +42,7 @@ void Attention::LoadHead(const View& cache, int64_t width, const std::byte* host
     for (int64_t t = 0; t < length; ++t) {
       const int64_t at =
           Element(b, kv_start[static_cast<size_t>(b)] + t, head, kv_steps, kv_heads, width);
+      Rows(cache, at, 1, width, width).CheckWritten(name);
       LoadElements(cache.dtype, host + at * bytes, 1, width, to->data() + t * width);
     }
     return;
@@ -53,8 +62,10 @@ void Attention::LoadHead(const View& cache, int64_t width, const std::byte* host
     const int64_t tokens = std::min(block_size, length - t);
     const int64_t token_stride = block_heads_first ? width : kv_heads * width;
     const int64_t head_stride = block_heads_first ? block_size * width : width;
-    const std::byte* from =
-        host + (id * block_size * kv_heads * width + head * head_stride) * bytes;
+    const int64_t first = id * block_size * kv_heads * width + head * head_stride;
+    // Blocks hold what their owners wrote; a length beyond that would attend to nothing.
+    Rows(cache, first, tokens, token_stride, width).CheckWritten(name);
+    const std::byte* from = host + first * bytes;
     for (int64_t i = 0; i < tokens; ++i) {
       LoadElements(cache.dtype, from + i * token_stride * bytes, 1, width,
                    to->data() + (t + i) * width);
@@ -121,8 +132,8 @@ void Attention::Run() const {
   for (int64_t b = 0; b < batch; ++b) {
     if (q_length[static_cast<size_t>(b)] == 0) continue;
     for (int64_t kv_head = 0; kv_head < kv_heads; ++kv_head) {
-      LoadHead(key, size, k, b, kv_head, &keys);
-      LoadHead(value, value_size, v, b, kv_head, &values);
+      LoadHead(key, "key", size, k, b, kv_head, &keys);
+      LoadHead(value, "value", value_size, v, b, kv_head, &values);
       for (int64_t i = 0; i < group; ++i) {
         RunHead(b, kv_head * group + i, keys, values, q, out);
       }

@@ -240,7 +240,7 @@ void CheckBlockSize(const Call& call, const Attention& a) {
 }
 
 void ReadPagedKeys(const Call& call, Attention* a) {
-  a->table = call.plan.Get(call.block_table, "block_table");
+  a->table = call.plan.Some(call.block_table, "block_table");
   if (a->table.dtype != DType::kInt32 || a->table.rank != 2 || a->table.Dim(0) != a->batch ||
       a->table.Dim(1) == 0) {
     RefuseTiling("'block_table' is " + a->table.Text() +
@@ -396,9 +396,9 @@ ACLNN(FusedInferAttentionScoreV3, (const Tensor*, query), (const TensorList*, ke
   }
   Attention a;
   a.query = plan.Get(query, "query");
-  a.output = plan.Get(output, "output");
-  a.key = Only(plan.Get(key, "key"));
-  a.value = Only(plan.Get(value, "value"));
+  a.output = plan.Out(output, "output");
+  a.key = Only(plan.Some(key, "key"));
+  a.value = Only(plan.Some(value, "value"));
   CheckTensors(a);
   a.heads = num_heads;
   a.kv_heads = num_key_value_heads == 0 ? num_heads : num_key_value_heads;

@@ -41,10 +41,10 @@ void Bits(Plan& plan, const View& self, const Operand& other, const View& out) {
 
 #define SOFTNPU_BITS(NAME, OTHER, OP)                                                              \
   ACLNN(NAME, (const Tensor*, self), (const OTHER*, other), (Tensor*, out)) {                      \
-    Bits<OP>(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"), plan.Get(out, "out")); \
+    Bits<OP>(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"), plan.Out(out, "out")); \
   }                                                                                                \
   ACLNN(Inplace##NAME, (const Tensor*, self), (const OTHER*, other)) {                             \
-    const View view = plan.Get(self, "self");                                                      \
+    const View view = plan.InOut(self, "self");                                                      \
     Bits<OP>(plan, view, ToOperand(plan, other, "other"), view);                                   \
   }
 SOFTNPU_BITS(BitwiseAndTensor, Tensor, BitwiseAndOp)
@@ -60,7 +60,7 @@ ACLNN(BitwiseNot, (const Tensor*, self), (Tensor*, out)) {
     throw Error(kAclnnInvalid, "'self' is " + view.Text() + ", integers and bool have bits");
   }
   const bool logical = view.dtype == DType::kBool;
-  Unary(plan, view, plan.Get(out, "out"), [logical](auto a) {
+  Unary(plan, view, plan.Out(out, "out"), [logical](auto a) {
     if (logical) return decltype(a)(a == 0 ? 1 : 0);
     return decltype(a)(~static_cast<int64_t>(a));
   });
@@ -121,13 +121,13 @@ void Shift(Plan& plan, const View& self, const Operand& count, bool left, const 
 }  // namespace
 
 ACLNN(LeftShift, (const Tensor*, self), (const Tensor*, other), (Tensor*, out)) {
-  Shift(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"), true, plan.Get(out, "out"));
+  Shift(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"), true, plan.Out(out, "out"));
 }
 ACLNN(LeftShifts, (const Tensor*, self), (const Scalar*, other), (Tensor*, out)) {
-  Shift(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"), true, plan.Get(out, "out"));
+  Shift(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"), true, plan.Out(out, "out"));
 }
 ACLNN(RightShift, (const Tensor*, self), (const Tensor*, other), (Tensor*, out)) {
-  Shift(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"), false, plan.Get(out, "out"));
+  Shift(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"), false, plan.Out(out, "out"));
 }
 
 }  // namespace softnpu

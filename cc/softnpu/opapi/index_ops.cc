@@ -65,9 +65,9 @@ void ThrowOutside(const std::string& name, int64_t value, int64_t position, int6
 }
 
 ACLNN(Index, (const Tensor*, self), (const TensorList*, indices), (Tensor*, out)) {
-  const View in = plan.Get(self, "self");
+  const View in = plan.Some(self, "self");
   const std::vector<View> where = plan.Get(indices, "indices");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   if (result.Count() == 0) {
     plan.run = [] {};
     return;
@@ -77,12 +77,17 @@ ACLNN(Index, (const Tensor*, self), (const TensorList*, indices), (Tensor*, out)
   }
   plan.run = [=] {
     CopyFromAten(result, Aten("aten::index", "Tensor", ToAten(in), ToIndices(in, where))[0]);
+    result.MarkWritten();
+    // The first byte of an element stands for the element.
+    if (const std::optional<AtenTensor> plane = WrittenPlane(in, 0)) {
+      CheckGathered(Aten("aten::index", "Tensor", *plane, ToIndices(in, where))[0], "self");
+    }
   };
 }
 
 ACLNN(IndexPutImpl, (Tensor*, self), (const TensorList*, indices), (const Tensor*, values),
       (bool, accumulate), (bool, unsafe)) {
-  const View target = plan.Get(self, "self");
+  const View target = plan.Some(self, "self");
   const std::vector<View> where = plan.Get(indices, "indices");
   const View source = plan.Get(values, "values");
   if (source.dtype != target.dtype) {
@@ -92,6 +97,9 @@ ACLNN(IndexPutImpl, (Tensor*, self), (const TensorList*, indices), (const Tensor
     if (source.Count() == 0 || target.Count() == 0 || SelectsNothing(target, where)) return;
     Aten("aten::_index_put_impl_", "", ToAten(target), ToIndices(target, where), ToAten(source),
          accumulate, false);
+    ForEachWrittenPlane(target, [&](const AtenTensor& plane, int64_t) {
+      Aten("aten::_index_put_impl_", "", plane, ToIndices(target, where), Ones({1}), false, false);
+    });
   };
 }
 
@@ -128,6 +136,7 @@ void PlanRows(Plan& plan, const View& table, int dim, const View& index, const c
       const int64_t row = at[static_cast<size_t>(i)];
       if (row < 0 || row >= limit) ThrowOutside(name, row, i, limit);
       from.offset = table.offset + row * table.Stride(dim);
+      from.CheckWritten("self");
       int64_t rest = i;
       slice.offset = out.offset;
       for (int d = index.rank - 1; d >= 0; --d) {
@@ -142,31 +151,40 @@ void PlanRows(Plan& plan, const View& table, int dim, const View& index, const c
 }  // namespace
 
 ACLNN(IndexSelect, (const Tensor*, self), (int64_t, dim), (const Tensor*, index), (Tensor*, out)) {
-  const View table = plan.Get(self, "self");
+  const View table = plan.Some(self, "self");
   View where = plan.Get(index, "index");
   if (where.rank > 1) throw Error(kAclnnInvalid, "'index' is " + where.Text() + ", not 1-D");
   if (where.rank == 0) where = Reshaped(where, {1});
-  PlanRows(plan, table, Positive(table, dim), where, "index", plan.Get(out, "out"));
+  PlanRows(plan, table, Positive(table, dim), where, "index", plan.Out(out, "out"));
 }
 
 ACLNN(Embedding, (const Tensor*, weight), (const Tensor*, indices), (Tensor*, out)) {
-  const View table = plan.Get(weight, "weight");
+  const View table = plan.Some(weight, "weight");
   if (table.rank != 2) throw Error(kAclnnInvalid, "'weight' is " + table.Text() + ", not 2-D");
-  PlanRows(plan, table, 0, plan.Get(indices, "indices"), "indices", plan.Get(out, "out"));
+  PlanRows(plan, table, 0, plan.Get(indices, "indices"), "indices", plan.Out(out, "out"));
 }
 
 ACLNN(Gather, (const Tensor*, self), (int64_t, dim), (const Tensor*, index), (Tensor*, out)) {
-  const View in = plan.Get(self, "self");
+  const View in = plan.Some(self, "self");
   const View where = plan.Get(index, "index");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   CheckIndexType(where, "index");
   Positive(in, dim);
   plan.run = [=] {
     Aten("aten::gather", "out", ToAten(in), dim, ToIndex(where), false, ToAten(result));
+    if (const std::optional<AtenTensor> plane = WrittenPlane(in, 0)) {
+      CheckGathered(Aten("aten::gather", "", *plane, dim, ToIndex(where), false)[0], "self");
+    }
   };
 }
 
 namespace {
+
+void MarkScattered(const View& out, int64_t dim, const View& index) {
+  ForEachWrittenPlane(out, [&](const AtenTensor& plane, int64_t) {
+    Aten("aten::scatter", "src_out", plane, dim, ToIndex(index), Ones(index.Shape()), plane);
+  });
+}
 
 // reduction: 0 assigns, 1 adds, 2 multiplies (which no schema without Scalar has).
 void PlanScatter(Plan& plan, const View& in, int64_t dim, const View& index, const View& source,
@@ -180,6 +198,7 @@ void PlanScatter(Plan& plan, const View& in, int64_t dim, const View& index, con
   plan.run = [=] {
     Aten(reduction == 0 ? "aten::scatter" : "aten::scatter_add", reduction == 0 ? "src_out" : "out",
          ToAten(in), dim, ToIndex(index), ToAten(source), ToAten(out));
+    MarkScattered(out, dim, index);
   };
 }
 
@@ -205,6 +224,7 @@ void PlanScatterValue(Plan& plan, const View& in, int64_t dim, const View& index
         ToAten(element, index.Shape(), std::vector<int64_t>(static_cast<size_t>(index.rank), 0),
                out.dtype);
     Aten("aten::scatter", "src_out", ToAten(in), dim, ToIndex(index), source, ToAten(out));
+    MarkScattered(out, dim, index);
   };
 }
 
@@ -213,33 +233,33 @@ void PlanScatterValue(Plan& plan, const View& in, int64_t dim, const View& index
 ACLNN(Scatter, (const Tensor*, self), (int64_t, dim), (const Tensor*, index), (const Tensor*, src),
       (int64_t, reduction), (Tensor*, out)) {
   PlanScatter(plan, plan.Get(self, "self"), dim, plan.Get(index, "index"), plan.Get(src, "src"),
-              reduction, plan.Get(out, "out"));
+              reduction, plan.Out(out, "out"));
 }
 ACLNN(InplaceScatter, (Tensor*, self), (int64_t, dim), (const Tensor*, index), (const Tensor*, src),
       (int64_t, reduction)) {
-  const View view = plan.Get(self, "self");
+  const View view = plan.Some(self, "self");
   PlanScatter(plan, view, dim, plan.Get(index, "index"), plan.Get(src, "src"), reduction, view);
 }
 ACLNN(ScatterValue, (const Tensor*, self), (int64_t, dim), (const Tensor*, index),
       (const Scalar*, value), (int64_t, reduction), (Tensor*, out)) {
   PlanScatterValue(plan, plan.Get(self, "self"), dim, plan.Get(index, "index"),
-                   plan.Required(value, "value"), reduction, plan.Get(out, "out"));
+                   plan.Required(value, "value"), reduction, plan.Out(out, "out"));
 }
 ACLNN(InplaceScatterValue, (Tensor*, self), (int64_t, dim), (const Tensor*, index),
       (const Scalar*, value), (int64_t, reduction)) {
-  const View view = plan.Get(self, "self");
+  const View view = plan.Some(self, "self");
   PlanScatterValue(plan, view, dim, plan.Get(index, "index"), plan.Required(value, "value"),
                    reduction, view);
 }
 ACLNN(ScatterAdd, (const Tensor*, self), (int64_t, dim), (const Tensor*, index),
       (const Tensor*, src), (Tensor*, out)) {
   PlanScatter(plan, plan.Get(self, "self"), dim, plan.Get(index, "index"), plan.Get(src, "src"), 1,
-              plan.Get(out, "out"));
+              plan.Out(out, "out"));
 }
 
 ACLNN(Cat, (const TensorList*, tensors), (int64_t, dim), (Tensor*, out)) {
   const std::vector<View> parts = plan.Get(tensors, "tensors");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   const int axis = Positive(result, dim);
   int64_t total = 0;
   std::vector<View> kept;
@@ -273,13 +293,13 @@ ACLNN(Cat, (const TensorList*, tensors), (int64_t, dim), (Tensor*, out)) {
 
 ACLNN(Stack, (const TensorList*, tensors), (int64_t, dim), (Tensor*, out)) {
   const std::vector<View> parts = plan.Get(tensors, "tensors");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   plan.run = [=] { Aten("aten::stack", "out", ToAten(parts), dim, ToAten(result)); };
 }
 
 ACLNN(Repeat, (const Tensor*, self), (const IntArray*, repeats), (Tensor*, out)) {
   const View in = plan.Get(self, "self");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   const std::vector<int64_t> times = plan.Required(repeats, "repeats").values;
   plan.run = [=] { CopyFromAten(result, Aten("aten::repeat", "", ToAten(in), times)[0]); };
 }
@@ -313,27 +333,27 @@ void PlanRepeatInterleaveInt(Plan& plan, const View& in, int64_t repeats,
 ACLNN(RepeatInterleave, (const Tensor*, self), (const Tensor*, repeats), (int64_t, size),
       (Tensor*, out)) {
   PlanRepeatInterleave(plan, plan.Get(self, "self"), plan.Get(repeats, "repeats"), std::nullopt,
-                       size, plan.Get(out, "out"));
+                       size, plan.Out(out, "out"));
 }
 ACLNN(RepeatInterleaveWithDim, (const Tensor*, self), (const Tensor*, repeats), (int64_t, dim),
       (int64_t, size), (Tensor*, out)) {
   PlanRepeatInterleave(plan, plan.Get(self, "self"), plan.Get(repeats, "repeats"), dim, size,
-                       plan.Get(out, "out"));
+                       plan.Out(out, "out"));
 }
 ACLNN(RepeatInterleaveInt, (const Tensor*, self), (int64_t, repeats), (int64_t, size),
       (Tensor*, out)) {
   PlanRepeatInterleaveInt(plan, plan.Get(self, "self"), repeats, std::nullopt, size,
-                          plan.Get(out, "out"));
+                          plan.Out(out, "out"));
 }
 ACLNN(RepeatInterleaveIntWithDim, (const Tensor*, self), (int64_t, repeats), (int64_t, dim),
       (int64_t, size), (Tensor*, out)) {
-  PlanRepeatInterleaveInt(plan, plan.Get(self, "self"), repeats, dim, size, plan.Get(out, "out"));
+  PlanRepeatInterleaveInt(plan, plan.Get(self, "self"), repeats, dim, size, plan.Out(out, "out"));
 }
 
 // Positions of the non-zero elements: [count, rank], or for V2 [rank, count].
 ACLNN(Nonzero, (const Tensor*, self), (Tensor*, out)) {
   const View in = plan.Get(self, "self");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   plan.run = [=] {
     const AtenTensor found = Aten("aten::nonzero", "", ToAten(in))[0];
     const std::vector<int64_t> shape = ShapeOf(found);
@@ -343,7 +363,7 @@ ACLNN(Nonzero, (const Tensor*, self), (Tensor*, out)) {
 }
 ACLNN(NonzeroV2, (const Tensor*, self), (Tensor*, out)) {
   const View in = plan.Get(self, "self");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   plan.run = [=] {
     const AtenTensor found = Aten("aten::t", "", Aten("aten::nonzero", "", ToAten(in))[0])[0];
     const std::vector<int64_t> shape = ShapeOf(found);
@@ -354,7 +374,7 @@ ACLNN(NonzeroV2, (const Tensor*, self), (Tensor*, out)) {
 ACLNN(MaskedSelect, (const Tensor*, self), (const Tensor*, mask), (Tensor*, out)) {
   const View in = plan.Get(self, "self");
   const View chosen = plan.Get(mask, "mask");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   plan.run = [=] {
     const AtenTensor found = Aten("aten::masked_select", "", ToAten(in), ToAten(chosen))[0];
     const std::vector<int64_t> shape = ShapeOf(found);
@@ -373,23 +393,23 @@ void PlanTriangle(Plan& plan, const char* op, const View& in, int64_t diagonal, 
 }  // namespace
 
 ACLNN(Triu, (const Tensor*, self), (int64_t, diagonal), (Tensor*, out)) {
-  PlanTriangle(plan, "aten::triu", plan.Get(self, "self"), diagonal, plan.Get(out, "out"));
+  PlanTriangle(plan, "aten::triu", plan.Get(self, "self"), diagonal, plan.Out(out, "out"));
 }
 ACLNN(InplaceTriu, (Tensor*, self), (int64_t, diagonal)) {
-  const View view = plan.Get(self, "self");
+  const View view = plan.InOut(self, "self");
   PlanTriangle(plan, "aten::triu", view, diagonal, view);
 }
 ACLNN(Tril, (const Tensor*, self), (int64_t, diagonal), (Tensor*, out)) {
-  PlanTriangle(plan, "aten::tril", plan.Get(self, "self"), diagonal, plan.Get(out, "out"));
+  PlanTriangle(plan, "aten::tril", plan.Get(self, "self"), diagonal, plan.Out(out, "out"));
 }
 ACLNN(InplaceTril, (Tensor*, self), (int64_t, diagonal)) {
-  const View view = plan.Get(self, "self");
+  const View view = plan.InOut(self, "self");
   PlanTriangle(plan, "aten::tril", view, diagonal, view);
 }
 
 ACLNN(Flip, (const Tensor*, self), (const IntArray*, dims), (Tensor*, out)) {
   const View in = plan.Get(self, "self");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   const std::vector<int64_t> axes = plan.Required(dims, "dims").values;
   plan.run = [=] { CopyFromAten(result, Aten("aten::flip", "", ToAten(in), axes)[0]); };
 }

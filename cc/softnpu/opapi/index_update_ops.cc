@@ -62,7 +62,9 @@ void ForEachSlice(const Update& u, Body&& body) {
   const int64_t limit = u.out.Dim(u.dim);
   for (size_t i = 0; i < at.size(); ++i) {
     if (at[i] < 0 || at[i] >= limit) ThrowOutside("index", at[i], static_cast<int64_t>(i), limit);
-    body(Slice(u.out, u.dim, at[i]), Slice(u.source, u.dim, static_cast<int64_t>(i)));
+    const View to = Slice(u.out, u.dim, at[i]);
+    body(to, Slice(u.source, u.dim, static_cast<int64_t>(i)));
+    to.MarkWritten();
   }
 }
 
@@ -131,6 +133,7 @@ void PlanFill(Plan& plan, const View& self, int64_t dim, const Positions& positi
             std::is_integral_v<C> ? static_cast<C>(value.integer) : static_cast<C>(value.real);
         Map<C, 0>(Slice(to, axis, at), {}, [element] { return element; });
       });
+      Slice(to, axis, at).MarkWritten();
     }
   };
 }
@@ -152,45 +155,45 @@ void PlanFill(Plan& plan, const View& self, int64_t dim, const IntArray& index, 
 ACLNN(IndexCopy, (Tensor*, self), (int64_t, dim), (const Tensor*, index), (const Tensor*, source),
       (Tensor*, out)) {
   PlanCopy(plan, plan.Get(self, "self"), dim, plan.Get(index, "index"), plan.Get(source, "source"),
-           plan.Get(out, "out"));
+           plan.Out(out, "out"));
 }
 ACLNN(InplaceIndexCopy, (Tensor*, self), (int64_t, dim), (const Tensor*, index),
       (const Tensor*, source)) {
-  const View view = plan.Get(self, "self");
+  const View view = plan.Some(self, "self");
   PlanCopy(plan, view, dim, plan.Get(index, "index"), plan.Get(source, "source"), view);
 }
 
 ACLNN(IndexAdd, (const Tensor*, self), (int64_t, dim), (const Tensor*, index),
       (const Tensor*, source), (const Scalar*, alpha), (Tensor*, out)) {
   PlanAdd(plan, plan.Get(self, "self"), dim, plan.Get(index, "index"), plan.Get(source, "source"),
-          plan.Required(alpha, "alpha"), plan.Get(out, "out"));
+          plan.Required(alpha, "alpha"), plan.Out(out, "out"));
 }
 // `mode` chooses among strategies of the chip.
 ACLNN(IndexAddV2, (const Tensor*, self), (int64_t, dim), (const Tensor*, index),
       (const Tensor*, source), (const Scalar*, alpha), (int64_t, mode), (Tensor*, out)) {
   PlanAdd(plan, plan.Get(self, "self"), dim, plan.Get(index, "index"), plan.Get(source, "source"),
-          plan.Required(alpha, "alpha"), plan.Get(out, "out"));
+          plan.Required(alpha, "alpha"), plan.Out(out, "out"));
 }
 
 ACLNN(IndexFill, (const Tensor*, self), (int64_t, dim), (const Tensor*, index),
       (const Scalar*, value), (Tensor*, out)) {
   PlanFill(plan, plan.Get(self, "self"), dim, plan.Get(index, "index"),
-           plan.Required(value, "value"), plan.Get(out, "out"));
+           plan.Required(value, "value"), plan.Out(out, "out"));
 }
 ACLNN(InplaceIndexFill, (Tensor*, self), (int64_t, dim), (const Tensor*, index),
       (const Scalar*, value)) {
-  const View view = plan.Get(self, "self");
+  const View view = plan.Some(self, "self");
   PlanFill(plan, view, dim, plan.Get(index, "index"), plan.Required(value, "value"), view);
 }
 // The index is a list of the host here.
 ACLNN(IndexFillTensor, (const Tensor*, self), (int64_t, dim), (const IntArray*, index),
       (const Scalar*, value), (Tensor*, out)) {
   PlanFill(plan, plan.Get(self, "self"), dim, plan.Required(index, "index"),
-           plan.Required(value, "value"), plan.Get(out, "out"));
+           plan.Required(value, "value"), plan.Out(out, "out"));
 }
 ACLNN(InplaceIndexFillTensor, (Tensor*, self), (int64_t, dim), (const IntArray*, index),
       (const Scalar*, value)) {
-  const View view = plan.Get(self, "self");
+  const View view = plan.Some(self, "self");
   PlanFill(plan, view, dim, plan.Required(index, "index"), plan.Required(value, "value"), view);
 }
 

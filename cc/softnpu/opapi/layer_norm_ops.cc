@@ -51,7 +51,7 @@ std::optional<View> CheckAffine(const Plan& plan, const Tensor* tensor, const ch
 std::optional<View> CheckStatistic(const Plan& plan, const Tensor* tensor, const char* name,
                                    int64_t rows) {
   if (tensor == nullptr) return std::nullopt;
-  const View view = plan.Get(tensor, name);
+  const View view = plan.Out(tensor, name);
   CheckDtype(view, name);
   if (view.Count() != rows) {
     throw Error(kAclnnInvalid, Format("'%s' is %s, there are %lld rows", name, view.Text().c_str(),
@@ -122,7 +122,7 @@ void PlanLayerNorm(Plan& plan, const Tensor* input, const IntArray* shape, const
                    const Tensor* rstd) {
   LayerNorm norm;
   norm.input = plan.Get(input, "input");
-  norm.output = plan.Get(out, "out");
+  norm.output = plan.Out(out, "out");
   norm.epsilon = epsilon;
   const std::vector<int64_t>& normalized = plan.Required(shape, "normalized_shape").values;
   CheckDtype(norm.input, "input");

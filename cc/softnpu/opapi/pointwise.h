@@ -96,19 +96,19 @@ void Unary(Plan& plan, const View& self, const View& out, Function function) {
 #define SOFTNPU_BINARY(NAME, OTHER, OP, COMPUTED_IN)                                     \
   ACLNN(NAME, (const Tensor*, self), (const OTHER*, other), (Tensor*, out)) {            \
     Binary<OP>(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"),            \
-               plan.Get(out, "out"), nullptr, COMPUTED_IN);                              \
+               plan.Out(out, "out"), nullptr, COMPUTED_IN);                              \
   }                                                                                      \
   ACLNN(Inplace##NAME, (const Tensor*, self), (const OTHER*, other)) {                   \
-    const View view = plan.Get(self, "self");                                            \
+    const View view = plan.InOut(self, "self");                                            \
     Binary<OP>(plan, view, ToOperand(plan, other, "other"), view, nullptr, COMPUTED_IN); \
   }
 
 // aclnn<NAME>(self, out) and aclnnInplace<NAME>(self).
 #define SOFTNPU_UNARY(NAME, ...)                                            \
   ACLNN(NAME, (const Tensor*, self), (Tensor*, out)) {                      \
-    Unary(plan, plan.Get(self, "self"), plan.Get(out, "out"), __VA_ARGS__); \
+    Unary(plan, plan.Get(self, "self"), plan.Out(out, "out"), __VA_ARGS__); \
   }                                                                         \
   ACLNN(Inplace##NAME, (const Tensor*, self)) {                             \
-    const View view = plan.Get(self, "self");                               \
+    const View view = plan.InOut(self, "self");                               \
     Unary(plan, view, view, __VA_ARGS__);                                   \
   }

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 
+#include "cc/softnpu/opapi/aten.h"
 #include "cc/softnpu/opapi/pointwise.h"
 
 namespace softnpu {
@@ -171,10 +172,10 @@ struct LogicalXorOp {
   ACLNN(NAME, (const Tensor*, self), (const OTHER*, other), (const Scalar*, alpha),                \
         (Tensor*, out)) {                                                                          \
     Binary<OP>(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"),                      \
-               plan.Get(out, "out"), &plan.Required(alpha, "alpha"));                              \
+               plan.Out(out, "out"), &plan.Required(alpha, "alpha"));                              \
   }                                                                                                \
   ACLNN(Inplace##NAME, (const Tensor*, self), (const OTHER*, other), (const Scalar*, alpha)) {     \
-    const View view = plan.Get(self, "self");                                                      \
+    const View view = plan.InOut(self, "self");                                                      \
     Binary<OP>(plan, view, ToOperand(plan, other, "other"), view, &plan.Required(alpha, "alpha")); \
   }
 
@@ -218,7 +219,7 @@ ACLNN(Rsubs, (const Tensor*, self), (const Scalar*, other), (const Scalar*, alph
       (Tensor*, out)) {
   // other - alpha * self
   const View view = plan.Get(self, "self");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   const Scalar left = plan.Required(other, "other");
   const Scalar factor = plan.Required(alpha, "alpha");
   const DType scalar = left.floating() || factor.floating() ? DType::kHalf : DType::kBool;
@@ -237,7 +238,7 @@ ACLNN(Rsubs, (const Tensor*, self), (const Scalar*, other), (const Scalar*, alph
 
 ACLNN(PowScalarTensor, (const Scalar*, self), (const Tensor*, exponent), (Tensor*, out)) {
   const View view = plan.Get(exponent, "exponent");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   const Scalar base = plan.Required(self, "self");
   const Compute compute = ComputeFor({view.dtype, base.floating() ? DType::kHalf : DType::kBool});
   Expanded(view, result, "'exponent'");
@@ -269,10 +270,10 @@ void Divide(Plan& plan, const View& self, const Operand& other, int32_t mode, co
 }  // namespace
 
 ACLNN(DivMod, (const Tensor*, self), (const Tensor*, other), (int32_t, mode), (Tensor*, out)) {
-  Divide(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"), mode, plan.Get(out, "out"));
+  Divide(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"), mode, plan.Out(out, "out"));
 }
 ACLNN(DivMods, (const Tensor*, self), (const Scalar*, other), (int32_t, mode), (Tensor*, out)) {
-  Divide(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"), mode, plan.Get(out, "out"));
+  Divide(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"), mode, plan.Out(out, "out"));
 }
 
 SOFTNPU_UNARY(Neg, [](auto a) { return -a; })
@@ -299,18 +300,18 @@ SOFTNPU_UNARY(Erf, [](auto a) { return std::erf(static_cast<double>(a)); })
 SOFTNPU_UNARY(Sigmoid, [](auto a) { return 1.0 / (1.0 + std::exp(-static_cast<double>(a))); })
 
 ACLNN(IsFinite, (const Tensor*, self), (Tensor*, out)) {
-  Unary(plan, plan.Get(self, "self"), plan.Get(out, "out"),
+  Unary(plan, plan.Get(self, "self"), plan.Out(out, "out"),
         [](auto a) { return decltype(a)(std::isfinite(static_cast<double>(a)) ? 1 : 0); });
 }
 ACLNN(IsInf, (const Tensor*, self), (Tensor*, out)) {
-  Unary(plan, plan.Get(self, "self"), plan.Get(out, "out"),
+  Unary(plan, plan.Get(self, "self"), plan.Out(out, "out"),
         [](auto a) { return decltype(a)(std::isinf(static_cast<double>(a)) ? 1 : 0); });
 }
 ACLNN(IsClose, (const Tensor*, self), (const Tensor*, other), (double, rtol), (double, atol),
       (bool, equal_nan), (Tensor*, out)) {
   const View a = plan.Get(self, "self");
   const View b = plan.Get(other, "other");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   Expanded(a, result, "'self'");
   Expanded(b, result, "'other'");
   const auto close = [rtol, atol, equal_nan](auto x, auto y) {
@@ -330,7 +331,7 @@ ACLNN(IsClose, (const Tensor*, self), (const Tensor*, other), (double, rtol), (d
 }
 ACLNN(Clamp, (const Tensor*, self), (const Scalar*, low), (const Scalar*, high), (Tensor*, out)) {
   const View view = plan.Get(self, "self");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   const double inf = std::numeric_limits<double>::infinity();
   const double least = low != nullptr ? low->real : -inf;
   const double most = high != nullptr ? high->real : inf;
@@ -343,7 +344,7 @@ ACLNN(Clamp, (const Tensor*, self), (const Scalar*, low), (const Scalar*, high),
 
 ACLNN(NanToNum, (const Tensor*, self), (float, nan), (float, positive), (float, negative),
       (Tensor*, out)) {
-  Unary(plan, plan.Get(self, "self"), plan.Get(out, "out"), [=](auto a) {
+  Unary(plan, plan.Get(self, "self"), plan.Out(out, "out"), [=](auto a) {
     using C = decltype(a);
     const auto x = static_cast<double>(a);
     if (x != x) return static_cast<C>(nan);
@@ -354,16 +355,20 @@ ACLNN(NanToNum, (const Tensor*, self), (float, nan), (float, positive), (float, 
 
 // Copies and fills.
 
+// What nobody has written may be copied: a program that clones a buffer has not read it yet.
 ACLNN(InplaceCopy, (Tensor*, self), (const Tensor*, source)) {
-  const View to = plan.Get(self, "self");
-  const View from = plan.Get(source, "source");
-  Expanded(from, to, "'source'");
-  plan.run = [to, from] { CopyElements(to, from); };
+  const View to = plan.Some(self, "self");
+  const View from = plan.Some(source, "source");
+  const View same = Expanded(from, to, "'source'");
+  plan.run = [to, same] {
+    CopyElements(to, same);
+    CopyWritten(to, same);
+  };
 }
 
 ACLNN(Cast, (const Tensor*, self), (int32_t, dtype), (Tensor*, out)) {
   const View from = plan.Get(self, "self");
-  const View to = plan.Get(out, "out");
+  const View to = plan.Out(out, "out");
   if (static_cast<int32_t>(to.dtype) != dtype) {
     throw Error(kAclnnInvalid, Format("'out' is %s, the dtype asked for is %s", Name(to.dtype),
                                       Name(static_cast<DType>(dtype))));
@@ -384,7 +389,7 @@ void Fill(const View& view, const Scalar& value) {
 }
 
 void PlanFill(Plan& plan, const Tensor* self, const Scalar& value) {
-  const View view = plan.Get(self, "self");
+  const View view = plan.Out(self, "self");
   plan.run = [view, value] { Fill(view, value); };
 }
 
@@ -419,7 +424,7 @@ ACLNN(InplaceFillScalar, (Tensor*, self), (const Scalar*, value)) {
 ACLNN(InplaceZero, (Tensor*, self)) { PlanFill(plan, self, {DType::kInt64, 0, 0}); }
 ACLNN(InplaceOne, (Tensor*, self)) { PlanFill(plan, self, {DType::kInt64, 1, 1}); }
 ACLNN(InplaceFillTensor, (Tensor*, self), (const Tensor*, value)) {
-  const View to = plan.Get(self, "self");
+  const View to = plan.Out(self, "self");
   const View from = plan.Get(value, "value");
   if (from.Count() != 1) {
     throw Error(kAclnnInvalid, "'value' is " + from.Text() + ", it must have one element");
@@ -427,24 +432,24 @@ ACLNN(InplaceFillTensor, (Tensor*, self), (const Tensor*, value)) {
   plan.run = [to, from] { CopyElements(to, from); };
 }
 ACLNN(InplaceMaskedFillScalar, (Tensor*, self), (const Tensor*, mask), (const Scalar*, value)) {
-  const View view = plan.Get(self, "self");
+  const View view = plan.InOut(self, "self");
   PlanWhere(plan, plan.Get(mask, "mask"), ToOperand(plan, value, "value"), view, view);
 }
 ACLNN(InplaceMaskedFillTensor, (Tensor*, self), (const Tensor*, mask), (const Tensor*, value)) {
-  const View view = plan.Get(self, "self");
+  const View view = plan.InOut(self, "self");
   PlanWhere(plan, plan.Get(mask, "mask"), ToOperand(plan, value, "value"), view, view);
 }
 ACLNN(SWhere, (const Tensor*, condition), (const Tensor*, self), (const Tensor*, other),
       (Tensor*, out)) {
   PlanWhere(plan, plan.Get(condition, "condition"), ToOperand(plan, self, "self"),
-            plan.Get(other, "other"), plan.Get(out, "out"));
+            plan.Get(other, "other"), plan.Out(out, "out"));
 }
 
 ACLNN(Arange, (const Scalar*, start), (const Scalar*, end), (const Scalar*, step), (Tensor*, out)) {
   const Scalar first = plan.Required(start, "start");
   const Scalar stride = plan.Required(step, "step");
   plan.Required(end, "end");
-  const View view = plan.Get(out, "out");
+  const View view = plan.Out(out, "out");
   if (stride.real == 0) throw Error(kAclnnInvalid, "'step' is 0");
   const bool whole = !first.floating() && !stride.floating() && !IsFloating(view.dtype);
   plan.run = [view, first, stride, whole] {

@@ -93,6 +93,27 @@ softnpu_access View::Access(const char* name, uint32_t mode) const {
   return access;
 }
 
+void View::CheckWritten(const char* name) const {
+  const softnpu_access access = Access(name, SOFTNPU_READS);
+  if (const int32_t code = softnpu_check_written(&access)) {
+    std::string_view sentence = softnpu_message();
+    // The prefixes of the call come again with the operator's name.
+    constexpr std::string_view kPrefix = "SoftNPU: operator: ";
+    if (sentence.substr(0, kPrefix.size()) == kPrefix) sentence.remove_prefix(kPrefix.size());
+    throw Error(code, std::string(sentence));
+  }
+}
+
+bool View::IsWritten() const {
+  const softnpu_access access = Access("", SOFTNPU_READS);
+  return softnpu_is_written(&access) != 0;
+}
+
+void View::MarkWritten(bool written) const {
+  const softnpu_access access = Access("", SOFTNPU_WRITES);
+  softnpu_note_written(&access, written ? 1 : 0);
+}
+
 std::string View::Text() const {
   std::string text = std::string(Name(dtype)) + " [";
   for (int i = 0; i < rank; ++i) text += (i == 0 ? "" : ", ") + std::to_string(Dim(i));

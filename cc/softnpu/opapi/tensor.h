@@ -55,6 +55,11 @@ struct View {
   std::string Text() const;  // "float16 [2, 3]"
   // The elements as the runtime counts them; `mode` is made of SOFTNPU_READS and SOFTNPU_WRITES.
   softnpu_access Access(const char* name, uint32_t mode) const;
+  // Throws Error 507015 naming the argument unless somebody has written every element.
+  void CheckWritten(const char* name) const;
+  bool IsWritten() const;
+  // Notes that every element is written now, or that none is.
+  void MarkWritten(bool written = true) const;
 };
 
 // The same memory with another shape, dense; `view` has to be contiguous.

@@ -58,7 +58,7 @@ View Spread(const View& in, const std::vector<bool>& reduced, bool keep, const V
 ACLNN(LinalgVectorNorm, (const Tensor*, self), (const Scalar*, ord), (const IntArray*, dims),
       (bool, keepdim), (int32_t, dtype), (Tensor*, out)) {
   const View in = plan.Get(self, "self");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   const Norm norm{plan.Required(ord, "ord").real};
   for (const View* view : {&in, &result}) {
     if (!IsFloating(view->dtype) || view->dtype == DType::kDouble) {

@@ -86,6 +86,36 @@ void* softnpu_translate(const void* address, uint64_t bytes) {
   return out;
 }
 
+int32_t softnpu_check_written(const softnpu_access* access) {
+  return Guard("operator", [&] {
+    if (DeviceMemory* const memory = FindMemory(access->address)) memory->CheckWritten(*access);
+  });
+}
+
+int32_t softnpu_is_written(const softnpu_access* access) {
+  int32_t written = 1;
+  Guard("operator", [&] {
+    if (DeviceMemory* const memory = FindMemory(access->address)) {
+      written = memory->FirstUnwritten(*access) == nullptr ? 1 : 0;
+    }
+  });
+  return written;
+}
+
+void softnpu_note_written(const softnpu_access* access, int32_t written) {
+  Guard("operator", [&] {
+    if (DeviceMemory* const memory = FindMemory(access->address)) {
+      memory->NoteWritten(*access, written != 0);
+    }
+  });
+}
+
+uint8_t* softnpu_written(const void* address) {
+  DeviceMemory* const memory = FindMemory(address);
+  if (memory == nullptr || memory->written() == nullptr) return nullptr;
+  return memory->written()->bytes() + memory->Offset(address);
+}
+
 int32_t softnpu_report(int32_t code, const char* message) {
   int32_t out = code;
   // The sentence becomes a string, for which there may be no memory.

@@ -32,7 +32,11 @@ class RuntimeMemory : public ascendc::GlobalMemory {
     }
     region->base = allocation->base;
     region->bytes = allocation->bytes;
-    region->host = memory->Alias(reinterpret_cast<void*>(allocation->base));
+    const void* const region_base = reinterpret_cast<const void*>(allocation->base);
+    region->host = memory->Alias(region_base);
+    if (WrittenMap* const written = memory->written()) {
+      region->initialised = written->bytes() + memory->Offset(region_base);
+    }
     region->name = Format("allocation #%llu (%zu bytes, device %d)",
                           static_cast<unsigned long long>(allocation->serial), allocation->bytes,
                           memory->device());

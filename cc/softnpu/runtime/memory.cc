@@ -28,7 +28,8 @@ constexpr size_t kPage = 4096;
 constexpr size_t kRememberedFrees = 256;
 // Fresh memory is filled with this byte: NaN in every floating-point type.
 constexpr int kPoison = 0xFF;
-// Poisoning touches pages; larger allocations (KV caches) are zero pages until they are written.
+// Poisoning touches pages, so larger allocations (KV caches) are zero pages until they are written.
+// For all of them there is the account of written bytes; poison shows what it lets pass.
 constexpr size_t kPoisonLimit = size_t{64} << 20;
 
 constexpr int kMaxDevices = 8;
@@ -57,6 +58,7 @@ DeviceMemory::DeviceMemory(int device, size_t capacity)
   }
   base_ = reinterpret_cast<uintptr_t>(base);
   alias_ = static_cast<std::byte*>(alias);
+  if (GetOptions().strict && GetOptions().unwritten) written_ = std::make_unique<WrittenMap>(span_);
   free_[base_] = span_;
   g_memories[static_cast<size_t>(device)].store(this);
 }
@@ -90,6 +92,7 @@ void* DeviceMemory::Allocate(size_t bytes) {
     allocation = {start, bytes, ++serial_, true};
     live_[start] = allocation;
   }
+  if (written_ != nullptr) written_->Clear(allocation.base - base_, bytes);
   if (GetOptions().strict && bytes <= kPoisonLimit) {
     std::memset(Alias(reinterpret_cast<void*>(allocation.base)), kPoison, bytes);
   }
@@ -166,6 +169,33 @@ Allocation DeviceMemory::Check(const void* address, size_t bytes) const {
   }
   throw Error(kAicoreException, Format("device memory access out of bounds: %zu bytes at %p, %s",
                                        bytes, address, Describe(address).c_str()));
+}
+
+const std::byte* DeviceMemory::FirstUnwritten(const softnpu_access& access) {
+  const std::byte* found = nullptr;
+  if (written_ == nullptr) return found;
+  ForEachPiece(access, [&](const std::byte* at, size_t bytes) {
+    const size_t begin = Offset(at);
+    const size_t first = written_->FirstUnwritten(begin, bytes);
+    if (first != begin + bytes) found = at + (first - begin);
+    return found == nullptr;
+  });
+  return found;
+}
+
+void DeviceMemory::CheckWritten(const softnpu_access& access) {
+  if (const std::byte* const first = FirstUnwritten(access)) {
+    throw Error(kAicoreException, Format("'%s' is read where nobody has written: %s", access.name,
+                                         Describe(first).c_str()));
+  }
+}
+
+void DeviceMemory::NoteWritten(const softnpu_access& access, bool written) {
+  if (written_ == nullptr) return;
+  ForEachPiece(access, [&](const std::byte* at, size_t bytes) {
+    written ? written_->Mark(Offset(at), bytes) : written_->Clear(Offset(at), bytes);
+    return true;
+  });
 }
 
 std::string DeviceMemory::Describe(const void* address) const {

@@ -19,6 +19,8 @@
 #include <string>
 #include <vector>
 
+#include "cc/softnpu/runtime/written.h"
+
 namespace softnpu {
 
 struct Allocation {
@@ -50,6 +52,18 @@ class DeviceMemory {
   // What is known about an address: "offset 12 of allocation #3 (64 bytes)", or a freed one.
   std::string Describe(const void* address) const;
 
+  // Throws Error 507015 unless somebody has written all bytes that the access reads: it names the
+  // argument, the first byte that nobody wrote, and the allocation. Nothing without account.
+  void CheckWritten(const softnpu_access& access);
+  // The first byte of the access that nobody has written, null if there is none.
+  const std::byte* FirstUnwritten(const softnpu_access& access);
+  void NoteWritten(const softnpu_access& access, bool written = true);
+  // The account of written bytes: null when it is not kept.
+  WrittenMap* written() { return written_.get(); }
+  size_t Offset(const void* address) const {
+    return reinterpret_cast<uintptr_t>(address) - base_;
+  }
+
   // Host-side pointer to the same bytes.
   std::byte* Alias(const void* address) const {
     return alias_ + (reinterpret_cast<uintptr_t>(address) - base_);
@@ -68,6 +82,7 @@ class DeviceMemory {
   size_t span_;
   uintptr_t base_ = 0;
   std::byte* alias_ = nullptr;
+  std::unique_ptr<WrittenMap> written_;
   mutable std::mutex mutex_;
   std::map<uintptr_t, Allocation> live_;
   std::map<uintptr_t, size_t> free_;  // start -> length, coalesced

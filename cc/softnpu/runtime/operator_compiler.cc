@@ -37,6 +37,12 @@ struct Attributes {};
 
 const TensorDesc& Desc(const void* desc) { return *static_cast<const TensorDesc*>(desc); }
 
+std::vector<int64_t> Dims(int32_t rank, const int64_t* dims) {
+  if (rank < 0) throw Error(kInvalidParam, Format("a shape of %d dimensions", rank));
+  if (rank > 0) Required(dims, "dims");
+  return {dims, dims + rank};
+}
+
 std::string Describe(const void* desc) {
   if (desc == nullptr) return "none";
   std::string out = Format("dtype %d [", Desc(desc).dtype);
@@ -107,8 +113,12 @@ int32_t aclDestroyDataBuffer(const void* buffer) {
 }
 
 void* aclCreateTensorDesc(int32_t dtype, int32_t rank, const int64_t* dims, int32_t format) {
-  const std::vector<int64_t> shape(dims, dims + rank);
-  return new softnpu::TensorDesc{dtype, format, shape, format, shape};
+  void* out = nullptr;
+  softnpu::Guard("aclCreateTensorDesc", [&] {
+    const std::vector<int64_t> shape = softnpu::Dims(rank, dims);
+    out = new softnpu::TensorDesc{dtype, format, shape, format, shape};
+  });
+  return out;
 }
 void aclDestroyTensorDesc(const void* desc) { delete &softnpu::Desc(desc); }
 int32_t aclGetTensorDescType(const void* desc) { return softnpu::Desc(desc).dtype; }
@@ -126,16 +136,23 @@ int32_t aclGetTensorDescDimV2(const void* desc, size_t index, int64_t* dim) {
 }
 void aclSetTensorDescName(void*, const char*) {}
 int32_t aclSetTensorFormat(void* desc, int32_t format) {
-  static_cast<softnpu::TensorDesc*>(desc)->storage_format = format;
-  return softnpu::kOk;
+  return softnpu::Guard("aclSetTensorFormat", [&] {
+    softnpu::Required(static_cast<softnpu::TensorDesc*>(desc), "desc").storage_format = format;
+  });
 }
 int32_t aclSetTensorPlaceMent(void*, int32_t) { return softnpu::kOk; }
 int32_t aclSetTensorShape(void* desc, int32_t rank, const int64_t* dims) {
-  static_cast<softnpu::TensorDesc*>(desc)->storage.assign(dims, dims + rank);
-  return softnpu::kOk;
+  return softnpu::Guard("aclSetTensorShape", [&] {
+    softnpu::Required(static_cast<softnpu::TensorDesc*>(desc), "desc").storage =
+        softnpu::Dims(rank, dims);
+  });
 }
 
-void* aclopCreateAttr() { return new softnpu::Attributes; }
+void* aclopCreateAttr() {
+  void* out = nullptr;
+  softnpu::Guard("aclopCreateAttr", [&] { out = new softnpu::Attributes; });
+  return out;
+}
 void aclopDestroyAttr(const void* attr) { delete static_cast<const softnpu::Attributes*>(attr); }
 int32_t aclopSetAttrBool(void*, const char*, uint8_t) { return softnpu::kOk; }
 int32_t aclopSetAttrDataType(void*, const char*, int32_t) { return softnpu::kOk; }

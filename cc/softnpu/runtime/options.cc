@@ -38,6 +38,7 @@ const Options& GetOptions() {
   static const Options options = [] {
     Options out;
     out.strict = Choice("SOFTNPU_CHECKS", "strict", "off", true);
+    out.unwritten = Choice("SOFTNPU_UNWRITTEN", "stop", "ignore", true);
     out.async = Choice("SOFTNPU_STREAMS", "async", "eager", true);
     out.delay_us = Number("SOFTNPU_DELAY_US", 0, 100000);
     out.seed = static_cast<uint64_t>(Number("SOFTNPU_SEED", 0, INT64_MAX));

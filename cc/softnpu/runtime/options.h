@@ -2,6 +2,8 @@
 //
 // attribute        variable                values            meaning
 // strict           SOFTNPU_CHECKS          strict | off      hazard checks in kernels, poison
+// unwritten        SOFTNPU_UNWRITTEN       stop | ignore     strict: reads of device memory that
+//                                                            nobody has written
 // async            SOFTNPU_STREAMS         async | eager     a worker per stream, or at once
 // delay_us         SOFTNPU_DELAY_US        0 .. 100000       async: largest random delay of a task
 // seed             SOFTNPU_SEED            whole number      seed of the delays
@@ -19,6 +21,7 @@ namespace softnpu {
 
 struct Options {
   bool strict = true;
+  bool unwritten = true;
   bool async = true;
   int64_t delay_us = 0;
   uint64_t seed = 0;

@@ -102,26 +102,71 @@ std::vector<softnpu_access> AccessesOf(const Task& task) {
   return out;
 }
 
+namespace {
+
+void CopyBytes(const CopyTask& copy) {
+  std::byte* const to = HostPointer(copy.dst, copy.bytes);
+  const std::byte* const from = HostPointer(copy.src, copy.bytes);
+  DeviceMemory* const source = FindMemory(copy.src);
+  DeviceMemory* const target = FindMemory(copy.dst);
+  if (source != nullptr && target == nullptr) {
+    source->CheckWritten(Bytes("src", copy.src, copy.bytes, SOFTNPU_READS));
+  }
+  std::memmove(to, from, copy.bytes);
+  if (target == nullptr || target->written() == nullptr) return;
+  if (source == nullptr) {
+    target->written()->Mark(target->Offset(copy.dst), copy.bytes);
+  } else {
+    // A copy on the device takes along what nobody has written.
+    source->written()->Copy(*target->written(), target->Offset(copy.dst),
+                            source->Offset(copy.src), copy.bytes);
+  }
+}
+
+void FillBytes(const FillTask& fill) {
+  std::memset(HostPointer(fill.address, fill.bytes), fill.value, fill.bytes);
+  if (DeviceMemory* const memory = FindMemory(fill.address)) {
+    memory->NoteWritten(Bytes("address", fill.address, fill.bytes, SOFTNPU_WRITES));
+  }
+}
+
+void RunOperator(const OperatorTask& op) {
+  for (const softnpu_access& access : op.accesses) {
+    if ((access.mode & (SOFTNPU_READS | SOFTNPU_SOME)) != SOFTNPU_READS) continue;
+    if (DeviceMemory* const memory = FindMemory(access.address)) {
+      try {
+        memory->CheckWritten(access);
+      } catch (const Error& error) {
+        throw Error(error.code(), std::string(op.name) + ": " + error.what());
+      }
+    }
+  }
+  const int32_t code = op.run(op.context.get());
+  if (code != 0) {
+    std::string_view sentence = RecentMessage();
+    // Whoever is told of the error puts the prefix before the call that failed.
+    if (sentence.substr(0, kMessagePrefix.size()) == kMessagePrefix) {
+      sentence.remove_prefix(kMessagePrefix.size());
+    }
+    throw Error(code, std::string(sentence));
+  }
+  for (const softnpu_access& access : op.accesses) {
+    if ((access.mode & (SOFTNPU_WRITES | SOFTNPU_SOME)) != SOFTNPU_WRITES) continue;
+    if (DeviceMemory* const memory = FindMemory(access.address)) memory->NoteWritten(access);
+  }
+}
+
+}  // namespace
+
 void Run(const Task& task) {
   if (const auto* kernel = std::get_if<KernelTask>(&task)) {
     RunKernel(*kernel);
   } else if (const auto* copy = std::get_if<CopyTask>(&task)) {
-    if (copy->bytes == 0) return;
-    std::memmove(HostPointer(copy->dst, copy->bytes), HostPointer(copy->src, copy->bytes),
-                 copy->bytes);
+    if (copy->bytes > 0) CopyBytes(*copy);
   } else if (const auto* fill = std::get_if<FillTask>(&task)) {
-    if (fill->bytes == 0) return;
-    std::memset(HostPointer(fill->address, fill->bytes), fill->value, fill->bytes);
+    if (fill->bytes > 0) FillBytes(*fill);
   } else if (const auto* op = std::get_if<OperatorTask>(&task)) {
-    const int32_t code = op->run(op->context.get());
-    if (code != 0) {
-      std::string_view sentence = RecentMessage();
-      // Whoever is told of the error puts the prefix before the call that failed.
-      if (sentence.substr(0, kMessagePrefix.size()) == kMessagePrefix) {
-        sentence.remove_prefix(kMessagePrefix.size());
-      }
-      throw Error(code, std::string(sentence));
-    }
+    RunOperator(*op);
   } else if (const auto* host = std::get_if<HostTask>(&task)) {
     host->function(host->argument);
   }
