@@ -13,7 +13,7 @@ def _pinned_impl(mctx):
     lock = Label("//third_party/python:lock.json")
     packages = read_lock(mctx, lock)
     zig_repositories(packages)
-    source_repositories(packages)
+    source_repositories(packages, read_lock(mctx, lock, "data"))
     debian_repositories(read_lock(mctx, Label("//third_party/debian:lock.json")))
     wheels(name = "wheels", lock = lock)
     pyenv(

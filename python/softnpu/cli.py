@@ -109,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--auto-sync", action="store_true", help="the device compiler orders dependent vector instructions")
     build.add_argument("--option", action="append", default=[], metavar="OPTION", help="for the compiler, as --option=-DNAME")
     commands.add_parser("info", help="print versions and profiles")
+    commands.add_parser("doctor", help="say what is installed, what does not fit, and the cure")
     return parser
 
 
@@ -156,6 +157,10 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.command == "info":
             _print_info()
             return 0
+        if arguments.command == "doctor":
+            from softnpu import doctor
+
+            return doctor.main()
         if arguments.command == "build":
             print(
                 twin.build(

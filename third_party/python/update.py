@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Writes lock.json from requirements.in:  python3 third_party/python/update.py
+"""Writes lock.json from requirements.in and data.in:  python3 third_party/python/update.py
 
 pip resolves the whole set once, for this interpreter (3.11, Linux x86_64), and reports file names
-and checksums; nothing is installed. lock.json then is the only thing that the build reads.
+and checksums; nothing is installed. What data.in names is taken for its files: without its
+requirements. lock.json then is the only thing that the build reads.
 """
 
 from __future__ import annotations
@@ -69,8 +70,9 @@ def main() -> None:
             f"no index of pip offers {CPU_BUILD} {pins[CPU_BUILD]}+cpu, only {torch['version']}: name PyTorch's CPU index "
             "(see pytorch.org) in PIP_EXTRA_INDEX_URL"
         )
-    (HERE / "lock.json").write_text(f'{{\n  "packages": {table(packages)}\n}}\n')
-    print(f"lock.json: {len(packages)} packages")
+    data = [entry(item) for item in resolve("--no-deps", "--requirement", str(HERE / "data.in"))]
+    (HERE / "lock.json").write_text(f'{{\n  "packages": {table(packages)},\n  "data": {table(data)}\n}}\n')
+    print(f"lock.json: {len(packages)} packages, {len(data)} for their files")
 
 
 if __name__ == "__main__":
