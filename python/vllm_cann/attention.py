@@ -82,8 +82,17 @@ class CannMetadata(AttentionMetadata):
     block_table: torch.Tensor
     """int32 [requests, blocks], contiguous, on the device."""
     mask: torch.Tensor | None
-    groups: list[Group] | None = None
+    padding: Padding | None = None
     """How requests go into padded calls; made by the first layer that needs it."""
+
+
+@dataclass
+class Padding:
+    """The padded calls of a step."""
+
+    groups: list[Group]
+    order: torch.Tensor | None
+    """int64 [tokens]: where a token's row lies in the groups' rows one after another; None: in order."""
 
 
 @dataclass
@@ -94,10 +103,10 @@ class Group:
     query_lens: list[int]
     kv_lens: list[int]
     block_table: torch.Tensor
-    tokens: torch.Tensor
-    """int64 [tokens]: rows of the packed query."""
-    places: torch.Tensor
-    """int64 [tokens]: rows of the padded query, [requests * longest]."""
+    sources: torch.Tensor | None
+    """int64 [requests * longest]: the packed query's row for each of the padded query; None: the same rows."""
+    places: torch.Tensor | None
+    """int64 [tokens of the group]: its rows of the padded result; None: all, in order."""
 
 
 class CannMetadataBuilder(AttentionMetadataBuilder[CannMetadata]):
@@ -266,13 +275,13 @@ class CannAttention(AttentionImpl[CannMetadata]):
         output.copy_(result)
 
     def _padded(self, query: torch.Tensor, kv_cache: torch.Tensor, step: CannMetadata, output: torch.Tensor) -> None:
-        if step.groups is None:
-            step.groups = _make_groups(step)
+        if step.padding is None:
+            step.padding = _pad(step)
         flat = query.reshape(query.shape[0], -1)
-        for group in step.groups:
+        parts = []
+        for group in step.padding.groups:
             requests = len(group.query_lens)
-            padded = flat.new_zeros((requests * group.longest, flat.shape[1]))
-            padded.index_copy_(0, group.places, flat.index_select(0, group.tokens))
+            padded = flat if group.sources is None else flat.index_select(0, group.sources)
             result = self._call(
                 padded.view(requests, group.longest, -1),
                 kv_cache,
@@ -281,9 +290,12 @@ class CannAttention(AttentionImpl[CannMetadata]):
                 block_table=group.block_table,
                 actual_seq_lengths=group.query_lens,
                 actual_seq_lengths_kv=group.kv_lens,
-            )
-            rows = result.view(requests * group.longest, -1).index_select(0, group.places)
-            output.view(output.shape[0], -1).index_copy_(0, group.tokens, rows)
+            ).view(requests * group.longest, -1)
+            # What the operator leaves in rows beyond a request's length is nobody's business.
+            parts.append(result if group.places is None else result.index_select(0, group.places))
+        rows = parts[0] if len(parts) == 1 else torch.cat(parts)
+        order = step.padding.order
+        output.view(output.shape[0], -1).copy_(rows if order is None else rows.index_select(0, order))
 
     def _plain(self, query: torch.Tensor, kv_cache: torch.Tensor, step: CannMetadata, output: torch.Tensor) -> None:
         repeats = self.num_heads // self.num_kv_heads
@@ -308,27 +320,68 @@ class CannAttention(AttentionImpl[CannMetadata]):
             start = end
 
 
-def _make_groups(step: CannMetadata) -> list[Group]:
-    device = step.block_table.device
+def _pad(step: CannMetadata) -> Padding:
+    """Requests with one token go into one call, and the others, padded to the longest of them, into another."""
     starts = [0, *step.query_ends[:-1]]
-    groups = []
     decodes = [i for i, length in enumerate(step.query_lens) if length == 1]
     others = [i for i, length in enumerate(step.query_lens) if length > 1]
-    for members in (decodes, others):
-        if not members:
-            continue
+    members_of = [members for members in (decodes, others) if members]
+    indices = _Indices()
+    groups = []
+    packed: list[int] = []
+    for members in members_of:
         longest = max(step.query_lens[i] for i in members)
-        tokens = [starts[i] + t for i in members for t in range(step.query_lens[i])]
+        # Beyond a request's length: its last token once more, as any row will do.
+        sources = [starts[i] + min(t, step.query_lens[i] - 1) for i in members for t in range(longest)]
         places = [row * longest + t for row, i in enumerate(members) for t in range(step.query_lens[i])]
-        rows = torch.tensor(members).to(device, non_blocking=True)
+        packed += [starts[i] + t for i in members for t in range(step.query_lens[i])]
         groups.append(
+            (
+                members,
+                longest,
+                indices.add(sources, step.num_tokens),
+                indices.add(places, len(members) * longest),
+                indices.add(members, len(step.query_lens)),
+            )
+        )
+    order = indices.add([row for _, row in sorted(zip(packed, range(len(packed)), strict=True))], len(packed))
+    lists = indices.on(step.block_table.device)
+    return Padding(
+        groups=[
             Group(
                 longest=longest,
                 query_lens=[step.query_lens[i] for i in members],
                 kv_lens=[step.kv_lens[i] for i in members],
-                block_table=step.block_table.index_select(0, rows),
-                tokens=torch.tensor(tokens).to(device, non_blocking=True),
-                places=torch.tensor(places).to(device, non_blocking=True),
+                block_table=step.block_table if rows is None else step.block_table.index_select(0, lists[rows]),
+                sources=None if sources is None else lists[sources],
+                places=None if places is None else lists[places],
             )
-        )
-    return groups
+            for members, longest, sources, places, rows in groups
+        ],
+        order=None if order is None else lists[order],
+    )
+
+
+class _Indices:
+    """Lists of row numbers that go to the device in one copy."""
+
+    def __init__(self) -> None:
+        self._values: list[int] = []
+        self._slices: list[slice] = []
+
+    def add(self, rows: list[int], count: int) -> int | None:
+        """The number of a list; None where it names all of `count` rows in their order, so that nothing has to be gathered."""
+        if len(rows) == count and rows == [*range(count)]:
+            return None
+        begin = len(self._values)
+        self._values += rows
+        self._slices.append(slice(begin, begin + len(rows)))
+        return len(self._slices) - 1
+
+    def on(self, device: torch.device) -> list[torch.Tensor]:
+        """The lists, int64, on the device."""
+        if not self._slices:
+            return []
+        # Pinned, as the copy reads the host's memory after this function has returned; torch_npu keeps that memory until then.
+        staged = torch.tensor(self._values, pin_memory=True).to(device, non_blocking=True)
+        return [staged[part] for part in self._slices]

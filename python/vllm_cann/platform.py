@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
+import vllm.envs as envs
 from vllm.logger import init_logger
 from vllm.platforms.interface import Platform, PlatformEnum
+
+from vllm_cann import device as npu
 
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
@@ -71,6 +75,10 @@ class CannPlatform(Platform):
     def apply_config_platform_defaults(cls, vllm_config: VllmConfig) -> None:
         from vllm.config.compilation import CompilationMode, CUDAGraphMode
 
+        from vllm_cann import support
+
+        support.check(vllm_config)
+        cls._choose_model_runner()
         compilation = vllm_config.compilation_config
         model = vllm_config.model_config
         if model is not None and not model.enforce_eager:
@@ -81,9 +89,17 @@ class CannPlatform(Platform):
 
     @classmethod
     def check_and_update_config(cls, vllm_config: VllmConfig) -> None:
-        from vllm_cann import config
+        from vllm_cann import config, support
 
         config.parse(vllm_config.additional_config or {})
+        # Once more: vLLM has derived options from others, and a model's own configuration from its files.
+        support.check(vllm_config)
+        if vllm_config.use_v2_model_runner:
+            raise ValueError(
+                f"vllm_cann does not have vLLM's V2 model runner: VLLM_USE_V2_MODEL_RUNNER is {os.environ['VLLM_USE_V2_MODEL_RUNNER']!r}; "
+                "unset it or set it to 0."
+            )
+        cls._choose_start_method()
         name = cls.get_device_name()
         if name.startswith("Ascend310P"):
             raise ValueError(
@@ -91,21 +107,34 @@ class CannPlatform(Platform):
                 "which the kernel of a step's slots needs; use an Atlas A2 or A3."
             )
         parallel = vllm_config.parallel_config
-        if parallel.world_size > 1:
-            raise ValueError(f"vllm_cann serves on one device, {parallel.world_size} were asked for (tensor or pipeline parallelism).")
         if vllm_config.model_config is not None:
             cls.check_if_supports_dtype(vllm_config.model_config.dtype)
         if parallel.worker_cls == "auto":
             parallel.worker_cls = "vllm_cann.worker.CannWorker"
         if vllm_config.compilation_config.compile_sizes is None:
             vllm_config.compilation_config.compile_sizes = []
-        cache = vllm_config.cache_config
-        if cache is not None and cache.user_specified_block_size and cache.block_size != BLOCK_SIZE:
-            raise ValueError(f"--block-size {cache.block_size}: the attention of Ascend NPUs takes {BLOCK_SIZE} here.")
+
+    @staticmethod
+    def _choose_model_runner() -> None:
+        """V1, unless the user chose: vLLM would take V2 where Triton is installed, each process for itself."""
+        if "VLLM_USE_V2_MODEL_RUNNER" not in os.environ:
+            # Processes that vLLM starts have this environment, and so the same runner.
+            os.environ["VLLM_USE_V2_MODEL_RUNNER"] = "0"
+            logger.info("vllm_cann runs vLLM's V1 model runner, also where Triton is installed: it has no V2 runner yet.")
+
+    @staticmethod
+    def _choose_start_method() -> None:
+        """Processes are spawned where this one has initialised its device: it cannot be used in a fork. vLLM does the same for CUDA."""
+        if torch.npu.is_initialized() and envs.VLLM_WORKER_MULTIPROC_METHOD != "spawn":
+            logger.warning(
+                "This process has initialised its NPU, which a fork of it could not use: VLLM_WORKER_MULTIPROC_METHOD becomes 'spawn'. "
+                "A script needs `if __name__ == '__main__':` around its calls then."
+            )
+            os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
 
     @classmethod
     def check_if_supports_dtype(cls, dtype: torch.dtype) -> None:
-        if dtype == torch.bfloat16 and not torch.npu.is_bf16_supported():
+        if dtype == torch.bfloat16 and not npu.has_bfloat16():
             raise ValueError(f"{cls.get_device_name()} has no bfloat16; use --dtype float16.")
         if dtype not in (torch.bfloat16, torch.float16, torch.float32):
             raise ValueError(f"vllm_cann serves bfloat16, float16 and float32, not {dtype}.")
@@ -116,7 +145,7 @@ class CannPlatform(Platform):
 
     @classmethod
     def get_device_name(cls, device_id: int = 0) -> str:
-        return torch.npu.get_device_name(device_id)
+        return npu.name()
 
     @classmethod
     def get_device_uuid(cls, device_id: int = 0) -> str:
@@ -124,7 +153,7 @@ class CannPlatform(Platform):
 
     @classmethod
     def get_device_total_memory(cls, device_id: int = 0) -> int:
-        return torch.npu.get_device_properties(device_id).total_memory
+        return npu.total_memory(device_id)
 
     @classmethod
     def get_current_memory_usage(cls, device: torch.types.Device | None = None) -> float:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 from vllm.logger import init_logger
+from vllm.v1.sample.ops import topk_topp_sampler
 
 from vllm_cann.ops import layers
 
@@ -52,6 +53,12 @@ TABLE = (
         "stream",
         "the V1 runner enters its copy stream with it",
         lambda: functools.partial(torch.npu.stream),
+    ),
+    Replacement(
+        topk_topp_sampler,
+        "HAS_TRITON",
+        "top-k and top-p take a Triton kernel wherever Triton is installed, whatever device it compiles for",
+        lambda: False,
     ),
 )
 

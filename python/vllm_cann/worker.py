@@ -16,7 +16,7 @@ from vllm.v1.worker.gpu_worker import Worker, init_worker_distributed_environmen
 from vllm.v1.worker.utils import request_memory
 from vllm.v1.worker.worker_base import CompilationTimes
 
-from vllm_cann import ops, replacements
+from vllm_cann import ops, parent, replacements
 
 logger = init_logger("vllm.plugins.cann.worker")
 
@@ -25,6 +25,7 @@ class CannWorker(Worker):
     """One process with one NPU."""
 
     def init_device(self) -> None:
+        parent.watch()
         replacements.apply()
         self.device = torch.device(f"npu:{self.local_rank}")
         torch.accelerator.set_device_index(self.device)
@@ -55,8 +56,8 @@ class CannWorker(Worker):
         self._init_workspace_and_model_runner()
 
     def _make_model_runner(self) -> GPUModelRunner:
-        if self.use_v2_model_runner:
-            raise ValueError("vllm_cann has no V2 model runner yet; unset VLLM_USE_V2_MODEL_RUNNER.")
+        # The platform has seen to it; only a process with another environment than the one that checked the configuration gets here.
+        assert not self.use_v2_model_runner, "the worker was to run vLLM's V1 model runner"
         from vllm_cann.model_runner_v1 import CannModelRunner
 
         return CannModelRunner(self.vllm_config, self.device)

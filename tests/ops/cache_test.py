@@ -62,6 +62,20 @@ def test_scatter_into_every_layout(layout: str, dtype: torch.dtype) -> None:
         assert torch.equal(found.cpu(), laid_out(want.view_as(before), layout))
 
 
+@pytest.mark.parametrize("slots", [0, 3, 5, 9])
+def test_rows_without_a_slot_are_padding_and_slots_without_a_row(slots: int) -> None:
+    key, value = noise(torch.float16, 5, 2, 32), noise(torch.float16, 5, 2, 32, seed=1)
+    caches = [noise(torch.float16, 2, 16, 2, 32, seed=2 + i) for i in range(2)]
+    on_device = [cache.npu() for cache in caches]
+    places = torch.arange(slots) * 3
+    torch.ops.vllm_cann.reshape_and_cache(key.npu(), value.npu(), *on_device, places.npu())
+    for found, before, rows in zip(on_device, caches, (key, value), strict=True):
+        want = before.flatten(0, 1).clone()
+        stored = min(slots, 5)
+        want[places[:stored]] = rows[:stored]
+        assert torch.equal(found.cpu().flatten(0, 1), want)
+
+
 def test_keys_alone() -> None:
     key, slots = noise(torch.bfloat16, 5, 1, 576), torch.tensor([3, -1, 0, 31, 7])
     held = torch.zeros(2, 16, 1, 576, dtype=torch.bfloat16).npu()

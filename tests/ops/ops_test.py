@@ -273,10 +273,6 @@ REFUSALS: list[tuple[Callable[[], Callable[[], None]], str]] = [
         "key_cache is torch.int8 (3, 8, 2, 32); for key, torch.float32 (5, 2, 32), a cache in ND is (3, 8, 2, 32)",
     ),
     (
-        lambda: cache_call(slot_mapping=torch.arange(4).npu()),
-        "slot_mapping has 4 entries for 5 tokens",
-    ),
-    (
         lambda: cache_call(slot_mapping=torch.arange(10).npu()[::2]),
         "slot_mapping has the strides (2,); it must be contiguous",
     ),

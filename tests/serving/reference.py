@@ -2,7 +2,8 @@
 
 python reference.py MODEL IN.json OUT.json. In: {"dtype", "greedy": [[ids]...], "new_tokens"} gives {"tokens": [[ids]...], "seconds"};
 {"dtype", "forced": [[prompt ids, answer ids]...]} gives, for each answer position, HF's own token, how far the answer's logit is below
-it, and the largest difference of any logit from float32 HF.
+it, the largest difference of any logit from float32 HF, the most that an answer's float32 logit is below the largest one, and the spread
+(standard deviation) of float32 logits.
 """
 
 from __future__ import annotations
@@ -39,18 +40,24 @@ def greedy(model: torch.nn.Module, prompts: list[list[int]], new_tokens: int) ->
 @torch.no_grad()
 def forced(model: torch.nn.Module, wide: torch.nn.Module, pairs: list[tuple[list[int], list[int]]]) -> dict:
     """Compares given answers with what the model itself says at each of their positions."""
-    differing, largest = [], 0.0
+    differing, largest, below, spread = [], 0.0, 0.0, []
     for prompt, answer in pairs:
         ids = torch.tensor([prompt + answer])
         at = slice(len(prompt) - 1, len(prompt) + len(answer) - 1)
         logits = model(ids).logits[0, at].float()
-        largest = max(largest, (logits - wide(ids).logits[0, at]).abs().max().item())
+        exact = wide(ids).logits[0, at]
+        largest = max(largest, (logits - exact).abs().max().item())
+        taken = exact.gather(1, torch.tensor(answer)[:, None])[:, 0]
+        below = max(below, (exact.max(1).values - taken).max().item())
+        spread.append(exact.std().item())
         for row, token in zip(logits, answer, strict=True):
             if row.argmax().item() != token:
                 differing.append((row.max() - row[token]).item())
     return {
         "differing": differing,
         "largest": largest,
+        "below": below,
+        "spread": sum(spread) / len(spread),
         "positions": sum(len(answer) for _, answer in pairs),
     }
 

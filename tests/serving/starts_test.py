@@ -66,12 +66,12 @@ SMALL = ["--memory", "1GiB"]
         (
             ["--block-size", "16"],
             SMALL,
-            "--block-size 16: the attention of Ascend NPUs takes 128 here",
+            "--block-size is 16; the attention of Ascend NPUs takes 128 here",
         ),
         (
             ["--tensor-parallel-size", "2"],
             ["--memory", "1GiB", "--devices", "2"],
-            "vllm_cann serves on one device, 2 were asked for",
+            "vllm_cann does not have tensor parallelism: --tensor-parallel-size is 2; use one device.",
         ),
         ([], ["--memory", "2MiB"], "NPU out of memory"),
         (
@@ -94,6 +94,12 @@ def test_refused_start(options: list[str], softnpu: list[str], sentence: str) ->
     result = serve(*options, softnpu=softnpu)
     assert result.returncode != 0
     assert sentence in result.stdout + result.stderr
+
+
+def test_the_v2_runner_is_refused_by_what_asks_for_it() -> None:
+    result = serve(softnpu=SMALL, environment={"VLLM_USE_V2_MODEL_RUNNER": "1"})
+    assert result.returncode != 0
+    assert "VLLM_USE_V2_MODEL_RUNNER is '1'; unset it or set it to 0." in result.stdout + result.stderr
 
 
 def test_a_dtype_that_the_chip_does_not_have(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def _prepare_reshape(
     layout: str,
 ) -> _ops.Launch:
     number = _layout(layout)
-    tokens, heads = key.shape[0], key.shape[1] if key.dim() > 1 else 0
+    heads = key.shape[1] if key.dim() > 1 else 0
     if (value is None) != (value_cache is None):
         raise ValueError("value and value_cache go together: one of them is None")
     given = [(key, key_cache, "key")] + ([(value, value_cache, "value")] if value is not None and value_cache is not None else [])
@@ -94,8 +94,8 @@ def _prepare_reshape(
             raise ValueError(f"{name} is {rows.dtype} {tuple(rows.shape)}, but key is {key.dtype} {tuple(key.shape)}")
         _check_cache(cache, f"{name}_cache", layout, rows, name)
     index = _indices(slot_mapping, "slot_mapping", 1, key, INDEX_DTYPES)
-    if slot_mapping.shape[0] < tokens:
-        raise ValueError(f"slot_mapping has {slot_mapping.shape[0]} entries for {tokens} tokens")
+    # vLLM pads either: keys to the size of a graph, slots to the size of their buffer.
+    tokens = min(key.shape[0], slot_mapping.shape[0])
     blocks, block_size = key_cache.shape[0], _block_size(key_cache.shape, layout)
     if value_cache is not None and (value_cache.shape[0] != blocks or _block_size(value_cache.shape, layout) != block_size):
         raise ValueError(f"the caches {tuple(key_cache.shape)} and {tuple(value_cache.shape)} have different blocks")
@@ -124,14 +124,15 @@ def reshape_and_cache(
     slot_mapping: torch.Tensor,
     layout: str = "ND",
 ) -> None:
-    """Writes keys and values into the paged cache, in place. Contract of torch_npu.npu_scatter_pa_kv_cache.
+    """Writes keys and values into the paged cache, in place. Contract of torch_npu.npu_scatter_pa_kv_cache and of vLLM's reshape_and_cache:
+    rows of keys without a slot are padding, and so are slots without a row.
 
     Args:
         key: [tokens, heads, key head size]; float32, float16, bfloat16, int8, uint8 or int32; any step between tokens
         value: [tokens, heads, value head size], same dtype; None together with value_cache: keys only
         key_cache: of the layout, same dtype
         value_cache: the same for value
-        slot_mapping: int32 or int64, at least [tokens], contiguous; unique slots; negative or beyond the cache: the token is skipped
+        slot_mapping: int32 or int64, [slots], contiguous; unique slots; negative or beyond the cache: the token is skipped
         layout: "ND", "HND" or "NZ"
 
     Raises:
@@ -311,7 +312,10 @@ def _caches_of(caches: Sequence[torch.Tensor]) -> torch.Tensor:
 def _on_device(numbers: torch.Tensor, name: str, dims: int, device: torch.device) -> torch.Tensor:
     if numbers.dim() != dims or numbers.dtype != torch.int64:
         raise ValueError(f"{name} is {numbers.dtype} {tuple(numbers.shape)}; it must be int64 with {dims} dimensions")
-    return numbers.to(device, non_blocking=True).contiguous()
+    if numbers.device == device:
+        return numbers.contiguous()
+    # An asynchronous copy reads the host's memory later: it has to be pinned, which torch_npu then keeps until the copy is done.
+    return numbers.contiguous().pin_memory().to(device, non_blocking=True)
 
 
 def _check_range(numbers: torch.Tensor, name: str, blocks: int) -> None:

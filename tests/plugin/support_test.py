@@ -1,0 +1,255 @@
+"""A feature that the plugin does not have is refused at start, by one sentence. Each field of vLLM's configuration was judged."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from vllm.config import VllmConfig
+from vllm.config.engram import EngramConfig
+from vllm.engine.arg_utils import EngineArgs
+
+from vllm_cann import support
+
+LLAMA = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "vocab_size": 64,
+    "hidden_size": 64,
+    "intermediate_size": 64,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "max_position_embeddings": 128,
+    "torch_dtype": "bfloat16",
+}
+
+
+def of(architecture: str, model_type: str, **fields: Any) -> dict[str, Any]:
+    return {**LLAMA, "architectures": [architecture], "model_type": model_type, **fields}
+
+
+# What a user gives: options, and the model's config.json; then what the sentence has to name.
+CASES: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
+    ({}, of("BertModel", "bert"), "pooling models", "--runner is 'pooling'"),
+    ({"runner": "pooling"}, LLAMA, "pooling models", "--runner is 'pooling'"),
+    (
+        {},
+        of("WhisperForConditionalGeneration", "whisper", d_model=64, encoder_layers=1, decoder_layers=1, max_target_positions=128),
+        "encoder-decoder models",
+        "['WhisperForConditionalGeneration']",
+    ),
+    ({}, {**LLAMA, "is_causal": False}, "attention that is not causal", "is_causal of the model's config.json is 'false'"),
+    ({}, of("MambaForCausalLM", "mamba", state_size=16), "other layers with a state", "['MambaForCausalLM']"),
+    (
+        {},
+        of(
+            "MixtralForCausalLM",
+            "mixtral",
+            num_local_experts=4,
+            num_experts_per_tok=2,
+            sliding_window=None,
+        ),
+        "mixtures of experts",
+        "number of experts is 4",
+    ),
+    ({}, {**LLAMA, "alibi": True}, "ALiBi", "is True"),
+    ({}, of("MistralForCausalLM", "mistral", sliding_window=64), "a sliding window", "is 64; limit the context"),
+    ({}, {**LLAMA, "attention_chunk_size": 32}, "attention in chunks", "is 32"),
+    ({}, {**LLAMA, "attn_logit_softcapping": 50.0}, "a soft cap", "is 50.0"),
+    ({}, {**LLAMA, "add_full_attention_sink_bias": True}, "attention with sinks", "is True"),
+    ({"model_impl": "transformers"}, LLAMA, "only HF transformers implements", "--model-impl is 'transformers'"),
+    (
+        {},
+        {**LLAMA, "quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 32, "desc_act": False, "sym": True}},
+        "quantised weights",
+        "is 'auto_gptq'",
+    ),
+    ({"load_format": "runai_streamer"}, LLAMA, "this format of weights", "--load-format is 'runai_streamer'"),
+    ({"enable_lora": True}, LLAMA, "LoRA adapters", "--enable-lora is 'LoRAConfig'"),
+    (
+        {"speculative_config": {"method": "ngram", "num_speculative_tokens": 2, "prompt_lookup_max": 3}},
+        LLAMA,
+        "speculative decoding",
+        "--speculative-config is 'ngram'",
+    ),
+    ({"kv_transfer_config": {"kv_connector": "ExampleConnector", "kv_role": "kv_both"}}, LLAMA, "KV connectors", "is 'ExampleConnector'"),
+    (
+        {"ec_transfer_config": {"ec_connector": "ECExampleConnector", "ec_role": "ec_both"}},
+        LLAMA,
+        "connectors of encoders",
+        "is 'ECExampleConnector'",
+    ),
+    ({"kv_events_config": {"enable_kv_cache_events": True, "publisher": "null"}}, LLAMA, "events of the KV cache", "is True"),
+    ({"watermark_config": {"key": 7}}, LLAMA, "watermarks", "is 'WatermarkConfig'"),
+    ({"weight_transfer_config": {"backend": "nccl"}}, LLAMA, "the transfer of weights", "is 'WeightTransferConfig'"),
+    ({"enable_prompt_embeds": True}, LLAMA, "prompts that are embeddings", "--enable-prompt-embeds is True"),
+    ({"use_fp64_gumbel": True}, LLAMA, "noise in float64", "is True"),
+    ({"kv_cache_dtype": "fp8"}, LLAMA, "a KV cache of another type", "--kv-cache-dtype is 'fp8'"),
+    ({"block_size": 16}, LLAMA, "blocks of this size", "--block-size is 16; the attention of Ascend NPUs takes 128"),
+    ({"kv_offloading_size": 1.0}, LLAMA, "a KV cache that moves to the host", "--kv-offloading-size is 1.0"),
+    ({"cpu_offload_gb": 1}, LLAMA, "weights on the host", "--cpu-offload-gb is 1"),
+    ({"offload_group_size": 2}, LLAMA, "fetched ahead", "--offload-group-size is 2"),
+    ({"tensor_parallel_size": 2}, LLAMA, "tensor parallelism", "--tensor-parallel-size is 2; use one device"),
+    ({"pipeline_parallel_size": 2}, LLAMA, "pipeline parallelism", "--pipeline-parallel-size is 2; use one device"),
+    ({"data_parallel_size": 2}, LLAMA, "data parallelism", "--data-parallel-size is 2"),
+    ({"enable_dbo": True, "all2all_backend": "deepep_low_latency"}, LLAMA, "two batches at a time", "--enable-dbo is True"),
+    ({"distributed_executor_backend": "external_launcher"}, LLAMA, "this executor", "is 'external_launcher'"),
+    ({"numa_bind": True}, LLAMA, "binding to NUMA nodes", "--numa-bind is True"),
+    ({"attention_backend": "FLASH_ATTN"}, LLAMA, "this attention backend", "--attention-backend is 'FLASH_ATTN'"),
+    ({"attention_config": {"use_non_causal": True}}, LLAMA, "attention that is not causal", "attention_config.use_non_causal is True"),
+    ({"attention_config": {"flash_attn_version": 3}}, LLAMA, "options of other attention backends", "'flash_attn_version': 3"),
+    ({"profiler_config": {"profiler": "torch", "torch_profiler_dir": "/nowhere"}}, LLAMA, "vLLM's profilers", "is 'torch'"),
+]
+
+# What vLLM refuses by itself, before the plugin is asked.
+VLLM_REFUSES = [
+    ({"enable_sleep_mode": True}, "Sleep mode is not supported on current platform"),
+    ({"enable_cumem_allocator": True}, "cumem allocator is not supported on current platform"),
+    ({"enable_trace_replay": True}, "trace replay requires Model Runner V2"),
+    ({"return_sampling_mask": True}, "sampling distribution replay requires Model Runner V2"),
+    ({"kv_cache_dtype": "float16"}, 'kv_cache_dtype="float16" is incompatible with dtype="bfloat16"'),
+]
+
+# Rows without a case above: a field of a configuration that is served, and the value that asks for the feature.
+FIELDS: dict[str, Any] = {
+    "aux_output_config.enable_return_routed_experts": True,
+    "cache_config.kv_sharing_fast_prefill": True,
+    "cache_config.prefix_match_unit": 16,
+    "engram_config": EngramConfig(),
+    "attention_config.hisparse_config": {"any": 1},
+    "kernel_config.linear_backend": "cutlass",
+    "kernel_config.linear_backend_per_quant": {"fp8": "cutlass"},
+    "kernel_config.monokernel": True,
+    "model_config.enable_cumem_allocator": True,
+    "model_config.enable_sleep_mode": True,
+    "model_config.enable_trace_replay": True,
+    "model_config.return_sampling_mask": True,
+    "observability_config.enable_layerwise_nvtx_tracing": True,
+    "offload_config.offload_backend": "uva",
+    "parallel_config.decode_context_parallel_size": 2,
+    "parallel_config.enable_batch_sharded_sampling": True,
+    "parallel_config.enable_elastic_ep": True,
+    "parallel_config.enable_ep_weight_filter": True,
+    "parallel_config.enable_eplb": True,
+    "parallel_config.enable_expert_parallel": True,
+    "parallel_config.enable_fault_tolerance": True,
+    "parallel_config.enable_hc_sp": True,
+    "parallel_config.enable_shm_tensor_arena": True,
+    "parallel_config.max_parallel_loading_workers": 2,
+    "parallel_config.nnodes": 2,
+    "parallel_config.prefill_context_parallel_size": 2,
+    "parallel_config.ubatch_size": 2,
+}
+# Rows about a model's class or its configuration, which no field of this one can be set to: (feature, property of ModelConfig, value).
+PROPERTIES = {
+    "diffusion language models": ("is_diffusion", True),
+    "multimodal models": ("is_multimodal_model", True),
+    "rotary embeddings with several positions per token (M-RoPE)": ("uses_mrope", True),
+    "multi-head latent attention": ("use_mla", True),
+}
+
+
+def configure(directory: Path, options: dict[str, Any], model: dict[str, Any]) -> VllmConfig:
+    (directory / "config.json").write_text(json.dumps(model))
+    return EngineArgs(model=str(directory), skip_tokenizer_init=True, **options).create_engine_config()
+
+
+@pytest.mark.parametrize(("options", "model", "feature", "value"), CASES, ids=[f"{c[2]}-{i}" for i, c in enumerate(CASES)])
+def test_what_is_not_there_is_refused(options: dict, model: dict, feature: str, value: str, tmp_path: Path) -> None:
+    with pytest.raises((ValueError, NotImplementedError)) as error:
+        configure(tmp_path, options, model)
+    [sentence] = re.findall(r"vllm_cann does not have .*?\.(?= \[type=|$)", str(error.value), re.MULTILINE)
+    assert feature in sentence
+    assert value in sentence
+
+
+def paths(cls: type, prefix: str = "") -> Iterator[tuple[str, bool]]:
+    """Each field, and whether it is a configuration of its own."""
+    hints = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        kind = hints[field.name]
+        inner = [one for one in (kind, *typing.get_args(kind)) if dataclasses.is_dataclass(one)]
+        yield prefix + field.name, bool(inner)
+        for one in inner:
+            yield from paths(typing.cast(type, one), f"{prefix}{field.name}.")
+
+
+NAMED = {*support.FINE, *(field for row in support.ROWS for field in row.fields)}
+
+
+def judged(path: str) -> bool:
+    parts = path.split(".")
+    return any(".".join(parts[:n]) in NAMED for n in range(1, len(parts) + 1))
+
+
+def test_every_field_of_vllm_was_judged() -> None:
+    unknown = [path for path, inner in paths(VllmConfig) if not inner and not judged(path)]
+    assert unknown == [], "new in vLLM: give each a row in support.ROWS or a reason in support.FINE"
+
+
+def test_every_judged_field_is_one_of_vllm() -> None:
+    assert {path for path, _ in paths(VllmConfig)} >= NAMED
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> VllmConfig:
+    return configure(tmp_path_factory.mktemp("llama"), {}, LLAMA)
+
+
+@pytest.mark.parametrize("path", FIELDS)
+def test_a_field_is_refused(path: str, served: VllmConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = next(row for row in support.ROWS if path in row.fields)
+    assert row.found(served) is None
+    *owners, name = path.split(".")
+    owner: Any = served
+    for one in owners:
+        owner = getattr(owner, one)
+    monkeypatch.setattr(owner, name, FIELDS[path])
+    with pytest.raises(ValueError, match="vllm_cann does not have") as error:
+        support.check(served)
+    assert str(error.value).startswith(f"vllm_cann does not have {row.feature}: {row.option} is ")
+
+
+@pytest.mark.parametrize("feature", PROPERTIES)
+def test_a_kind_of_model_is_refused(feature: str, served: VllmConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, value = PROPERTIES[feature]
+    monkeypatch.delitem(vars(served.model_config), name, raising=False)  # what a cached property holds
+    monkeypatch.setattr(type(served.model_config), name, value)
+    with pytest.raises(ValueError, match=re.escape(f"vllm_cann does not have {feature}: ")):
+        support.check(served)
+
+
+@pytest.mark.parametrize(("options", "sentence"), VLLM_REFUSES)
+def test_what_vllm_refuses_by_itself(options: dict, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        configure(tmp_path, options, LLAMA)
+
+
+def test_every_row_has_a_case() -> None:
+    seen = {*FIELDS, *PROPERTIES}
+    without = [
+        row.feature
+        for row in support.ROWS
+        if not (seen & {row.feature, *row.fields[:1]} or any(feature in row.feature for _, _, feature, _ in CASES))
+    ]
+    assert without == []
+
+
+def test_the_defaults_are_served_without_touching_the_device(served: VllmConfig) -> None:
+    support.check(served)
+    assert not torch.npu.is_initialized()
+    assert served.parallel_config.worker_cls == "vllm_cann.worker.CannWorker"
+
+
+def test_the_page_is_current() -> None:
+    page = Path(os.environ["SUPPORT_PAGE"]).read_text()
+    assert page == support.markdown(), "run: python -m vllm_cann.support > docs/support.md"
