@@ -2,9 +2,9 @@
 
     tools/bazel run //tests/benchmarks:smollm2 [-- --dtype float32 --rounds 3 --checks off]
 
-Both decode the same 8 prompts at once, greedily, 40 new tokens each. HF transformers takes two threads (all cores of the machine where the
-figures of docs/speed.md were measured), vLLM what it takes by itself. Rounds alternate, so the other engine is idle meanwhile; the first
-round of each is not counted. The last line for each dtype is the ratio.
+Both decode the same 8 prompts at once, greedily, 40 new tokens each. HF transformers takes as many threads as --threads says, vLLM what it
+takes by itself. Rounds alternate, so that the other engine is idle meanwhile; the first round of each is not counted. The last line for
+each dtype is the ratio.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     convert.py MODEL.gguf DIRECTORY
 
-The `gguf` package reads the file and dequantises the weights to float32; each is rounded to bfloat16 once. transformers could read the file
-as well, but not its tokenizer: it knows no `smollm` pre-tokenizer and leaves numbers in one piece, where the model was trained on digits.
-Equal input gives equal bytes.
+The `gguf` package reads the file and dequantises the weights to float32; each is rounded to bfloat16 once. transformers reads GGUF as well,
+but newer versions keep the weights packed and cannot write them, and all ignore the `smollm` pre-tokenizer, which cuts a text at each digit
+before anything else. Equal input gives equal bytes.
 """
 
 from __future__ import annotations
