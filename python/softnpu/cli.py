@@ -47,6 +47,12 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         help="hazard checks in kernels",
     )
     parser.add_argument(
+        "--unwritten",
+        choices=("stop", "ignore"),
+        default=defaults.unwritten,
+        help="with strict checks: reads of device memory that nobody has written stop; their account costs as much memory again as is written",
+    )
+    parser.add_argument(
         "--streams",
         choices=("async", "eager"),
         default=defaults.streams,
@@ -69,6 +75,7 @@ def _settings(arguments: argparse.Namespace) -> launcher.Settings:
         devices=arguments.devices,
         memory=arguments.memory,
         checks=arguments.checks,
+        unwritten=arguments.unwritten,
         streams=arguments.streams,
         delay_us=arguments.delay_us,
         seed=arguments.seed,

@@ -33,6 +33,7 @@ class Settings:
     devices: int = 1
     memory: int | None = None  # bytes per device; None: the profile's, at most a quarter of the host's
     checks: str = "strict"  # strict | off
+    unwritten: str = "stop"  # stop | ignore
     streams: str = "async"  # async | eager
     delay_us: int = 0
     seed: int = 0
@@ -95,6 +96,7 @@ def environment(settings: Settings, base: Mapping[str, str]) -> dict[str, str]:
         "SOFTNPU_PROFILE_FILE": str(path),
         "SOFTNPU_SEED": str(settings.seed),
         "SOFTNPU_STREAMS": settings.streams,
+        "SOFTNPU_UNWRITTEN": settings.unwritten,
         # torch loads torch_npu by itself, as on a machine with an NPU.
         "TORCH_DEVICE_BACKEND_AUTOLOAD": "1",
     }
