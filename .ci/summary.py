@@ -1,8 +1,8 @@
-"""Counts the test cases of a `bazel test`:  summary.py EVENTS tests=STATUS STEP=STATUS...
+"""Counts the test cases of a run of CI:  summary.py STEP=STATUS[=EVENTS]...
 
-EVENTS is the build event file; it names the targets of this very run and the test.xml files that
-belong to them, so logs of earlier runs do not count. A test that was not built, has no test.xml, or
-failed without saying so in it is one failed case; so is each further STEP with a non-zero STATUS.
+A step with EVENTS is a `bazel test`. EVENTS is its build event file; it names the targets of this very run and the test.xml files that
+belong to them, so logs of earlier runs do not count. A test that was not built, has no test.xml, or failed without saying so in it is one
+failed case. A step without EVENTS is one case, by its exit STATUS.
 """
 
 import json
@@ -46,11 +46,11 @@ def run_results(events: list[dict]) -> tuple[dict[str, dict], set[str]]:
     return results, expected - skipped
 
 
-def main(events_file: str, *steps: str) -> int:
-    lines = Path(events_file).read_text().splitlines() if Path(events_file).exists() else []
+def count_tests(step: str, status: int, events_file: Path) -> Counter[str]:
+    """The cases of one `bazel test`."""
+    lines = events_file.read_text().splitlines() if events_file.exists() else []
     results, expected = run_results([json.loads(line) for line in lines])
     total: Counter[str] = Counter()
-
     for (label, _, shard), result in sorted(results.items(), key=str):
         urls = [o["uri"] for o in result.get("testActionOutput", []) if o["name"] == "test.xml"]
         files = [Path(unquote(urlsplit(url).path)) for url in urls]
@@ -60,22 +60,28 @@ def main(events_file: str, *steps: str) -> int:
             count["failed"] += 1
             print(f"failed: {label} (shard {shard}): {result['status']}")
         total += count
-
     for label in sorted(expected - {label for label, _, _ in results}):
         total["failed"] += 1
         print(f"failed: {label}: not built")
-    for step in steps:
-        name, status = step.split("=")
-        if name != "tests":
-            total["passed" if status == "0" else "failed"] += 1
-        if status != "0" and (name != "tests" or int(status) not in EXPLAINED):
-            print(f"failed: {name} ended with status {status}")
-            if name == "tests" and not total["failed"]:
-                total["failed"] += 1
     if not expected:
         total["failed"] += 1
-        print("failed: no test was found")
+        print(f"failed: {step}: no test was found")
+    if status not in EXPLAINED:
+        print(f"failed: {step} ended with status {status}")
+        total["failed"] += 0 if total["failed"] else 1
+    return total
 
+
+def main(*steps: str) -> int:
+    total: Counter[str] = Counter()
+    for step in steps:
+        name, status, *events = step.split("=", 2)
+        if events:
+            total += count_tests(name, int(status), Path(events[0]))
+        else:
+            total["passed" if status == "0" else "failed"] += 1
+            if status != "0":
+                print(f"failed: {name} ended with status {status}")
     skipped = f", {total['skipped']} skipped" if total["skipped"] else ""
     print(f"{total['passed']} passed, {total['failed']} failed{skipped}")
     return 1 if total["failed"] else 0

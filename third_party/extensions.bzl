@@ -7,13 +7,13 @@ load("//third_party/python:wheels.bzl", "wheels")
 load("//third_party/zig:repositories.bzl", "zig_repositories")
 load("//tools/lint:sources.bzl", "sources")
 load(":buildifier.bzl", "buildifier")
-load(":fetch.bzl", "read_lock", "read_lock_twins")
+load(":fetch.bzl", "read_lock")
 
 def _pinned_impl(mctx):
     lock = Label("//third_party/python:lock.json")
     packages = read_lock(mctx, lock)
     zig_repositories(packages)
-    source_repositories(packages, read_lock_twins(mctx, lock))
+    source_repositories(packages, read_lock(mctx, lock, "data"))
     debian_repositories(read_lock(mctx, Label("//third_party/debian:lock.json")))
     wheels(name = "wheels", lock = lock)
     pyenv(

@@ -35,22 +35,28 @@ def hand_over(rctx, path, sha256, output):
     """Checks a fetched file and puts it into the repository cache."""
     rctx.download(url = ["file://" + str(path).replace("%", "%25")], output = output, sha256 = sha256)
 
-def read_lock(ctx, label):
-    """The entries of a lock.json by name."""
-    return {package["name"]: package for package in json.decode(ctx.read(label))["packages"]}
+def read_lock(ctx, label, key = "packages"):
+    """The entries of a list of a lock.json by name."""
+    return {package["name"]: package for package in json.decode(ctx.read(label))[key]}
 
-def read_lock_twins(ctx, label):
-    """Package name -> the entries that replace it where its first choice is not to be had."""
-    return json.decode(ctx.read(label))["twins"]
+def _why_pip_failed(packages, errors):
+    """The message for a failed download: a sentence with the cure where pip's own lines would not give one."""
+    for package in packages:
+        requirement = "{name}=={version}".format(**package)
+        if "+cpu" in requirement and "No matching distribution found for " + requirement in errors and "(from versions: none)" not in errors:
+            return (
+                "no index of pip offers {name} {version}, the build without CUDA: name PyTorch's CPU index (see pytorch.org) in " +
+                "PIP_EXTRA_INDEX_URL and try again"
+            ).format(**package)
+    return "pip download failed:\n" + errors[-4000:]
 
-def fetch_python_packages(rctx, packages, directory, may_fail = False):
+def fetch_python_packages(rctx, packages, directory):
     """Fetches lock entries into `directory` under their own file names.
 
     Args:
         rctx: the repository context
         packages: entries of lock.json
         directory: where the files go
-        may_fail: return None when pip cannot fetch them, instead of failing
     Returns:
         paths of the files
     """
@@ -70,9 +76,7 @@ def fetch_python_packages(rctx, packages, directory, may_fail = False):
             timeout = 3600,
         )
         if result.return_code != 0:
-            if may_fail:
-                return None
-            fail("pip download failed:\n" + result.stderr[-4000:])
+            fail(_why_pip_failed([package for package, _ in missing], result.stderr))
         for package, path in missing:
             hand_over(rctx, rctx.path("_pip/" + package["file"]), package["sha256"], path)
         rctx.delete("_pip")

@@ -1,7 +1,7 @@
 """SoftNPU: a CANN made of software.
 
 ``softnpu run -- COMMAND`` runs programs for Ascend NPUs without one. `build`, `load` and `launch` run single AscendC kernels on numpy
-arrays (softnpu.kernels, softnpu.twin).
+arrays (softnpu.kernels, softnpu.twin). `reset_device` ends the error of a device (softnpu.device).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ _WHERE = {
     "Addresses": "softnpu.kernels",
     "Output": "softnpu.kernels",
     "Report": "softnpu.kernels",
+    "reset_device": "softnpu.device",
 }
 
 __all__ = sorted(_WHERE)

@@ -47,6 +47,12 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         help="hazard checks in kernels",
     )
     parser.add_argument(
+        "--unwritten",
+        choices=("stop", "ignore"),
+        default=defaults.unwritten,
+        help="with strict checks: reads of device memory that nobody has written stop; their account costs as much memory again as is written",
+    )
+    parser.add_argument(
         "--streams",
         choices=("async", "eager"),
         default=defaults.streams,
@@ -69,10 +75,12 @@ def _settings(arguments: argparse.Namespace) -> launcher.Settings:
         devices=arguments.devices,
         memory=arguments.memory,
         checks=arguments.checks,
+        unwritten=arguments.unwritten,
         streams=arguments.streams,
         delay_us=arguments.delay_us,
         seed=arguments.seed,
         host_visible=arguments.host_visible,
+        trace_tasks=getattr(arguments, "trace_tasks", launcher.Settings().trace_tasks),
     )
 
 
@@ -89,6 +97,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_settings(run)
     run.add_argument("--trace", type=Path, metavar="FILE", help="write a Perfetto trace of all its processes")
+    run.add_argument(
+        "--trace-tasks",
+        type=int,
+        default=launcher.Settings().trace_tasks,
+        metavar="N",
+        help="a trace keeps the latest N tasks of each process",
+    )
     env = commands.add_parser(
         "env",
         help="print the environment of a run as shell commands",
@@ -101,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--auto-sync", action="store_true", help="the device compiler orders dependent vector instructions")
     build.add_argument("--option", action="append", default=[], metavar="OPTION", help="for the compiler, as --option=-DNAME")
     commands.add_parser("info", help="print versions and profiles")
+    commands.add_parser("doctor", help="say what is installed, what does not fit, and the cure")
     return parser
 
 
@@ -148,6 +164,10 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.command == "info":
             _print_info()
             return 0
+        if arguments.command == "doctor":
+            from softnpu import doctor
+
+            return doctor.main()
         if arguments.command == "build":
             print(
                 twin.build(
@@ -165,7 +185,7 @@ def main(argv: list[str] | None = None) -> int:
         if not command:
             raise ValueError("no command to run; write it after --, for example: softnpu run -- python script.py")
         return launcher.run(command, _settings(arguments), arguments.trace)
-    except (OSError, ValueError, twin.BuildError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         print(f"softnpu: {error}", file=sys.stderr)
         return 2
 

@@ -9,19 +9,17 @@ No torch and no CANN is involved. Kernels run under all checks; a fault is a Ker
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator, Sequence
+import functools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from softnpu import profiles, trace
+from softnpu import profiles, simulator, trace
 
-LIBRARY = Path(__file__).parent / "lib" / "libsoftnpu_simulator.so"
 _PIPES = ("S", "V", "M", "MTE1", "MTE2", "MTE3", "ALL", "FIX")
-
-_Field = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p)
 
 
 class _Array(ctypes.Structure):
@@ -39,8 +37,7 @@ class _Request(ctypes.Structure):
     _fields_ = [
         ("twin", ctypes.c_void_p),
         ("kernel", ctypes.c_char_p),
-        ("chip", ctypes.c_char_p),
-        ("time", ctypes.c_char_p),
+        ("profile", ctypes.c_void_p),
         ("slots", ctypes.POINTER(ctypes.c_uint64)),
         ("slot_count", ctypes.c_uint64),
         ("blocks", ctypes.c_uint32),
@@ -53,6 +50,7 @@ class _Request(ctypes.Structure):
         ("array_count", ctypes.c_uint64),
         ("warm_l2", ctypes.c_uint32),
         ("slices", ctypes.c_uint32),
+        ("time", ctypes.c_uint32),
     ]
 
 
@@ -72,21 +70,11 @@ class _Slice(ctypes.Structure):
 _Slices = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.POINTER(_Slice), ctypes.c_uint64)
 
 
+@functools.cache
 def _library() -> ctypes.CDLL:
-    global _loaded
-    if _loaded is None:
-        if not LIBRARY.is_file():
-            raise RuntimeError(f"SoftNPU's library {LIBRARY} is missing; the softnpu wheel brings it")
-        _loaded = ctypes.CDLL(str(LIBRARY))
-        _loaded.softnpu_twin_load.restype = ctypes.c_void_p
-        _loaded.softnpu_twin_load.argtypes = [ctypes.c_char_p, _Field, ctypes.c_void_p]
-        _loaded.softnpu_twin_kernels.restype = None
-        _loaded.softnpu_twin_kernels.argtypes = [ctypes.c_void_p, _Field, ctypes.c_void_p]
-        _loaded.softnpu_launch.argtypes = [ctypes.POINTER(_Request), _Field, _Slices, ctypes.c_void_p]
-    return _loaded
-
-
-_loaded: ctypes.CDLL | None = None
+    loaded = simulator.library()
+    loaded.softnpu_launch.argtypes = [ctypes.POINTER(_Request), simulator.Field, _Slices, ctypes.c_void_p]
+    return loaded
 
 
 class KernelError(RuntimeError):
@@ -196,7 +184,7 @@ class Twin:
 
     def __init__(self, path: Path) -> None:
         fields: dict[str, str] = {}
-        handle = _library().softnpu_twin_load(str(path.absolute()).encode(), _collector(fields), None)
+        handle = _library().softnpu_twin_load(str(path.absolute()).encode(), simulator.collector(fields), None)
         if not handle:
             raise KernelError(fields, 0)
         found: list[list[str]] = []
@@ -207,7 +195,7 @@ class Twin:
             else:
                 found[-1].append(value.decode())
 
-        _library().softnpu_twin_kernels(handle, _Field(take), None)
+        _library().softnpu_twin_kernels(handle, simulator.Field(take), None)
         self._kernels = {name: Kernel(name, int(slots), handle) for name, slots in found}
 
     def __getitem__(self, name: str) -> Kernel:
@@ -321,17 +309,6 @@ def _slots_of(argument: Any, position: int) -> bytes:
     return data.ljust(max(8, -(-len(data) // 8) * 8), b"\0")
 
 
-def _lines(values: dict[str, Any]) -> bytes:
-    return "".join(f"{k}={int(v) if isinstance(v, bool) else v}\n" for k, v in values.items()).encode()
-
-
-def _collector(fields: dict[str, str]) -> Callable:
-    def take(_: object, name: bytes, value: bytes) -> None:
-        fields[name.decode()] = value.decode(errors="replace")
-
-    return _Field(take)
-
-
 def _launch(
     kernel: Kernel,
     arguments: Sequence[Any],
@@ -347,8 +324,8 @@ def _launch(
     trace_file: str | Path | None,
 ) -> Report:
     profile = profiles.load(chip)
-    time = profiles.load_time(chip) if with_time else None
-    if trace_file is not None and time is None:
+    timed = with_time and profile.time is not None
+    if trace_file is not None and not timed:
         raise ValueError(f"the time of {profile.soc_name} is not modelled{'' if with_time else ' here (time=False)'}, so there is no trace")
     described = []
     slots = b""
@@ -386,8 +363,7 @@ def _launch(
     request = _Request(
         twin=kernel.twin,
         kernel=kernel.name.encode(),
-        chip=_lines({name: getattr(profile, name) for name in profile.__dataclass_fields__}),
-        time=None if time is None else _lines(time),
+        profile=profile.handle,
         slots=(ctypes.c_uint64 * count).from_buffer_copy(slots),
         slot_count=count,
         blocks=blocks,
@@ -400,11 +376,12 @@ def _launch(
         array_count=len(described),
         warm_l2=l2 == "warm",
         slices=trace_file is not None,
+        time=timed,
     )
-    if _library().softnpu_launch(ctypes.byref(request), _collector(fields), _Slices(take_slices), None) != 0:
+    if _library().softnpu_launch(ctypes.byref(request), simulator.collector(fields), _Slices(take_slices), None) != 0:
         raise KernelError(fields, seed)
     atomics = fields["atomics"] == "1"
-    if time is None:
+    if not timed:
         return Report(atomics=atomics)
     if trace_file is not None:
         trace.write_slices(slices, kernel.name, Path(trace_file))

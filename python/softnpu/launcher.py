@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from softnpu import profiles, trace
 
 HOME = Path(__file__).parent / "cann"
 LIBRARIES = HOME / "lib64"
+
+MOST_TASKS = 1 << 26  # that a process's event file can keep
 
 _UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
@@ -27,10 +33,12 @@ class Settings:
     devices: int = 1
     memory: int | None = None  # bytes per device; None: the profile's, at most a quarter of the host's
     checks: str = "strict"  # strict | off
+    unwritten: str = "stop"  # stop | ignore
     streams: str = "async"  # async | eager
     delay_us: int = 0
     seed: int = 0
     host_visible: bool = False
+    trace_tasks: int = 1 << 21  # of a process that a trace keeps, the latest ones; 96 bytes each
     libraries: Path = LIBRARIES
 
 
@@ -88,6 +96,7 @@ def environment(settings: Settings, base: Mapping[str, str]) -> dict[str, str]:
         "SOFTNPU_PROFILE_FILE": str(path),
         "SOFTNPU_SEED": str(settings.seed),
         "SOFTNPU_STREAMS": settings.streams,
+        "SOFTNPU_UNWRITTEN": settings.unwritten,
         # torch loads torch_npu by itself, as on a machine with an NPU.
         "TORCH_DEVICE_BACKEND_AUTOLOAD": "1",
     }
@@ -96,30 +105,87 @@ def environment(settings: Settings, base: Mapping[str, str]) -> dict[str, str]:
 def run(command: Sequence[str], settings: Settings, trace_file: Path | None) -> int:
     """Runs a command on SoftNPU and returns its exit status (128 + n when signal n ended it).
 
-    Interrupts go to the command, which shares the terminal's process group; a termination is passed on. When `trace_file` is given,
-    what all processes of the command did on the device is written there at the end, even if they were killed.
+    Interrupts go to the command, which shares the terminal's process group; SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 are passed on. When
+    `trace_file` is given, what all processes of the command did on the device is written there at the end, even if they were killed.
+    The file is opened before the command starts, as by a shell's redirection; what goes wrong with it later is told on stderr, and does not
+    change the status. The processes' files are in SOFTNPU_STATE_DIR, and stay, where that is set; else in a directory that is removed.
 
     Raises:
-        ValueError: a setting is out of its range, or the command cannot be started
-        OSError: the trace cannot be written
+        ValueError: a setting is out of its range, the command cannot be started, or the trace or the directory cannot be written
     """
     variables = environment(settings, os.environ)
-    with tempfile.TemporaryDirectory(prefix="softnpu-") as temporary:
-        state = os.environ.get("SOFTNPU_STATE_DIR") or temporary
-        Path(state).mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        target = None
+        if trace_file is not None:
+            if not 1 <= settings.trace_tasks <= MOST_TASKS:
+                raise ValueError(f"a trace of the latest {settings.trace_tasks} tasks: the limits are 1 and {MOST_TASKS}")
+            trace.schema()
+            variables["SOFTNPU_TRACE_TASKS"] = str(settings.trace_tasks)
+            try:
+                target = stack.enter_context(trace_file.open("wb"))
+            except OSError as error:
+                raise ValueError(f"the trace {str(trace_file)!r} cannot be written: {error.strerror}") from None
+        given = os.environ.get("SOFTNPU_STATE_DIR")
+        if given:
+            state = Path(given).absolute()
+            try:
+                state.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ValueError(f"the directory {given!r} (SOFTNPU_STATE_DIR) cannot be made: {error.strerror}") from None
+        else:
+            # A process that outlives the command may still write there.
+            state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="softnpu-", ignore_cleanup_errors=True)))
+        since = time.monotonic_ns()
+        status = _wait(command, {**os.environ, **variables, "SOFTNPU_STATE_DIR": str(state)})
+        if target is not None:
+            _write_trace(state, target, since)
+    return status if status >= 0 else 128 - status
+
+
+def _wait(command: Sequence[str], variables: Mapping[str, str]) -> int:
+    """Runs a command to its end, and passes signals on; returns Popen's status."""
+    child: subprocess.Popen[bytes] | None = None
+    early: list[int] = []  # signals that came before the command was there
+
+    def leave_to_the_command(number: int, frame: object) -> None:
+        pass
+
+    def pass_on(number: int, frame: object) -> None:
+        if child is None:
+            early.append(number)
+        else:
+            child.send_signal(number)
+
+    wanted = dict.fromkeys((signal.SIGINT, signal.SIGQUIT), leave_to_the_command)
+    wanted |= dict.fromkeys((signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2), pass_on)
+    # Functions, since the command inherits "ignored" but not a handler. What is ignored already (nohup) stays so for both.
+    previous = {number: signal.signal(number, handler) for number, handler in wanted.items() if signal.getsignal(number) != signal.SIG_IGN}
+    try:
         try:
-            child = subprocess.Popen(command, env={**os.environ, **variables, "SOFTNPU_STATE_DIR": state})
+            child = subprocess.Popen(command, env=variables)
         except OSError as error:
             raise ValueError(f"the command {command[0]!r} cannot be started: {error.strerror}") from None
-        previous = {
-            signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN),
-            signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: child.terminate()),
-        }
-        try:
-            status = child.wait()
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
-        if trace_file is not None:
-            trace.write(Path(state), trace_file)
-    return status if status >= 0 else 128 - status
+        for number in early:
+            child.send_signal(number)
+        return child.wait()
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _write_trace(state: Path, target: BinaryIO, since: int) -> None:
+    """Writes the trace. The command has ended: nothing that happens here may hide its status."""
+    try:
+        written = trace.write(state, target, since)
+        target.close()
+        lines = [f"{problem}; the rest is in the trace" for problem in written.problems]
+        lines += [
+            f"the trace has the latest tasks of process {pid}, {count} earlier ones were dropped" for pid, count in written.dropped.items()
+        ]
+    except (Exception, KeyboardInterrupt) as error:
+        lines = [f"the trace {target.name!r} is incomplete: {str(error) or type(error).__name__}"]
+        with contextlib.suppress(OSError):
+            target.close()
+    with contextlib.suppress(OSError):
+        for line in lines:
+            print(f"softnpu: {line}", file=sys.stderr)

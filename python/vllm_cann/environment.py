@@ -4,44 +4,51 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib.metadata
 import importlib.util
 
-# The versions that the tests ran with. A wrong one of these shows as a missing symbol at best and as wrong output at worst.
-TESTED = {"vllm": "0.32.0", "torch": "2.13.0", "torch_npu": "2.13.0"}
+from vllm_cann import installation
+
+
+def cann_problem() -> str | None:
+    """A sentence with its cure if CANN's runtime cannot be loaded."""
+    try:
+        ctypes.CDLL("libascendcl.so")
+    except OSError as error:
+        return (
+            f"CANN's libascendcl.so cannot be loaded ({error}); source CANN's set_env.sh, "
+            "or start the command with `softnpu run -- ...` on a machine without an NPU."
+        )
+    return None
+
+
+def extension_problem() -> str | None:
+    """A sentence with its cure if this wheel has no module for this Python."""
+    if importlib.util.find_spec("vllm_cann._ops") is None:
+        return "vllm_cann's extension module is missing for this Python; reinstall the vllm_cann wheel."
+    return None
+
+
+# All that can be said without importing torch.
+CHECKS = (*installation.SERVING, extension_problem, cann_problem)
 
 
 @functools.cache
 def problem() -> str | None:
     """Why vLLM cannot run on an NPU here: one sentence with the cure, or None."""
-    for package, tested in TESTED.items():
-        try:
-            found = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            return f"vllm_cann cannot be used: {package} is not installed; run `pip install {package}=={tested}`."
-        if found.split("+")[0] != tested:
-            return (
-                f"vllm_cann cannot be used: it was tested with {package} {tested} and {found} is installed; "
-                f"run `pip install {package}=={tested}`."
-            )
-    try:
-        ctypes.CDLL("libascendcl.so")
-    except OSError as error:
-        return (
-            f"vllm_cann cannot be used: CANN's libascendcl.so cannot be loaded ({error}); source CANN's set_env.sh, "
-            "or start the command with `softnpu run -- ...` on a machine without an NPU."
-        )
+    sentence = next((found for check in CHECKS if (found := check()) is not None), None) or _device_problem()
+    return None if sentence is None else f"vllm_cann cannot be used: {sentence}"
+
+
+def _device_problem() -> str | None:
     try:
         import torch_npu
     except Exception as error:
         return (
-            f"vllm_cann cannot be used: importing torch_npu failed ({type(error).__name__}: {_first_line(error)}); "
-            f"check that CANN fits torch_npu {TESTED['torch_npu']}."
+            f"importing torch_npu failed ({type(error).__name__}: {_first_line(error)}); "
+            f"check that CANN fits torch_npu {installation.TESTED['torch_npu']}."
         )
     if torch_npu.npu.device_count() == 0:
-        return "vllm_cann cannot be used: CANN reports no NPU; check `npu-smi info` and ASCEND_RT_VISIBLE_DEVICES."
-    if importlib.util.find_spec("vllm_cann._ops") is None:
-        return "vllm_cann cannot be used: its extension module is missing for this Python; reinstall the vllm_cann wheel."
+        return "CANN reports no NPU; check `npu-smi info` and ASCEND_RT_VISIBLE_DEVICES."
     return None
 
 

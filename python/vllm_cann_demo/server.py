@@ -23,8 +23,17 @@ from softnpu import trace
 KERNELS = {"reshape_and_cache": "layers", "qkv_rmsnorm_rope": "layers", "slot_mapping": "steps"}
 
 
+# The name and text of an exception in a line of the log.
+_EXCEPTION = re.compile(r"(?:^|[\s\]])((?:\w+\.)*\w*(?:Error|Exception): .*\S)")
+
+
 class ServerError(RuntimeError):
-    """The server did not start in time, or died. The message ends with its last log lines."""
+    """The server did not start in time, or died. The message is one sentence, and below it are the last lines of the log."""
+
+    @property
+    def sentence(self) -> str:
+        """The first line of the message."""
+        return str(self).splitlines()[0]
 
 
 def free_port() -> int:
@@ -104,13 +113,13 @@ class Server:
         reported = begun
         while True:
             if self._process is not None and self._process.poll() is not None:
-                raise ServerError(f"the server ended with status {self._process.returncode} before it was ready:\n{self.tail()}")
+                raise self._failure(f"the server ended with status {self._process.returncode} before it was ready")
             with contextlib.suppress(httpx.TransportError):
                 if httpx.get(f"{self.url}/health", timeout=2).status_code == 200:
                     return
             now = time.monotonic()
             if now - begun > self._timeout:
-                raise ServerError(f"the server was not ready after {self._timeout:.0f} s:\n{self.tail()}")
+                raise self._failure(f"the server was not ready after {self._timeout:.0f} s")
             if now - reported >= 5:
                 reported = now
                 self._progress(f"  {now - begun:3.0f} s: {self._last_info()}")
@@ -124,10 +133,28 @@ class Server:
         """The last lines that the server printed."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
+    def cause(self) -> str:
+        """What went wrong, as the log says it: the engine's first error, else the last exception, else the last line."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        # Where pydantic refuses an option, the reason is not in the line of the exception.
+        for line in lines:
+            if match := re.search(r"Value error, (.*\S) \[type=", line):
+                return match[1]
+        found = [(line, match[1]) for line in lines if (match := _EXCEPTION.search(line))]
+        for line, text in found:
+            if line.startswith("(EngineCore") and " ERROR " in line:
+                return text
+        # The parent's own error only says that the engine has failed.
+        others = [text for _, text in found if "Engine core initialization failed" not in text]
+        return (others or [line.strip() for line in lines if line.strip()] or ["its log is empty"])[-1]
+
+    def _failure(self, what: str) -> ServerError:
+        return ServerError(f"{what}: {self.cause()}\n{self.tail()}")
+
     def check(self) -> None:
         """Raises ServerError when the server has ended."""
         if self._process is None or self._process.poll() is not None:
-            raise ServerError(f"the server has ended:\n{self.tail()}")
+            raise self._failure("the server has ended")
 
     def stop(self) -> int | None:
         """Ends all processes of the server: politely, then by force. Returns the exit status of the command."""

@@ -8,7 +8,6 @@
 
 #include "cc/softnpu/ascendc/testing.h"
 
-using softnpu::ascendc::ChipSpec;
 using softnpu::ascendc::GlobalMemory;
 using softnpu::ascendc::GlobalRegion;
 using softnpu::ascendc::LaunchOptions;
@@ -45,12 +44,13 @@ int main(int, char** argv) {
   for (const uint32_t tile : {256u, 4096u}) {
     const uint64_t base = PlainMemory::kBase;
     const Slots slots(base, base + kPart * 2, base + kPart * 4, kPart, tile);
+    const softnpu::Profile chip = softnpu::ReadProfile("python/softnpu/profiles/ascend910b2.toml");
     const auto run = [&](bool strict) {
       LaunchOptions options;
       options.strict = strict;
       const auto begin = std::chrono::steady_clock::now();
-      softnpu::ascendc::Launch(ChipSpec{.vector_cores = 48}, memory, twin["add_double"],
-                               slots.data(), slots.bytes(), 48, options);
+      softnpu::ascendc::Launch(chip, memory, twin["add_double"], slots.data(), slots.bytes(), 48,
+                               options);
       return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin)
           .count();
     };

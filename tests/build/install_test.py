@@ -31,12 +31,12 @@ def adapt(line: str) -> list[str]:
     """A line with the files of this test: our wheels by path, vLLM's wheel as Bazel built it from the sdist instead of once more."""
     for pattern, wheel in ((r"\S*vllm_cann-\*\.whl", OURS[0]), (r"\S*softnpu-\*\.whl", OURS[1])):
         line = re.sub(pattern, str(wheel), line)
-    line = line.replace("--no-binary vllm vllm==0.32.0", f"{VLLM}").replace("tests/models/recall", str(MODEL))
+    line = line.replace("--no-build-isolation --no-binary vllm vllm==0.33.0", f"{VLLM}").replace("tests/models/recall", str(MODEL))
     return shlex.split(line)
 
 
 def test_the_install_commands_of_the_readme(tmp_path: Path) -> None:
-    build, venv, vllm, ours, serve = commands()
+    build, venv, torch, vllm, ours, serve = commands()
     assert build == "tools/bazel build //python:wheel //python:softnpu_wheel"
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "SOFTNPU", "RUNFILES"))}
     pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(FILES), "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_COMPILE": "1", "PIP_QUIET": "1"}
@@ -47,9 +47,11 @@ def test_the_install_commands_of_the_readme(tmp_path: Path) -> None:
         subprocess.run(rest, cwd=tmp_path, env={**clean, **pip, **settings}, check=True)
 
     run([sys.executable, *adapt(venv)[1:]])
+    run(adapt(torch))
     run(adapt(vllm))
     run(adapt(ours))
     run(["ascend/bin/pip", "check"])
+    run(["ascend/bin/softnpu", "doctor"])
 
     port = free_port()
     with (tmp_path / "log").open("wb") as log:

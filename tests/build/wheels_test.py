@@ -31,6 +31,12 @@ def test_names_and_licence(name: str) -> None:
     assert "Requires-Python: >=3.11" in metadata
 
 
+def test_softnpu_brings_the_licence_of_what_is_compiled_in() -> None:
+    with zipfile.ZipFile(WHEELS["softnpu"]) as archive:
+        [entry] = [e for e in archive.namelist() if e.endswith("licenses/LICENSE.tomlplusplus")]
+        assert "The above copyright notice and this permission notice shall be included" in " ".join(archive.read(entry).decode().split())
+
+
 @pytest.mark.parametrize("name", WHEELS)
 def test_libraries_need_no_newer_glibc_than_the_tag_says(name: str) -> None:
     for entry, content in libraries(name).items():

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from harness import MODEL, encode, reference
 from vllm_cann_demo import task
-from vllm_cann_demo.__main__ import QUESTIONS, SEED
+from vllm_cann_demo.recall import QUESTIONS, SEED
 
 sys.path.insert(0, str(Path(__file__).parent))
 

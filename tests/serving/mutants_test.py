@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from harness import MODEL
-from vllm_cann_demo.__main__ import ask_all
+from vllm_cann_demo.recall import ask_all
 from vllm_cann_demo.server import Server
 from vllm_cann_demo.task import questions
 

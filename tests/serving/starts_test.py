@@ -121,13 +121,24 @@ def test_without_cann_the_log_names_the_cure() -> None:
     assert "softnpu run --" in line
 
 
-def test_an_untested_version_is_named(tmp_path: Path) -> None:
-    info = tmp_path / "vllm-0.99.0.dist-info"
+@pytest.mark.parametrize(
+    ("package", "version", "sentence"),
+    [
+        ("vllm", "0.99.0", "vllm 0.99.0 is installed and 0.33.0 is the version that was tested; run `VLLM_TARGET_DEVICE=empty "),
+        (
+            "torch",
+            "2.13.0+cu130",
+            "torch 2.13.0+cu130 is a build for CUDA, and `import torch` ends the process where torch_npu is installed",
+        ),
+    ],
+)
+def test_an_installation_that_does_not_fit_is_named(package: str, version: str, sentence: str, tmp_path: Path) -> None:
+    info = tmp_path / f"{package}-{version}.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm\nVersion: 0.99.0\n")
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
     result = serve(softnpu=SMALL, environment={"PYTHONPATH": f"{tmp_path}:{os.environ['PYTHONPATH']}"})
     assert result.returncode != 0
-    assert "it was tested with vllm 0.32.0 and 0.99.0 is installed; run `pip install vllm==0.32.0`." in result.stdout + result.stderr
+    assert f"vllm_cann cannot be used: {sentence}" in result.stdout + result.stderr
 
 
 def test_a_wheel_without_kernels_for_the_chip_is_named(tmp_path: Path) -> None:

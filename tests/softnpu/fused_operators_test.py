@@ -8,16 +8,9 @@ import pytest
 import torch
 import torch_npu
 
+from tests.softnpu.compare import close
+
 HALVES = (torch.float16, torch.bfloat16)
-# Half an ulp, relative: 2^-11 and 2^-8 (24 bits for float32).
-ROUNDING = {torch.float32: 2.0**-24, torch.float16: 2.0**-11, torch.bfloat16: 2.0**-8}
-
-
-def close(found: torch.Tensor, reference: torch.Tensor, slack: float) -> None:
-    """One rounding into found's dtype, beside an absolute error of `slack` from float32 arithmetic."""
-    limit = reference.abs() * ROUNDING[found.dtype] * 1.0001 + slack
-    worst = ((found.cpu().double() - reference).abs() - limit).max().item()
-    assert worst <= 0, f"{worst} above the limit"
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, *HALVES], ids=str)
@@ -56,6 +49,7 @@ def test_swiglu(dtype: torch.dtype) -> None:
         ("BSH", 128, 6, 1),
         ("BSND", 64, 4, 2),
         ("BNSD", 128, 4, 2),
+        *((layout, size, 4, 2) for size in (80, 96, 112, 192, 256) for layout in ("BSH", "BSND", "BNSD")),
     ],
 )
 @pytest.mark.parametrize("query_lens", [[1, 1, 1], [1, 5, 130]], ids=["decode", "mixed"])
@@ -111,3 +105,38 @@ def test_paged_attention(layout: str, size: int, heads: int, kv_heads: int, quer
         reference = torch.einsum("hqk,khd->qhd", scores.softmax(-1), v)
         # float32: scores are sums of `size` products; their error of a few ulps of 10 scales the weights, values are below 5.
         close(found[request], reference, 5 * (size**0.5 + 8) * 10 * 2**-24)
+
+
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+@pytest.mark.parametrize(
+    ("size", "value_size", "heads", "kv_heads"), [(128, 128, 4, 2), (192, 128, 4, 2), (192, 128, 4, 4), (192, 192, 4, 4), (64, 64, 4, 4)]
+)
+def test_packed_attention_without_a_cache(size: int, value_size: int, heads: int, kv_heads: int, dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    query_lens, kv_lens = [1, 5, 40], [7, 5, 60]
+    query, keys, values = (
+        torch.randn(shape, generator=generator).to(dtype)
+        for shape in ((sum(query_lens), heads, size), (sum(kv_lens), kv_heads, size), (sum(kv_lens), kv_heads, value_size))
+    )
+    mask = torch.triu(torch.ones(2048, 2048, dtype=torch.int8), 1)
+    out = torch_npu.npu_fused_infer_attention_score(
+        query.npu(),
+        keys.npu(),
+        values.npu(),
+        atten_mask=mask.npu(),
+        actual_seq_lengths=list(itertools.accumulate(query_lens)),
+        actual_seq_lengths_kv=list(itertools.accumulate(kv_lens)),
+        num_heads=heads,
+        num_key_value_heads=kv_heads,
+        scale=size**-0.5,
+        input_layout="TND",
+        sparse_mode=3,
+    )[0]
+    assert out.shape == (sum(query_lens), heads, value_size)
+    parts = zip(out.split(query_lens), query.split(query_lens), keys.split(kv_lens), values.split(kv_lens), strict=True)
+    for found, q, k, v in parts:
+        k, v = (c.repeat_interleave(heads // kv_heads, 1).double() for c in (k, v))
+        scores = torch.einsum("qhd,khd->hqk", q.double(), k) * size**-0.5
+        scores.masked_fill_(torch.triu(torch.ones(len(q), len(k)), len(k) - len(q) + 1).bool(), float("-inf"))
+        # The bound of the paged test.
+        close(found, torch.einsum("hqk,khd->qhd", scores.softmax(-1), v), 5 * (size**0.5 + 8) * 10 * 2**-24)

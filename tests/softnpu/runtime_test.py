@@ -139,10 +139,12 @@ def test_the_trace_has_a_slice_for_every_task(tmp_path: Path) -> None:
         "with torch.npu.stream(s):\n    for _ in range(7): x = x * 2\n"
         "for _ in range(5): x = x + 1\ntorch.npu.synchronize()",
         SOFTNPU_STATE_DIR=str(tmp_path),
+        SOFTNPU_TRACE_TASKS="1000",
     )
     assert result.returncode == 0, result.stderr
     target = tmp_path / "run.pftrace"
-    written = trace.write(tmp_path, target)
+    with target.open("wb") as file:
+        written = trace.write(tmp_path, file)
     parsed = schema.Trace()
     parsed.ParseFromString(target.read_bytes())
     tracks = {p.track_descriptor.uuid: p.track_descriptor for p in parsed.packet if p.HasField("track_descriptor")}
@@ -161,7 +163,7 @@ def test_the_trace_has_a_slice_for_every_task(tmp_path: Path) -> None:
         else:
             assert packet.timestamp >= open_at.pop(event.track_uuid)
     assert not open_at
-    assert sum(slices.values()) == written
+    assert written == trace.Written(sum(slices.values()), {}, [])
     [counted] = trace.counts(tmp_path).values()
     assert slices == counted
     assert slices["operator", "aclnnMuls"] == 7

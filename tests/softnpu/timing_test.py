@@ -112,7 +112,7 @@ def test_what_a_report_says() -> None:
 
 
 def test_chips_without_a_table_have_no_time() -> None:
-    assert profiles.load_time(profiles.find("ascend310p3")) is None
+    assert profiles.load(profiles.find("ascend310p3")).time is None
     x = np.zeros(1 << 10, np.uint8)
     report = softnpu.launch(MICRO["copy_in"], x, x.size, profile="ascend310p3")
     assert report.microseconds is None

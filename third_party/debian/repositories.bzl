@@ -1,4 +1,4 @@
-"""Debian packages of which a build uses some files: the sanitizers' runtime, Python's headers, GoogleTest."""
+"""Debian packages of which a build uses some files: the sanitizers' runtime, Python's headers, GoogleTest, toml++."""
 
 load("//third_party:fetch.bzl", "fetch_debs")
 
@@ -76,6 +76,23 @@ cc_library(
 )
 """
 
+# The licence asks that its text goes wherever the library goes, and the library is compiled into ours.
+_TOMLPLUSPLUS = """
+package(default_visibility = ["//visibility:public"])
+cc_library(
+    name = "tomlplusplus",
+    hdrs = glob(["usr/include/toml++/**"]),
+    defines = ["TOML_HEADER_ONLY=1"],
+    includes = ["usr/include"],
+)
+genrule(
+    name = "license",
+    srcs = ["usr/share/doc/libtomlplusplus-dev/copyright"],
+    outs = ["LICENSE.tomlplusplus"],
+    cmd = "cp $< $@",
+)
+"""
+
 # With the limited API, Python.h no longer brings stdio.h along, on which nanobind's headers rely.
 _LIMITED_PYTHON_H = """\
 #include <stdio.h>
@@ -83,12 +100,13 @@ _LIMITED_PYTHON_H = """\
 """
 
 def debian_repositories(lock):
-    """The repositories @clang_rt, @googletest, @python_headers_311 and @python_headers_abi3."""
+    """The repositories @clang_rt, @googletest, @python_headers_311, @python_headers_abi3 and @tomlplusplus."""
 
     def packages(name):
         return [json.encode(lock[name])]
 
     _deb(name = "googletest", build = _GOOGLETEST, packages = packages("googletest"))
+    _deb(name = "tomlplusplus", build = _TOMLPLUSPLUS, packages = packages("libtomlplusplus-dev"))
     _deb(name = "clang_rt", build = _CLANG_RT, packages = packages("libclang-rt-19-dev"))
     _deb(
         name = "python_headers_311",

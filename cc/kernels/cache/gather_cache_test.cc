@@ -15,11 +15,13 @@
 
 namespace {
 
-using softnpu::ascendc::ChipSpec;
 using softnpu::ascendc::KernelError;
+using softnpu::ascendc::testing::Chip310P;
+using softnpu::ascendc::testing::Chip910B;
 using softnpu::ascendc::testing::HostMemory;
 using softnpu::ascendc::testing::Slots;
 using softnpu::ascendc::testing::Twin;
+using softnpu::ascendc::testing::With;
 using ::testing::HasSubstr;
 using vllm_cann::kernels::CaseName;
 using vllm_cann::kernels::Drawn;
@@ -168,11 +170,8 @@ std::string Check(const Case& test, std::vector<int32_t> table = {}) {
                                 : DeviceInfo{"Ascend910B3", 2201, test.vector_cores, test.ub_bytes};
   const GatherCachePlan plan = PlanGatherCache(args, device);
   if (rows == 0) return plan.cores == 0 ? "" : "no rows launch something";
-  ChipSpec chip{.soc_name = device.soc_name, .ub_bytes = device.ub_bytes};
-  if (test.old) {
-    chip.npu_arch = 2002;
-    chip.data_copy_pad = false;
-  }
+  const softnpu::Profile chip =
+      With(test.old ? Chip310P() : Chip910B(), device.vector_cores, device.ub_bytes);
   static const Twin twin("cc/kernels/cache/cache.twin.so");
   const Slots slots(args.key_cache.address, args.value_cache.address, args.block_table.address,
                     args.seq_lens.address, args.seq_starts.address, args.key.address,

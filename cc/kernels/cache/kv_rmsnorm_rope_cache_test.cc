@@ -22,10 +22,11 @@
 
 namespace {
 
-using softnpu::ascendc::ChipSpec;
+using softnpu::ascendc::testing::Chip910B;
 using softnpu::ascendc::testing::HostMemory;
 using softnpu::ascendc::testing::Slots;
 using softnpu::ascendc::testing::Twin;
+using softnpu::ascendc::testing::With;
 using ::testing::HasSubstr;
 using vllm_cann::kernels::CaseName;
 using vllm_cann::kernels::Drawn;
@@ -279,7 +280,7 @@ std::string Check(const Case& test) {
   const KvRmsnormRopeCachePlan plan = PlanKvRmsnormRopeCache(
       args, DeviceInfo{"Ascend910B3", 2201, test.vector_cores, test.ub_bytes});
   if (tokens == 0) return plan.cores == 0 ? "" : "no tokens launch something";
-  ChipSpec chip{.soc_name = "Ascend910B3", .ub_bytes = test.ub_bytes};
+  const softnpu::Profile chip = With(Chip910B(), test.vector_cores, test.ub_bytes);
   static const Twin twin("cc/kernels/cache/cache.twin.so");
   const Slots packed(args.kv.address, args.gamma.address, args.cos.address, args.sin.address,
                      args.index.address, args.k_cache.address, args.ckv_cache.address,

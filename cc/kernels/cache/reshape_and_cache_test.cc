@@ -14,11 +14,13 @@
 
 namespace {
 
-using softnpu::ascendc::ChipSpec;
 using softnpu::ascendc::KernelError;
+using softnpu::ascendc::testing::Chip310P;
+using softnpu::ascendc::testing::Chip910B;
 using softnpu::ascendc::testing::HostMemory;
 using softnpu::ascendc::testing::Slots;
 using softnpu::ascendc::testing::Twin;
+using softnpu::ascendc::testing::With;
 using vllm_cann::kernels::CaseName;
 using vllm_cann::kernels::Drawn;
 using vllm_cann::kernels::FillBytes;
@@ -175,11 +177,8 @@ std::string Check(const Case& test, bool strict = true) {
   if (plan.cores > device.vector_cores) return std::to_string(plan.cores) + " cores";
   const Slots packed(args.key.address, args.value.address, args.key_cache.address,
                      args.value_cache.address, slots, plan.tiling);
-  ChipSpec chip{.soc_name = device.soc_name, .ub_bytes = device.ub_bytes};
-  if (test.old) {
-    chip.npu_arch = 2002;
-    chip.data_copy_pad = false;
-  }
+  const softnpu::Profile chip =
+      With(test.old ? Chip310P() : Chip910B(), device.vector_cores, device.ub_bytes);
   softnpu::ascendc::Launch(chip, memory, CacheTwin()["reshape_and_cache"], packed.data(),
                            packed.bytes(), plan.cores, strict);
   std::string wrong = CheckSide(test, key, test.key_size, memory);

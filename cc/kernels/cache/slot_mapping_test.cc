@@ -12,11 +12,12 @@
 
 namespace {
 
-using softnpu::ascendc::ChipSpec;
 using softnpu::ascendc::KernelError;
+using softnpu::ascendc::testing::Chip910B;
 using softnpu::ascendc::testing::HostMemory;
 using softnpu::ascendc::testing::Slots;
 using softnpu::ascendc::testing::Twin;
+using softnpu::ascendc::testing::With;
 using ::testing::HasSubstr;
 using vllm_cann::kernels::CaseName;
 using vllm_cann::kernels::RunConformance;
@@ -93,7 +94,7 @@ std::string Check(const Case& test, std::vector<int64_t> positions = {}) {
   const SlotMappingPlan plan =
       PlanSlotMapping(args, DeviceInfo{"Ascend910B3", 2201, test.vector_cores, test.ub_bytes});
   if (tokens + test.more == 0) return plan.cores == 0 ? "" : "no slots launch something";
-  ChipSpec chip{.soc_name = "Ascend910B3", .ub_bytes = test.ub_bytes};
+  const softnpu::Profile chip = With(Chip910B(), test.vector_cores, test.ub_bytes);
   static const Twin twin("cc/kernels/cache/cache.twin.so");
   const Slots slots(args.query_start_loc.address, args.positions.address, args.block_table.address,
                     args.slot_mapping.address, plan.tiling);

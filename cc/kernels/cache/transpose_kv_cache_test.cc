@@ -16,13 +16,14 @@
 
 namespace {
 
-using softnpu::ascendc::ChipSpec;
 using softnpu::ascendc::KernelError;
 using softnpu::ascendc::Launch;
 using softnpu::ascendc::LaunchOptions;
+using softnpu::ascendc::testing::Chip910B;
 using softnpu::ascendc::testing::HostMemory;
 using softnpu::ascendc::testing::Slots;
 using softnpu::ascendc::testing::Twin;
+using softnpu::ascendc::testing::With;
 using ::testing::HasSubstr;
 using vllm_cann::kernels::CaseName;
 using vllm_cann::kernels::FillBytes;
@@ -128,9 +129,7 @@ Outcome Execute(const Case& test, const std::vector<int64_t>& ids,
       ArgsOf(test, table_address, ids_address, static_cast<int64_t>(ids.size())),
       DeviceInfo{"Ascend910B3", 2201, test.vector_cores, test.ub_bytes});
   if (run.plan.cores > 0) {
-    ChipSpec chip;
-    chip.vector_cores = test.vector_cores;
-    chip.ub_bytes = test.ub_bytes;
+    const softnpu::Profile chip = With(Chip910B(), test.vector_cores, test.ub_bytes);
     const Slots slots(table_address, ids_address, run.plan.tiling);
     LaunchOptions options;
     options.seed = test.seed;

@@ -10,7 +10,7 @@
 
 namespace {
 
-using softnpu::ascendc::ChipSpec;
+using softnpu::ascendc::testing::Chip910B;
 using softnpu::ascendc::testing::HostMemory;
 using softnpu::ascendc::testing::Slots;
 using softnpu::ascendc::testing::Twin;
@@ -36,7 +36,7 @@ std::vector<int32_t> Counts(const std::vector<int32_t>& sorted, int64_t experts,
       DataType::kInt32, 1, {experts}, {1}, memory.Allocate(bytes, "expert_tokens")};
   const auto plan = PlanMoeComputeExpertTokens(args, {"Ascend910B3", 2201, cores, 196608});
   const Slots packed(args.sorted_experts.address, args.expert_tokens.address, plan.tiling);
-  softnpu::ascendc::LaunchForOutputs(ChipSpec{}, memory, MoeTwin()[plan.kernel], packed.data(),
+  softnpu::ascendc::LaunchForOutputs(Chip910B(), memory, MoeTwin()[plan.kernel], packed.data(),
                                      packed.bytes(), plan.cores,
                                      {{args.expert_tokens.address, bytes, "expert_tokens"}});
   return memory.Get<int32_t>(args.expert_tokens.address);

@@ -17,10 +17,11 @@
 
 namespace {
 
-using softnpu::ascendc::ChipSpec;
+using softnpu::ascendc::testing::Chip910B;
 using softnpu::ascendc::testing::HostMemory;
 using softnpu::ascendc::testing::Slots;
 using softnpu::ascendc::testing::Twin;
+using softnpu::ascendc::testing::With;
 using vllm_cann::kernels::CaseName;
 using vllm_cann::kernels::LastPlace;
 using vllm_cann::kernels::RunConformance;
@@ -125,8 +126,7 @@ std::string Check(const Case& test, Result* given = nullptr) {
                      args.out.address, result.plan.tiling);
   softnpu::ascendc::LaunchOptions options;
   options.outputs = {{args.out.address, bytes, "out"}};
-  const ChipSpec chip{
-      .soc_name = device.soc_name, .vector_cores = test.cores, .ub_bytes = test.ub_bytes};
+  const softnpu::Profile chip = With(Chip910B(), test.cores, test.ub_bytes);
   softnpu::ascendc::Launch(chip, memory, MoeTwin()[result.plan.kernel], packed.data(),
                            packed.bytes(), result.plan.cores, options);
   result.out = Values(test.type, 0);

@@ -18,11 +18,12 @@
 
 namespace {
 
-using softnpu::ascendc::ChipSpec;
 using softnpu::ascendc::Output;
+using softnpu::ascendc::testing::Chip910B;
 using softnpu::ascendc::testing::HostMemory;
 using softnpu::ascendc::testing::Slots;
 using softnpu::ascendc::testing::Twin;
+using softnpu::ascendc::testing::With;
 using vllm_cann::kernels::CaseName;
 using vllm_cann::kernels::LastPlace;
 using vllm_cann::kernels::RunConformance;
@@ -189,8 +190,7 @@ Result Launch(const Case& test, const std::vector<Values>& x, const Values& bias
   softnpu::ascendc::LaunchOptions options;
   options.strict = test.strict;
   options.outputs = outputs;
-  const ChipSpec chip{
-      .soc_name = device.soc_name, .vector_cores = test.cores, .ub_bytes = test.ub_bytes};
+  const softnpu::Profile chip = With(Chip910B(), test.cores, test.ub_bytes);
   softnpu::ascendc::Launch(chip, memory, MoeTwin()[result.plan.kernel], packed.data(),
                            packed.bytes(), result.plan.cores, options);
   result.experts = memory.Get<int32_t>(args.expert_idx.address);

@@ -15,10 +15,11 @@
 
 namespace {
 
-using softnpu::ascendc::ChipSpec;
+using softnpu::ascendc::testing::Chip910B;
 using softnpu::ascendc::testing::HostMemory;
 using softnpu::ascendc::testing::Slots;
 using softnpu::ascendc::testing::Twin;
+using softnpu::ascendc::testing::With;
 using vllm_cann::kernels::CaseName;
 using vllm_cann::kernels::RunConformance;
 using vllm_cann::kernels::Values;
@@ -263,8 +264,7 @@ std::string Check(const Case& test, Result* given = nullptr) {
     softnpu::ascendc::LaunchOptions options;
     options.outputs = outputs;
     options.seed = test.seed;
-    const ChipSpec chip{
-        .soc_name = device.soc_name, .vector_cores = test.cores, .ub_bytes = test.ub_bytes};
+    const softnpu::Profile chip = With(Chip910B(), test.cores, test.ub_bytes);
     softnpu::ascendc::Launch(chip, memory, MoeTwin()[result.plan.kernel], packed.data(),
                              packed.bytes(), result.plan.cores, options);
   }

@@ -22,11 +22,12 @@
 
 namespace {
 
-using softnpu::ascendc::ChipSpec;
 using softnpu::ascendc::KernelError;
+using softnpu::ascendc::testing::Chip910B;
 using softnpu::ascendc::testing::HostMemory;
 using softnpu::ascendc::testing::Slots;
 using softnpu::ascendc::testing::Twin;
+using softnpu::ascendc::testing::With;
 using vllm_cann::kernels::CaseName;
 using vllm_cann::kernels::Drawn;
 using vllm_cann::kernels::LastPlace;
@@ -106,11 +107,8 @@ Tensor Result(HostMemory& memory, DataType type, int64_t rows, int64_t columns, 
   return {type, 2, {rows, columns}, {columns, 1}, memory.Put(before, name)};
 }
 
-ChipSpec Chip(const Case& test) {
-  return {.soc_name = "Ascend910B3",
-          .npu_arch = 2201,
-          .vector_cores = test.vector_cores,
-          .ub_bytes = test.ub_bytes};
+softnpu::Profile Chip(const Case& test) {
+  return With(Chip910B(), test.vector_cores, test.ub_bytes);
 }
 
 DeviceInfo Device(const Case& test) {

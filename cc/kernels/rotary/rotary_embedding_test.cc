@@ -18,11 +18,13 @@
 
 namespace {
 
-using softnpu::ascendc::ChipSpec;
 using softnpu::ascendc::KernelError;
+using softnpu::ascendc::testing::Chip310P;
+using softnpu::ascendc::testing::Chip910B;
 using softnpu::ascendc::testing::HostMemory;
 using softnpu::ascendc::testing::Slots;
 using softnpu::ascendc::testing::Twin;
+using softnpu::ascendc::testing::With;
 using vllm_cann::kernels::CaseName;
 using vllm_cann::kernels::Drawn;
 using vllm_cann::kernels::LastPlace;
@@ -260,12 +262,8 @@ Result Execute(const Case& test, std::string& wrong) {
   }
   if (plan.cores > test.vector_cores) wrong = std::to_string(plan.cores) + " cores";
   const Slots packed = Pack(args, plan);
-  const ChipSpec chip{.soc_name = device.soc_name,
-                      .npu_arch = device.npu_arch,
-                      .vector_cores = device.vector_cores,
-                      .ub_bytes = test.ub_bytes,
-                      .bfloat16 = !test.is_310p,
-                      .data_copy_pad = !test.is_310p};
+  const softnpu::Profile chip =
+      With(test.is_310p ? Chip310P() : Chip910B(), device.vector_cores, test.ub_bytes);
   softnpu::ascendc::Launch(chip, memory, RotaryTwin()[plan.kernel], packed.data(), packed.bytes(),
                            plan.cores, test.strict);
   if (wrong.empty()) wrong = CheckSide(test, query, rows_of, table, memory);
@@ -438,7 +436,7 @@ TEST(RotaryEmbedding, TiesGoToEven) {
     args.cos_sin_cache = {DataType::kFloat16, 2, {1, 64}, {64, 1}, cache_address};
     const auto plan = PlanRotaryEmbedding(args, {"Ascend910B3", 2201, 40, 196608});
     const Slots slots = Pack(args, plan);
-    softnpu::ascendc::Launch(ChipSpec{}, memory, RotaryTwin()[plan.kernel], slots.data(),
+    softnpu::ascendc::Launch(Chip910B(), memory, RotaryTwin()[plan.kernel], slots.data(),
                              slots.bytes(), plan.cores, true);
     EXPECT_EQ(memory.Get<uint16_t>(query), std::vector<uint16_t>(64, 0x3e04));
   }
@@ -501,7 +499,7 @@ TEST(RotaryEmbedding, InverseRestores) {
       args.is_inverse = is_inverse;
       const auto plan = PlanRotaryEmbedding(args, {"Ascend910B3", 2201, 40, 196608});
       const Slots slots = Pack(args, plan);
-      softnpu::ascendc::Launch(ChipSpec{}, memory, RotaryTwin()[plan.kernel], slots.data(),
+      softnpu::ascendc::Launch(Chip910B(), memory, RotaryTwin()[plan.kernel], slots.data(),
                                slots.bytes(), plan.cores, true);
     }
     const auto after = memory.Get<float>(query);
@@ -566,7 +564,7 @@ TEST(RotaryEmbedding, PositionOutOfRangeIsAFault) {
     args.positions = {DataType::kInt64, 1, {1}, {1}, positions};
     const auto plan = PlanRotaryEmbedding(args, {"Ascend910B3", 2201, 40, 196608});
     const Slots slots = Pack(args, plan);
-    EXPECT_THROW(softnpu::ascendc::Launch(ChipSpec{}, memory, RotaryTwin()[plan.kernel],
+    EXPECT_THROW(softnpu::ascendc::Launch(Chip910B(), memory, RotaryTwin()[plan.kernel],
                                           slots.data(), slots.bytes(), plan.cores, true),
                  KernelError)
         << position;

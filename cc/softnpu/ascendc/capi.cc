@@ -5,12 +5,15 @@
 
 #include <cstring>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
-#include <string_view>
+#include <variant>
 #include <vector>
 
 #include "cc/softnpu/ascendc/instruction.h"
 #include "cc/softnpu/ascendc/simulator.h"
+#include "cc/softnpu/base/profile.h"
 
 namespace softnpu::ascendc {
 namespace {
@@ -56,31 +59,33 @@ class Arrays : public GlobalMemory {
   std::map<uintptr_t, Entry> entries_;
 };
 
-ChipSpec ChipOf(std::string_view text) {
-  ChipSpec chip;
-  const std::map<std::string_view, int64_t*> numbers = {
-      {"npu_arch", &chip.npu_arch},     {"vector_cores", &chip.vector_cores},
-      {"cube_cores", &chip.cube_cores}, {"ub_bytes", &chip.ub_bytes},
-      {"l1_bytes", &chip.l1_bytes},     {"l0a_bytes", &chip.l0a_bytes},
-      {"l0b_bytes", &chip.l0b_bytes},   {"l0c_bytes", &chip.l0c_bytes},
-      {"bias_bytes", &chip.bias_bytes}, {"fixpipe_bytes", &chip.fixpipe_bytes},
-  };
-  while (!text.empty()) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    const size_t equals = line.find('=');
-    if (equals == std::string_view::npos) continue;
-    const std::string_view name = line.substr(0, equals);
-    const std::string value(line.substr(equals + 1));
-    if (name == "soc_name") chip.soc_name = value;
-    if (name == "bfloat16") chip.bfloat16 = value == "1";
-    if (name == "data_copy_pad") chip.data_copy_pad = value == "1";
-    if (const auto number = numbers.find(name); number != numbers.end()) {
-      *number->second = std::stoll(value);
+// A profile and, where the time is modelled, its numbers as the model asks for them.
+struct LoadedProfile {
+  explicit LoadedProfile(const char* path) : chip(ReadProfile(path)) {
+    if (!chip.time) return;
+    try {
+      time.emplace(*chip.time);
+    } catch (const Error& error) {
+      throw Error(error.code(), std::string("the device profile ") + path + " has " + error.what());
     }
   }
-  return chip;
+  Profile chip;
+  std::optional<TimeTable> time;
+};
+
+void ReportProfile(const Profile& profile, SoftnpuField field, void* context) {
+  struct Show {
+    std::string operator()(const std::string& value) const { return value; }
+    std::string operator()(int64_t value) const { return std::to_string(value); }
+    std::string operator()(bool value) const { return value ? "1" : "0"; }
+  };
+  for (const auto& [name, value] : FieldsOf(profile)) {
+    field(context, name, std::visit(Show{}, value).c_str());
+  }
+  if (!profile.time) return;
+  for (const auto& [name, value] : *profile.time) {
+    field(context, ("time." + name).c_str(), Format("%.17g", value).c_str());
+  }
 }
 
 void ReportFault(const Error& error, SoftnpuField field, void* context) {
@@ -154,6 +159,16 @@ using namespace softnpu::ascendc;  // NOLINT
 
 #define SOFTNPU_EXPORT extern "C" __attribute__((visibility("default")))
 
+SOFTNPU_EXPORT const void* softnpu_profile_load(const char* path, SoftnpuField field,
+                                                void* context) {
+  std::unique_ptr<LoadedProfile> profile;
+  const int32_t code = Guarded(field, context, [&] {
+    profile = std::make_unique<LoadedProfile>(path);
+    ReportProfile(profile->chip, field, context);
+  });
+  return code == 0 ? profile.release() : nullptr;
+}
+
 SOFTNPU_EXPORT const void* softnpu_twin_load(const char* path, SoftnpuField field, void* context) {
   const SoftnpuTwin* twin = nullptr;
   Guarded(field, context, [&] {
@@ -207,17 +222,21 @@ SOFTNPU_EXPORT int32_t softnpu_launch(const SoftnpuLaunchRequest* request, Softn
     bool atomics = false;
     options.atomics = &atomics;
     TimeReport report;
-    const TimeTable table(request->time == nullptr ? "" : request->time);
-    if (request->time != nullptr) {
-      options.time = &table;
+    const auto& profile = *static_cast<const LoadedProfile*>(request->profile);
+    const bool timed = request->time != 0;
+    if (timed && !profile.time) {
+      throw Error(kRtParamInvalid, "the time of " + profile.chip.soc_name + " is not modelled");
+    }
+    if (timed) {
+      options.time = &*profile.time;
       options.report = &report;
       options.warm_l2 = request->warm_l2 != 0;
       options.slices = slices != nullptr && request->slices != 0;
     }
-    Launch(ChipOf(request->chip), memory, *entry, request->slots,
-           request->slot_count * sizeof(uint64_t), request->blocks, options);
+    Launch(profile.chip, memory, *entry, request->slots, request->slot_count * sizeof(uint64_t),
+           request->blocks, options);
     field(context, "atomics", atomics ? "1" : "0");
-    if (request->time == nullptr) return;
+    if (!timed) return;
     ReportTime(report, field, context);
     if (!options.slices) return;
     std::vector<SoftnpuSlice> out;

@@ -25,8 +25,7 @@ typedef struct SoftnpuArray {
 typedef struct SoftnpuLaunchRequest {
   const void* twin;  // of softnpu_twin_load
   const char* kernel;
-  const char* chip;  // "name=value" lines: the profile's fields
-  const char* time;  // the same of its [time] section; null: time is not modelled
+  const void* profile;  // of softnpu_profile_load
   const uint64_t* slots;
   uint64_t slot_count;
   uint32_t blocks;
@@ -39,6 +38,7 @@ typedef struct SoftnpuLaunchRequest {
   uint64_t array_count;
   uint32_t warm_l2;
   uint32_t slices;
+  uint32_t time;  // 1: models the time; the profile has to have its numbers
 } SoftnpuLaunchRequest;
 
 // A slice of the modelled time; microseconds after the start of the launch.
@@ -55,6 +55,10 @@ typedef struct SoftnpuSlice {
 
 typedef void (*SoftnpuSlices)(void* context, const SoftnpuSlice* slices, uint64_t count);
 
+// Reads the profile in a file and reports its fields by their keys: those of the chip, a bool as 1
+// or 0, and the numbers of its [time] section as "time.clock_mhz" and the like. Null after a
+// failure. It stays in memory.
+const void* softnpu_profile_load(const char* path, SoftnpuField field, void* context);
 // The twin in a shared library, bound to this simulator; null after a failure. It stays loaded.
 const void* softnpu_twin_load(const char* path, SoftnpuField field, void* context);
 // Reports for each kernel "kernel" with the name and "slots" with the number of 8-byte words of its

@@ -154,7 +154,7 @@ void Cluster::Give(Core& setter, size_t to, int64_t flag, const Knowledge& knowl
 }
 
 void Cluster::Synchronise(Core& core, SoftnpuInstruction& instruction) {
-  const ChipSpec& chip = *launch_.chip;
+  const Profile& chip = *launch_.chip;
   const auto check = [&](int per_block, int64_t cores, const char* kind) {
     const int64_t wanted = int64_t{launch_.blocks} * per_block;
     if (wanted > cores) {

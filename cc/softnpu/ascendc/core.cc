@@ -133,7 +133,7 @@ void Core::Reset(LaunchState* launch, CoreKind kind, uint32_t block, uint32_t su
   fault = nullptr;
   current_ = nullptr;
   latest_ = {};
-  const ChipSpec& chip = *launch->chip;
+  const Profile& chip = *launch->chip;
   const auto size = [&](int space, int64_t bytes, bool present) {
     Memory& memory = memories_[static_cast<size_t>(space)];
     const auto wanted = present ? static_cast<uint64_t>(bytes) : 0;
@@ -675,7 +675,7 @@ KernelError::Where Core::Here() const {
   KernelError::Where where;
   where.kernel = launch_->entry->name;
   where.block = BlockIndex();
-  const ChipSpec& chip = *launch_->chip;
+  const Profile& chip = *launch_->chip;
   where.core =
       where.block % std::max<int64_t>(kind_ == kCubeCore ? chip.cube_cores : chip.vector_cores, 1);
   where.core_type = kind_ == kVectorCore ? "AIV" : kind_ == kCubeCore ? "AIC" : "";

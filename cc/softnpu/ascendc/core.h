@@ -61,7 +61,7 @@ struct Layout {
 
 // What all cores of a launch share.
 struct LaunchState {
-  const ChipSpec* chip = nullptr;
+  const Profile* chip = nullptr;
   GlobalMemory* memory = nullptr;
   const SoftnpuKernelEntry* entry = nullptr;
   uint32_t blocks = 0;

@@ -12,10 +12,10 @@
 namespace {
 
 using namespace AscendC;
-using softnpu::ascendc::ChipSpec;
 using softnpu::ascendc::KernelError;
 using softnpu::ascendc::Launch;
 using softnpu::ascendc::LaunchOptions;
+using softnpu::ascendc::testing::Chip910B;
 using softnpu::ascendc::testing::HostMemory;
 using softnpu::ascendc::testing::Slots;
 using ::testing::HasSubstr;
@@ -141,7 +141,7 @@ void CheckProduct(Shape shape) {
   const Slots slots(memory.Put(a, "a"), memory.Put(b, "b"), c, shape);
   LaunchOptions options;
   options.outputs = {{c, shape.m * shape.n * 4, "c"}};
-  Launch(ChipSpec{}, memory,
+  Launch(Chip910B(), memory,
          softnpu::twin::MakeEntry<&Product<T, Sum, b_is_nk>>("product", __FILE__, __LINE__),
          slots.data(), slots.bytes(), 1, options);
   const auto out = memory.Get<Sum>(c);
@@ -203,7 +203,7 @@ TEST(Cube, TransposesSquaresOfInt8) {
   const auto b = Values<int8_t>(1024, 5);
   const uintptr_t c = memory.Allocate(16 * 32 * 4, "c");
   const Slots slots(memory.Put(b, "b"), c);
-  Launch(ChipSpec{}, memory, softnpu::twin::MakeEntry<&TransposedInt8>("t", __FILE__, __LINE__),
+  Launch(Chip910B(), memory, softnpu::twin::MakeEntry<&TransposedInt8>("t", __FILE__, __LINE__),
          slots.data(), slots.bytes(), 1, true);
   half pattern(0x1.01p-14f);  // its bytes as int8
   int8_t left[2];
@@ -268,7 +268,7 @@ TEST(Cube, AccumulatesOnABiasAndConverts) {
   for (size_t i = 0; i < 16; ++i) bias[i] = static_cast<float>(i) - 8.0f;
   const uintptr_t c = memory.Allocate(512, "c");
   const Slots slots(memory.Put(a, "a"), memory.Put(b, "b"), memory.Put(bias, "bias"), c);
-  Launch(ChipSpec{}, memory, softnpu::twin::MakeEntry<&Accumulated>("acc", __FILE__, __LINE__),
+  Launch(Chip910B(), memory, softnpu::twin::MakeEntry<&Accumulated>("acc", __FILE__, __LINE__),
          slots.data(), slots.bytes(), 1, true);
   const auto out = memory.Get<half>(c);
   for (size_t i = 0; i < 16; ++i) {
@@ -352,7 +352,7 @@ std::vector<uint8_t> TakeOut(std::vector<int32_t>& sums) {
   for (size_t j = 0; j < 32; ++j) scales[j] = j % 2 == 0 ? 0x3D000000 : 0x3C800000;  // 2^-5, 2^-6
   const uintptr_t c = memory.Allocate(2048, "c");
   const Slots slots(memory.Put(a, "a"), memory.Put(b, "b"), memory.Put(scales, "scales"), c);
-  Launch(ChipSpec{}, memory, softnpu::twin::MakeEntry<&Taken<take>>("take", __FILE__, __LINE__),
+  Launch(Chip910B(), memory, softnpu::twin::MakeEntry<&Taken<take>>("take", __FILE__, __LINE__),
          slots.data(), slots.bytes(), 1, true);
   sums.assign(512, 0);  // row i, column j of both
   for (size_t i = 0; i < 16; ++i) {
@@ -451,7 +451,7 @@ TEST(Cube, LoadsWindowsOfAMap) {
   const auto map = Values<half>(20 * 16, 9);
   const uintptr_t c = memory.Allocate(1024, "c");
   const Slots slots(memory.Put(map, "map"), c);
-  Launch(ChipSpec{}, memory, softnpu::twin::MakeEntry<&Windows>("windows", __FILE__, __LINE__),
+  Launch(Chip910B(), memory, softnpu::twin::MakeEntry<&Windows>("windows", __FILE__, __LINE__),
          slots.data(), slots.bytes(), 1, true);
   const auto out = memory.Get<float>(c);
   for (int i = 0; i < 6; ++i) {
@@ -533,7 +533,7 @@ TEST(Cube, WorksBesideItsVectorCores) {
                       memory.Allocate(kBlocks * 1024, "workspace"), c);
     LaunchOptions options;
     options.seed = seed;
-    Launch(ChipSpec{}, memory, entry, slots.data(), slots.bytes(), kBlocks, options);
+    Launch(Chip910B(), memory, entry, slots.data(), slots.bytes(), kBlocks, options);
     return memory.Get<float>(c);
   };
   for (uint64_t seed = 0; seed < 5; ++seed) {
@@ -612,7 +612,7 @@ void CheckHighLevel() {
   const Slots slots(memory.Put(a, "a"), memory.Put(b, "b"), memory.Put(bias, "bias"), c, arguments);
   LaunchOptions options;
   options.outputs = {{c, kM * kN * sizeof(Out), "c"}};
-  Launch(ChipSpec{}, memory,
+  Launch(Chip910B(), memory,
          softnpu::twin::MakeEntry<&HighLevel<T, Out, transpose_b>>("mm", __FILE__, __LINE__),
          slots.data(), slots.bytes(), 2, options);
   const auto out = memory.Get<Out>(c);
@@ -646,7 +646,7 @@ TEST(Cube, VectorCoresHaveNone) {
   HostMemory memory;
   const Slots slots(uint64_t{0});
   try {
-    Launch(ChipSpec{}, memory, softnpu::twin::MakeEntry<&Kernel::Run>("k", __FILE__, __LINE__),
+    Launch(Chip910B(), memory, softnpu::twin::MakeEntry<&Kernel::Run>("k", __FILE__, __LINE__),
            slots.data(), slots.bytes(), 1, true);
     FAIL();
   } catch (const KernelError& error) {

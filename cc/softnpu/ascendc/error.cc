@@ -1,16 +1,23 @@
 // cc/softnpu/ascendc/error.cc: keeps the last error sentence for aclGetRecentErrMsg.
 #include "cc/softnpu/ascendc/error.h"
 
+#include <algorithm>
+#include <array>
 #include <cstdarg>
 #include <mutex>
+#include <new>
+#include <utility>
 
 namespace softnpu {
 namespace {
 
+constexpr size_t kMaxDevices = 8;
+
 std::mutex g_mutex;
-// torch_npu asks from another thread than the one that failed, so the newest sentence of any thread
-// is the fallback for a thread that has none of its own.
-std::string g_recent;
+// torch_npu asks from another thread than the one that failed, so sentences are kept for devices,
+// not for threads. Place 0 is for threads without a device.
+std::array<std::string, kMaxDevices + 1> g_recent;
+thread_local size_t t_place = 0;
 thread_local std::string t_answer;
 thread_local int32_t t_last_code = 0;
 
@@ -29,17 +36,30 @@ std::string Format(const char* format, ...) {
   return out;
 }
 
+void SetMessageDevice(int device) noexcept {
+  t_place = device < 0 ? 0 : std::min(static_cast<size_t>(device) + 1, kMaxDevices);
+}
+
 int32_t Report(int32_t code, const std::string& message) noexcept {
   t_last_code = code;
-  std::lock_guard<std::mutex> lock(g_mutex);
-  // A sentence that crossed the stream or another library comes back with its prefix.
-  g_recent = message.rfind("SoftNPU: ", 0) == 0 ? message : "SoftNPU: " + message;
+  try {
+    // A sentence that crossed the stream or another library comes back with its prefix.
+    std::string text = message.rfind(kMessagePrefix, 0) == 0 ? message : std::string(kMessagePrefix) + message;
+    std::lock_guard<std::mutex> lock(g_mutex);
+    g_recent[t_place] = std::move(text);
+  } catch (const std::bad_alloc&) {
+    // The code alone is left.
+  }
   return code;
 }
 
 const char* RecentMessage() noexcept {
-  std::lock_guard<std::mutex> lock(g_mutex);
-  t_answer = g_recent;
+  try {
+    std::lock_guard<std::mutex> lock(g_mutex);
+    t_answer = g_recent[g_recent[t_place].empty() ? 0 : t_place];
+  } catch (const std::bad_alloc&) {
+    return "";
+  }
   return t_answer.c_str();
 }
 

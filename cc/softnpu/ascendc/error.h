@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 namespace softnpu {
 
@@ -53,13 +54,20 @@ class Error : public std::runtime_error {
 // printf-style formatting into a std::string.
 [[gnu::format(printf, 1, 2)]] std::string Format(const char* format, ...);
 
-// Remembers the sentence for aclGetRecentErrMsg of this thread and returns `code`.
+// The device that this thread works with, -1 for none. Sentences are kept for each device.
+void SetMessageDevice(int device) noexcept;
+// Every remembered sentence begins with it.
+inline constexpr std::string_view kMessagePrefix = "SoftNPU: ";
+// Remembers the sentence as the last one of this thread's device and returns `code`.
 int32_t Report(int32_t code, const std::string& message) noexcept;
-// The last sentence reported by any thread of the process, empty if none.
+// The last sentence of this thread's device, whichever thread reported it; where that device has
+// none, the last one of threads without a device; empty if there is none either. The text stays
+// valid until this thread asks again.
 const char* RecentMessage() noexcept;
 int32_t LastCode(bool clear) noexcept;
 
-// Runs `body`, turns an Error into its code.
+// Runs `body`, turns an exception into a code. Nothing is thrown, so this is what stands between
+// SoftNPU and its callers in C.
 template <typename Body>
 int32_t Guard(const char* function, Body&& body) noexcept {
   try {
@@ -69,6 +77,8 @@ int32_t Guard(const char* function, Body&& body) noexcept {
     return Report(error.code(), std::string(function) + ": " + error.what());
   } catch (const std::exception& error) {
     return Report(kRtInternal, std::string(function) + ": " + error.what());
+  } catch (...) {
+    return Report(kRtInternal, std::string(function) + ": an exception of an unknown type");
   }
 }
 

@@ -14,11 +14,12 @@ namespace {
 using namespace AscendC;
 using softnpu::Error;
 using softnpu::Format;
-using softnpu::ascendc::ChipSpec;
 using softnpu::ascendc::KernelError;
 using softnpu::ascendc::Launch;
 using softnpu::ascendc::LaunchForOutputs;
 using softnpu::ascendc::Output;
+using softnpu::ascendc::testing::Chip310P;
+using softnpu::ascendc::testing::Chip910B;
 using softnpu::ascendc::testing::HostMemory;
 using softnpu::ascendc::testing::Slots;
 using softnpu::ascendc::testing::SourceLine;
@@ -706,7 +707,7 @@ class Device {
   }
   std::vector<float> y() const { return memory_.Get<float>(y_); }
 
-  ChipSpec chip{.soc_name = "Ascend910B3"};
+  softnpu::Profile chip = Chip910B();
 
  private:
   HostMemory memory_;
@@ -756,7 +757,7 @@ TEST(Simulator, DataCopyPadPacksRows) {
   const uintptr_t y = memory.Allocate(240 * 4, "y");
   const Slots slots(x, y);
   // The last rows end at element 16 * 15 + 17, outside the 256 elements of the kernel's x.
-  EXPECT_THROW(Launch(ChipSpec{}, memory,
+  EXPECT_THROW(Launch(Chip910B(), memory,
                       softnpu::twin::MakeEntry<&CopyRows>("CopyRows", __FILE__, __LINE__),
                       slots.data(), slots.bytes(), 1, true),
                KernelError);
@@ -805,7 +806,7 @@ TEST(Simulator, FaultNamesBlockAndCore) {
   };
   softnpu::twin::Bind(softnpu::ascendc::CoreApi());
   HostMemory memory;
-  ChipSpec chip;
+  softnpu::Profile chip = Chip910B();
   chip.vector_cores = 4;
   const Slots slots(uint64_t{0}, uint64_t{0});
   const auto entry = softnpu::twin::MakeEntry<&Kernel::Run>("waits", __FILE__, __LINE__);
@@ -825,7 +826,7 @@ TEST(Simulator, BadLaunchIsRefused) {
   const auto entry = softnpu::twin::MakeEntry<&Sound<false>>("Sound", __FILE__, __LINE__);
   const uint64_t slots[2] = {};
   const auto launch = [&](size_t bytes, uint32_t blocks) {
-    Launch(ChipSpec{}, memory, entry, slots, bytes, blocks, true);
+    Launch(Chip910B(), memory, entry, slots, bytes, blocks, true);
   };
   EXPECT_THROW(launch(16, 0), Error);
   EXPECT_THROW(launch(16, 65536), Error);
@@ -860,13 +861,7 @@ void CopyBfloat(GM_ADDR x, GM_ADDR) {
 
 TEST(Ascend310P, RefusesWhatItDoesNotHave) {
   Device device;
-  device.chip = {.soc_name = "Ascend310P3",
-                 .npu_arch = 2002,
-                 .vector_cores = 8,
-                 .ub_bytes = 262144,
-                 .l1_bytes = 1048576,
-                 .bfloat16 = false,
-                 .data_copy_pad = false};
+  device.chip = Chip310P();
   EXPECT_NO_THROW(
       device.Run(softnpu::twin::MakeEntry<&CopyHalf<false>>("plain", __FILE__, __LINE__)));
   const auto message = [&](const SoftnpuKernelEntry& entry) -> std::string {

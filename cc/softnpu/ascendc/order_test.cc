@@ -11,10 +11,10 @@ namespace {
 
 using namespace AscendC;
 using softnpu::Error;
-using softnpu::ascendc::ChipSpec;
 using softnpu::ascendc::KernelError;
 using softnpu::ascendc::Launch;
 using softnpu::ascendc::LaunchOptions;
+using softnpu::ascendc::testing::Chip910B;
 using softnpu::ascendc::testing::HostMemory;
 using softnpu::ascendc::testing::Slots;
 using softnpu::ascendc::testing::SourceLine;
@@ -413,7 +413,7 @@ class Device {
   std::vector<float> y() const { return memory_.Get<float>(y_); }
   std::vector<int32_t> w() const { return memory_.Get<int32_t>(w_); }
 
-  ChipSpec chip{.soc_name = "Ascend910B3"};
+  softnpu::Profile chip = Chip910B();
 
  private:
   HostMemory memory_;
@@ -640,7 +640,7 @@ TEST(Launch, HintsAndCounters) {
   HostMemory memory;
   const Slots slots(uint64_t{0}, uint64_t{0}, memory.Put(std::vector<int32_t>(kWords, 0), "w"));
   try {
-    Launch(ChipSpec{}, memory, softnpu::twin::MakeEntry<&Hints>("hints", __FILE__, __LINE__),
+    Launch(Chip910B(), memory, softnpu::twin::MakeEntry<&Hints>("hints", __FILE__, __LINE__),
            slots.data(), slots.bytes(), 1, LaunchOptions{});
     FAIL();
   } catch (const KernelError& error) {
@@ -705,7 +705,7 @@ TEST(Launch, TilingDataAndKey) {
     const Slots slots(x, y, w);
     LaunchOptions options;
     options.tiling_key = key;
-    Launch(ChipSpec{}, memory, softnpu::twin::MakeEntry<&Tiled>("tiled", __FILE__, __LINE__),
+    Launch(Chip910B(), memory, softnpu::twin::MakeEntry<&Tiled>("tiled", __FILE__, __LINE__),
            slots.data(), slots.bytes(), 1, options);
     EXPECT_EQ(memory.Get<float>(y)[kPart - 1], key == 2 ? 1.5f : 3.5f);
   }
@@ -774,7 +774,7 @@ void CheckScaleBy() {
   const uintptr_t y = memory.Allocate(64 * sizeof(T), "y");
   const uintptr_t tiling = memory.Put(std::vector<ScaleTiling>(1, {64, 0.5f}), "tiling");
   const Slots slots(x, y, tiling);
-  Launch(ChipSpec{}, memory,
+  Launch(Chip910B(), memory,
          softnpu::twin::MakeEntry<&ScaleBy<T, form>>("scale_by", __FILE__, __LINE__), slots.data(),
          slots.bytes(), 1, LaunchOptions{});
   for (const T value : memory.Get<T>(y)) EXPECT_EQ(static_cast<float>(value), 1.5f);
@@ -793,7 +793,7 @@ TEST(Launch, TilingBeyondItsAllocationIsAFault) {
   const uintptr_t x = memory.Put(std::vector<float>(64, 3.0f), "x");
   const Slots slots(x, x, memory.Put(std::vector<float>(1, 0.0f), "tiling"));
   try {
-    Launch(ChipSpec{}, memory,
+    Launch(Chip910B(), memory,
            softnpu::twin::MakeEntry<&ScaleBy<float, 0>>("scale_by", __FILE__, __LINE__),
            slots.data(), slots.bytes(), 1, LaunchOptions{});
     FAIL();

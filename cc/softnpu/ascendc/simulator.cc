@@ -16,6 +16,7 @@
 
 #include "cc/softnpu/ascendc/cluster.h"
 #include "cc/softnpu/ascendc/core.h"
+#include "cc/softnpu/base/signals.h"
 
 namespace softnpu::ascendc {
 namespace {
@@ -53,7 +54,7 @@ constexpr SoftnpuCoreApi kApi = {SOFTNPU_TWIN_ABI, sizeof(SoftnpuInstruction), &
 constexpr int kSignals[] = {SIGFPE, SIGSEGV, SIGBUS};
 struct sigaction g_before[std::size(kSignals)];
 
-void OnSignal(int number, siginfo_t* info, void*) {
+void OnSignal(int number, siginfo_t* info, void* context) {
   Core* const core = t_core;
   if (core != nullptr && info->si_code > 0) {
     char sentence[160] = "the kernel's own code divides an integer by zero";
@@ -65,9 +66,8 @@ void OnSignal(int number, siginfo_t* info, void*) {
     }
     if (core->Interrupt(sentence)) longjmp(core->exit, 1);
   }
-  // Not ours: the instruction is run again, and whoever was here before is asked.
   for (size_t i = 0; i < std::size(kSignals); ++i) {
-    if (kSignals[i] == number) sigaction(number, &g_before[i], nullptr);
+    if (kSignals[i] == number) PassOn(number, info, context, g_before[i]);
   }
 }
 
@@ -77,7 +77,7 @@ void CatchSignals() {
     struct sigaction action = {};
     action.sa_sigaction = OnSignal;
     // The handler is left by longjmp, so the signal must not stay blocked.
-    action.sa_flags = SA_SIGINFO | SA_NODEFER;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < std::size(kSignals); ++i) sigaction(kSignals[i], &action, &g_before[i]);
   });
@@ -115,7 +115,7 @@ std::string Describe(const std::string& fault, const KernelError::Where& where) 
 }
 
 // The layouts of CANN's KernelMetaType. On a chip whose cores are both, a block is one core.
-Layout LayoutOf(const ChipSpec& chip, int64_t task_type) {
+Layout LayoutOf(const Profile& chip, int64_t task_type) {
   if (chip.npu_arch == 2002) return {0, 1};
   switch (task_type) {
     case 1:  // AIC_ONLY
@@ -197,6 +197,7 @@ void RunApart(LaunchState& launch, const std::vector<Part>& parts, const uint64_
   std::atomic<size_t> next{0};
   std::atomic<bool> stop{false};
   const auto work = [&] {
+    UseSignalStack();
     Core& core = CoreOfThread(0);
     t_core = &core;
     for (size_t i = next++; i < order.size() && !stop; i = next++) {
@@ -312,7 +313,7 @@ void RunTogether(LaunchState& launch, const std::vector<Part>& parts, const uint
   throw KernelError(vector ? kVectorCoreException : kAicoreException, fault, std::move(where));
 }
 
-void LaunchBlocks(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKernelEntry& entry,
+void LaunchBlocks(const Profile& chip, GlobalMemory& memory, const SoftnpuKernelEntry& entry,
                   const void* args, size_t arg_bytes, uint32_t blocks,
                   const LaunchOptions& options) {
   if (blocks == 0 || blocks > 65535) {
@@ -329,6 +330,7 @@ void LaunchBlocks(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKerne
     throw Error(kRtInternal, Format("kernel %s is launched from inside a kernel", entry.name));
   }
   CatchSignals();
+  UseSignalStack();
   const TaskTypes::Key key = {&entry, options.tiling_key};
   const uint32_t flags = entry.flags == nullptr ? 0 : *entry.flags;
   LaunchState launch;
@@ -417,19 +419,19 @@ void LaunchBlocks(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKerne
 KernelError::KernelError(int32_t code, std::string fault, Where where)
     : Error(code, Describe(fault, where)), fault_(std::move(fault)), where_(std::move(where)) {}
 
-void Launch(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKernelEntry& entry,
+void Launch(const Profile& chip, GlobalMemory& memory, const SoftnpuKernelEntry& entry,
             const void* args, size_t arg_bytes, uint32_t blocks, const LaunchOptions& options) {
   LaunchBlocks(chip, memory, entry, args, arg_bytes, blocks, options);
 }
 
-void Launch(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKernelEntry& entry,
+void Launch(const Profile& chip, GlobalMemory& memory, const SoftnpuKernelEntry& entry,
             const void* args, size_t arg_bytes, uint32_t blocks, bool strict) {
   LaunchOptions options;
   options.strict = strict;
   LaunchBlocks(chip, memory, entry, args, arg_bytes, blocks, options);
 }
 
-void LaunchForOutputs(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKernelEntry& entry,
+void LaunchForOutputs(const Profile& chip, GlobalMemory& memory, const SoftnpuKernelEntry& entry,
                       const void* args, size_t arg_bytes, uint32_t blocks,
                       const std::vector<Output>& outputs) {
   LaunchOptions options;

@@ -23,25 +23,9 @@
 #include "cc/softnpu/ascendc/abi.h"
 #include "cc/softnpu/ascendc/error.h"
 #include "cc/softnpu/ascendc/timing.h"
+#include "cc/softnpu/base/profile.h"
 
 namespace softnpu::ascendc {
-
-// What the simulated chip offers; taken from a device profile.
-struct ChipSpec {
-  std::string soc_name;
-  int64_t npu_arch = 2201;
-  int64_t vector_cores = 40;
-  int64_t cube_cores = 20;
-  int64_t ub_bytes = 196608;
-  int64_t l1_bytes = 524288;
-  int64_t l0a_bytes = 65536;
-  int64_t l0b_bytes = 65536;
-  int64_t l0c_bytes = 131072;
-  int64_t bias_bytes = 1024;
-  int64_t fixpipe_bytes = 7168;
-  bool bfloat16 = true;
-  bool data_copy_pad = true;
-};
 
 // A piece of global memory: where kernels see it and where the host finds the bytes.
 struct GlobalRegion {
@@ -122,14 +106,14 @@ struct LaunchOptions {
 
 // Throws KernelError for a fault, Error for a bad launch (blocks 0 or > 65535, wrong argument
 // bytes).
-void Launch(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKernelEntry& entry,
+void Launch(const Profile& chip, GlobalMemory& memory, const SoftnpuKernelEntry& entry,
             const void* args, size_t arg_bytes, uint32_t blocks, const LaunchOptions& options);
 
-void Launch(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKernelEntry& entry,
+void Launch(const Profile& chip, GlobalMemory& memory, const SoftnpuKernelEntry& entry,
             const void* args, size_t arg_bytes, uint32_t blocks, bool strict);
 
 // The same, strict; a byte of `outputs` that no block has written is a fault, too.
-void LaunchForOutputs(const ChipSpec& chip, GlobalMemory& memory, const SoftnpuKernelEntry& entry,
+void LaunchForOutputs(const Profile& chip, GlobalMemory& memory, const SoftnpuKernelEntry& entry,
                       const void* args, size_t arg_bytes, uint32_t blocks,
                       const std::vector<Output>& outputs);
 

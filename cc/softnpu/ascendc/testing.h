@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "cc/softnpu/ascendc/simulator.h"
+#include "cc/softnpu/base/profile.h"
 
 namespace softnpu::ascendc::testing {
 
@@ -85,6 +86,22 @@ class HostMemory : public GlobalMemory {
   uintptr_t next_ = 0x100000000000;
   std::map<uintptr_t, std::unique_ptr<Block>> blocks_;
 };
+
+// The chips of profiles that come with SoftNPU; a test finds the files among its data.
+inline const Profile& Chip910B() {
+  static const Profile chip = ReadProfile("python/softnpu/profiles/ascend910b3.toml");
+  return chip;
+}
+inline const Profile& Chip310P() {
+  static const Profile chip = ReadProfile("python/softnpu/profiles/ascend310p3.toml");
+  return chip;
+}
+// The same chip with other numbers.
+inline Profile With(Profile chip, int64_t vector_cores, int64_t ub_bytes) {
+  chip.vector_cores = vector_cores;
+  chip.ub_bytes = ub_bytes;
+  return chip;
+}
 
 // A line of a source, by which tests of faults know the place that a report names.
 inline std::string SourceLine(const char* path, int number) {

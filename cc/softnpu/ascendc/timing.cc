@@ -2,16 +2,27 @@
 #include "cc/softnpu/ascendc/timing.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <deque>
 #include <limits>
 #include <queue>
+#include <string_view>
+#include <utility>
 
 #include "cc/softnpu/ascendc/error.h"
+#include "cc/softnpu/ascendc/instruction.h"
 
 namespace softnpu::ascendc {
 namespace {
+
+bool IsInstruction(std::string_view name) {
+#define SOFTNPU_OPCODE(opcode, text) \
+  if (name == text) return true;
+  SOFTNPU_MOVE_OPCODES(SOFTNPU_OPCODE)
+  SOFTNPU_VECTOR_OPCODES(SOFTNPU_OPCODE)
+#undef SOFTNPU_OPCODE
+  return false;
+}
 
 constexpr double kNever = std::numeric_limits<double>::infinity();
 
@@ -386,24 +397,17 @@ class Player {
 
 }  // namespace
 
-TimeTable::TimeTable(std::string_view text) {
-  while (!text.empty()) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    if (line.empty()) continue;
-    const size_t equals = line.find('=');
-    double value = 0;
-    const char* const last = line.data() + line.size();
-    const auto parsed = equals == std::string_view::npos
-                            ? std::from_chars_result{nullptr, std::errc::invalid_argument}
-                            : std::from_chars(line.data() + equals + 1, last, value);
-    if (parsed.ec != std::errc() || parsed.ptr != last) {
-      throw Error(kInvalidParam, "'" + std::string(line) + "' is not a line 'name=number'");
+TimeTable::TimeTable(std::map<std::string, double> values) : values_(std::move(values)) {
+  constexpr std::string_view kVector = "vector.";
+  for (auto it = values_.lower_bound(std::string(kVector));
+       it != values_.end() && it->first.compare(0, kVector.size(), kVector) == 0; ++it) {
+    const std::string name =
+        it->first.substr(kVector.size(), it->first.rfind('.') - kVector.size());
+    if (name != "otherwise" && !IsInstruction(name)) {
+      throw Error(kInvalidParam,
+                  "the unknown key 'time.vector." + name + "': there is no such instruction");
     }
-    values_[std::string(line.substr(0, equals))] = value;
   }
-  if (values_.empty()) return;
   const auto copy = [&](const std::string& prefix) {
     return Copy{At(prefix + "start_cycles"), At(prefix + "burst_bytes_per_cycle"),
                 At(prefix + "bytes_per_row"), At(prefix + "least_cycles")};

@@ -12,7 +12,6 @@
 #include <cstdint>
 #include <map>
 #include <string>
-#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -23,8 +22,8 @@ namespace softnpu::ascendc {
 // The numbers of a profile's [time] section by name, "vector.Add.start" and the like.
 class TimeTable {
  public:
-  // "name=value" lines. Throws Error when a line is not of that form.
-  explicit TimeTable(std::string_view text);
+  // Throws Error for a vector instruction that does not exist.
+  explicit TimeTable(std::map<std::string, double> values);
   // Throws Error when the profile has no such number.
   double At(const std::string& name) const;
   double At(const std::string& name, double otherwise) const;

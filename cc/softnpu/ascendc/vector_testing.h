@@ -39,24 +39,9 @@ inline void BodyKernel(GM_ADDR input, GM_ADDR output) {
   DataCopy(to, out.Get<uint8_t>(), kBytes);
 }
 
-inline const ChipSpec& Chip910B() {
-  static const ChipSpec chip{.soc_name = "Ascend910B3"};
-  return chip;
-}
-inline const ChipSpec& Chip310P() {
-  static const ChipSpec chip{.soc_name = "Ascend310P3",
-                             .npu_arch = 2002,
-                             .vector_cores = 8,
-                             .ub_bytes = 262144,
-                             .l1_bytes = 1048576,
-                             .bfloat16 = false,
-                             .data_copy_pad = false};
-  return chip;
-}
-
 // body(in, out, scratch): tensors of U, T and uint8_t. Throws KernelError.
 template <typename T, typename U, typename Body>
-std::vector<T> RunOn(const std::vector<U>& input, Body&& body, const ChipSpec& chip = Chip910B()) {
+std::vector<T> RunOn(const std::vector<U>& input, Body&& body, const Profile& chip = Chip910B()) {
   twin::Bind(CoreApi());
   HostMemory memory;
   std::vector<uint8_t> bytes(kBytes, 0);
@@ -82,7 +67,7 @@ std::vector<T> RunOn(const std::vector<U>& input, Body&& body, const ChipSpec& c
 
 // The fault of a body, empty when there is none.
 template <typename T = float, typename U = float, typename Body>
-std::string FaultOf(Body&& body, const ChipSpec& chip = Chip910B()) {
+std::string FaultOf(Body&& body, const Profile& chip = Chip910B()) {
   try {
     RunOn<T, U>(std::vector<U>(), body, chip);
   } catch (const KernelError& error) {

@@ -1,6 +1,8 @@
 // cc/softnpu/opapi/aten.cc: views as torch tensors.
 #include "cc/softnpu/opapi/aten.h"
 
+#include "cc/softnpu/runtime/internal.h"
+
 namespace softnpu {
 namespace {
 
@@ -70,6 +72,44 @@ std::vector<int64_t> ShapeOf(const AtenTensor& tensor) {
 void CopyFromAten(const View& out, const AtenTensor& result) {
   if (out.Count() == 0) return;
   Aten("aten::copy_", "", ToAten(out), result, false);
+}
+
+std::optional<AtenTensor> WrittenPlane(const View& view, int64_t byte) {
+  if (view.Count() == 0) return std::nullopt;
+  const int64_t size = Size(view.dtype);
+  uint8_t* const bytes =
+      softnpu_written(static_cast<const std::byte*>(view.data) + view.offset * size);
+  if (bytes == nullptr) return std::nullopt;
+  std::vector<int64_t> strides(view.strides.begin(), view.strides.begin() + view.rank);
+  for (int64_t& stride : strides) stride *= size;
+  return ToAten(bytes + byte, view.Shape(), strides, DType::kUint8);
+}
+
+void CopyWritten(const View& to, const View& from) {
+  if (from.IsWritten()) {
+    to.MarkWritten();
+    return;
+  }
+  to.MarkWritten(false);
+  const int64_t last = Size(from.dtype) - 1;
+  ForEachWrittenPlane(to, [&](const AtenTensor& plane, int64_t byte) {
+    Aten("aten::copy_", "", plane, *WrittenPlane(from, std::min(byte, last)), false);
+  });
+}
+
+void CheckGathered(const AtenTensor& plane, const char* name) {
+  const AtenTensor all = Aten("aten::all", "", plane)[0];
+  void* data = nullptr;
+  Check(aoti_torch_get_data_ptr(all.get(), &data));
+  if (*static_cast<const uint8_t*>(data) == 0) {
+    throw Error(kAicoreException,
+                std::string("'") + name + "' is read where nobody has written");
+  }
+}
+
+AtenTensor Ones(const std::vector<int64_t>& shape) {
+  static uint8_t one = 1;
+  return ToAten(&one, shape, std::vector<int64_t>(shape.size(), 0), DType::kUint8);
 }
 
 }  // namespace softnpu

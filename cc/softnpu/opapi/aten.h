@@ -31,6 +31,25 @@ void CopyFromAten(const View& out, const AtenTensor& result);
 // ATen's last error sentence of this thread.
 std::string AtenError();
 
+// The account of written bytes as a uint8 tensor of the view's shape and strides: 1 where byte `byte`
+// of an element is written. An operator that moves or writes elements by index does to it what it
+// does to the elements. Empty when nobody keeps account, or when the view has no element.
+std::optional<AtenTensor> WrittenPlane(const View& view, int64_t byte);
+// The same in one step: `run` is called with each plane of the view, if there is an account.
+template <typename Body>
+void ForEachWrittenPlane(const View& view, Body&& run) {
+  for (int64_t byte = 0; byte < Size(view.dtype); ++byte) {
+    if (const std::optional<AtenTensor> plane = WrittenPlane(view, byte)) run(*plane, byte);
+  }
+}
+// After a copy from `from` to `to`, of the same shape: what nobody has written there is not written
+// here either.
+void CopyWritten(const View& to, const View& from);
+// Throws Error 507015 unless all elements of a plane (what an operator gathered from it) are 1.
+void CheckGathered(const AtenTensor& plane, const char* name);
+// A uint8 tensor of the shape, all 1, over one byte.
+AtenTensor Ones(const std::vector<int64_t>& shape);
+
 // Calls aten::<name>.<overload>, which returns `Results` tensors. Throws Error with ATen's
 // sentence.
 template <size_t Results = 1, typename... Args>

@@ -3,44 +3,38 @@
 // Indices outside their range are undefined on the device; here they stop the operator by name.
 #include <cmath>
 
-#include "cc/softnpu/opapi/aten.h"
 #include "cc/softnpu/opapi/elementwise.h"
-#include "cc/softnpu/opapi/operator.h"
+#include "cc/softnpu/opapi/index.h"
 
 namespace softnpu {
 namespace {
 
-void CheckIndexType(const View& index, const char* name) {
-  if (index.dtype != DType::kInt64 && index.dtype != DType::kInt32) {
-    throw Error(kAclnnInvalid,
-                std::string("'") + name + "' is " + index.Text() + ", it must be int32 or int64");
+// A list of indices names a dimension that is taken whole by a tensor without elements, of the
+// dtype of `self` and shape [0]; dimensions behind the last index are not in the list. Where `self`
+// has an index's dtype, an empty index before the last one looks the same, and is taken for that.
+bool TakesWhole(const View& self, const std::vector<View>& indices, size_t at) {
+  const View& index = indices[at];
+  return index.rank == 1 && index.Count() == 0 && index.dtype == self.dtype &&
+         at + 1 < indices.size();
+}
+
+// One of the indices has no elements, so that nothing is read or written.
+bool SelectsNothing(const View& self, const std::vector<View>& indices) {
+  for (size_t i = 0; i < indices.size(); ++i) {
+    if (indices[i].Count() == 0 && !TakesWhole(self, indices, i)) return true;
   }
+  return false;
 }
 
-AtenTensor ToIndex(const View& index) {
-  return Aten("aten::to", "dtype", ToAten(index), torch::headeronly::ScalarType::Long, false, false,
-              std::nullopt)[0];
-}
-
-int Positive(const View& view, int64_t dim) {
-  const int64_t rank = std::max(view.rank, 1);
-  if (dim < -rank || dim >= rank) {
-    throw Error(kAclnnInvalid,
-                Format("dimension %lld of %s", static_cast<long long>(dim), view.Text().c_str()));
-  }
-  return static_cast<int>(dim < 0 ? dim + rank : dim);
-}
-
-// Tensors that stand for a full slice in an index list have no elements.
-OptionalTensors ToIndices(const std::vector<View>& indices) {
+OptionalTensors ToIndices(const View& self, const std::vector<View>& indices) {
   OptionalTensors out;
-  for (const View& index : indices) {
-    if (index.Count() == 0 && index.rank == 1) {
+  for (size_t i = 0; i < indices.size(); ++i) {
+    if (TakesWhole(self, indices, i)) {
       out.emplace_back(std::nullopt);
-    } else if (index.dtype == DType::kInt32) {
-      out.emplace_back(ToIndex(index));
+    } else if (indices[i].dtype == DType::kInt32) {
+      out.emplace_back(ToIndex(indices[i]));
     } else {
-      out.emplace_back(ToAten(index));
+      out.emplace_back(ToAten(indices[i]));
     }
   }
   return out;
@@ -53,31 +47,59 @@ void SetShape(Tensor* out, const std::vector<int64_t>& shape) {
 
 }  // namespace
 
+std::vector<int64_t> IndexValues(const View& index) {
+  std::vector<int64_t> out(static_cast<size_t>(index.Count()));
+  if (out.empty()) return out;
+  const AtenTensor flat = Aten("aten::reshape", "", ToIndex(index), std::vector<int64_t>{-1})[0];
+  const auto* values = static_cast<const int64_t*>(flat.data_ptr());
+  std::copy(values, values + out.size(), out.begin());
+  return out;
+}
+
+void ThrowOutside(const std::string& name, int64_t value, int64_t position, int64_t limit) {
+  throw Error(kAicoreException,
+              Format("'%s' holds %lld at position %lld, the limit is %lld (undefined on the "
+                     "device)",
+                     name.c_str(), static_cast<long long>(value), static_cast<long long>(position),
+                     static_cast<long long>(limit)));
+}
+
 ACLNN(Index, (const Tensor*, self), (const TensorList*, indices), (Tensor*, out)) {
-  const View in = plan.Get(self, "self");
+  const View in = plan.Some(self, "self");
   const std::vector<View> where = plan.Get(indices, "indices");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   if (result.Count() == 0) {
     plan.run = [] {};
     return;
   }
+  if (SelectsNothing(in, where)) {
+    throw Error(kAclnnInvalid, "an index has no elements, 'out' is " + result.Text());
+  }
   plan.run = [=] {
-    CopyFromAten(result, Aten("aten::index", "Tensor", ToAten(in), ToIndices(where))[0]);
+    CopyFromAten(result, Aten("aten::index", "Tensor", ToAten(in), ToIndices(in, where))[0]);
+    result.MarkWritten();
+    // The first byte of an element stands for the element.
+    if (const std::optional<AtenTensor> plane = WrittenPlane(in, 0)) {
+      CheckGathered(Aten("aten::index", "Tensor", *plane, ToIndices(in, where))[0], "self");
+    }
   };
 }
 
 ACLNN(IndexPutImpl, (Tensor*, self), (const TensorList*, indices), (const Tensor*, values),
       (bool, accumulate), (bool, unsafe)) {
-  const View target = plan.Get(self, "self");
+  const View target = plan.Some(self, "self");
   const std::vector<View> where = plan.Get(indices, "indices");
   const View source = plan.Get(values, "values");
   if (source.dtype != target.dtype) {
     throw Error(kAclnnInvalid, "'values' is " + source.Text() + ", 'self' is " + target.Text());
   }
   plan.run = [=] {
-    if (source.Count() == 0) return;
-    Aten("aten::_index_put_impl_", "", ToAten(target), ToIndices(where), ToAten(source), accumulate,
-         false);
+    if (source.Count() == 0 || target.Count() == 0 || SelectsNothing(target, where)) return;
+    Aten("aten::_index_put_impl_", "", ToAten(target), ToIndices(target, where), ToAten(source),
+         accumulate, false);
+    ForEachWrittenPlane(target, [&](const AtenTensor& plane, int64_t) {
+      Aten("aten::_index_put_impl_", "", plane, ToIndices(target, where), Ones({1}), false, false);
+    });
   };
 }
 
@@ -91,9 +113,7 @@ void PlanRows(Plan& plan, const View& table, int dim, const View& index, const c
     throw Error(kAclnnInvalid, "'out' is " + out.Text() + ", the source is " + table.Text());
   }
   plan.run = [=, name = std::string(index_name)] {
-    const AtenTensor positions =
-        Aten("aten::reshape", "", ToIndex(index), std::vector<int64_t>{-1})[0];
-    const auto* at = static_cast<const int64_t*>(positions.data_ptr());
+    const std::vector<int64_t> at = IndexValues(index);
     const int64_t limit = table.Dim(dim);
     View from = table;
     from.dims[static_cast<size_t>(dim)] = 1;
@@ -113,14 +133,10 @@ void PlanRows(Plan& plan, const View& table, int dim, const View& index, const c
       strides[static_cast<size_t>(i)] = out.Stride(dim + i);
     }
     for (int64_t i = 0; i < count; ++i) {
-      if (at[i] < 0 || at[i] >= limit) {
-        throw Error(kAicoreException,
-                    Format("'%s' holds %lld at position %lld, the limit is %lld (undefined on the "
-                           "device)",
-                           name.c_str(), static_cast<long long>(at[i]), static_cast<long long>(i),
-                           static_cast<long long>(limit)));
-      }
-      from.offset = table.offset + at[i] * table.Stride(dim);
+      const int64_t row = at[static_cast<size_t>(i)];
+      if (row < 0 || row >= limit) ThrowOutside(name, row, i, limit);
+      from.offset = table.offset + row * table.Stride(dim);
+      from.CheckWritten("self");
       int64_t rest = i;
       slice.offset = out.offset;
       for (int d = index.rank - 1; d >= 0; --d) {
@@ -135,31 +151,40 @@ void PlanRows(Plan& plan, const View& table, int dim, const View& index, const c
 }  // namespace
 
 ACLNN(IndexSelect, (const Tensor*, self), (int64_t, dim), (const Tensor*, index), (Tensor*, out)) {
-  const View table = plan.Get(self, "self");
+  const View table = plan.Some(self, "self");
   View where = plan.Get(index, "index");
   if (where.rank > 1) throw Error(kAclnnInvalid, "'index' is " + where.Text() + ", not 1-D");
   if (where.rank == 0) where = Reshaped(where, {1});
-  PlanRows(plan, table, Positive(table, dim), where, "index", plan.Get(out, "out"));
+  PlanRows(plan, table, Positive(table, dim), where, "index", plan.Out(out, "out"));
 }
 
 ACLNN(Embedding, (const Tensor*, weight), (const Tensor*, indices), (Tensor*, out)) {
-  const View table = plan.Get(weight, "weight");
+  const View table = plan.Some(weight, "weight");
   if (table.rank != 2) throw Error(kAclnnInvalid, "'weight' is " + table.Text() + ", not 2-D");
-  PlanRows(plan, table, 0, plan.Get(indices, "indices"), "indices", plan.Get(out, "out"));
+  PlanRows(plan, table, 0, plan.Get(indices, "indices"), "indices", plan.Out(out, "out"));
 }
 
 ACLNN(Gather, (const Tensor*, self), (int64_t, dim), (const Tensor*, index), (Tensor*, out)) {
-  const View in = plan.Get(self, "self");
+  const View in = plan.Some(self, "self");
   const View where = plan.Get(index, "index");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   CheckIndexType(where, "index");
   Positive(in, dim);
   plan.run = [=] {
     Aten("aten::gather", "out", ToAten(in), dim, ToIndex(where), false, ToAten(result));
+    if (const std::optional<AtenTensor> plane = WrittenPlane(in, 0)) {
+      CheckGathered(Aten("aten::gather", "", *plane, dim, ToIndex(where), false)[0], "self");
+    }
   };
 }
 
 namespace {
+
+void MarkScattered(const View& out, int64_t dim, const View& index) {
+  ForEachWrittenPlane(out, [&](const AtenTensor& plane, int64_t) {
+    Aten("aten::scatter", "src_out", plane, dim, ToIndex(index), Ones(index.Shape()), plane);
+  });
+}
 
 // reduction: 0 assigns, 1 adds, 2 multiplies (which no schema without Scalar has).
 void PlanScatter(Plan& plan, const View& in, int64_t dim, const View& index, const View& source,
@@ -173,6 +198,7 @@ void PlanScatter(Plan& plan, const View& in, int64_t dim, const View& index, con
   plan.run = [=] {
     Aten(reduction == 0 ? "aten::scatter" : "aten::scatter_add", reduction == 0 ? "src_out" : "out",
          ToAten(in), dim, ToIndex(index), ToAten(source), ToAten(out));
+    MarkScattered(out, dim, index);
   };
 }
 
@@ -198,6 +224,7 @@ void PlanScatterValue(Plan& plan, const View& in, int64_t dim, const View& index
         ToAten(element, index.Shape(), std::vector<int64_t>(static_cast<size_t>(index.rank), 0),
                out.dtype);
     Aten("aten::scatter", "src_out", ToAten(in), dim, ToIndex(index), source, ToAten(out));
+    MarkScattered(out, dim, index);
   };
 }
 
@@ -206,33 +233,33 @@ void PlanScatterValue(Plan& plan, const View& in, int64_t dim, const View& index
 ACLNN(Scatter, (const Tensor*, self), (int64_t, dim), (const Tensor*, index), (const Tensor*, src),
       (int64_t, reduction), (Tensor*, out)) {
   PlanScatter(plan, plan.Get(self, "self"), dim, plan.Get(index, "index"), plan.Get(src, "src"),
-              reduction, plan.Get(out, "out"));
+              reduction, plan.Out(out, "out"));
 }
 ACLNN(InplaceScatter, (Tensor*, self), (int64_t, dim), (const Tensor*, index), (const Tensor*, src),
       (int64_t, reduction)) {
-  const View view = plan.Get(self, "self");
+  const View view = plan.Some(self, "self");
   PlanScatter(plan, view, dim, plan.Get(index, "index"), plan.Get(src, "src"), reduction, view);
 }
 ACLNN(ScatterValue, (const Tensor*, self), (int64_t, dim), (const Tensor*, index),
       (const Scalar*, value), (int64_t, reduction), (Tensor*, out)) {
   PlanScatterValue(plan, plan.Get(self, "self"), dim, plan.Get(index, "index"),
-                   plan.Required(value, "value"), reduction, plan.Get(out, "out"));
+                   plan.Required(value, "value"), reduction, plan.Out(out, "out"));
 }
 ACLNN(InplaceScatterValue, (Tensor*, self), (int64_t, dim), (const Tensor*, index),
       (const Scalar*, value), (int64_t, reduction)) {
-  const View view = plan.Get(self, "self");
+  const View view = plan.Some(self, "self");
   PlanScatterValue(plan, view, dim, plan.Get(index, "index"), plan.Required(value, "value"),
                    reduction, view);
 }
 ACLNN(ScatterAdd, (const Tensor*, self), (int64_t, dim), (const Tensor*, index),
       (const Tensor*, src), (Tensor*, out)) {
   PlanScatter(plan, plan.Get(self, "self"), dim, plan.Get(index, "index"), plan.Get(src, "src"), 1,
-              plan.Get(out, "out"));
+              plan.Out(out, "out"));
 }
 
 ACLNN(Cat, (const TensorList*, tensors), (int64_t, dim), (Tensor*, out)) {
   const std::vector<View> parts = plan.Get(tensors, "tensors");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   const int axis = Positive(result, dim);
   int64_t total = 0;
   std::vector<View> kept;
@@ -266,13 +293,13 @@ ACLNN(Cat, (const TensorList*, tensors), (int64_t, dim), (Tensor*, out)) {
 
 ACLNN(Stack, (const TensorList*, tensors), (int64_t, dim), (Tensor*, out)) {
   const std::vector<View> parts = plan.Get(tensors, "tensors");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   plan.run = [=] { Aten("aten::stack", "out", ToAten(parts), dim, ToAten(result)); };
 }
 
 ACLNN(Repeat, (const Tensor*, self), (const IntArray*, repeats), (Tensor*, out)) {
   const View in = plan.Get(self, "self");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   const std::vector<int64_t> times = plan.Required(repeats, "repeats").values;
   plan.run = [=] { CopyFromAten(result, Aten("aten::repeat", "", ToAten(in), times)[0]); };
 }
@@ -306,27 +333,27 @@ void PlanRepeatInterleaveInt(Plan& plan, const View& in, int64_t repeats,
 ACLNN(RepeatInterleave, (const Tensor*, self), (const Tensor*, repeats), (int64_t, size),
       (Tensor*, out)) {
   PlanRepeatInterleave(plan, plan.Get(self, "self"), plan.Get(repeats, "repeats"), std::nullopt,
-                       size, plan.Get(out, "out"));
+                       size, plan.Out(out, "out"));
 }
 ACLNN(RepeatInterleaveWithDim, (const Tensor*, self), (const Tensor*, repeats), (int64_t, dim),
       (int64_t, size), (Tensor*, out)) {
   PlanRepeatInterleave(plan, plan.Get(self, "self"), plan.Get(repeats, "repeats"), dim, size,
-                       plan.Get(out, "out"));
+                       plan.Out(out, "out"));
 }
 ACLNN(RepeatInterleaveInt, (const Tensor*, self), (int64_t, repeats), (int64_t, size),
       (Tensor*, out)) {
   PlanRepeatInterleaveInt(plan, plan.Get(self, "self"), repeats, std::nullopt, size,
-                          plan.Get(out, "out"));
+                          plan.Out(out, "out"));
 }
 ACLNN(RepeatInterleaveIntWithDim, (const Tensor*, self), (int64_t, repeats), (int64_t, dim),
       (int64_t, size), (Tensor*, out)) {
-  PlanRepeatInterleaveInt(plan, plan.Get(self, "self"), repeats, dim, size, plan.Get(out, "out"));
+  PlanRepeatInterleaveInt(plan, plan.Get(self, "self"), repeats, dim, size, plan.Out(out, "out"));
 }
 
 // Positions of the non-zero elements: [count, rank], or for V2 [rank, count].
 ACLNN(Nonzero, (const Tensor*, self), (Tensor*, out)) {
   const View in = plan.Get(self, "self");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   plan.run = [=] {
     const AtenTensor found = Aten("aten::nonzero", "", ToAten(in))[0];
     const std::vector<int64_t> shape = ShapeOf(found);
@@ -336,7 +363,7 @@ ACLNN(Nonzero, (const Tensor*, self), (Tensor*, out)) {
 }
 ACLNN(NonzeroV2, (const Tensor*, self), (Tensor*, out)) {
   const View in = plan.Get(self, "self");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   plan.run = [=] {
     const AtenTensor found = Aten("aten::t", "", Aten("aten::nonzero", "", ToAten(in))[0])[0];
     const std::vector<int64_t> shape = ShapeOf(found);
@@ -347,7 +374,7 @@ ACLNN(NonzeroV2, (const Tensor*, self), (Tensor*, out)) {
 ACLNN(MaskedSelect, (const Tensor*, self), (const Tensor*, mask), (Tensor*, out)) {
   const View in = plan.Get(self, "self");
   const View chosen = plan.Get(mask, "mask");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   plan.run = [=] {
     const AtenTensor found = Aten("aten::masked_select", "", ToAten(in), ToAten(chosen))[0];
     const std::vector<int64_t> shape = ShapeOf(found);
@@ -366,23 +393,23 @@ void PlanTriangle(Plan& plan, const char* op, const View& in, int64_t diagonal, 
 }  // namespace
 
 ACLNN(Triu, (const Tensor*, self), (int64_t, diagonal), (Tensor*, out)) {
-  PlanTriangle(plan, "aten::triu", plan.Get(self, "self"), diagonal, plan.Get(out, "out"));
+  PlanTriangle(plan, "aten::triu", plan.Get(self, "self"), diagonal, plan.Out(out, "out"));
 }
 ACLNN(InplaceTriu, (Tensor*, self), (int64_t, diagonal)) {
-  const View view = plan.Get(self, "self");
+  const View view = plan.InOut(self, "self");
   PlanTriangle(plan, "aten::triu", view, diagonal, view);
 }
 ACLNN(Tril, (const Tensor*, self), (int64_t, diagonal), (Tensor*, out)) {
-  PlanTriangle(plan, "aten::tril", plan.Get(self, "self"), diagonal, plan.Get(out, "out"));
+  PlanTriangle(plan, "aten::tril", plan.Get(self, "self"), diagonal, plan.Out(out, "out"));
 }
 ACLNN(InplaceTril, (Tensor*, self), (int64_t, diagonal)) {
-  const View view = plan.Get(self, "self");
+  const View view = plan.InOut(self, "self");
   PlanTriangle(plan, "aten::tril", view, diagonal, view);
 }
 
 ACLNN(Flip, (const Tensor*, self), (const IntArray*, dims), (Tensor*, out)) {
   const View in = plan.Get(self, "self");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   const std::vector<int64_t> axes = plan.Required(dims, "dims").values;
   plan.run = [=] { CopyFromAten(result, Aten("aten::flip", "", ToAten(in), axes)[0]); };
 }

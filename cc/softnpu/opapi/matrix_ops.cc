@@ -27,7 +27,7 @@ void Product(Plan& plan, const char* op, const Tensor* self, const Tensor* mat2,
              int rank) {
   const View a = plan.Get(self, "self");
   const View b = plan.Get(mat2, "mat2");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   CheckProduct(a, b, result);
   if (rank != 0 && (a.rank != rank || b.rank != rank)) {
     throw Error(kAclnnInvalid, Format("the factors need %d dimensions, not %s and %s", rank,
@@ -68,7 +68,7 @@ ACLNN(Addmm, (const Tensor*, self), (const Tensor*, mat1), (const Tensor*, mat2)
   const View bias = plan.Get(self, "self");
   const View a = plan.Get(mat1, "mat1");
   const View b = plan.Get(mat2, "mat2");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   CheckProduct(a, b, result);
   Expanded(bias, result, "'self'");
   if (a.rank != 2 || b.rank != 2 || a.Dim(1) != b.Dim(0)) {

@@ -81,8 +81,8 @@ ACLNN(RmsNorm, (const Tensor*, x), (const Tensor*, gamma), (double, epsilon), (T
       (Tensor*, rstd)) {
   const View in = plan.Get(x, "x");
   const View weight = plan.Get(gamma, "gamma");
-  const View out = plan.Get(y, "y");
-  const View inverse = plan.Get(rstd, "rstd");
+  const View out = plan.Out(y, "y");
+  const View inverse = plan.Out(rstd, "rstd");
   const Rows rows = CheckNorm(in, weight, true);
   CheckSame(out, "y", in, "x");
   for (const View* view : {&in, &weight, &out, &inverse}) CheckContiguous(*view, "an argument");
@@ -111,9 +111,9 @@ ACLNN(AddRmsNorm, (const Tensor*, x1), (const Tensor*, x2), (const Tensor*, gamm
   const View a = plan.Get(x1, "x1");
   const View b = plan.Get(x2, "x2");
   const View weight = plan.Get(gamma, "gamma");
-  const View out = plan.Get(y, "y");
-  const View inverse = plan.Get(rstd, "rstd");
-  const View sum = plan.Get(x, "x");
+  const View out = plan.Out(y, "y");
+  const View inverse = plan.Out(rstd, "rstd");
+  const View sum = plan.Out(x, "x");
   const Rows rows = CheckNorm(a, weight, false);
   CheckSame(b, "x2", a, "x1");
   CheckSame(out, "y", a, "x1");
@@ -151,7 +151,7 @@ ACLNN(AddRmsNorm, (const Tensor*, x1), (const Tensor*, x2), (const Tensor*, gamm
 // out = silu(first half) * second half, along `dim`.
 ACLNN(SwiGlu, (const Tensor*, x), (int64_t, dim), (Tensor*, out)) {
   const View in = plan.Get(x, "x");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   CheckDtype(in, "x");
   const int64_t axis = dim < 0 ? dim + in.rank : dim;
   if (axis < 0 || axis >= in.rank || in.Dim(static_cast<int>(axis)) % 2 != 0) {

@@ -9,8 +9,12 @@ void Plan::Missing(const char* argument) const {
   throw Error(kAclnnNullptr, std::string("the argument '") + argument + "' is null");
 }
 
-View Plan::Get(const Tensor* tensor, const char* argument) const {
+View Plan::Look(const Tensor* tensor, const char* argument, uint32_t mode) const {
   const Tensor& given = Required(tensor, argument);
+  if (!given.excess_dims.empty()) {
+    throw Error(kAclnnInvalid, Format("'%s' has %zu dimensions, the limit is %d", argument,
+                                      given.excess_dims.size(), kMaxRank));
+  }
   // ND and the formats that describe the same dense bytes: NCHW, NHWC, NCL, NCDHW.
   const int32_t format = given.format;
   if (format != kFormatNd && format != 0 && format != 1 && format != 47 && format != 30) {
@@ -24,13 +28,15 @@ View Plan::Get(const Tensor* tensor, const char* argument) const {
                 Format("'%s' is bfloat16, which %s does not have", argument, softnpu_soc_name()));
   }
   given.view.Host();  // every element lies in one live allocation
+  accesses.push_back(given.view.Access(argument, mode));
   return given.view;
 }
 
-std::vector<View> Plan::Get(const TensorList* list, const char* argument) const {
+std::vector<View> Plan::Look(const TensorList* list, const char* argument,
+                             uint32_t mode) const {
   std::vector<View> views;
   for (const Tensor* tensor : Required(list, argument).tensors) {
-    views.push_back(Get(tensor, argument));
+    views.push_back(Look(tensor, argument, mode));
   }
   return views;
 }
@@ -59,7 +65,7 @@ void Drop(void* context) { delete static_cast<Executor*>(context); }
 int32_t Prepare(const char* name, uint64_t* workspace, Executor** executor,
                 const std::function<void(Plan&)>& prepare) {
   try {
-    auto made = std::make_unique<Executor>(Executor{Plan{name, nullptr}});
+    auto made = std::make_unique<Executor>(Executor{Plan(name)});
     prepare(made->plan);
     *workspace = 0;
     *executor = made.release();
@@ -75,7 +81,8 @@ int32_t Execute(Executor* executor, void* stream) {
   if (executor == nullptr) {
     return softnpu_report(kAclnnNullptr, "an operator was run without an executor");
   }
-  return softnpu_enqueue(stream, executor->plan.name, Run, Drop, executor);
+  return softnpu_enqueue(stream, executor->plan.name, Run, Drop, executor,
+                         executor->plan.accesses.data(), executor->plan.accesses.size());
 }
 
 }  // namespace softnpu

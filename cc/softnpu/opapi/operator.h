@@ -15,27 +15,58 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "cc/softnpu/opapi/tensor.h"
+#include "cc/softnpu/runtime/internal.h"
 
 #define SOFTNPU_API __attribute__((visibility("default")))
 
 namespace softnpu {
 
-struct Plan {
-  const char* name;
-  std::function<void()> run;
+class Plan {
+ public:
+  explicit Plan(const char* operator_name) : name(operator_name) {}
 
-  // The view of an argument. Throws Error: null (161001), a format other than ND-like, a dtype that
+  const char* const name;
+  std::function<void()> run;
+  // The elements of every tensor that was got.
+  mutable std::vector<softnpu_access> accesses;
+
+  // The view of an input. Throws Error: null (161001), a format other than ND-like, a dtype that
   // the chip or SoftNPU does not have (161002).
-  View Get(const Tensor* tensor, const char* argument) const;
-  std::vector<View> Get(const TensorList* list, const char* argument) const;
+  View Get(const Tensor* tensor, const char* argument) const {
+    return Look(tensor, argument, SOFTNPU_READS);
+  }
+  // The view of an output, of which all elements are written.
+  View Out(const Tensor* tensor, const char* argument) const {
+    return Look(tensor, argument, SOFTNPU_WRITES);
+  }
+  // The view of an operand that is read and written.
+  View InOut(const Tensor* tensor, const char* argument) const {
+    return Look(tensor, argument, SOFTNPU_READS | SOFTNPU_WRITES);
+  }
+  // The view of an operand of which only some elements are read or written: `run` calls CheckWritten
+  // for those that it reads and MarkWritten for those that it writes.
+  View Some(const Tensor* tensor, const char* argument) const {
+    return Look(tensor, argument, SOFTNPU_READS | SOFTNPU_WRITES | SOFTNPU_SOME);
+  }
+  std::vector<View> Get(const TensorList* list, const char* argument) const {
+    return Look(list, argument, SOFTNPU_READS);
+  }
+  std::vector<View> Some(const TensorList* list, const char* argument) const {
+    return Look(list, argument, SOFTNPU_READS | SOFTNPU_WRITES | SOFTNPU_SOME);
+  }
   template <typename T>
   const T& Required(const T* object, const char* argument) const {
     if (object == nullptr) Missing(argument);
     return *object;
   }
   [[noreturn]] void Missing(const char* argument) const;
+
+ private:
+  View Look(const Tensor* tensor, const char* argument, uint32_t mode) const;
+  std::vector<View> Look(const TensorList* list, const char* argument, uint32_t mode) const;
 };
 
 // The aclOpExecutor.

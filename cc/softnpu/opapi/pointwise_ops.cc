@@ -1,43 +1,17 @@
 // cc/softnpu/opapi/pointwise_ops.cc: operators that work element by element.
 #include <cmath>
 #include <limits>
-#include <optional>
 
-#include "cc/softnpu/opapi/elementwise.h"
-#include "cc/softnpu/opapi/operator.h"
+#include "cc/softnpu/opapi/aten.h"
+#include "cc/softnpu/opapi/pointwise.h"
 
 namespace softnpu {
 namespace {
-
-// A tensor or a scalar on the right of a binary operator.
-struct Operand {
-  std::optional<View> view;
-  Scalar scalar;
-
-  DType dtype() const { return view ? view->dtype : scalar.dtype; }
-};
-
-Operand ToOperand(const Plan& plan, const Tensor* tensor, const char* name) {
-  return {plan.Get(tensor, name), {}};
-}
-Operand ToOperand(const Plan& plan, const Scalar* scalar, const char* name) {
-  return {std::nullopt, plan.Required(scalar, name)};
-}
 
 // Division and remainder of integers by zero trap on the host and are undefined on the device.
 int64_t Divisor(int64_t value) {
   if (value == 0) throw Error(kAclnnInvalid, "an integer is divided by zero");
   return value;
-}
-
-// Integers wrap: sums and products are taken modulo 2^64, which signed types do not define.
-template <typename C>
-auto Wrapping(C value) {
-  if constexpr (std::is_integral_v<C>) {
-    return static_cast<uint64_t>(value);
-  } else {
-    return value;
-  }
 }
 
 struct AddOp {
@@ -56,12 +30,6 @@ struct RsubOp {
   template <typename C>
   C operator()(C a, C b) const {
     return static_cast<C>(Wrapping(b) - Wrapping(a));
-  }
-};
-struct MulOp {
-  template <typename C>
-  C operator()(C a, C b) const {
-    return static_cast<C>(Wrapping(a) * Wrapping(b));
   }
 };
 struct DivOp {
@@ -197,108 +165,17 @@ struct LogicalXorOp {
     return (a != 0) != (b != 0) ? 1 : 0;
   }
 };
-struct BitwiseAndOp {
-  template <typename C>
-  C operator()(C a, C b) const {
-    if constexpr (std::is_integral_v<C>) {
-      return a & b;
-    } else {
-      throw Error(kAclnnInvalid, "a bitwise operator takes integers and bool only");
-    }
-  }
-};
-struct BitwiseOrOp {
-  template <typename C>
-  C operator()(C a, C b) const {
-    if constexpr (std::is_integral_v<C>) {
-      return a | b;
-    } else {
-      throw Error(kAclnnInvalid, "a bitwise operator takes integers and bool only");
-    }
-  }
-};
-struct BitwiseXorOp {
-  template <typename C>
-  C operator()(C a, C b) const {
-    if constexpr (std::is_integral_v<C>) {
-      return a ^ b;
-    } else {
-      throw Error(kAclnnInvalid, "a bitwise operator takes integers and bool only");
-    }
-  }
-};
-
-// out = op(self, alpha * other). `computed_in` adds dtypes to those that choose the compute type.
-template <typename Op>
-void Binary(Plan& plan, const View& self, const Operand& other, const View& out,
-            const Scalar* alpha = nullptr, DType computed_in = DType::kBool) {
-  Expanded(self, out, "'self'");
-  if (other.view) Expanded(*other.view, out, "'other'");
-  // A floating scalar does not widen a floating tensor, but makes integers floating.
-  const DType right = other.view                ? other.view->dtype
-                      : other.scalar.floating() ? DType::kHalf
-                                                : DType::kBool;
-  Compute compute = ComputeFor({self.dtype, right, computed_in});
-  if (alpha != nullptr && alpha->floating() && compute == Compute::kInteger) {
-    compute = Compute::kFloat;
-  }
-  const Scalar factor = alpha != nullptr ? *alpha : Scalar{DType::kInt64, 1.0, 1};
-  plan.run = [self, other, out, compute, factor] {
-    Dispatch(compute, [&](auto zero) {
-      using C = decltype(zero);
-      const C scale =
-          std::is_integral_v<C> ? static_cast<C>(factor.integer) : static_cast<C>(factor.real);
-      if (other.view) {
-        if (scale == C{1}) {
-          Map<C, 2>(out, {self, *other.view}, [](C a, C b) { return Op{}(a, b); });
-        } else {
-          Map<C, 2>(out, {self, *other.view},
-                    [scale](C a, C b) { return Op{}(a, MulOp{}(scale, b)); });
-        }
-        return;
-      }
-      const C value = scale * (std::is_integral_v<C> ? static_cast<C>(other.scalar.integer)
-                                                     : static_cast<C>(other.scalar.real));
-      Map<C, 1>(out, {self}, [value](C a) { return Op{}(a, value); });
-    });
-  };
-}
-
-template <typename Function>
-void Unary(Plan& plan, const View& self, const View& out, Function function) {
-  Expanded(self, out, "'self'");
-  // The functions are computed in double, so that the only rounding is the last one.
-  const Compute compute = ComputeFor({self.dtype, out.dtype});
-  plan.run = [self, out, compute, function] {
-    Dispatch(compute, [&](auto zero) {
-      using C = decltype(zero);
-      Map<C, 1>(out, {self}, [function](C a) { return static_cast<C>(function(a)); });
-    });
-  };
-}
-
 }  // namespace
-
-// aclnn<NAME>(self, other, out) and aclnnInplace<NAME>(self, other).
-#define SOFTNPU_BINARY(NAME, OTHER, OP, COMPUTED_IN)                                     \
-  ACLNN(NAME, (const Tensor*, self), (const OTHER*, other), (Tensor*, out)) {            \
-    Binary<OP>(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"),            \
-               plan.Get(out, "out"), nullptr, COMPUTED_IN);                              \
-  }                                                                                      \
-  ACLNN(Inplace##NAME, (const Tensor*, self), (const OTHER*, other)) {                   \
-    const View view = plan.Get(self, "self");                                            \
-    Binary<OP>(plan, view, ToOperand(plan, other, "other"), view, nullptr, COMPUTED_IN); \
-  }
 
 // The same with alpha, the factor of `other`.
 #define SOFTNPU_BINARY_ALPHA(NAME, OTHER, OP)                                                      \
   ACLNN(NAME, (const Tensor*, self), (const OTHER*, other), (const Scalar*, alpha),                \
         (Tensor*, out)) {                                                                          \
     Binary<OP>(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"),                      \
-               plan.Get(out, "out"), &plan.Required(alpha, "alpha"));                              \
+               plan.Out(out, "out"), &plan.Required(alpha, "alpha"));                              \
   }                                                                                                \
   ACLNN(Inplace##NAME, (const Tensor*, self), (const OTHER*, other), (const Scalar*, alpha)) {     \
-    const View view = plan.Get(self, "self");                                                      \
+    const View view = plan.InOut(self, "self");                                                      \
     Binary<OP>(plan, view, ToOperand(plan, other, "other"), view, &plan.Required(alpha, "alpha")); \
   }
 
@@ -337,18 +214,12 @@ SOFTNPU_BINARY(GeScalar, Scalar, GeOp, DType::kBool)
 SOFTNPU_BINARY(LogicalAnd, Tensor, LogicalAndOp, DType::kBool)
 SOFTNPU_BINARY(LogicalOr, Tensor, LogicalOrOp, DType::kBool)
 SOFTNPU_BINARY(LogicalXor, Tensor, LogicalXorOp, DType::kBool)
-SOFTNPU_BINARY(BitwiseAndTensor, Tensor, BitwiseAndOp, DType::kBool)
-SOFTNPU_BINARY(BitwiseAndScalar, Scalar, BitwiseAndOp, DType::kBool)
-SOFTNPU_BINARY(BitwiseOrTensor, Tensor, BitwiseOrOp, DType::kBool)
-SOFTNPU_BINARY(BitwiseOrScalar, Scalar, BitwiseOrOp, DType::kBool)
-SOFTNPU_BINARY(BitwiseXorTensor, Tensor, BitwiseXorOp, DType::kBool)
-SOFTNPU_BINARY(BitwiseXorScalar, Scalar, BitwiseXorOp, DType::kBool)
 
 ACLNN(Rsubs, (const Tensor*, self), (const Scalar*, other), (const Scalar*, alpha),
       (Tensor*, out)) {
   // other - alpha * self
   const View view = plan.Get(self, "self");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   const Scalar left = plan.Required(other, "other");
   const Scalar factor = plan.Required(alpha, "alpha");
   const DType scalar = left.floating() || factor.floating() ? DType::kHalf : DType::kBool;
@@ -367,7 +238,7 @@ ACLNN(Rsubs, (const Tensor*, self), (const Scalar*, other), (const Scalar*, alph
 
 ACLNN(PowScalarTensor, (const Scalar*, self), (const Tensor*, exponent), (Tensor*, out)) {
   const View view = plan.Get(exponent, "exponent");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   const Scalar base = plan.Required(self, "self");
   const Compute compute = ComputeFor({view.dtype, base.floating() ? DType::kHalf : DType::kBool});
   Expanded(view, result, "'exponent'");
@@ -399,27 +270,16 @@ void Divide(Plan& plan, const View& self, const Operand& other, int32_t mode, co
 }  // namespace
 
 ACLNN(DivMod, (const Tensor*, self), (const Tensor*, other), (int32_t, mode), (Tensor*, out)) {
-  Divide(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"), mode, plan.Get(out, "out"));
+  Divide(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"), mode, plan.Out(out, "out"));
 }
 ACLNN(DivMods, (const Tensor*, self), (const Scalar*, other), (int32_t, mode), (Tensor*, out)) {
-  Divide(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"), mode, plan.Get(out, "out"));
+  Divide(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"), mode, plan.Out(out, "out"));
 }
-
-// aclnn<NAME>(self, out) and aclnnInplace<NAME>(self).
-#define SOFTNPU_UNARY(NAME, ...)                                            \
-  ACLNN(NAME, (const Tensor*, self), (Tensor*, out)) {                      \
-    Unary(plan, plan.Get(self, "self"), plan.Get(out, "out"), __VA_ARGS__); \
-  }                                                                         \
-  ACLNN(Inplace##NAME, (const Tensor*, self)) {                             \
-    const View view = plan.Get(self, "self");                               \
-    Unary(plan, view, view, __VA_ARGS__);                                   \
-  }
 
 SOFTNPU_UNARY(Neg, [](auto a) { return -a; })
 SOFTNPU_UNARY(Abs, [](auto a) { return a < 0 ? -a : (a == 0 ? decltype(a){0} : a); })
 SOFTNPU_UNARY(Square, [](auto a) { return a * a; })
 SOFTNPU_UNARY(Sign, [](auto a) { return decltype(a)((a > 0) - (a < 0)); })
-SOFTNPU_UNARY(Relu, [](auto a) { return a != a ? a : (a > 0 ? a : decltype(a){0}); })
 SOFTNPU_UNARY(LogicalNot, [](auto a) { return decltype(a)(a == 0 ? 1 : 0); })
 SOFTNPU_UNARY(Floor, [](auto a) { return std::floor(static_cast<double>(a)); })
 SOFTNPU_UNARY(Ceil, [](auto a) { return std::ceil(static_cast<double>(a)); })
@@ -439,31 +299,19 @@ SOFTNPU_UNARY(Tanh, [](auto a) { return std::tanh(static_cast<double>(a)); })
 SOFTNPU_UNARY(Erf, [](auto a) { return std::erf(static_cast<double>(a)); })
 SOFTNPU_UNARY(Sigmoid, [](auto a) { return 1.0 / (1.0 + std::exp(-static_cast<double>(a))); })
 
-ACLNN(Silu, (const Tensor*, self), (Tensor*, out)) {
-  Unary(plan, plan.Get(self, "self"), plan.Get(out, "out"), [](auto a) {
-    const auto x = static_cast<double>(a);
-    return x / (1.0 + std::exp(-x));
-  });
-}
-ACLNN(Gelu, (const Tensor*, self), (Tensor*, out)) {
-  Unary(plan, plan.Get(self, "self"), plan.Get(out, "out"), [](auto a) {
-    const auto x = static_cast<double>(a);
-    return 0.5 * x * (1.0 + std::erf(x * 0.70710678118654752440));
-  });
-}
 ACLNN(IsFinite, (const Tensor*, self), (Tensor*, out)) {
-  Unary(plan, plan.Get(self, "self"), plan.Get(out, "out"),
+  Unary(plan, plan.Get(self, "self"), plan.Out(out, "out"),
         [](auto a) { return decltype(a)(std::isfinite(static_cast<double>(a)) ? 1 : 0); });
 }
 ACLNN(IsInf, (const Tensor*, self), (Tensor*, out)) {
-  Unary(plan, plan.Get(self, "self"), plan.Get(out, "out"),
+  Unary(plan, plan.Get(self, "self"), plan.Out(out, "out"),
         [](auto a) { return decltype(a)(std::isinf(static_cast<double>(a)) ? 1 : 0); });
 }
 ACLNN(IsClose, (const Tensor*, self), (const Tensor*, other), (double, rtol), (double, atol),
       (bool, equal_nan), (Tensor*, out)) {
   const View a = plan.Get(self, "self");
   const View b = plan.Get(other, "other");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   Expanded(a, result, "'self'");
   Expanded(b, result, "'other'");
   const auto close = [rtol, atol, equal_nan](auto x, auto y) {
@@ -481,21 +329,9 @@ ACLNN(IsClose, (const Tensor*, self), (const Tensor*, other), (double, rtol), (d
     });
   };
 }
-ACLNN(BitwiseNot, (const Tensor*, self), (Tensor*, out)) {
-  const View view = plan.Get(self, "self");
-  if (IsFloating(view.dtype)) {
-    throw Error(kAclnnInvalid, "'self' is " + view.Text() + ", integers and bool have bits");
-  }
-  const bool logical = view.dtype == DType::kBool;
-  Unary(plan, view, plan.Get(out, "out"), [logical](auto a) {
-    if (logical) return decltype(a)(a == 0 ? 1 : 0);
-    return decltype(a)(~static_cast<int64_t>(a));
-  });
-}
-
 ACLNN(Clamp, (const Tensor*, self), (const Scalar*, low), (const Scalar*, high), (Tensor*, out)) {
   const View view = plan.Get(self, "self");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   const double inf = std::numeric_limits<double>::infinity();
   const double least = low != nullptr ? low->real : -inf;
   const double most = high != nullptr ? high->real : inf;
@@ -508,7 +344,7 @@ ACLNN(Clamp, (const Tensor*, self), (const Scalar*, low), (const Scalar*, high),
 
 ACLNN(NanToNum, (const Tensor*, self), (float, nan), (float, positive), (float, negative),
       (Tensor*, out)) {
-  Unary(plan, plan.Get(self, "self"), plan.Get(out, "out"), [=](auto a) {
+  Unary(plan, plan.Get(self, "self"), plan.Out(out, "out"), [=](auto a) {
     using C = decltype(a);
     const auto x = static_cast<double>(a);
     if (x != x) return static_cast<C>(nan);
@@ -519,16 +355,20 @@ ACLNN(NanToNum, (const Tensor*, self), (float, nan), (float, positive), (float, 
 
 // Copies and fills.
 
+// What nobody has written may be copied: a program that clones a buffer has not read it yet.
 ACLNN(InplaceCopy, (Tensor*, self), (const Tensor*, source)) {
-  const View to = plan.Get(self, "self");
-  const View from = plan.Get(source, "source");
-  Expanded(from, to, "'source'");
-  plan.run = [to, from] { CopyElements(to, from); };
+  const View to = plan.Some(self, "self");
+  const View from = plan.Some(source, "source");
+  const View same = Expanded(from, to, "'source'");
+  plan.run = [to, same] {
+    CopyElements(to, same);
+    CopyWritten(to, same);
+  };
 }
 
 ACLNN(Cast, (const Tensor*, self), (int32_t, dtype), (Tensor*, out)) {
   const View from = plan.Get(self, "self");
-  const View to = plan.Get(out, "out");
+  const View to = plan.Out(out, "out");
   if (static_cast<int32_t>(to.dtype) != dtype) {
     throw Error(kAclnnInvalid, Format("'out' is %s, the dtype asked for is %s", Name(to.dtype),
                                       Name(static_cast<DType>(dtype))));
@@ -549,7 +389,7 @@ void Fill(const View& view, const Scalar& value) {
 }
 
 void PlanFill(Plan& plan, const Tensor* self, const Scalar& value) {
-  const View view = plan.Get(self, "self");
+  const View view = plan.Out(self, "self");
   plan.run = [view, value] { Fill(view, value); };
 }
 
@@ -584,7 +424,7 @@ ACLNN(InplaceFillScalar, (Tensor*, self), (const Scalar*, value)) {
 ACLNN(InplaceZero, (Tensor*, self)) { PlanFill(plan, self, {DType::kInt64, 0, 0}); }
 ACLNN(InplaceOne, (Tensor*, self)) { PlanFill(plan, self, {DType::kInt64, 1, 1}); }
 ACLNN(InplaceFillTensor, (Tensor*, self), (const Tensor*, value)) {
-  const View to = plan.Get(self, "self");
+  const View to = plan.Out(self, "self");
   const View from = plan.Get(value, "value");
   if (from.Count() != 1) {
     throw Error(kAclnnInvalid, "'value' is " + from.Text() + ", it must have one element");
@@ -592,24 +432,24 @@ ACLNN(InplaceFillTensor, (Tensor*, self), (const Tensor*, value)) {
   plan.run = [to, from] { CopyElements(to, from); };
 }
 ACLNN(InplaceMaskedFillScalar, (Tensor*, self), (const Tensor*, mask), (const Scalar*, value)) {
-  const View view = plan.Get(self, "self");
+  const View view = plan.InOut(self, "self");
   PlanWhere(plan, plan.Get(mask, "mask"), ToOperand(plan, value, "value"), view, view);
 }
 ACLNN(InplaceMaskedFillTensor, (Tensor*, self), (const Tensor*, mask), (const Tensor*, value)) {
-  const View view = plan.Get(self, "self");
+  const View view = plan.InOut(self, "self");
   PlanWhere(plan, plan.Get(mask, "mask"), ToOperand(plan, value, "value"), view, view);
 }
 ACLNN(SWhere, (const Tensor*, condition), (const Tensor*, self), (const Tensor*, other),
       (Tensor*, out)) {
   PlanWhere(plan, plan.Get(condition, "condition"), ToOperand(plan, self, "self"),
-            plan.Get(other, "other"), plan.Get(out, "out"));
+            plan.Get(other, "other"), plan.Out(out, "out"));
 }
 
 ACLNN(Arange, (const Scalar*, start), (const Scalar*, end), (const Scalar*, step), (Tensor*, out)) {
   const Scalar first = plan.Required(start, "start");
   const Scalar stride = plan.Required(step, "step");
   plan.Required(end, "end");
-  const View view = plan.Get(out, "out");
+  const View view = plan.Out(out, "out");
   if (stride.real == 0) throw Error(kAclnnInvalid, "'step' is 0");
   const bool whole = !first.floating() && !stride.floating() && !IsFloating(view.dtype);
   plan.run = [view, first, stride, whole] {

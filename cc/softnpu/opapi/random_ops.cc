@@ -38,7 +38,7 @@ void CheckFloating(const View& view) {
 
 ACLNN(InplaceUniform, (Tensor*, self), (double, from), (double, to), (uint64_t, seed),
       (uint64_t, offset)) {
-  const View view = plan.Get(self, "self");
+  const View view = plan.Out(self, "self");
   CheckFloating(view);
   if (!(from <= to)) throw Error(kAclnnInvalid, Format("the range is [%g, %g)", from, to));
   plan.run = [=] {
@@ -49,7 +49,7 @@ ACLNN(InplaceUniform, (Tensor*, self), (double, from), (double, to), (uint64_t, 
 
 ACLNN(InplaceNormal, (Tensor*, self), (float, mean), (float, std), (int64_t, seed),
       (int64_t, offset)) {
-  const View view = plan.Get(self, "self");
+  const View view = plan.Out(self, "self");
   CheckFloating(view);
   if (!(std >= 0)) throw Error(kAclnnInvalid, Format("'std' is %g, it must not be negative", std));
   plan.run = [=] {
@@ -64,7 +64,7 @@ ACLNN(InplaceNormal, (Tensor*, self), (float, mean), (float, std), (int64_t, see
 
 ACLNN(InplaceRandom, (Tensor*, self), (int64_t, from), (int64_t, to), (int64_t, seed),
       (int64_t, offset)) {
-  const View view = plan.Get(self, "self");
+  const View view = plan.Out(self, "self");
   if (from >= to) {
     throw Error(kAclnnInvalid, Format("the range is [%lld, %lld)", static_cast<long long>(from),
                                       static_cast<long long>(to)));

@@ -34,7 +34,7 @@ std::vector<int64_t> AllDims(const View& view) {
 ACLNN(ReduceSum, (const Tensor*, self), (const IntArray*, dim), (bool, keepdim), (int32_t, dtype),
       (Tensor*, out)) {
   const View in = plan.Get(self, "self");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   const Dims dims = ToDims(in, dim);
   plan.run = [=] {
     Aten("aten::sum", "IntList_out", ToAten(in), dims, keepdim, std::nullopt, ToAten(result));
@@ -44,7 +44,7 @@ ACLNN(ReduceSum, (const Tensor*, self), (const IntArray*, dim), (bool, keepdim),
 ACLNN(Mean, (const Tensor*, self), (const IntArray*, dim), (bool, keepdim), (int32_t, dtype),
       (Tensor*, out)) {
   const View in = plan.Get(self, "self");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   if (!IsFloating(result.dtype)) {
     throw Error(kAclnnInvalid, "'out' is " + result.Text() + ", a mean is floating");
   }
@@ -57,7 +57,7 @@ ACLNN(Mean, (const Tensor*, self), (const IntArray*, dim), (bool, keepdim), (int
 #define SOFTNPU_REDUCE(NAME, ATEN, OVERLOAD)                                                    \
   ACLNN(NAME, (const Tensor*, self), (const IntArray*, dim), (bool, keepdim), (Tensor*, out)) { \
     const View in = plan.Get(self, "self");                                                     \
-    const View result = plan.Get(out, "out");                                                   \
+    const View result = plan.Out(out, "out");                                                   \
     const std::vector<int64_t> dims = ToDims(in, dim).value_or(AllDims(in));                    \
     plan.run = [=] { Aten(ATEN, OVERLOAD, ToAten(in), dims, keepdim, ToAten(result)); };        \
   }
@@ -69,7 +69,7 @@ SOFTNPU_REDUCE(LogSumExp, "aten::logsumexp", "out")
 #define SOFTNPU_REDUCE_ANY(NAME, ATEN)                                                          \
   ACLNN(NAME, (const Tensor*, self), (const IntArray*, dim), (bool, keepdim), (Tensor*, out)) { \
     const View in = plan.Get(self, "self");                                                     \
-    const View result = plan.Get(out, "out");                                                   \
+    const View result = plan.Out(out, "out");                                                   \
     const Dims dims = ToDims(in, dim);                                                          \
     plan.run = [=] { Aten(ATEN, "dims_out", ToAten(in), dims, keepdim, ToAten(result)); };      \
   }
@@ -78,12 +78,12 @@ SOFTNPU_REDUCE_ANY(All, "aten::all")
 
 ACLNN(Max, (const Tensor*, self), (Tensor*, out)) {
   const View in = plan.Get(self, "self");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   plan.run = [=] { Aten("aten::amax", "out", ToAten(in), AllDims(in), false, ToAten(result)); };
 }
 ACLNN(Min, (const Tensor*, self), (Tensor*, out)) {
   const View in = plan.Get(self, "self");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   plan.run = [=] { Aten("aten::amin", "out", ToAten(in), AllDims(in), false, ToAten(result)); };
 }
 
@@ -93,8 +93,8 @@ namespace {
 void PlanMaxDim(Plan& plan, const char* op, const Tensor* self, int64_t dim, bool keepdim,
                 const Tensor* out, const Tensor* indices) {
   const View in = plan.Get(self, "self");
-  const View values = plan.Get(out, "out");
-  const View where = plan.Get(indices, "indices");
+  const View values = plan.Out(out, "out");
+  const View where = plan.Out(indices, "indices");
   CheckDim(in, dim);
   plan.run = [=] {
     const std::vector<AtenTensor> result = Aten<2>(op, "dim", ToAten(in), dim, keepdim);
@@ -106,7 +106,7 @@ void PlanMaxDim(Plan& plan, const char* op, const Tensor* self, int64_t dim, boo
 void PlanArg(Plan& plan, const char* op, const Tensor* self, int64_t dim, bool keepdim,
              const Tensor* out) {
   const View in = plan.Get(self, "self");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   CheckDim(in, dim);
   if (result.dtype != DType::kInt64 && result.dtype != DType::kInt32) {
     throw Error(kAclnnInvalid, "'out' is " + result.Text() + ", it must be int32 or int64");
@@ -135,7 +135,7 @@ ACLNN(ArgMin, (const Tensor*, self), (int64_t, dim), (bool, keepdim), (Tensor*, 
 
 ACLNN(Cumsum, (const Tensor*, self), (int64_t, dim), (int32_t, dtype), (Tensor*, out)) {
   const View in = plan.Get(self, "self");
-  const View result = plan.Get(out, "out");
+  const View result = plan.Out(out, "out");
   CheckDim(in, dim);
   plan.run = [=] { Aten("aten::cumsum", "out", ToAten(in), dim, std::nullopt, ToAten(result)); };
 }
@@ -143,7 +143,7 @@ ACLNN(Cumsum, (const Tensor*, self), (int64_t, dim), (int32_t, dtype), (Tensor*,
 #define SOFTNPU_SOFTMAX(NAME, ATEN)                                                  \
   ACLNN(NAME, (const Tensor*, self), (int64_t, dim), (Tensor*, out)) {               \
     const View in = plan.Get(self, "self");                                          \
-    const View result = plan.Get(out, "out");                                        \
+    const View result = plan.Out(out, "out");                                        \
     CheckDim(in, dim);                                                               \
     if (!IsFloating(in.dtype)) throw Error(kAclnnInvalid, "'self' is " + in.Text()); \
     plan.run = [=] {                                                                 \
@@ -163,8 +163,8 @@ SOFTNPU_SOFTMAX(LogSoftmax, "aten::_log_softmax")
 ACLNN(Sort, (const Tensor*, self), (bool, stable), (int64_t, dim), (bool, descending),
       (Tensor*, values), (Tensor*, indices)) {
   const View in = plan.Get(self, "self");
-  const View sorted = plan.Get(values, "values");
-  const View order = plan.Get(indices, "indices");
+  const View sorted = plan.Out(values, "values");
+  const View order = plan.Out(indices, "indices");
   CheckDim(in, dim);
   plan.run = [=] {
     const auto result =
@@ -177,8 +177,8 @@ ACLNN(Sort, (const Tensor*, self), (bool, stable), (int64_t, dim), (bool, descen
 ACLNN(Topk, (const Tensor*, self), (int64_t, k), (int64_t, dim), (bool, largest), (bool, sorted),
       (Tensor*, values), (Tensor*, indices)) {
   const View in = plan.Get(self, "self");
-  const View best = plan.Get(values, "values");
-  const View where = plan.Get(indices, "indices");
+  const View best = plan.Out(values, "values");
+  const View where = plan.Out(indices, "indices");
   CheckDim(in, dim);
   const int64_t count = in.rank == 0 ? 1 : in.Dim(static_cast<int>(dim < 0 ? dim + in.rank : dim));
   if (k < 0 || k > count) {

@@ -5,7 +5,6 @@
 #include <cstring>
 
 #include "cc/softnpu/opapi/operator.h"
-#include "cc/softnpu/runtime/internal.h"
 
 namespace softnpu {
 
@@ -82,6 +81,39 @@ std::byte* View::Host() const {
   return static_cast<std::byte*>(host);
 }
 
+softnpu_access View::Access(const char* name, uint32_t mode) const {
+  softnpu_access access = {};
+  access.name = name;
+  access.element_bytes = Size(dtype);
+  access.address = static_cast<const std::byte*>(data) + offset * access.element_bytes;
+  access.rank = static_cast<uint32_t>(rank);
+  access.mode = mode;
+  std::copy(dims.begin(), dims.end(), access.dims);
+  std::copy(strides.begin(), strides.end(), access.strides);
+  return access;
+}
+
+void View::CheckWritten(const char* name) const {
+  const softnpu_access access = Access(name, SOFTNPU_READS);
+  if (const int32_t code = softnpu_check_written(&access)) {
+    std::string_view sentence = softnpu_message();
+    // The prefixes of the call come again with the operator's name.
+    constexpr std::string_view kPrefix = "SoftNPU: operator: ";
+    if (sentence.substr(0, kPrefix.size()) == kPrefix) sentence.remove_prefix(kPrefix.size());
+    throw Error(code, std::string(sentence));
+  }
+}
+
+bool View::IsWritten() const {
+  const softnpu_access access = Access("", SOFTNPU_READS);
+  return softnpu_is_written(&access) != 0;
+}
+
+void View::MarkWritten(bool written) const {
+  const softnpu_access access = Access("", SOFTNPU_WRITES);
+  softnpu_note_written(&access, written ? 1 : 0);
+}
+
 std::string View::Text() const {
   std::string text = std::string(Name(dtype)) + " [";
   for (int i = 0; i < rank; ++i) text += (i == 0 ? "" : ", ") + std::to_string(Dim(i));
@@ -149,18 +181,15 @@ extern "C" {
 SOFTNPU_API Tensor* aclCreateTensor(const int64_t* dims, uint64_t rank, int32_t dtype,
                                     const int64_t* strides, int64_t offset, int32_t format,
                                     const int64_t*, uint64_t, void* data) {
-  if (rank > softnpu::kMaxRank) {
-    softnpu_report(softnpu::kAclnnInvalid,
-                   softnpu::Format("a tensor of %llu dimensions, the limit is %d",
-                                   static_cast<unsigned long long>(rank), softnpu::kMaxRank)
-                       .c_str());
-    return nullptr;
-  }
   auto* tensor = new Tensor;
   tensor->format = format;
   tensor->view.data = data;
   tensor->view.offset = offset;
   tensor->view.dtype = static_cast<DType>(dtype);
+  if (rank > softnpu::kMaxRank) {
+    tensor->excess_dims.assign(dims, dims + rank);
+    return tensor;
+  }
   tensor->view.rank = static_cast<int>(rank);
   std::copy(dims, dims + rank, tensor->view.dims.begin());
   if (strides != nullptr) {
@@ -274,7 +303,8 @@ SOFTNPU_API int32_t aclDestroyScalarList(const softnpu::ScalarList* list) {
 
 // The caller delete[]s the dimensions. Operators with a data-dependent shape write it here.
 SOFTNPU_API int32_t aclGetViewShape(const Tensor* tensor, int64_t** dims, uint64_t* rank) {
-  const std::vector<int64_t> shape = tensor->view.Shape();
+  const std::vector<int64_t> shape =
+      tensor->excess_dims.empty() ? tensor->view.Shape() : tensor->excess_dims;
   *rank = shape.size();
   *dims = new int64_t[std::max<size_t>(shape.size(), 1)];
   std::copy(shape.begin(), shape.end(), *dims);

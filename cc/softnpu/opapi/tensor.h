@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cc/softnpu/ascendc/error.h"
+#include "cc/softnpu/runtime/internal.h"
 
 namespace softnpu {
 
@@ -52,6 +53,13 @@ struct View {
   // Host address of element 0, after a check that every element lies in one live allocation.
   std::byte* Host() const;
   std::string Text() const;  // "float16 [2, 3]"
+  // The elements as the runtime counts them; `mode` is made of SOFTNPU_READS and SOFTNPU_WRITES.
+  softnpu_access Access(const char* name, uint32_t mode) const;
+  // Throws Error 507015 naming the argument unless somebody has written every element.
+  void CheckWritten(const char* name) const;
+  bool IsWritten() const;
+  // Notes that every element is written now, or that none is.
+  void MarkWritten(bool written = true) const;
 };
 
 // The same memory with another shape, dense; `view` has to be contiguous.
@@ -64,6 +72,9 @@ View Expanded(const View& view, const View& like, const char* what);
 struct Tensor {
   View view;
   int32_t format = kFormatNd;
+  // The shape of a tensor of more than kMaxRank dimensions, which every operator refuses; `view` is
+  // of no use then. Empty otherwise.
+  std::vector<int64_t> excess_dims;
 };
 
 struct Scalar {

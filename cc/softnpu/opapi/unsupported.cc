@@ -11,9 +11,11 @@
 
 namespace {
 
+// The device is in error afterwards: with TASK_QUEUE_ENABLE=2 torch_npu tells of the refusal once,
+// then leaves out what comes behind it, and results would be memory that nobody computed.
 int32_t Refuse(const char* name) {
-  return softnpu_report(softnpu::kAclnnNotImplemented,
-                        (std::string(name) + ": SoftNPU does not implement this operator").c_str());
+  const std::string sentence = std::string(name) + ": SoftNPU does not implement this operator";
+  return softnpu_fail(softnpu::kAclnnNotImplemented, sentence.c_str());
 }
 
 }  // namespace

@@ -1,15 +1,15 @@
-// cc/softnpu/runtime/device.cc: device table, current device, fork guard.
+// cc/softnpu/runtime/device.cc: device table, current device and context, fork guard.
 #include "cc/softnpu/runtime/device.h"
 
 #include <pthread.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <atomic>
-#include <optional>
+#include <chrono>
 
 #include "cc/softnpu/ascendc/error.h"
+#include "cc/softnpu/base/signals.h"
 #include "cc/softnpu/runtime/profile.h"
 
 namespace softnpu {
@@ -30,56 +30,48 @@ Table& GetTable() {
 std::atomic<uint32_t> g_next_stream{0};
 std::atomic<bool> g_forked{false};
 thread_local int t_device = -1;
+thread_local void* t_context = nullptr;
 
 }  // namespace
 
 Device::Device(int index)
     : index_(index),
       memory_(index, static_cast<size_t>(CurrentProfile().hbm_bytes)),
-      default_stream_(std::make_unique<Stream>(index, g_next_stream++)) {}
+      error_(std::make_shared<DeviceError>()),
+      default_stream_(std::make_shared<Stream>(index, g_next_stream++, error_)),
+      primary_context_(Contexts().Add(std::make_shared<Context>(Context{index, true}))) {}
 
-Stream* Device::CreateStream() {
-  auto* stream = new Stream(index_, g_next_stream++);
-  std::lock_guard<std::mutex> lock(mutex_);
-  streams_.push_back(stream);
-  return stream;
+void* Device::CreateStream() {
+  return softnpu::Streams().Add(std::make_shared<Stream>(index_, g_next_stream++, error_));
 }
 
-void Device::DestroyStream(Stream* stream) {
-  std::lock_guard<std::mutex> lock(mutex_);
-  const auto it = std::find(streams_.begin(), streams_.end(), stream);
-  if (it == streams_.end()) {
-    throw Error(kRtStreamContext,
-                Format("%p is not a live stream of device %d", static_cast<void*>(stream), index_));
+std::vector<std::shared_ptr<Stream>> Device::Streams() const {
+  std::vector<std::shared_ptr<Stream>> out = {default_stream_};
+  for (std::shared_ptr<Stream>& stream : softnpu::Streams().All()) {
+    if (stream->device() == index_) out.push_back(std::move(stream));
   }
-  streams_.erase(it);
-}
-
-bool Device::Owns(const Stream* stream) {
-  if (stream == default_stream_.get()) return true;
-  std::lock_guard<std::mutex> lock(mutex_);
-  return std::find(streams_.begin(), streams_.end(), stream) != streams_.end();
+  return out;
 }
 
 bool Device::Synchronize(int64_t timeout_ms) {
-  std::vector<Stream*> streams;
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    streams = streams_;
-  }
-  streams.push_back(default_stream_.get());
-  // Every stream is waited for; the first error is the one reported.
+  using Clock = std::chrono::steady_clock;
+  const auto deadline = Clock::now() + std::chrono::milliseconds(timeout_ms);
   bool done = true;
-  std::optional<Error> first;
-  for (Stream* stream : streams) {
-    try {
-      done = stream->Synchronize(timeout_ms) && done;
-    } catch (const Error& error) {
-      if (!first) first = error;
+  for (const std::shared_ptr<Stream>& stream : Streams()) {
+    int64_t left = timeout_ms;
+    if (timeout_ms >= 0) {
+      left = std::max<int64_t>(
+          0, std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count());
     }
+    done = stream->WaitUntilIdle(left) && done;
   }
-  if (first) throw *first;
+  if (done) error_->Raise();
   return done;
+}
+
+void Device::Reset() {
+  for (const std::shared_ptr<Stream>& stream : Streams()) stream->WaitUntilIdle(-1);
+  error_->Clear();
 }
 
 Device& GetDevice(int index) {
@@ -109,8 +101,10 @@ Device& GetDevice(int index) {
 int CurrentDeviceIndex() { return t_device; }
 
 void SetCurrentDevice(int index) {
-  GetDevice(index);
+  t_context = GetDevice(index).primary_context();
   t_device = index;
+  SetMessageDevice(index);
+  UseSignalStack();
 }
 
 Device& CurrentDevice() {
@@ -121,20 +115,32 @@ Device& CurrentDevice() {
   return GetDevice(t_device);
 }
 
-Stream& ResolveStream(void* handle) {
+HandleTable<Stream>& Streams() {
+  static auto* table = new HandleTable<Stream>(HandleKind::kStream, kRtStreamContext);
+  return *table;
+}
+
+HandleTable<Context>& Contexts() {
+  static auto* table = new HandleTable<Context>(HandleKind::kContext, kRtContextNull);
+  return *table;
+}
+
+void SetCurrentContext(void* handle) {
+  RefuseForkedChild();
+  SetCurrentDevice(Contexts().Get(handle)->device);
+  t_context = handle;
+}
+
+void* CurrentContext() {
+  CurrentDevice();
+  Contexts().Get(t_context);
+  return t_context;
+}
+
+std::shared_ptr<Stream> ResolveStream(const void* handle) {
   if (handle == nullptr) return CurrentDevice().default_stream();
   RefuseForkedChild();
-  auto* stream = static_cast<Stream*>(handle);
-  Table& table = GetTable();
-  std::array<Device*, kMaxDevices> devices;
-  {
-    std::lock_guard<std::mutex> lock(table.mutex);
-    devices = table.devices;
-  }
-  for (Device* device : devices) {
-    if (device != nullptr && device->Owns(stream)) return *stream;
-  }
-  throw Error(kRtStreamContext, Format("%p is not a live stream of this process", handle));
+  return Streams().Get(handle);
 }
 
 void RefuseForkedChild() {

@@ -1,14 +1,15 @@
 // cc/softnpu/runtime/device.h: the devices of this process and the current device of each thread.
 //
-// A device has one context (its primary context), one default stream, and one memory. They are made
-// at the first use and live until the process ends.
+// A device has a primary context, one default stream, and one memory. They are made at the first use
+// and live until the process ends. Handles of streams and contexts come from tables that all devices
+// share.
 #pragma once
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <vector>
 
+#include "cc/softnpu/base/handle_table.h"
 #include "cc/softnpu/runtime/memory.h"
 #include "cc/softnpu/runtime/stream.h"
 
@@ -20,20 +21,29 @@ class Device {
 
   int index() const { return index_; }
   DeviceMemory& memory() { return memory_; }
-  Stream& default_stream() { return *default_stream_; }
-  Stream* CreateStream();
-  // Throws Error 107003 for a handle that is no live stream of this device.
-  void DestroyStream(Stream* stream);
-  bool Owns(const Stream* stream);
-  // Waits for every stream. Returns false on timeout.
+  DeviceError& error() { return *error_; }
+  const std::shared_ptr<Stream>& default_stream() { return default_stream_; }
+  void* primary_context() const { return primary_context_; }
+  // The handle of a new stream.
+  void* CreateStream();
+  // Waits for every stream. Returns false on timeout. Throws the error of the device.
   bool Synchronize(int64_t timeout_ms);
+  // Waits for every stream and ends the error of the device.
+  void Reset();
 
  private:
+  std::vector<std::shared_ptr<Stream>> Streams() const;
+
   const int index_;
   DeviceMemory memory_;
-  std::unique_ptr<Stream> default_stream_;
-  std::mutex mutex_;
-  std::vector<Stream*> streams_;  // destroyed ones are dropped from here but never freed
+  const std::shared_ptr<DeviceError> error_;
+  const std::shared_ptr<Stream> default_stream_;
+  void* const primary_context_;
+};
+
+struct Context {
+  int device = -1;
+  bool primary = false;
 };
 
 // Throws Error 107001 for an index outside 0..devices-1, 507000 in a forked child.
@@ -42,9 +52,17 @@ Device& GetDevice(int index);
 Device& CurrentDevice();
 int CurrentDeviceIndex();  // -1 when none is set
 void SetCurrentDevice(int index);
+
+HandleTable<Stream>& Streams();
+HandleTable<Context>& Contexts();
+// Throws Error 107002 for a handle that is no context, 507000 in a forked child.
+void SetCurrentContext(void* handle);
+// Throws Error 107002: this thread has none, or it was destroyed.
+void* CurrentContext();
+
 // The stream of a handle; null means the default stream of the current device.
-// Throws Error 107003 when the handle is no stream.
-Stream& ResolveStream(void* handle);
+// Throws Error 107003 when the handle is no stream, 507000 in a forked child.
+std::shared_ptr<Stream> ResolveStream(const void* handle);
 
 // Throws Error 507000 in a child that was forked after the first use of a device.
 void RefuseForkedChild();

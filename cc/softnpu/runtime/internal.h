@@ -11,16 +11,46 @@
 extern "C" {
 #endif
 
+// Elements of device memory that a task touches, by their place and strides.
+#define SOFTNPU_READS 1u
+#define SOFTNPU_WRITES 2u
+// Only some of the elements: the task itself asks for those that it reads and marks those that it
+// writes.
+#define SOFTNPU_SOME 4u
+typedef struct softnpu_access {
+  const void* address; /* of the first element */
+  int64_t element_bytes;
+  uint32_t rank;
+  uint32_t mode;    /* made of SOFTNPU_READS, SOFTNPU_WRITES and SOFTNPU_SOME */
+  const char* name; /* of the argument, for messages; lives as long as the process */
+  int64_t dims[8];
+  int64_t strides[8]; /* elements */
+} softnpu_access;
+
 // Runs `run(context)` as a task of `stream` (null = the default stream of the current device), then
 // `drop(context)` in any case. `run` returns 0 or a code for which it has called softnpu_report.
-__attribute__((visibility("default"))) int32_t softnpu_enqueue(void* stream, const char* name,
-                                                               int32_t (*run)(void*),
-                                                               void (*drop)(void*), void* context);
+// `name` has to live as long as the process; the accesses are copied.
+__attribute__((visibility("default"))) int32_t softnpu_enqueue(
+    void* stream, const char* name, int32_t (*run)(void*), void (*drop)(void*), void* context,
+    const softnpu_access* accesses, uint64_t access_count);
 // Host pointer for [address, address + bytes) of device memory; null after softnpu_report
 // otherwise.
 __attribute__((visibility("default"))) void* softnpu_translate(const void* address, uint64_t bytes);
+// 0 when somebody has written all of these bytes, or when nobody keeps account; a code after
+// softnpu_report otherwise.
+__attribute__((visibility("default"))) int32_t softnpu_check_written(const softnpu_access* access);
+// The same as an answer: 1 or 0, and nothing is reported.
+__attribute__((visibility("default"))) int32_t softnpu_is_written(const softnpu_access* access);
+// Notes that all of these bytes are written now (1), or that none of them is (0).
+__attribute__((visibility("default"))) void softnpu_note_written(const softnpu_access* access,
+                                                                 int32_t written);
+// Where that is noted: a byte for each byte of device memory, 1 for a written one. Null when nobody
+// keeps account.
+__attribute__((visibility("default"))) uint8_t* softnpu_written(const void* address);
 // Stores the sentence for aclGetRecentErrMsg and returns `code`.
 __attribute__((visibility("default"))) int32_t softnpu_report(int32_t code, const char* message);
+// The same for an operator that nobody computes: the current device is in error from here on.
+__attribute__((visibility("default"))) int32_t softnpu_fail(int32_t code, const char* message);
 // The sentence that was stored last.
 __attribute__((visibility("default"))) const char* softnpu_message(void);
 // Adds one to a counter of kind "host" in the state files.

@@ -25,37 +25,26 @@ class RuntimeMemory : public ascendc::GlobalMemory {
       *nearest = "the address is not device memory";
       return false;
     }
-    try {
-      const Allocation allocation = memory->Check(pointer, 1);
-      region->base = allocation.base;
-      region->bytes = allocation.bytes;
-      region->host = memory->Alias(reinterpret_cast<void*>(allocation.base));
-      region->name = Format("allocation #%llu (%zu bytes, device %d)",
-                            static_cast<unsigned long long>(allocation.serial), allocation.bytes,
-                            memory->device());
-      return true;
-    } catch (const Error&) {
+    const std::optional<Allocation> allocation = memory->Find(pointer);
+    if (!allocation) {
       *nearest = memory->Describe(pointer);
       return false;
     }
+    region->base = allocation->base;
+    region->bytes = allocation->bytes;
+    const void* const region_base = reinterpret_cast<const void*>(allocation->base);
+    region->host = memory->Alias(region_base);
+    if (WrittenMap* const written = memory->written()) {
+      region->initialised = written->bytes() + memory->Offset(region_base);
+    }
+    region->name = Format("allocation #%llu (%zu bytes, device %d)",
+                          static_cast<unsigned long long>(allocation->serial), allocation->bytes,
+                          memory->device());
+    return true;
   }
 };
 
-const ascendc::ChipSpec& Chip() {
-  static const ascendc::ChipSpec chip = [] {
-    const Profile& profile = CurrentProfile();
-    ascendc::ChipSpec out;
-    out.soc_name = profile.soc_name;
-    out.npu_arch = profile.npu_arch;
-    out.vector_cores = profile.vector_cores;
-    out.ub_bytes = profile.ub_bytes;
-    out.l1_bytes = profile.l1_bytes;
-    out.bfloat16 = profile.bfloat16;
-    out.data_copy_pad = profile.data_copy_pad;
-    return out;
-  }();
-  return chip;
-}
+const Profile& Chip() { return CurrentProfile(); }
 
 // "<dir>/<family>.<soc>.o" -> "<dir>/<family>.twin.so"
 std::string TwinPath(const std::string& path) {
@@ -95,26 +84,40 @@ Binary::Binary(const std::string& path) : twin_path_(TwinPath(path)) {
                twin_path_.c_str(), twin->abi_version, SOFTNPU_TWIN_ABI));
   }
   twin->bind(ascendc::CoreApi());
-  for (uint32_t i = 0; i < twin->entry_count; ++i) {
-    functions_.push_back(std::make_unique<Function>(Function{&twin->entries[i]}));
-  }
+  for (uint32_t i = 0; i < twin->entry_count; ++i) entries_.push_back(&twin->entries[i]);
 }
 
 // A twin stays mapped: kernels of it may still be queued, and its code holds static strings.
-Binary::~Binary() = default;
+Binary::~Binary() {
+  for (const auto& [name, handle] : handles_) Functions().Remove(handle);
+}
 
-Function* Binary::Find(const std::string& name) {
+void* Binary::Find(const std::string& name) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (const auto it = handles_.find(name); it != handles_.end()) return it->second;
   std::string known;
-  for (const auto& function : functions_) {
-    if (name == function->entry->name) return function.get();
-    known += std::string(known.empty() ? "" : ", ") + function->entry->name;
+  for (const SoftnpuKernelEntry* entry : entries_) {
+    if (name == entry->name) {
+      return handles_[name] = Functions().Add(std::make_shared<Function>(Function{entry}));
+    }
+    known += std::string(known.empty() ? "" : ", ") + entry->name;
   }
   throw Error(kRtParamInvalid, twin_path_ + " has no kernel '" + name + "'; it has: " + known);
 }
 
-void LaunchKernel(const Function& function, uint32_t blocks, Stream& stream, const void* args,
-                  size_t arg_bytes) {
-  const SoftnpuKernelEntry& entry = *function.entry;
+HandleTable<Binary>& Binaries() {
+  static auto* table = new HandleTable<Binary>(HandleKind::kBinary, kRtParamInvalid);
+  return *table;
+}
+
+HandleTable<Function>& Functions() {
+  static auto* table = new HandleTable<Function>(HandleKind::kFunction, kRtParamInvalid);
+  return *table;
+}
+
+KernelTask MakeLaunch(std::shared_ptr<const Function> function, uint32_t blocks, const void* args,
+                      size_t arg_bytes) {
+  const SoftnpuKernelEntry& entry = *function->entry;
   if (arg_bytes != entry.param_count * sizeof(uint64_t) || entry.param_count > kMaxParams) {
     throw Error(kRtParamInvalid,
                 Format("kernel %s has %u parameters of 8 bytes each, the launch brings %zu bytes",
@@ -125,14 +128,15 @@ void LaunchKernel(const Function& function, uint32_t blocks, Stream& stream, con
         kRtParamInvalid,
         Format("kernel %s: %u blocks asked for, the limits are 1 and 65535", entry.name, blocks));
   }
-  std::vector<uint64_t> slots(entry.param_count);
-  std::memcpy(slots.data(), args, arg_bytes);
-  stream.Enqueue(
-      {EventKind::kKernel, entry.name, false, [&entry, blocks, slots = std::move(slots)] {
-         RuntimeMemory memory;
-         ascendc::Launch(Chip(), memory, entry, slots.data(), slots.size() * sizeof(uint64_t),
-                         blocks, GetOptions().strict);
-       }});
+  KernelTask task{std::move(function), blocks, std::vector<uint64_t>(entry.param_count)};
+  if (arg_bytes > 0) std::memcpy(task.parameters.data(), args, arg_bytes);
+  return task;
+}
+
+void RunKernel(const KernelTask& task) {
+  RuntimeMemory memory;
+  ascendc::Launch(Chip(), memory, *task.function->entry, task.parameters.data(),
+                  task.parameters.size() * sizeof(uint64_t), task.blocks, GetOptions().strict);
 }
 
 }  // namespace softnpu

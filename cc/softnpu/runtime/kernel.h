@@ -5,16 +5,17 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
 #include "cc/softnpu/ascendc/abi.h"
-#include "cc/softnpu/runtime/stream.h"
+#include "cc/softnpu/base/handle_table.h"
+#include "cc/softnpu/runtime/task.h"
 
 namespace softnpu {
-
-class Binary;
 
 struct Function {
   const SoftnpuKernelEntry* entry = nullptr;
@@ -28,17 +29,26 @@ class Binary {
   Binary(const Binary&) = delete;
   Binary& operator=(const Binary&) = delete;
 
-  // Throws Error that lists the kernels of the binary when `name` is none of them.
-  Function* Find(const std::string& name);
+  // The handle of a kernel. Throws Error that lists the kernels of the binary when `name` is none
+  // of them. Function handles are stale once their binary is gone.
+  void* Find(const std::string& name);
 
  private:
   std::string twin_path_;
   void* handle_ = nullptr;
-  std::vector<std::unique_ptr<Function>> functions_;
+  std::mutex mutex_;
+  std::map<std::string, void*> handles_;
+  std::vector<const SoftnpuKernelEntry*> entries_;
 };
 
-// Copies the arguments and queues the launch. Throws Error for a launch that the chip would refuse.
-void LaunchKernel(const Function& function, uint32_t blocks, Stream& stream, const void* args,
-                  size_t arg_bytes);
+// The binaries and functions of this process, by their handles.
+HandleTable<Binary>& Binaries();
+HandleTable<Function>& Functions();
+
+// A launch with a copy of the arguments. Throws Error for one that the chip would refuse.
+KernelTask MakeLaunch(std::shared_ptr<const Function> function, uint32_t blocks, const void* args,
+                      size_t arg_bytes);
+// Runs it on the simulated cores. Throws KernelError.
+void RunKernel(const KernelTask& task);
 
 }  // namespace softnpu

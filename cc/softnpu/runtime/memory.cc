@@ -16,6 +16,7 @@
 #include <cstring>
 
 #include "cc/softnpu/ascendc/error.h"
+#include "cc/softnpu/base/signals.h"
 #include "cc/softnpu/runtime/options.h"
 
 namespace softnpu {
@@ -27,7 +28,8 @@ constexpr size_t kPage = 4096;
 constexpr size_t kRememberedFrees = 256;
 // Fresh memory is filled with this byte: NaN in every floating-point type.
 constexpr int kPoison = 0xFF;
-// Poisoning touches pages; larger allocations (KV caches) are zero pages until they are written.
+// Poisoning touches pages, so larger allocations (KV caches) are zero pages until they are written.
+// For all of them there is the account of written bytes; poison shows what it lets pass.
 constexpr size_t kPoisonLimit = size_t{64} << 20;
 
 constexpr int kMaxDevices = 8;
@@ -56,6 +58,7 @@ DeviceMemory::DeviceMemory(int device, size_t capacity)
   }
   base_ = reinterpret_cast<uintptr_t>(base);
   alias_ = static_cast<std::byte*>(alias);
+  if (GetOptions().strict && GetOptions().unwritten) written_ = std::make_unique<WrittenMap>(span_);
   free_[base_] = span_;
   g_memories[static_cast<size_t>(device)].store(this);
 }
@@ -89,6 +92,7 @@ void* DeviceMemory::Allocate(size_t bytes) {
     allocation = {start, bytes, ++serial_, true};
     live_[start] = allocation;
   }
+  if (written_ != nullptr) written_->Clear(allocation.base - base_, bytes);
   if (GetOptions().strict && bytes <= kPoisonLimit) {
     std::memset(Alias(reinterpret_cast<void*>(allocation.base)), kPoison, bytes);
   }
@@ -146,6 +150,12 @@ const Allocation* DeviceMemory::FindLocked(uintptr_t address) const {
   return address < it->second.base + std::max<size_t>(it->second.bytes, 1) ? &it->second : nullptr;
 }
 
+std::optional<Allocation> DeviceMemory::Find(const void* address) const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  const Allocation* found = FindLocked(reinterpret_cast<uintptr_t>(address));
+  return found == nullptr ? std::nullopt : std::optional<Allocation>(*found);
+}
+
 Allocation DeviceMemory::Check(const void* address, size_t bytes) const {
   const auto value = reinterpret_cast<uintptr_t>(address);
   {
@@ -159,6 +169,33 @@ Allocation DeviceMemory::Check(const void* address, size_t bytes) const {
   }
   throw Error(kAicoreException, Format("device memory access out of bounds: %zu bytes at %p, %s",
                                        bytes, address, Describe(address).c_str()));
+}
+
+const std::byte* DeviceMemory::FirstUnwritten(const softnpu_access& access) {
+  const std::byte* found = nullptr;
+  if (written_ == nullptr) return found;
+  ForEachPiece(access, [&](const std::byte* at, size_t bytes) {
+    const size_t begin = Offset(at);
+    const size_t first = written_->FirstUnwritten(begin, bytes);
+    if (first != begin + bytes) found = at + (first - begin);
+    return found == nullptr;
+  });
+  return found;
+}
+
+void DeviceMemory::CheckWritten(const softnpu_access& access) {
+  if (const std::byte* const first = FirstUnwritten(access)) {
+    throw Error(kAicoreException, Format("'%s' is read where nobody has written: %s", access.name,
+                                         Describe(first).c_str()));
+  }
+}
+
+void DeviceMemory::NoteWritten(const softnpu_access& access, bool written) {
+  if (written_ == nullptr) return;
+  ForEachPiece(access, [&](const std::byte* at, size_t bytes) {
+    written ? written_->Mark(Offset(at), bytes) : written_->Clear(Offset(at), bytes);
+    return true;
+  });
 }
 
 std::string DeviceMemory::Describe(const void* address) const {
@@ -211,7 +248,8 @@ struct sigaction g_previous_segv;
 struct sigaction g_previous_bus;
 
 void OnFault(int signal_number, siginfo_t* info, void* context) {
-  const DeviceMemory* memory = FindMemory(info->si_addr);
+  // A signal that somebody sent has no address.
+  const DeviceMemory* memory = info->si_code > 0 ? FindMemory(info->si_addr) : nullptr;
   if (memory != nullptr) {
     // The process is lost: formatting (which allocates) is a risk worth a readable last word.
     const std::string text = Format(
@@ -221,17 +259,7 @@ void OnFault(int signal_number, siginfo_t* info, void* context) {
     const ssize_t ignored = write(STDERR_FILENO, text.data(), text.size());
     (void)ignored;
   }
-  const struct sigaction& previous = signal_number == SIGSEGV ? g_previous_segv : g_previous_bus;
-  if ((previous.sa_flags & SA_SIGINFO) != 0 && previous.sa_sigaction != nullptr) {
-    previous.sa_sigaction(signal_number, info, context);
-    return;
-  }
-  if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
-    previous.sa_handler(signal_number);
-    return;
-  }
-  signal(signal_number, SIG_DFL);
-  raise(signal_number);
+  PassOn(signal_number, info, context, signal_number == SIGSEGV ? g_previous_segv : g_previous_bus);
 }
 
 }  // namespace

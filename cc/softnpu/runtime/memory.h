@@ -15,8 +15,11 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "cc/softnpu/runtime/written.h"
 
 namespace softnpu {
 
@@ -44,8 +47,22 @@ class DeviceMemory {
   // The allocation that holds [address, address + bytes), or the reason why there is none.
   // Throws Error 507015 naming address, range and nearest allocation.
   Allocation Check(const void* address, size_t bytes) const;
+  // The live allocation that holds the address, if one does.
+  std::optional<Allocation> Find(const void* address) const;
   // What is known about an address: "offset 12 of allocation #3 (64 bytes)", or a freed one.
   std::string Describe(const void* address) const;
+
+  // Throws Error 507015 unless somebody has written all bytes that the access reads: it names the
+  // argument, the first byte that nobody wrote, and the allocation. Nothing without account.
+  void CheckWritten(const softnpu_access& access);
+  // The first byte of the access that nobody has written, null if there is none.
+  const std::byte* FirstUnwritten(const softnpu_access& access);
+  void NoteWritten(const softnpu_access& access, bool written = true);
+  // The account of written bytes: null when it is not kept.
+  WrittenMap* written() { return written_.get(); }
+  size_t Offset(const void* address) const {
+    return reinterpret_cast<uintptr_t>(address) - base_;
+  }
 
   // Host-side pointer to the same bytes.
   std::byte* Alias(const void* address) const {
@@ -65,6 +82,7 @@ class DeviceMemory {
   size_t span_;
   uintptr_t base_ = 0;
   std::byte* alias_ = nullptr;
+  std::unique_ptr<WrittenMap> written_;
   mutable std::mutex mutex_;
   std::map<uintptr_t, Allocation> live_;
   std::map<uintptr_t, size_t> free_;  // start -> length, coalesced

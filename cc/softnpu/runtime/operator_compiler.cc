@@ -1,23 +1,31 @@
 // cc/softnpu/runtime/operator_compiler.cc: the interfaces beside ACL proper that torch_npu links
 // against: the operator compiler, the virtual memory functions, the driver and the profiler.
 //
-// SoftNPU has none of them. What describes work succeeds, what would do work fails by name: an
-// operator that "succeeded" here would leave its outputs unwritten.
+// SoftNPU has none of them, and one operator of the first: `Identity`, which torch_npu calls for
+// casts between ND and FRACTAL_NZ. What describes work succeeds, what would do other work fails by
+// name: an operator that "succeeded" here would leave its outputs unwritten.
 #include <cstdlib>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cc/softnpu/ascendc/error.h"
-#include "cc/softnpu/runtime/acl_abi.h"
+#include "cc/softnpu/runtime/acl_api.h"
+#include "cc/softnpu/runtime/format_cast.h"
 #include "cc/softnpu/runtime/trace.h"
 
 namespace softnpu {
 namespace {
 
+// The format and shape of a description are the tensor's; those of `storage` are what lies in
+// memory.
 struct TensorDesc {
   int32_t dtype;
   int32_t format;
   std::vector<int64_t> dims;
+  int32_t storage_format;
+  std::vector<int64_t> storage;
 };
 
 struct DataBuffer {
@@ -29,6 +37,12 @@ struct Attributes {};
 
 const TensorDesc& Desc(const void* desc) { return *static_cast<const TensorDesc*>(desc); }
 
+std::vector<int64_t> Dims(int32_t rank, const int64_t* dims) {
+  if (rank < 0) throw Error(kInvalidParam, Format("a shape of %d dimensions", rank));
+  if (rank > 0) Required(dims, "dims");
+  return {dims, dims + rank};
+}
+
 std::string Describe(const void* desc) {
   if (desc == nullptr) return "none";
   std::string out = Format("dtype %d [", Desc(desc).dtype);
@@ -36,6 +50,47 @@ std::string Describe(const void* desc) {
     out += Format(out.back() == '[' ? "%lld" : ", %lld", static_cast<long long>(dim));
   }
   return out + "]";
+}
+
+FormatDesc ToFormatDesc(const void* desc) {
+  if (desc == nullptr) throw Error(kAclnnNullptr, "the operator Identity has no description");
+  const TensorDesc& d = Desc(desc);
+  return {d.dtype, d.storage_format, d.dims, d.storage};
+}
+
+struct CastTask {
+  FormatDesc from, to;
+  const void* source;
+  void* target;
+
+  void Run() const {
+    FormatCast(from, Host(source, from), to, Host(target, to));
+  }
+  static std::byte* Host(const void* address, const FormatDesc& desc) {
+    return HostPointer(address, static_cast<size_t>(StorageBytes(desc)));
+  }
+};
+
+// Queues the operator Identity of one input and one output.
+void Identity(const void* input_desc, const DataBuffer& input, const void* output_desc,
+              const DataBuffer& output, Stream& stream) {
+  auto cast = std::make_shared<CastTask>(
+      CastTask{ToFormatDesc(input_desc), ToFormatDesc(output_desc), input.data, output.data});
+  CheckFormatCast(cast->from, cast->to);
+  for (const auto& [buffer, desc] : {std::pair{&input, &cast->from}, {&output, &cast->to}}) {
+    if (static_cast<int64_t>(buffer->bytes) < StorageBytes(*desc)) {
+      throw Error(kAclnnInvalid,
+                  Format("%s needs %lld bytes, the buffer has %zu", desc->Text().c_str(),
+                         static_cast<long long>(StorageBytes(*desc)), buffer->bytes));
+    }
+  }
+  const auto run = [](void* context) -> int32_t {
+    return Guard("Identity", [&] { static_cast<CastTask*>(context)->Run(); });
+  };
+  std::vector<softnpu_access> accesses = {
+      Bytes("input", cast->source, static_cast<size_t>(StorageBytes(cast->from)), SOFTNPU_READS),
+      Bytes("output", cast->target, static_cast<size_t>(StorageBytes(cast->to)), SOFTNPU_WRITES)};
+  stream.Enqueue(OperatorTask{"Identity", run, std::move(cast), std::move(accesses)});
 }
 
 int32_t Refuse(const char* function) {
@@ -47,14 +102,23 @@ int32_t Refuse(const char* function) {
 
 extern "C" {
 
-void* aclCreateDataBuffer(void* data, size_t bytes) { return new softnpu::DataBuffer{data, bytes}; }
+void* aclCreateDataBuffer(void* data, size_t bytes) {
+  void* out = nullptr;
+  softnpu::Guard("aclCreateDataBuffer", [&] { out = new softnpu::DataBuffer{data, bytes}; });
+  return out;
+}
 int32_t aclDestroyDataBuffer(const void* buffer) {
   delete static_cast<const softnpu::DataBuffer*>(buffer);
   return softnpu::kOk;
 }
 
 void* aclCreateTensorDesc(int32_t dtype, int32_t rank, const int64_t* dims, int32_t format) {
-  return new softnpu::TensorDesc{dtype, format, std::vector<int64_t>(dims, dims + rank)};
+  void* out = nullptr;
+  softnpu::Guard("aclCreateTensorDesc", [&] {
+    const std::vector<int64_t> shape = softnpu::Dims(rank, dims);
+    out = new softnpu::TensorDesc{dtype, format, shape, format, shape};
+  });
+  return out;
 }
 void aclDestroyTensorDesc(const void* desc) { delete &softnpu::Desc(desc); }
 int32_t aclGetTensorDescType(const void* desc) { return softnpu::Desc(desc).dtype; }
@@ -71,11 +135,24 @@ int32_t aclGetTensorDescDimV2(const void* desc, size_t index, int64_t* dim) {
   });
 }
 void aclSetTensorDescName(void*, const char*) {}
-int32_t aclSetTensorFormat(void*, int32_t) { return softnpu::kOk; }
+int32_t aclSetTensorFormat(void* desc, int32_t format) {
+  return softnpu::Guard("aclSetTensorFormat", [&] {
+    softnpu::Required(static_cast<softnpu::TensorDesc*>(desc), "desc").storage_format = format;
+  });
+}
 int32_t aclSetTensorPlaceMent(void*, int32_t) { return softnpu::kOk; }
-int32_t aclSetTensorShape(void*, int32_t, const int64_t*) { return softnpu::kOk; }
+int32_t aclSetTensorShape(void* desc, int32_t rank, const int64_t* dims) {
+  return softnpu::Guard("aclSetTensorShape", [&] {
+    softnpu::Required(static_cast<softnpu::TensorDesc*>(desc), "desc").storage =
+        softnpu::Dims(rank, dims);
+  });
+}
 
-void* aclopCreateAttr() { return new softnpu::Attributes; }
+void* aclopCreateAttr() {
+  void* out = nullptr;
+  softnpu::Guard("aclopCreateAttr", [&] { out = new softnpu::Attributes; });
+  return out;
+}
 void aclopDestroyAttr(const void* attr) { delete static_cast<const softnpu::Attributes*>(attr); }
 int32_t aclopSetAttrBool(void*, const char*, uint8_t) { return softnpu::kOk; }
 int32_t aclopSetAttrDataType(void*, const char*, int32_t) { return softnpu::kOk; }
@@ -90,18 +167,36 @@ int32_t aclopSetAttrListListInt(void*, const char*, int32_t, const int32_t*,
 }
 int32_t aclopSetAttrString(void*, const char*, const char*) { return softnpu::kOk; }
 
+// An operator that is refused leaves its outputs unwritten, so the device is in error from there on:
+// whatever would read them fails instead.
 int32_t aclopCompileAndExecute(const char* op, int32_t input_count, const void* const input_descs[],
-                               const void* const[], int32_t, const void* const[], void* const[],
-                               const void*, int32_t, int32_t, const char*, void*) {
-  std::string inputs;
-  for (int32_t i = 0; i < input_count; ++i) {
-    inputs += (i == 0 ? "" : ", ") + softnpu::Describe(input_descs[i]);
-  }
-  return softnpu::Report(
-      softnpu::kAclnnNotImplemented,
-      softnpu::Format("the operator %s (%s) needs CANN's operator compiler, which "
-                      "SoftNPU does not have; it has no aclnn operator for it",
-                      op, inputs.c_str()));
+                               const void* const inputs[], int32_t output_count,
+                               const void* const output_descs[], void* const outputs[], const void*,
+                               int32_t, int32_t, const char*, void* stream) {
+  return softnpu::Guard("aclopCompileAndExecute", [&] {
+    const std::string name = &softnpu::Required(op, "op");
+    const std::shared_ptr<softnpu::Stream> queue = softnpu::ResolveStream(stream);
+    softnpu::DeviceError& device = softnpu::GetDevice(queue->device()).error();
+    device.Raise();
+    try {
+      if (name == "Identity" && input_count == 1 && output_count == 1) {
+        softnpu::Identity(input_descs[0], *static_cast<const softnpu::DataBuffer*>(inputs[0]),
+                          output_descs[0], *static_cast<softnpu::DataBuffer*>(outputs[0]), *queue);
+        return;
+      }
+      std::string described;
+      for (int32_t i = 0; i < input_count; ++i) {
+        described += (i == 0 ? "" : ", ") + softnpu::Describe(input_descs[i]);
+      }
+      throw softnpu::Error(softnpu::kAclnnNotImplemented,
+                           "the operator " + name + " (" + described +
+                               ") needs CANN's operator compiler, which SoftNPU does not have; it "
+                               "has no aclnn operator for it");
+    } catch (const softnpu::Error& error) {
+      device.Set(error);
+      throw;
+    }
+  });
 }
 
 int32_t aclrtBinaryLoadFromData(const void*, size_t, const void*, void**) {

@@ -38,10 +38,12 @@ const Options& GetOptions() {
   static const Options options = [] {
     Options out;
     out.strict = Choice("SOFTNPU_CHECKS", "strict", "off", true);
+    out.unwritten = Choice("SOFTNPU_UNWRITTEN", "stop", "ignore", true);
     out.async = Choice("SOFTNPU_STREAMS", "async", "eager", true);
     out.delay_us = Number("SOFTNPU_DELAY_US", 0, 100000);
     out.seed = static_cast<uint64_t>(Number("SOFTNPU_SEED", 0, INT64_MAX));
     out.host_visible = Choice("SOFTNPU_HOST_VISIBLE", "1", "0", false);
+    out.trace_tasks = static_cast<uint64_t>(Number("SOFTNPU_TRACE_TASKS", 0, int64_t{1} << 26));
     if (const char* dir = std::getenv("SOFTNPU_STATE_DIR")) out.state_dir = dir;
     return out;
   }();

@@ -1,4 +1,4 @@
-// cc/softnpu/runtime/settings_test.cc: profiles and the environment, and what is wrong with them.
+// cc/softnpu/runtime/settings_test.cc: the environment, and what is wrong with it.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -14,15 +14,18 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr char kGood[] = R"(# A comment.
-soc_name = "Ascend910B3"
+constexpr char kGood[] = R"(soc_name = "Ascend910B3"
 npu_arch = 2201
-ai_cores = 20   # pairs
+ai_cores = 20
 cube_cores = 20
 vector_cores = 40
-
 ub_bytes = 196_608
-l1_bytes=524288
+l1_bytes = 524288
+l0a_bytes = 65536
+l0b_bytes = 65536
+l0c_bytes = 131072
+bias_bytes = 1024
+fixpipe_bytes = 7168
 l2_bytes = 201_326_592
 hbm_bytes = 68_719_476_736
 bfloat16 = true
@@ -33,72 +36,6 @@ std::string Write(const std::string& text) {
   const std::string path = ::testing::TempDir() + "/chip.toml";
   std::ofstream(path) << text;
   return path;
-}
-
-std::string With(const std::string& line, const std::string& instead) {
-  std::string text = kGood;
-  const size_t at = text.find(line);
-  EXPECT_NE(at, std::string::npos) << line;
-  return text.replace(at, line.size(), instead);
-}
-
-std::string RefusalOf(const std::string& text) {
-  const std::string path = Write(text);
-  try {
-    ReadProfile(path);
-  } catch (const Error& error) {
-    EXPECT_THAT(error.what(), HasSubstr("the device profile " + path + " has "));
-    EXPECT_EQ(error.code(), kInvalidParam);
-    return error.what();
-  }
-  return "accepted";
-}
-
-TEST(Profile, IsRead) {
-  const Profile profile = ReadProfile(Write(kGood));
-  EXPECT_EQ(profile.soc_name, "Ascend910B3");
-  EXPECT_EQ(profile.npu_arch, 2201);
-  EXPECT_EQ(profile.ai_cores, 20);
-  EXPECT_EQ(profile.cube_cores, 20);
-  EXPECT_EQ(profile.vector_cores, 40);
-  EXPECT_EQ(profile.ub_bytes, 196608);
-  EXPECT_EQ(profile.l1_bytes, 524288);
-  EXPECT_EQ(profile.l2_bytes, 201326592);
-  EXPECT_EQ(profile.hbm_bytes, 68719476736);
-  EXPECT_TRUE(profile.bfloat16);
-  EXPECT_FALSE(profile.data_copy_pad);
-}
-
-TEST(Profile, WhatIsWrongIsNamed) {
-  EXPECT_THAT(RefusalOf(With("vector_cores = 40\n", "")), HasSubstr("no key 'vector_cores'"));
-  EXPECT_THAT(RefusalOf(With("soc_name = \"Ascend910B3\"\n", "")), HasSubstr("no key 'soc_name'"));
-  EXPECT_THAT(RefusalOf(With("bfloat16 = true\n", "")), HasSubstr("no key 'bfloat16'"));
-  EXPECT_THAT(RefusalOf(With("ai_cores = 20", "ai_cores 20")),
-              HasSubstr("a line without '=': ai_cores 20"));
-  for (const char* value : {"many", "20 cores", "2.5", "", "__", "99999999999999999999"}) {
-    EXPECT_THAT(RefusalOf(With("ai_cores = 20", std::string("ai_cores = ") + value)),
-                HasSubstr("for 'ai_cores', which is not a whole number"))
-        << value;
-  }
-  for (const char* value : {"yes", "1", "True", ""}) {
-    EXPECT_THAT(RefusalOf(With("bfloat16 = true", std::string("bfloat16 = ") + value)),
-                HasSubstr("has '" + std::string(value) +
-                          "' for 'bfloat16', which is neither true nor false"));
-  }
-  for (const char* value : {"\"Ascend910B3", "\""}) {
-    EXPECT_THAT(RefusalOf(With("\"Ascend910B3\"", value)), HasSubstr("an open quotation: soc_name"))
-        << value;
-  }
-}
-
-TEST(Profile, AMissingFileIsNamed) {
-  try {
-    ReadProfile("/nowhere.toml");
-    ADD_FAILURE();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), kFileNotFound);
-    EXPECT_STREQ(error.what(), "the device profile /nowhere.toml cannot be read");
-  }
 }
 
 // The environment is read once per process, so each of these is a process: it prints what it found.
@@ -117,17 +54,20 @@ void ExpectOption(const char* name, const char* value, const std::string& want) 
   EXPECT_EXIT(Print(name, value,
                     [] {
                       const Options& o = GetOptions();
-                      return Format("strict %d async %d delay %lld seed %llu visible %d dir '%s'",
-                                    o.strict, o.async, static_cast<long long>(o.delay_us),
-                                    static_cast<unsigned long long>(o.seed), o.host_visible,
-                                    o.state_dir.c_str());
+                      return Format(
+                          "strict %d async %d delay %lld seed %llu visible %d dir '%s' "
+                          "tasks %llu",
+                          o.strict, o.async, static_cast<long long>(o.delay_us),
+                          static_cast<unsigned long long>(o.seed), o.host_visible,
+                          o.state_dir.c_str(), static_cast<unsigned long long>(o.trace_tasks));
                     }),
               ::testing::ExitedWithCode(0), HasSubstr(want))
       << name << "=" << value;
 }
 
 TEST(OptionsDeathTest, AreReadOrRefused) {
-  ExpectOption("SOFTNPU_CHECKS", "", "found strict 1 async 1 delay 0 seed 0 visible 0 dir ''");
+  ExpectOption("SOFTNPU_CHECKS", "",
+               "found strict 1 async 1 delay 0 seed 0 visible 0 dir '' tasks 0");
   ExpectOption("SOFTNPU_CHECKS", "off", "found strict 0 async 1");
   ExpectOption("SOFTNPU_STREAMS", "eager", "found strict 1 async 0");
   ExpectOption("SOFTNPU_DELAY_US", "100000", "delay 100000");
@@ -145,13 +85,17 @@ TEST(OptionsDeathTest, AreReadOrRefused) {
                         value));
   }
   ExpectOption("SOFTNPU_SEED", "9223372036854775808", "refused SOFTNPU_SEED is");
+  ExpectOption("SOFTNPU_TRACE_TASKS", "67108864", "tasks 67108864");
+  ExpectOption("SOFTNPU_TRACE_TASKS", "67108865",
+               "refused SOFTNPU_TRACE_TASKS is '67108865'; it must be a whole number from 0 to "
+               "67108864");
 }
 
 void ExpectLimit(const char* name, const char* value, const std::string& want) {
   setenv("SOFTNPU_PROFILE_FILE", Write(kGood).c_str(), 1);
   EXPECT_EXIT(Print(name, value,
                     [] {
-                      const Profile& p = CurrentProfile();
+                      const ProcessProfile& p = CurrentProfile();
                       return Format("%u devices of %lld bytes", p.devices,
                                     static_cast<long long>(p.hbm_bytes));
                     }),
@@ -167,7 +111,10 @@ TEST(ProfileDeathTest, TheEnvironmentLowersIt) {
   ExpectLimit("SOFTNPU_DEVICES", "9", "it must be a whole number from 1 to 8");
   ExpectLimit("SOFTNPU_HBM_BYTES", "1048575", "refused SOFTNPU_HBM_BYTES is '1048575'");
   ExpectLimit("SOFTNPU_HBM_BYTES", "68719476737", "from 1048576 to 68719476736");
+  ExpectLimit("SOFTNPU_HBM_BYTES", "99999999999999999999", "refused SOFTNPU_HBM_BYTES is");
   ExpectLimit("SOFTNPU_PROFILE_FILE", "", "refused SOFTNPU_PROFILE_FILE is not set");
+  ExpectLimit("SOFTNPU_PROFILE_FILE", "/nowhere.toml",
+              "refused the device profile /nowhere.toml cannot be read");
 }
 
 }  // namespace

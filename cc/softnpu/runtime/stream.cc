@@ -1,101 +1,174 @@
-// cc/softnpu/runtime/stream.cc: stream workers, delays, events.
+// cc/softnpu/runtime/stream.cc: stream workers, delays, errors of devices, events.
 #include "cc/softnpu/runtime/stream.h"
 
 #include <chrono>
+#include <string>
 #include <thread>
 #include <utility>
 
+#include "cc/softnpu/base/signals.h"
 #include "cc/softnpu/runtime/options.h"
 
 namespace softnpu {
 
-Stream::Stream(int device, uint32_t id)
-    : device_(device), id_(id), random_(GetOptions().seed * 0x9E3779B97F4A7C15ULL + id) {}
+void DeviceError::Set(const Error& error) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (!error_) error_.emplace(error);
+  set_.store(true, std::memory_order_release);
+}
 
-void Stream::RunTask(Task& task) {
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (error_ != nullptr && !task.always) return;
+void DeviceError::Raise() const {
+  if (const std::optional<Error> error = Get()) throw *error;
+}
+
+std::optional<Error> DeviceError::Get() const {
+  if (!set_.load(std::memory_order_acquire)) return std::nullopt;
+  std::lock_guard<std::mutex> lock(mutex_);
+  return error_;
+}
+
+void DeviceError::Clear() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  error_.reset();
+  set_.store(false, std::memory_order_release);
+}
+
+Stream::Stream(int device, uint32_t id, std::shared_ptr<DeviceError> error)
+    : device_(device),
+      id_(id),
+      error_(std::move(error)),
+      random_(GetOptions().seed * 0x9E3779B97F4A7C15ULL + id) {}
+
+void Stream::RunTask(const Task& task) {
+  if (const auto* record = std::get_if<RecordTask>(&task)) {
+    record->recording->Complete(error_->Get());
+    TraceSlice(EventKind::kEvent, device_, id_, NameOf(task), record->recording->time_ns(),
+               record->recording->time_ns());
+    return;
   }
+  if (error_->Get()) return;
   const int64_t start = NowNanoseconds();
+  const auto fail = [this](int32_t code, const std::string& sentence) {
+    Report(code, sentence);
+    error_->Set(Error(code, sentence));
+  };
   try {
-    task.run();
-  } catch (const Error& error) {
-    Report(error.code(), error.what());
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (error_ == nullptr) error_ = std::make_unique<Error>(error);
-  } catch (const std::exception& error) {
-    Report(kAicoreException, task.name + ": " + error.what());
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (error_ == nullptr) {
-      error_ = std::make_unique<Error>(kAicoreException, task.name + ": " + error.what());
+    if (const auto* wait = std::get_if<WaitTask>(&task)) {
+      wait->recording->Wait();
+      if (const std::optional<Error> inherited = wait->recording->error()) throw *inherited;
+    } else {
+      Run(task);
     }
+  } catch (const Error& error) {
+    fail(error.code(), error.what());
+  } catch (const std::exception& error) {
+    fail(kAicoreException, std::string(NameOf(task)) + ": " + error.what());
+  } catch (...) {
+    fail(kAicoreException, std::string(NameOf(task)) + ": an exception of an unknown type");
   }
-  TraceSlice(task.kind, device_, id_, task.name, start, NowNanoseconds());
+  TraceSlice(KindOf(task), device_, id_, NameOf(task), start, NowNanoseconds());
 }
 
 void Stream::Enqueue(Task task) {
-  Count(task.kind, task.name);
+  error_->Raise();
+  Count(KindOf(task), NameOf(task));
   if (!GetOptions().async) {
     std::lock_guard<std::mutex> lock(eager_mutex_);
     RunTask(task);
     return;
   }
   std::lock_guard<std::mutex> lock(mutex_);
+  if (closed_) throw Error(kRtStreamContext, Format("stream %u was destroyed", id_));
   queue_.push_back(std::move(task));
   if (!worker_started_) {
     worker_started_ = true;
-    // Detached: streams live until the process ends, like the driver's.
-    std::thread([this] { Work(); }).detach();
+    std::thread([self = shared_from_this()] { self->Work(); }).detach();
   }
   changed_.notify_all();
 }
 
+void Stream::EnqueueAndWait(Task task) {
+  Enqueue(std::move(task));
+  const auto done = std::make_shared<Recording>();
+  try {
+    Enqueue(RecordTask{done});
+  } catch (const Error&) {
+    // The task has failed already. Nothing may touch the caller's memory when this returns.
+    WaitUntilIdle(-1);
+    throw;
+  }
+  done->Wait();
+  if (const std::optional<Error> error = done->error()) throw *error;
+}
+
 void Stream::Work() {
+  UseSignalStack();
+  SetMessageDevice(device_);
   const int64_t delay_us = GetOptions().delay_us;
   std::unique_lock<std::mutex> lock(mutex_);
   while (true) {
-    changed_.wait(lock, [this] { return !queue_.empty(); });
-    Task task = std::move(queue_.front());
-    queue_.pop_front();
-    busy_ = true;
-    lock.unlock();
-    if (delay_us > 0) {
-      const auto wait = static_cast<int64_t>(random_() % static_cast<uint64_t>(delay_us + 1));
-      std::this_thread::sleep_for(std::chrono::microseconds(wait));
+    changed_.wait(lock, [this] { return !queue_.empty() || closed_; });
+    if (queue_.empty()) return;
+    {
+      const Task task = std::move(queue_.front());
+      queue_.pop_front();
+      busy_ = true;
+      lock.unlock();
+      if (delay_us > 0) {
+        const auto wait = static_cast<int64_t>(random_() % static_cast<uint64_t>(delay_us + 1));
+        std::this_thread::sleep_for(std::chrono::microseconds(wait));
+      }
+      RunTask(task);
+      // What the task holds is released before the stream reports idle.
     }
-    RunTask(task);
-    task = Task{};  // what the task holds is released before the stream reports idle
     lock.lock();
     busy_ = false;
     if (queue_.empty()) changed_.notify_all();
   }
 }
 
-bool Stream::Synchronize(int64_t timeout_ms) {
+bool Stream::WaitUntilIdle(int64_t timeout_ms) {
   std::unique_lock<std::mutex> lock(mutex_);
   const auto idle = [this] { return queue_.empty() && !busy_; };
   if (timeout_ms < 0) {
     changed_.wait(lock, idle);
-  } else if (!changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms), idle)) {
-    return false;
+    return true;
   }
-  if (error_ != nullptr) {
-    const Error error = *error_;
-    error_.reset();
-    throw error;
-  }
+  return changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms), idle);
+}
+
+bool Stream::Synchronize(int64_t timeout_ms) {
+  if (!WaitUntilIdle(timeout_ms)) return false;
+  error_->Raise();
   return true;
 }
 
 bool Stream::Idle() {
+  error_->Raise();
   std::lock_guard<std::mutex> lock(mutex_);
   return queue_.empty() && !busy_;
 }
 
-void Recording::Complete() {
+void Stream::Close(bool drop) {
+  std::deque<Task> dropped;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    closed_ = true;
+    if (drop) dropped.swap(queue_);
+    changed_.notify_all();
+  }
+  const Error gone(kRtStreamContext,
+                   Format("stream %u was destroyed before it reached the recording", id_));
+  for (const Task& task : dropped) {
+    if (const auto* record = std::get_if<RecordTask>(&task)) record->recording->Complete(gone);
+  }
+  if (!drop) WaitUntilIdle(-1);
+}
+
+void Recording::Complete(std::optional<Error> error) {
   std::lock_guard<std::mutex> lock(mutex_);
   done_ = true;
+  error_ = std::move(error);
   time_ns_ = NowNanoseconds();
   changed_.notify_all();
 }
@@ -105,27 +178,42 @@ void Recording::Wait() {
   changed_.wait(lock, [this] { return done_; });
 }
 
-bool Recording::done() {
+bool Recording::done() const {
   std::lock_guard<std::mutex> lock(mutex_);
   return done_;
 }
 
+std::optional<Error> Recording::error() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return error_;
+}
+
+int64_t Recording::time_ns() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return time_ns_;
+}
+
 void Event::Record(Stream& stream) {
-  auto recording = std::make_shared<Recording>();
+  const auto recording = std::make_shared<Recording>();
   {
     std::lock_guard<std::mutex> lock(mutex_);
     latest_ = recording;
   }
-  stream.Enqueue({EventKind::kEvent, "EventRecord", true, [recording] { recording->Complete(); }});
+  try {
+    stream.Enqueue(RecordTask{recording});
+  } catch (const Error& error) {
+    recording->Complete(error);
+    throw;
+  }
 }
 
 void Event::WaitOn(Stream& stream) {
-  const std::shared_ptr<Recording> recording = latest();
+  std::shared_ptr<Recording> recording = latest();
   if (recording == nullptr) return;  // an event that was never recorded does not block
-  stream.Enqueue({EventKind::kEvent, "EventWait", true, [recording] { recording->Wait(); }});
+  stream.Enqueue(WaitTask{std::move(recording)});
 }
 
-std::shared_ptr<Recording> Event::latest() {
+std::shared_ptr<Recording> Event::latest() const {
   std::lock_guard<std::mutex> lock(mutex_);
   return latest_;
 }

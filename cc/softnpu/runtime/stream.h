@@ -4,73 +4,100 @@
 // task (torch_npu opens about 34 streams and uses two or three), optionally after a seeded random
 // delay so that a missing wait shows. Mode eager: at once on the calling thread.
 //
-// A task that throws leaves its Error in the stream; tasks after it are skipped (event records are
-// not, or a waiter would hang) until a synchronising call has reported it.
+// A task that fails puts its device into error (DeviceError). From then on no task of that device
+// does its work: what the failed one would have written is missing. Recordings still complete, or a
+// waiter would hang, but they carry the error, and who waits for one inherits it.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <random>
-#include <string>
+#include <string_view>
 
 #include "cc/softnpu/ascendc/error.h"
-#include "cc/softnpu/runtime/trace.h"
+#include "cc/softnpu/runtime/task.h"
 
 namespace softnpu {
 
-struct Task {
-  EventKind kind = EventKind::kOperator;
-  std::string name;
-  bool always = false;  // also runs after an error of the stream
-  std::function<void()> run;
+// The first error of a device. It stays until the device is reset.
+class DeviceError {
+ public:
+  // Keeps the first of several.
+  void Set(const Error& error);
+  // Throws the error if there is one.
+  void Raise() const;
+  std::optional<Error> Get() const;
+  void Clear();
+
+ private:
+  std::atomic<bool> set_{false};
+  mutable std::mutex mutex_;
+  std::optional<Error> error_;
 };
 
-class Stream {
+// One recording of an event: completed once, by the stream that reaches it.
+class Recording {
  public:
-  Stream(int device, uint32_t id);
+  // With the error of the stream, if it has one.
+  void Complete(std::optional<Error> error = std::nullopt);
+  void Wait();
+  bool done() const;
+  // Of a completed recording.
+  std::optional<Error> error() const;
+  int64_t time_ns() const;
 
+ private:
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  bool done_ = false;
+  int64_t time_ns_ = 0;
+  std::optional<Error> error_;
+};
+
+class Stream : public std::enable_shared_from_this<Stream> {
+ public:
+  // `error` is shared by the streams of a device. Streams are made by std::make_shared: a worker
+  // holds its stream.
+  Stream(int device, uint32_t id, std::shared_ptr<DeviceError> error);
+
+  // Throws Error: the device is in error, or the stream was destroyed.
   void Enqueue(Task task);
-  // Waits until all tasks are done; negative timeout = no limit. Returns false on timeout.
-  // Throws the stream's error, which is thereby consumed.
+  // The same, then waits until the task is done. Throws the error of the stream.
+  void EnqueueAndWait(Task task);
+  // Waits until all tasks are done or left out; negative timeout = no limit. Returns false on
+  // timeout.
+  bool WaitUntilIdle(int64_t timeout_ms);
+  // The same, then throws the error of the device.
   bool Synchronize(int64_t timeout_ms = -1);
+  // Whether all tasks are done. Throws the error of the device.
   bool Idle();
+  // Tasks that were queued are done, or dropped, then the worker ends. What a dropped recording
+  // would have told becomes an error of its waiters.
+  void Close(bool drop);
 
   int device() const { return device_; }
   uint32_t id() const { return id_; }
 
  private:
   void Work();
-  void RunTask(Task& task);
+  void RunTask(const Task& task);
 
   const int device_;
   const uint32_t id_;
+  const std::shared_ptr<DeviceError> error_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Task> queue_;
   bool busy_ = false;
+  bool closed_ = false;
   bool worker_started_ = false;
-  std::unique_ptr<Error> error_;
   std::mutex eager_mutex_;
   std::mt19937_64 random_;
-};
-
-// One recording of an event: set once, by the stream that reaches it.
-class Recording {
- public:
-  void Complete();
-  void Wait();
-  bool done();
-  int64_t time_ns() const { return time_ns_; }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool done_ = false;
-  int64_t time_ns_ = 0;
 };
 
 class Event {
@@ -80,13 +107,13 @@ class Event {
   // Makes `stream` wait for the recording that is the latest at the time of the call.
   void WaitOn(Stream& stream);
   // Null before the first Record.
-  std::shared_ptr<Recording> latest();
+  std::shared_ptr<Recording> latest() const;
   void Reset();
   uint32_t flag() const { return flag_; }
 
  private:
   const uint32_t flag_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::shared_ptr<Recording> latest_;
 };
 

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <future>
+#include <string>
 #include <thread>
 
 namespace softnpu {
@@ -15,23 +16,24 @@ namespace {
 using std::chrono::milliseconds;
 using ::testing::HasSubstr;
 
-// As in the runtime, streams are never freed: their workers are not either. The list keeps them
-// reachable, so that they are no leaks.
-Stream& NewStream() {
-  static std::vector<Stream*>* streams = new std::vector<Stream*>;
-  streams->push_back(new Stream(0, static_cast<uint32_t>(streams->size())));
-  return *streams->back();
+// An operator that runs a closure.
+Task MakeTask(std::function<void()> body) {
+  const auto run = [](void* context) -> int32_t {
+    (*static_cast<std::function<void()>*>(context))();
+    return 0;
+  };
+  return OperatorTask{"task", run, std::make_shared<std::function<void()>>(std::move(body)), {}};
 }
 
-Task MakeTask(std::function<void()> body, bool always = false) {
-  return {EventKind::kOperator, "task", always, std::move(body)};
+Task Failing(int32_t code, const char* sentence) {
+  return MakeTask([=] { throw Error(code, sentence); });
 }
 
 // A task that holds its stream until it is opened.
 class Gate {
  public:
-  Task Hold(bool always = false) {
-    return MakeTask([future = future_] { future.wait(); }, always);
+  Task Hold() {
+    return MakeTask([future = future_] { future.wait(); });
   }
   void Open() { promise_.set_value(); }
 
@@ -40,17 +42,34 @@ class Gate {
   std::shared_future<void> future_ = promise_.get_future().share();
 };
 
-std::string SynchronizeError(Stream& stream) {
+template <typename Body>
+std::string ErrorOf(Body&& body) {
   try {
-    stream.Synchronize();
+    body();
   } catch (const Error& error) {
     return std::to_string(error.code()) + " " + error.what();
   }
   return "";
 }
 
-TEST(Stream, TasksRunInOrderOnOneOtherThread) {
-  Stream& stream = NewStream();
+class Streams : public ::testing::Test {
+ protected:
+  ~Streams() override {
+    for (const auto& stream : made_) stream->Close(/*drop=*/false);
+  }
+  Stream& New(int device = 0) {
+    auto& error = device == 0 ? error_ : other_error_;
+    made_.push_back(std::make_shared<Stream>(device, static_cast<uint32_t>(made_.size()), error));
+    return *made_.back();
+  }
+
+  std::shared_ptr<DeviceError> error_ = std::make_shared<DeviceError>();
+  std::shared_ptr<DeviceError> other_error_ = std::make_shared<DeviceError>();
+  std::vector<std::shared_ptr<Stream>> made_;
+};
+
+TEST_F(Streams, TasksRunInOrderOnOneOtherThread) {
+  Stream& stream = New();
   std::vector<int> order;
   std::vector<std::thread::id> threads;
   for (int i = 0; i < 200; ++i) {
@@ -67,8 +86,8 @@ TEST(Stream, TasksRunInOrderOnOneOtherThread) {
   EXPECT_NE(threads[0], std::this_thread::get_id());
 }
 
-TEST(Stream, TasksAreDelayed) {
-  Stream& stream = NewStream();
+TEST_F(Streams, TasksAreDelayed) {
+  Stream& stream = New();
   const auto start = std::chrono::steady_clock::now();
   for (int i = 0; i < 100; ++i) stream.Enqueue(MakeTask([] {}));
   stream.Synchronize();
@@ -76,56 +95,74 @@ TEST(Stream, TasksAreDelayed) {
   EXPECT_GT(std::chrono::steady_clock::now() - start, milliseconds(5));
 }
 
-TEST(Stream, AnErrorStaysUntilItIsReported) {
-  Stream& stream = NewStream();
-  bool skipped = false;
-  bool always = false;
-  stream.Enqueue(MakeTask([] { throw Error(kVectorCoreException, "the first"); }));
-  stream.Enqueue(MakeTask([&] { skipped = true; }));
-  stream.Enqueue(MakeTask([] { throw Error(kRtInternal, "the second"); }, true));
-  stream.Enqueue(MakeTask([&] { always = true; }, true));
-  EXPECT_EQ(SynchronizeError(stream), "507035 the first");
-  EXPECT_FALSE(skipped);
-  EXPECT_TRUE(always);
-  EXPECT_EQ(SynchronizeError(stream), "");
+TEST_F(Streams, TheFirstErrorStaysForEveryStreamOfTheDevice) {
+  Stream& bad = New();
+  Stream& good = New();
+  Stream& elsewhere = New(1);
+  std::atomic<bool> ran = false;
+  Gate gate;
+  bad.Enqueue(gate.Hold());
+  bad.Enqueue(Failing(kVectorCoreException, "the first"));
+  bad.Enqueue(MakeTask([&] { ran = true; }));
+  bad.Enqueue(Failing(kRtInternal, "the second"));
+  gate.Open();
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(ErrorOf([&] { bad.Synchronize(); }), "507035 the first");
+    EXPECT_EQ(ErrorOf([&] { bad.Idle(); }), "507035 the first");
+    EXPECT_EQ(ErrorOf([&] { bad.Enqueue(MakeTask([&] { ran = true; })); }), "507035 the first");
+    EXPECT_EQ(ErrorOf([&] { bad.EnqueueAndWait(MakeTask([] {})); }), "507035 the first");
+    EXPECT_EQ(ErrorOf([&] { good.Synchronize(); }), "507035 the first");
+    EXPECT_EQ(ErrorOf([&] { good.Enqueue(MakeTask([&] { ran = true; })); }), "507035 the first");
+  }
+  EXPECT_FALSE(ran);
+  elsewhere.Enqueue(MakeTask([&] { ran = true; }));
+  EXPECT_TRUE(elsewhere.Synchronize());
+  EXPECT_TRUE(ran);
+
+  error_->Clear();
   bool after = false;
-  stream.Enqueue(MakeTask([&] { after = true; }));
-  EXPECT_TRUE(stream.Synchronize());
+  bad.Enqueue(MakeTask([&] { after = true; }));
+  EXPECT_TRUE(bad.Synchronize());
   EXPECT_TRUE(after);
 }
 
-TEST(Stream, OtherExceptionsBecomeErrorsWithTheTasksName) {
-  Stream& stream = NewStream();
-  stream.Enqueue({EventKind::kOperator, "aclnnOdd", false, [] { throw std::bad_alloc(); }});
-  EXPECT_THAT(SynchronizeError(stream), HasSubstr("507015 aclnnOdd: "));
-}
-
-TEST(Stream, ErrorsAreThoseOfTheirStream) {
-  Stream& bad = NewStream();
-  Stream& good = NewStream();
-  bool ran = false;
-  bad.Enqueue(MakeTask([] { throw Error(1, "mine"); }));
-  good.Enqueue(MakeTask([&] { ran = true; }));
-  EXPECT_EQ(SynchronizeError(good), "");
-  EXPECT_TRUE(ran);
-  EXPECT_EQ(SynchronizeError(bad), "1 mine");
-}
-
-TEST(Stream, ATimeoutTakesNothing) {
-  Stream& stream = NewStream();
+TEST_F(Streams, AStreamWithTasksLeavesThemOutOnceAnotherHasFailed) {
+  Stream& bad = New();
+  Stream& good = New();
   Gate gate;
-  stream.Enqueue(MakeTask([] { throw Error(5, "kept"); }));
-  stream.Enqueue(gate.Hold(true));
+  bool ran = false;
+  good.Enqueue(gate.Hold());
+  good.Enqueue(MakeTask([&] { ran = true; }));
+  bad.Enqueue(Failing(5, "mine"));
+  EXPECT_EQ(ErrorOf([&] { bad.Synchronize(); }), "5 mine");
+  gate.Open();
+  EXPECT_EQ(ErrorOf([&] { good.Synchronize(); }), "5 mine");
+  EXPECT_FALSE(ran);
+}
+
+TEST_F(Streams, OtherExceptionsBecomeErrorsWithTheTasksName) {
+  Stream& stream = New();
+  stream.Enqueue(MakeTask([] { throw std::bad_alloc(); }));
+  EXPECT_THAT(ErrorOf([&] { stream.Synchronize(); }), HasSubstr("507015 task: "));
+  error_->Clear();
+  stream.Enqueue(MakeTask([] { throw 7; }));  // NOLINT: any program can
+  EXPECT_EQ(ErrorOf([&] { stream.Synchronize(); }), "507015 task: an exception of an unknown type");
+}
+
+TEST_F(Streams, ATimeoutTakesNothing) {
+  Stream& stream = New();
+  Gate gate;
+  stream.Enqueue(gate.Hold());
+  stream.Enqueue(Failing(5, "kept"));
   EXPECT_FALSE(stream.Synchronize(20));
   EXPECT_FALSE(stream.Synchronize(0));
   EXPECT_FALSE(stream.Idle());
   gate.Open();
-  EXPECT_EQ(SynchronizeError(stream), "5 kept");
-  EXPECT_TRUE(stream.Synchronize(0));
+  EXPECT_EQ(ErrorOf([&] { stream.Synchronize(); }), "5 kept");
 }
 
-TEST(Stream, WhatATaskHoldsIsReleasedBeforeTheStreamIsIdle) {
-  Stream& stream = NewStream();
+TEST_F(Streams, WhatATaskHoldsIsReleasedBeforeTheStreamIsIdle) {
+  Stream& stream = New();
   for (int i = 0; i < 50; ++i) {
     auto held = std::make_shared<int>(1);
     stream.Enqueue(MakeTask([held] {}));
@@ -134,9 +171,54 @@ TEST(Stream, WhatATaskHoldsIsReleasedBeforeTheStreamIsIdle) {
   }
 }
 
-TEST(Event, MakesAStreamWait) {
-  Stream& first = NewStream();
-  Stream& second = NewStream();
+TEST_F(Streams, ATaskThatIsWaitedForIsDoneWhenTheCallReturns) {
+  Stream& stream = New();
+  Gate gate;
+  bool before = false;
+  bool done = false;
+  stream.Enqueue(MakeTask([&] { before = true; }));
+  stream.EnqueueAndWait(MakeTask([&] { done = before; }));
+  EXPECT_TRUE(done);
+  stream.Enqueue(Failing(5, "before"));
+  EXPECT_EQ(ErrorOf([&] { stream.EnqueueAndWait(MakeTask([&] { done = false; })); }), "5 before");
+  EXPECT_TRUE(done);
+}
+
+TEST_F(Streams, AClosedStreamEndsItsTasksAndItsWorker) {
+  auto stream = std::make_shared<Stream>(0, 99, error_);
+  int ran = 0;
+  for (int i = 0; i < 10; ++i) stream->Enqueue(MakeTask([&] { ++ran; }));
+  stream->Close(/*drop=*/false);
+  EXPECT_EQ(ran, 10);
+  EXPECT_EQ(ErrorOf([&] { stream->Enqueue(MakeTask([] {})); }), "107003 stream 99 was destroyed");
+  // The worker held the stream; nobody else but this test does once it has ended.
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (stream.use_count() > 1 && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(milliseconds(1));
+  }
+  EXPECT_EQ(stream.use_count(), 1);
+}
+
+TEST_F(Streams, AStreamClosedByForceDropsItsTasksAndTellsWhoWaitsForThem) {
+  Stream& stream = New();
+  Stream& other = New(1);
+  Gate gate;
+  Event event(0);
+  bool ran = false;
+  stream.Enqueue(gate.Hold());
+  stream.Enqueue(MakeTask([&] { ran = true; }));
+  event.Record(stream);
+  event.WaitOn(other);
+  stream.Close(/*drop=*/true);
+  EXPECT_THAT(ErrorOf([&] { other.Synchronize(); }),
+              HasSubstr("107003 stream 0 was destroyed before it reached the recording"));
+  gate.Open();
+  EXPECT_FALSE(ran);
+}
+
+TEST_F(Streams, AnEventMakesAStreamWait) {
+  Stream& first = New();
+  Stream& second = New();
   Gate gate;
   Event event(0);
   std::atomic<bool> opened = false;
@@ -154,9 +236,9 @@ TEST(Event, MakesAStreamWait) {
   EXPECT_TRUE(event.latest()->done());
 }
 
-TEST(Event, AWaitBeforeTheFirstRecordingDoesNotBlock) {
-  Stream& first = NewStream();
-  Stream& second = NewStream();
+TEST_F(Streams, AWaitBeforeTheFirstRecordingDoesNotBlock) {
+  Stream& first = New();
+  Stream& second = New();
   Gate gate;
   Event event(0);
   EXPECT_EQ(event.latest(), nullptr);
@@ -168,9 +250,9 @@ TEST(Event, AWaitBeforeTheFirstRecordingDoesNotBlock) {
   first.Synchronize();
 }
 
-TEST(Event, AWaitIsForTheRecordingOfItsTime) {
-  Stream& first = NewStream();
-  Stream& second = NewStream();
+TEST_F(Streams, AWaitIsForTheRecordingOfItsTime) {
+  Stream& first = New();
+  Stream& second = New();
   Gate gate;
   Event event(0);
   event.Record(first);
@@ -188,21 +270,52 @@ TEST(Event, AWaitIsForTheRecordingOfItsTime) {
   EXPECT_GE(event.latest()->time_ns() - recording->time_ns(), 5'000'000);
 }
 
-TEST(Event, IsRecordedAfterAnErrorToo) {
-  Stream& first = NewStream();
-  Stream& second = NewStream();
+TEST_F(Streams, ARecordingBehindAnErrorCarriesItToWhoWaits) {
+  Stream& first = New();
+  Stream& second = New(1);  // of another device
+  Stream& third = New(1);
   Event event(0);
-  first.Enqueue(MakeTask([] { throw Error(9, "before the recording"); }));
+  bool ran = false;
+  Gate gate;
+  first.Enqueue(gate.Hold());
+  first.Enqueue(Failing(9, "before the recording"));
   event.Record(first);
   event.WaitOn(second);
-  EXPECT_TRUE(second.Synchronize(5000));
+  second.Enqueue(MakeTask([&] { ran = true; }));
+  gate.Open();
   event.latest()->Wait();
-  EXPECT_EQ(SynchronizeError(first), "9 before the recording");
+  EXPECT_EQ(event.latest()->error()->code(), 9);
+  EXPECT_EQ(ErrorOf([&] { second.Synchronize(); }), "9 before the recording");
+  EXPECT_EQ(ErrorOf([&] { third.Synchronize(); }), "9 before the recording");
+  EXPECT_FALSE(ran);
 }
 
-TEST(Event, ForgetsItsRecordingWhenReset) {
-  Stream& first = NewStream();
-  Stream& second = NewStream();
+TEST_F(Streams, ARecordingOnADeviceInErrorFailsAndNobodyWaitsForEver) {
+  Stream& first = New();
+  Stream& second = New(1);
+  Event event(0);
+  first.Enqueue(Failing(9, "earlier"));
+  EXPECT_EQ(ErrorOf([&] { first.Synchronize(); }), "9 earlier");
+  EXPECT_EQ(ErrorOf([&] { event.Record(first); }), "9 earlier");
+  event.WaitOn(second);
+  EXPECT_EQ(ErrorOf([&] { second.Synchronize(5000); }), "9 earlier");
+}
+
+TEST_F(Streams, ARecordingBeforeAnErrorIsGood) {
+  Stream& first = New();
+  Stream& second = New(1);
+  Event event(0);
+  event.Record(first);
+  event.latest()->Wait();
+  first.Enqueue(Failing(9, "after the recording"));
+  event.WaitOn(second);
+  EXPECT_TRUE(second.Synchronize(5000));
+  EXPECT_FALSE(event.latest()->error());
+}
+
+TEST_F(Streams, AnEventForgetsItsRecordingWhenReset) {
+  Stream& first = New();
+  Stream& second = New();
   Gate gate;
   Event event(0);
   first.Enqueue(gate.Hold());

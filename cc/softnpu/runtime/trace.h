@@ -1,8 +1,11 @@
 // cc/softnpu/runtime/trace.h: what happened, in files that outlive the process.
 //
-// Two files per process in SOFTNPU_STATE_DIR, both written through shared mappings, so that they
-// are complete even after SIGKILL: <pid>.events (one fixed-size record per stream task, wall time)
-// and <pid>.counts (one counter per name). python/softnpu/trace.py reads both.
+// Up to two files per process in SOFTNPU_STATE_DIR, both written through shared mappings, so that
+// they are complete even after SIGKILL: <pid>.counts (one counter per name), and, when
+// SOFTNPU_TRACE_TASKS is not 0, <pid>.events: a ring of fixed-size records, one per stream task in
+// wall time, that keeps the latest SOFTNPU_TRACE_TASKS tasks. python/softnpu/trace.py reads both.
+// A process that execs goes on with its files; what another process left under the same process id
+// is replaced.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +17,8 @@ enum class EventKind : uint32_t { kKernel = 0, kOperator = 1, kCopy = 2, kEvent 
 
 int64_t NowNanoseconds();
 
-// Adds a slice to the event file. `name` is cut to 63 bytes. Thread safe, no locks after the file
-// is open.
+// Adds a slice to the event file, if there is one. `name` is cut to 63 bytes. Thread safe, no locks
+// after the file is open.
 void TraceSlice(EventKind kind, int device, uint32_t stream, std::string_view name,
                 int64_t start_ns, int64_t end_ns);
 

@@ -21,13 +21,14 @@ namespace {
 // Before the options are read, which is once per process.
 const bool g_directory_set = [] {
   setenv("SOFTNPU_STATE_DIR", getenv("TEST_TMPDIR") != nullptr ? getenv("TEST_TMPDIR") : "/tmp", 1);
+  setenv("SOFTNPU_TRACE_TASKS", "5000", 0);
   return true;
 }();
 
 struct Header {
   char magic[8];
-  uint64_t capacity, used, pid;
-  char reserved[32];
+  uint64_t capacity, used, pid, started;
+  char reserved[24];
 };
 struct Event {
   int64_t start, end;
@@ -81,7 +82,7 @@ TEST(Trace, SlicesAreRecords) {
     TraceSlice(EventKind::kCopy, 0, 0, long_name, 5, 6);
   });
   const auto events = Read<Event>(pid, ".events");
-  EXPECT_EQ(std::memcmp(events.header.magic, "SNPUEVT1", 8), 0);
+  EXPECT_EQ(std::memcmp(events.header.magic, "SNPUEVT2", 8), 0);
   ASSERT_EQ(events.records.size(), 2u);
   const Event& event = events.records[0];
   EXPECT_EQ(event.start, 1000);
@@ -113,6 +114,74 @@ TEST(Trace, SlicesOfManyThreadsAreAllThere) {
   }
 }
 
+TEST(Trace, TheLatestSlicesAreKept) {
+  const pid_t pid = InChild([] {
+    for (int i = 1; i <= 12345; ++i) TraceSlice(EventKind::kOperator, 0, 0, "op", i, i + 1);
+  });
+  const auto events = Read<Event>(pid, ".events");
+  EXPECT_EQ(events.header.capacity, 5000u);
+  EXPECT_EQ(events.header.used, 12345u);
+  ASSERT_EQ(events.records.size(), 5000u);
+  // The oldest lies where the next one would go.
+  for (size_t i = 0; i < 5000; ++i) {
+    EXPECT_EQ(events.records[(12345 + i) % 5000].start, 7346 + static_cast<int64_t>(i));
+  }
+}
+
+TEST(Trace, WithoutATraceThereAreCountersOnly) {
+  // The options are read once per process: a new program.
+  const pid_t pid = fork();
+  if (pid == 0) {
+    setenv("SOFTNPU_TRACE_TASKS", "0", 1);
+    execl("/proc/self/exe", "trace_test", "--gtest_also_run_disabled_tests",
+          "--gtest_filter=Trace.DISABLED_OneTask", nullptr);
+    _exit(99);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(pid, &status, 0), pid);
+  ASSERT_EQ(status, 0);
+  EXPECT_EQ(Read<Counter>(pid, ".counts").records.size(), 1u);
+  EXPECT_FALSE(std::ifstream(std::string(getenv("SOFTNPU_STATE_DIR")) + "/" + std::to_string(pid) +
+                             ".events")
+                   .good());
+}
+
+TEST(Trace, DISABLED_OneTask) {
+  TraceSlice(EventKind::kKernel, 0, 0, "kernel", 1, 2);
+  Count(EventKind::kKernel, "kernel");
+}
+
+TEST(Trace, AProcessGoesOnWithItsOwnFilesOnly) {
+  const pid_t pid = InChild([] {
+    Count(EventKind::kHost, "mine");
+    TraceSlice(EventKind::kHost, 0, 0, "mine", 1, 2);
+    ForgetTraceAfterFork();  // as a program has it after an exec
+    Count(EventKind::kHost, "mine");
+    TraceSlice(EventKind::kHost, 0, 0, "mine", 3, 4);
+  });
+  auto counters = Read<Counter>(pid, ".counts");
+  EXPECT_EQ(counters.records[0].value, 2u);
+  EXPECT_EQ(Read<Event>(pid, ".events").records.size(), 2u);
+  const std::string directory = getenv("SOFTNPU_STATE_DIR");
+  usleep(50000);  // a process start is known in ticks of 10 ms
+  const pid_t other = InChild([&] {
+    // Files that another process with this process id has left.
+    for (const char* suffix : {".counts", ".events"}) {
+      std::ifstream in(directory + "/" + std::to_string(pid) + suffix, std::ios::binary);
+      std::ofstream(directory + "/" + std::to_string(getpid()) + suffix, std::ios::binary)
+          << in.rdbuf();
+    }
+    Count(EventKind::kHost, "other");
+    TraceSlice(EventKind::kHost, 0, 0, "other", 5, 6);
+  });
+  counters = Read<Counter>(other, ".counts");
+  ASSERT_EQ(counters.records.size(), 1u);
+  EXPECT_STREQ(counters.records[0].name, "other");
+  const auto events = Read<Event>(other, ".events");
+  ASSERT_EQ(events.records.size(), 1u);
+  EXPECT_STREQ(events.records[0].name, "other");
+}
+
 TEST(Trace, CountersAreByKindAndName) {
   const pid_t pid = InChild([] {
     Count(EventKind::kKernel, "same");
@@ -120,7 +189,7 @@ TEST(Trace, CountersAreByKindAndName) {
     Count(EventKind::kHost, "other");
   });
   const auto counters = Read<Counter>(pid, ".counts");
-  EXPECT_EQ(std::memcmp(counters.header.magic, "SNPUCNT1", 8), 0);
+  EXPECT_EQ(std::memcmp(counters.header.magic, "SNPUCNT2", 8), 0);
   ASSERT_EQ(counters.records.size(), 3u);
   EXPECT_EQ(counters.records[0].value, 1u);
   EXPECT_EQ(counters.records[0].kind, 0u);

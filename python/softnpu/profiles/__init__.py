@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import functools
-import tomllib
-from dataclasses import dataclass, fields
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
+
+from softnpu import simulator
 
 DIRECTORY = Path(__file__).parent
 
 
 @dataclass(frozen=True)
 class Profile:
-    """One chip. Sizes are bytes, counts are per device."""
+    """One chip. Sizes are bytes, counts are per device; UB is of a vector core, L1, L0, bias table and fixpipe buffer of a cube core.
+
+    Attributes:
+        time: the numbers of the section [time] by their dotted names; None when the chip's time is not modelled
+        handle: the profile in the simulator's library
+    """
 
     soc_name: str
     npu_arch: int
@@ -21,10 +30,17 @@ class Profile:
     vector_cores: int
     ub_bytes: int
     l1_bytes: int
+    l0a_bytes: int
+    l0b_bytes: int
+    l0c_bytes: int
+    bias_bytes: int
+    fixpipe_bytes: int
     l2_bytes: int
     hbm_bytes: int
     bfloat16: bool
     data_copy_pad: bool
+    time: Mapping[str, float] | None = field(compare=False)
+    handle: int = field(repr=False, compare=False)
 
 
 def names() -> list[str]:
@@ -46,47 +62,17 @@ def find(name: str) -> Path:
 
 @functools.cache
 def load(path: Path) -> Profile:
-    """Reads a profile.
+    """Reads a profile, once in a process. The simulator's library reads it: there is no second reader.
 
     Raises:
-        ValueError: a key is missing, unknown, or has a value of another type
+        ValueError: the file is no profile; the sentence names the file, the key, the value and what is wanted
+        RuntimeError: the simulator's library is missing
     """
-    with path.open("rb") as file:
-        values = tomllib.load(file)
-    values.pop("time", None)
-    expected = {field.name: {"str": str, "int": int, "bool": bool}[str(field.type)] for field in fields(Profile)}
-    for key, kind in expected.items():
-        if key not in values:
-            raise ValueError(f"the device profile {path} has no key {key!r}")
-        if type(values[key]) is not kind:
-            raise ValueError(f"the device profile {path} has {values[key]!r} for {key!r}, which is not of type {kind.__name__}")
-    for key in values:
-        if key not in expected:
-            raise ValueError(f"the device profile {path} has the unknown key {key!r}")
-    return Profile(**values)
-
-
-@functools.cache
-def load_time(path: Path) -> dict[str, float] | None:
-    """The numbers of a profile's [time] section by their dotted names; None when the chip's time is not modelled.
-
-    Raises:
-        ValueError: a value is not a number
-    """
-    with path.open("rb") as file:
-        section = tomllib.load(file).get("time")
-    if section is None:
-        return None
-    out: dict[str, float] = {}
-
-    def flatten(prefix: str, values: dict) -> None:
-        for key, value in values.items():
-            if isinstance(value, dict):
-                flatten(f"{prefix}{key}.", value)
-            elif isinstance(value, int | float) and not isinstance(value, bool):
-                out[prefix + key] = float(value)
-            else:
-                raise ValueError(f"the device profile {path} has {value!r} for time.{prefix}{key}, which is not a number")
-
-    flatten("", section)
-    return out
+    found: dict[str, str] = {}
+    handle = simulator.library().softnpu_profile_load(os.fsencode(path), simulator.collector(found), None)
+    if not handle:
+        raise ValueError(found["message"])
+    convert: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "bool": lambda text: text == "1"}
+    chip = {f.name: convert[str(f.type)](found[f.name]) for f in fields(Profile) if f.name in found}
+    time = {name.removeprefix("time."): float(value) for name, value in found.items() if name.startswith("time.")}
+    return Profile(**chip, time=time or None, handle=handle)

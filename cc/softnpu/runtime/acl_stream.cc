@@ -1,0 +1,203 @@
+// cc/softnpu/runtime/acl_stream.cc: the exported functions of streams and events.
+#include "cc/softnpu/runtime/acl_api.h"
+
+namespace softnpu {
+namespace {
+
+// Events belong to no device until they are recorded.
+HandleTable<Event>& Events() {
+  static auto* table = new HandleTable<Event>(HandleKind::kEvent, kRtParamInvalid);
+  return *table;
+}
+
+std::shared_ptr<Event> GetEvent(const void* handle) {
+  RefuseForkedChild();
+  return Events().Get(handle);
+}
+
+void RequireInTime(bool done, int32_t timeout_ms) {
+  if (!done) {
+    throw Error(kRtInternal, Format("the stream is not idle after %d ms", timeout_ms));
+  }
+}
+
+// The latest recording of an event, which may be none. Throws the error that it carries, or that
+// this thread's device has.
+std::shared_ptr<Recording> LatestOf(const void* event) {
+  const std::shared_ptr<Recording> recording = GetEvent(event)->latest();
+  if (recording != nullptr) {
+    if (const std::optional<Error> error = recording->error()) throw *error;
+  }
+  RequireWorkingDevice();
+  return recording;
+}
+
+int64_t TimeOf(const void* event, const char* which) {
+  const std::shared_ptr<Recording> recording = LatestOf(event);
+  if (recording == nullptr || !recording->done()) {
+    throw Error(kRtEventTimestamp, std::string("the ") + which +
+                                       " event has no time: it was not recorded or not reached");
+  }
+  return recording->time_ns();
+}
+
+}  // namespace
+}  // namespace softnpu
+
+using namespace softnpu;  // NOLINT(google-build-using-namespace): the functions stand outside
+
+extern "C" {
+
+int32_t aclrtCreateStream(void** stream) {
+  return Guard("aclrtCreateStream",
+               [&] { Required(stream, "stream") = CurrentDevice().CreateStream(); });
+}
+
+int32_t aclrtCreateStreamWithConfig(void** stream, uint32_t, uint32_t) {
+  return aclrtCreateStream(stream);
+}
+
+// The handle is gone in any case; an error of the device is reported after that.
+int32_t aclrtDestroyStream(void* stream) {
+  return Guard("aclrtDestroyStream", [&] {
+    RefuseForkedChild();
+    const std::shared_ptr<Stream> found = Streams().Remove(stream);
+    found->Close(/*drop=*/false);
+    found->Synchronize();
+  });
+}
+
+int32_t aclrtDestroyStreamForce(void* stream) {
+  return Guard("aclrtDestroyStreamForce", [&] {
+    RefuseForkedChild();
+    Streams().Remove(stream)->Close(/*drop=*/true);
+  });
+}
+
+int32_t aclrtSynchronizeStream(void* stream) {
+  return Guard("aclrtSynchronizeStream", [&] { ResolveStream(stream)->Synchronize(); });
+}
+
+int32_t aclrtSynchronizeStreamWithTimeout(void* stream, int32_t timeout_ms) {
+  return Guard("aclrtSynchronizeStreamWithTimeout", [&] {
+    RequireInTime(ResolveStream(stream)->Synchronize(timeout_ms), timeout_ms);
+  });
+}
+
+int32_t aclrtSynchronizeDevice() {
+  return Guard("aclrtSynchronizeDevice", [&] { CurrentDevice().Synchronize(-1); });
+}
+
+int32_t aclrtSynchronizeDeviceWithTimeout(int32_t timeout_ms) {
+  return Guard("aclrtSynchronizeDeviceWithTimeout",
+               [&] { RequireInTime(CurrentDevice().Synchronize(timeout_ms), timeout_ms); });
+}
+
+int32_t aclrtStreamQuery(void* stream, int32_t* status) {
+  return Guard("aclrtStreamQuery", [&] {
+    int32_t& out = Required(status, "status");
+    out = ResolveStream(stream)->Idle() ? 0 : 1;
+  });
+}
+
+int32_t aclrtStreamGetId(void* stream, int32_t* id) {
+  return Guard("aclrtStreamGetId", [&] {
+    int32_t& out = Required(id, "id");
+    out = static_cast<int32_t>(ResolveStream(stream)->id());
+  });
+}
+
+// A stream of SoftNPU stops at its first error in either mode (0 goes on, 1 stops).
+int32_t aclrtSetStreamFailureMode(void* stream, uint64_t mode) {
+  return Guard("aclrtSetStreamFailureMode", [&] {
+    ResolveStream(stream);
+    if (mode > 1) {
+      throw Error(kRtParamInvalid,
+                  Format("failure mode %llu is unknown (0 and 1 are known)",
+                         static_cast<unsigned long long>(mode)));
+    }
+  });
+}
+
+int32_t aclrtCreateEventExWithFlag(void** event, uint32_t flag) {
+  return Guard("aclrtCreateEventExWithFlag", [&] {
+    RefuseForkedChild();
+    Required(event, "event") = Events().Add(std::make_shared<Event>(flag));
+  });
+}
+int32_t aclrtCreateEventWithFlag(void** event, uint32_t flag) {
+  return aclrtCreateEventExWithFlag(event, flag);
+}
+int32_t aclrtCreateEvent(void** event) { return aclrtCreateEventExWithFlag(event, 0); }
+
+int32_t aclrtDestroyEvent(void* event) {
+  return Guard("aclrtDestroyEvent", [&] {
+    RefuseForkedChild();
+    Events().Remove(event);
+  });
+}
+
+int32_t aclrtRecordEvent(void* event, void* stream) {
+  return Guard("aclrtRecordEvent", [&] { GetEvent(event)->Record(*ResolveStream(stream)); });
+}
+
+int32_t aclrtResetEvent(void* event, void*) {
+  return Guard("aclrtResetEvent", [&] { GetEvent(event)->Reset(); });
+}
+
+int32_t aclrtStreamWaitEvent(void* stream, void* event) {
+  return Guard("aclrtStreamWaitEvent", [&] {
+    const std::shared_ptr<Stream> queue = ResolveStream(stream);
+    GetEvent(event)->WaitOn(*queue);
+    RequireWorkingDevice();
+  });
+}
+
+int32_t aclrtSynchronizeEvent(void* event) {
+  return Guard("aclrtSynchronizeEvent", [&] {
+    if (const std::shared_ptr<Recording> recording = GetEvent(event)->latest()) {
+      recording->Wait();
+      if (const std::optional<Error> error = recording->error()) throw *error;
+    }
+    RequireWorkingDevice();
+  });
+}
+
+int32_t aclrtQueryEventStatus(void* event, int32_t* status) {
+  return Guard("aclrtQueryEventStatus", [&] {
+    int32_t& out = Required(status, "status");
+    const std::shared_ptr<Recording> recording = LatestOf(event);
+    out = recording == nullptr || recording->done() ? 1 : 0;
+  });
+}
+
+int32_t aclrtQueryEventWaitStatus(void* event, int32_t* status) {
+  return Guard("aclrtQueryEventWaitStatus", [&] {
+    int32_t& out = Required(status, "status");
+    const std::shared_ptr<Recording> recording = LatestOf(event);
+    out = recording == nullptr || recording->done() ? 0 : 1;
+  });
+}
+
+int32_t aclrtEventElapsedTime(float* ms, void* start, void* end) {
+  return Guard("aclrtEventElapsedTime", [&] {
+    float& out = Required(ms, "ms");
+    out = static_cast<float>(TimeOf(end, "end") - TimeOf(start, "start")) * 1e-6F;
+  });
+}
+
+int32_t aclrtEventGetTimestamp(void* event, uint64_t* us) {
+  return Guard("aclrtEventGetTimestamp", [&] {
+    uint64_t& out = Required(us, "us");
+    out = static_cast<uint64_t>(TimeOf(event, "given") / 1000);
+  });
+}
+
+int32_t aclrtLaunchHostFunc(void* stream, void (*function)(void*), void* argument) {
+  return Guard("aclrtLaunchHostFunc", [&] {
+    Required(reinterpret_cast<char*>(reinterpret_cast<uintptr_t>(function)), "function");
+    ResolveStream(stream)->Enqueue(HostTask{function, argument});
+  });
+}
+
+}  // extern "C"

@@ -1,0 +1,190 @@
+"""Reads of device memory that nobody has written stop, in operators, kernels and copies to the host, under unmodified torch_npu.
+
+torch's caching allocator is off, so that every tensor is an allocation of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+import torch_npu
+from vllm_cann import ops
+
+import softnpu
+
+SENTENCE = "is read where nobody has written"
+
+
+@pytest.fixture(autouse=True)
+def _reset() -> Iterator[None]:
+    yield
+    softnpu.reset_device()
+
+
+def empty(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    return torch.empty(shape, dtype=dtype, device="npu")
+
+
+def index(*values: int) -> torch.Tensor:
+    return torch.tensor(values, device="npu")
+
+
+def stops(call: Callable[[], object], sentence: str = SENTENCE) -> None:
+    with pytest.raises(RuntimeError) as error:
+        call()
+        torch.npu.synchronize()
+    assert sentence in str(error.value)
+    softnpu.reset_device()
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda x: x + 1,
+        lambda x: x.add_(1),
+        lambda x: torch.ones(4, 4, device="npu") + x,
+        lambda x: x @ torch.ones(4, 4, device="npu"),
+        lambda x: torch.ones(4, 4, device="npu") @ x.t(),
+        lambda x: x.sum(),
+        lambda x: torch.softmax(x, -1),
+        lambda x: torch.cat([torch.ones(1, 4, device="npu"), x]),
+        lambda x: torch.where(x > 0, x, x),
+        lambda x: x.to(torch.float16).cpu(),
+        lambda x: x[index(1)],
+        lambda x: x[1, 2] + 1,
+        lambda x: x.index_select(0, index(3)),
+        lambda x: torch.gather(x, 0, index(0, 0, 0, 0).unsqueeze(0)),
+        lambda x: torch.nn.functional.embedding(index(2), x),
+        lambda x: torch_npu.npu_rms_norm(x, torch.ones(4, device="npu")),
+        lambda x: x.cpu(),
+        lambda x: x.t().cpu(),
+    ],
+)
+def test_operators_and_copies_that_read_an_empty_tensor_stop(read: Callable[[torch.Tensor], object]) -> None:
+    stops(lambda: read(empty(4, 4)))
+
+
+def test_the_sentence_names_the_operator_the_argument_and_the_place() -> None:
+    x = empty(4, 4)
+    x[:3] = 1
+    stops(lambda: x.exp(), "aclnnExp: 'self' is read where nobody has written: offset 48 of allocation #")
+
+
+@pytest.mark.parametrize("megabytes", [1, 65])
+def test_size_makes_no_difference(megabytes: int) -> None:
+    x = empty(megabytes << 20, dtype=torch.uint8)
+    x[: (megabytes << 20) - 1] = 1
+    assert x[5:7].cpu().tolist() == [1, 1]
+    stops(lambda: x[-2:].cpu())
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda x: x[1:3].fill_(2),
+        lambda x: x[1:3].copy_(torch.ones(2, 4)),
+        lambda x: x[1:3].copy_(torch.ones(4, 2, device="npu").t()),
+        lambda x: x.index_copy_(0, index(1, 2), torch.ones(2, 4, device="npu")),
+        lambda x: x.index_fill_(0, index(2, 1), 3.0),
+        lambda x: x.index_put_((index(1, 2),), torch.ones(2, 4, device="npu")),
+        lambda x: x.scatter_(0, torch.tensor([[1] * 4, [2] * 4], device="npu"), torch.ones(2, 4, device="npu")),
+        lambda x: torch.add(torch.ones(2, 4, device="npu"), 1, out=x[1:3]),
+        lambda x: x[1:3].normal_(),
+    ],
+)
+def test_what_was_written_can_be_read_and_nothing_else(write: Callable[[torch.Tensor], object]) -> None:
+    x = empty(4, 4)
+    write(x)
+    (x[1:3] + 1).cpu()
+    stops(lambda: x[:2] + 1)
+    stops(lambda: x[2:] + 1)
+
+
+def test_a_copy_takes_along_what_nobody_has_written() -> None:
+    x = empty(4, 4)
+    x[1] = 5
+    for copy in (x.clone(), x.t().contiguous().t(), x.double()):
+        assert copy[1].cpu().tolist() == [5] * 4
+        stops(lambda copy=copy: copy[0].cpu())
+    # What was there before is not either.
+    z = torch.ones(4, 4, device="npu")
+    z.copy_(x)
+    assert z[1].cpu().tolist() == [5] * 4
+    stops(lambda: z[2] + 1)
+
+
+def test_memory_that_was_freed_is_unwritten_again() -> None:
+    x = torch.ones(1 << 20, device="npu")
+    torch.npu.synchronize()
+    address = x.data_ptr()
+    del x
+    y = empty(1 << 20)
+    assert y.data_ptr() == address
+    stops(lambda: y + 1)
+
+
+def attention(length: int, written: int) -> torch.Tensor:
+    """One query over a paged cache of 2 blocks, of which the first `written` places have keys and values."""
+    heads, size, block = 2, 128, 128
+    cache = torch.empty(2, 2, block, heads * size, dtype=torch.float16, device="npu")
+    table = torch.tensor([[1, 0]], dtype=torch.int32, device="npu")
+    for part in range(2):
+        cache[part, 1, :written] = 1
+    return torch_npu.npu_fused_infer_attention_score(
+        torch.ones(1, heads, size, dtype=torch.float16, device="npu"),
+        cache[0],
+        cache[1],
+        num_heads=heads,
+        num_key_value_heads=heads,
+        scale=1.0,
+        input_layout="TND",
+        block_table=table,
+        block_size=block,
+        actual_seq_lengths=[1],
+        actual_seq_lengths_kv=[length],
+        sparse_mode=3,
+        atten_mask=torch.triu(torch.ones(2048, 2048, dtype=torch.int8), 1).npu(),
+    )[0]
+
+
+def test_attention_stops_at_a_place_of_the_cache_that_holds_nothing() -> None:
+    assert torch.isfinite(attention(5, 5).cpu()).all()
+    stops(lambda: attention(6, 5), "'key' is read where nobody has written")
+
+
+def test_kernels_mark_what_they_write_and_stop_at_the_rest() -> None:
+    ops.load(torch.device("npu:0"))
+    block, heads, size = 16, 1, 32
+    cache = torch.empty(2, 4, block, heads, size, dtype=torch.float16, device="npu")
+    keys = torch.ones(3, heads, size, dtype=torch.float16, device="npu")
+    ops.reshape_and_cache(keys, keys, cache[0], cache[1], torch.tensor([0, 1, 2], dtype=torch.int32, device="npu"))
+    assert cache[1, 0, :3].cpu().eq(1).all()
+    stops(lambda: cache[0, 0, 3].cpu())
+    out = torch.empty(2, 4, heads, size, dtype=torch.float16, device="npu")
+    table = torch.zeros(1, 1, dtype=torch.int32, device="npu")
+
+    def gather(length: int) -> None:
+        ops.cache.gather_cache(cache[0], cache[1], table, torch.tensor([length], dtype=torch.int32, device="npu"), out[0], out[1])
+        torch.npu.synchronize()
+
+    gather(3)
+    assert out[0, :3].cpu().eq(1).all()
+    stops(lambda: gather(4), "reads bytes of GM that were never written")
+
+
+def test_the_check_can_be_switched_off() -> None:
+    code = "import torch, torch_npu; x = torch.empty(4, device='npu'); print((x + 1).isnan().all().item())"
+    for option, found in (("ignore", "True"), ("stop", SENTENCE)):
+        result = subprocess.run(
+            [sys.executable, "-m", "softnpu", "run", "--memory", "64MiB", "--unwritten", option, "--", sys.executable, "-c", code],
+            env=dict(os.environ),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert found in result.stdout + result.stderr
