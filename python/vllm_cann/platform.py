@@ -97,7 +97,7 @@ class CannPlatform(Platform):
         support.check(vllm_config)
         if vllm_config.use_v2_model_runner:
             raise ValueError(
-                f"vllm_cann does not have vLLM's V2 model runner: VLLM_USE_V2_MODEL_RUNNER is {os.environ['VLLM_USE_V2_MODEL_RUNNER']!r}; "
+                f"vllm_cann does not have vLLM's V2 model runner: VLLM_USE_V2_MODEL_RUNNER is {os.environ.get('VLLM_USE_V2_MODEL_RUNNER')!r}; "
                 "unset it or set it to 0."
             )
         cls._choose_start_method()
