@@ -96,9 +96,9 @@ class CannPlatform(Platform):
         # Once more: vLLM has derived options from others, and a model's own configuration from its files.
         support.check(vllm_config)
         if vllm_config.use_v2_model_runner:
+            wanted = os.environ.get("VLLM_USE_V2_MODEL_RUNNER")
             raise ValueError(
-                f"vllm_cann does not have vLLM's V2 model runner: VLLM_USE_V2_MODEL_RUNNER is {os.environ.get('VLLM_USE_V2_MODEL_RUNNER')!r}; "
-                "unset it or set it to 0."
+                f"vllm_cann does not have vLLM's V2 model runner: VLLM_USE_V2_MODEL_RUNNER is {wanted!r}; unset it or set it to 0."
             )
         cls._choose_start_method()
         name = cls.get_device_name()
