@@ -281,7 +281,7 @@ class CannAttention(AttentionImpl[CannMetadata]):
         parts = []
         for group in step.padding.groups:
             requests = len(group.query_lens)
-            padded = flat if group.sources is None else flat.index_select(0, group.sources)
+            padded = flat.contiguous() if group.sources is None else flat.index_select(0, group.sources)
             result = self._call(
                 padded.view(requests, group.longest, -1),
                 kv_cache,
