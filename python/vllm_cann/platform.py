@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -125,7 +126,9 @@ class CannPlatform(Platform):
     @staticmethod
     def _choose_start_method() -> None:
         """Processes are spawned where this one has initialised its device: it cannot be used in a fork. vLLM does the same for CUDA."""
-        if torch.npu.is_initialized() and envs.VLLM_WORKER_MULTIPROC_METHOD != "spawn":
+        # An engine checks its configuration once more, when it has a device and starts no process.
+        starts_engines = multiprocessing.parent_process() is None and envs.VLLM_ENABLE_V1_MULTIPROCESSING
+        if starts_engines and torch.npu.is_initialized() and envs.VLLM_WORKER_MULTIPROC_METHOD != "spawn":
             logger.warning(
                 "This process has initialised its NPU, which a fork of it could not use: VLLM_WORKER_MULTIPROC_METHOD becomes 'spawn'. "
                 "A script needs `if __name__ == '__main__':` around its calls then."

@@ -56,7 +56,7 @@ def served(path: Path, dtype: str) -> Iterator[LLM]:
         max_model_len=512,
         max_num_batched_tokens=256,
         gpu_memory_utilization=0.5,
-        structured_outputs_config={"disable_any_whitespace": True},
+        structured_outputs_config={"backend": "xgrammar", "disable_any_whitespace": True},
     )
     try:
         yield llm

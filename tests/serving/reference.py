@@ -9,10 +9,12 @@ it, the largest difference of any logit from float32 HF, the most that an answer
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 
-# transformers imports torch_npu where it is installed.
+# transformers imports torch_npu where it is installed, and torch does, too; `softnpu run` asks it to.
+os.environ["TORCH_DEVICE_BACKEND_AUTOLOAD"] = "0"
 sys.modules["torch_npu"] = None  # type: ignore[assignment]
 
 import torch  # noqa: E402

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
-# transformers imports torch_npu where it is installed.
+# transformers imports torch_npu where it is installed, and torch does, too; `softnpu run` asks it to.
+os.environ["TORCH_DEVICE_BACKEND_AUTOLOAD"] = "0"
 sys.modules["torch_npu"] = None  # type: ignore[assignment]
 
 import torch  # noqa: E402
