@@ -72,9 +72,8 @@ CopyTask MakeCopy(void* dst, size_t max, const void* src, size_t bytes, int32_t 
         copy.kind == CopyKind::kHostToDevice || copy.kind == CopyKind::kDeviceToDevice;
     if (want_from != from_device || want_to != to_device) {
       throw Error(kRtParamInvalid,
-                  Format("%s from %s memory %p to %s memory %p",
-                         std::string(NameOf(copy)).c_str(), from_device ? "device" : "host", src,
-                         to_device ? "device" : "host", dst));
+                  Format("%s from %s memory %p to %s memory %p", std::string(NameOf(copy)).c_str(),
+                         from_device ? "device" : "host", src, to_device ? "device" : "host", dst));
     }
   }
   HostPointer(src, bytes);
@@ -96,9 +95,9 @@ bool IsAsynchronous(const CopyTask& copy) {
     }
   }
   if (!device && copy.bytes > 0) {
-    throw Error(kRtFeatureNotSupport,
-                Format("no asynchronous copy from host memory %p to host memory %p", copy.src,
-                       copy.dst));
+    throw Error(
+        kRtFeatureNotSupport,
+        Format("no asynchronous copy from host memory %p to host memory %p", copy.src, copy.dst));
   }
   return !pageable;
 }
