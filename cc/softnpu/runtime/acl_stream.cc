@@ -146,8 +146,8 @@ int32_t aclrtResetEvent(void* event, void*) {
 int32_t aclrtStreamWaitEvent(void* stream, void* event) {
   return Guard("aclrtStreamWaitEvent", [&] {
     const std::shared_ptr<Stream> queue = ResolveStream(stream);
-    GetEvent(event)->WaitOn(*queue);
     RequireWorkingDevice();
+    GetEvent(event)->WaitOn(*queue);
   });
 }
 
