@@ -26,7 +26,7 @@ def _pinned_impl(mctx):
     buildifier(name = "buildifier")
     sources(
         name = "sources",
-        directories = [".ci", "cc", "python", "tests", "third_party", "tools"],
+        directories = [".ci", "cc", "examples", "python", "tests", "third_party", "tools"],
         files = ["BUILD.bazel", "MODULE.bazel", "version.bzl", "pyproject.toml", ".clang-format"],
         root = Label("//:MODULE.bazel"),
     )

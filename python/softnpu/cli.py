@@ -50,7 +50,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "--unwritten",
         choices=("stop", "ignore"),
         default=defaults.unwritten,
-        help="with strict checks: reads of device memory that nobody has written stop; their account costs as much memory again as is written",
+        help="strict checks: whether reads of device memory that nobody has written stop",
     )
     parser.add_argument(
         "--streams",

@@ -163,6 +163,5 @@ def _note(package: str) -> str:
     if package == "triton":
         return ": vLLM prefers its V2 runner where Triton has a driver; vllm_cann chooses V1"
     if package == "transformers":
-        imports_it = _numbers(version(package) or "") >= (5, 18)
-        return ": its models import torch_npu, so they need CANN or `softnpu run` even on the CPU" if imports_it else ""
+        return ": its models import torch_npu, so they need CANN or `softnpu run` even on the CPU"
     return ""

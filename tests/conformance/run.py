@@ -8,10 +8,8 @@ docs/conformance.md. `--page` only writes the page. tests/conformance/sources.js
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -22,9 +20,6 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PAGE = "docs/conformance.md"
-SOURCES = "sources.json"
-# What tests and plans of all kernels include.
-SHARED = ("cc/kernels/conformance.h", "cc/kernels/values.h", "cc/ops/checks.h", "cc/ops/tensor.h")
 Counts = dict[str, dict[str, dict[str, dict[str, int]]]]  # kernel, dtype, layout, "passed" or "failed"
 
 HEAD = """\
@@ -73,35 +68,7 @@ def page(families: dict[str, Counts]) -> str:
 
 def load(directory: Path) -> dict[str, Counts]:
     """The results that are committed."""
-    return {path.stem: json.loads(path.read_text()) for path in sorted(directory.glob("*.json")) if path.name != SOURCES}
-
-
-def digest(root: Path, family: str, test: str, tests: list[str]) -> str:
-    """Of the sources of a kernel, its plan and its test, and of what those of several kernels include; comments and SoftNPU do not count.
-
-    Args:
-        root: the repository, or the runfiles of a test
-        test: name of the kernel's test
-        tests: names of the family's tests
-    """
-    kernels = sorted((name.removesuffix("_test") for name in tests), key=len, reverse=True)
-    mine = test.removesuffix("_test")
-    sources = [root / name for name in SHARED]
-    for directory in ("cc/kernels", "cc/ops"):
-        for path in sorted((root / directory / family).iterdir()):
-            of = next((kernel for kernel in kernels if path.name.startswith(kernel)), mine)
-            is_test = path.name.endswith("_test.cc") and path.name != f"{test}.cc"
-            if path.suffix in (".cpp", ".cc", ".h") and of == mine and not is_test:
-                sources.append(path)
-    found = hashlib.sha256()
-    for path in sources:
-        found.update(" ".join([path.name, *re.sub(r"//[^\n]*", "", path.read_text()).split()]).encode())
-    return found.hexdigest()[:16]
-
-
-def digests(root: Path, tests: list[tuple[str, str]]) -> dict[str, str]:
-    """By the names of tests: (family, name)."""
-    return {name: digest(root, family, name, [other for of, other in tests if of == family]) for family, name in tests}
+    return {path.stem: json.loads(path.read_text()) for path in sorted(directory.glob("*.json"))}
 
 
 def run(binaries: list[str]) -> Iterator[tuple[str, Counts]]:
@@ -134,12 +101,8 @@ def main() -> None:
     failed = 0
     found: dict[str, Counts] = {}
     binaries = os.environ["BINARIES"].split()
-    now = digests(root, [(Path(binary).parent.name, Path(binary).name) for binary in binaries])  # before a test takes its time
     for binary, counts in run([binary for binary in binaries if options.only in binary]):
         family = Path(binary).parent.name
-        sources = json.loads((directory / SOURCES).read_text())
-        sources[f"{family}/{Path(binary).name}"] = now[Path(binary).name]
-        (directory / SOURCES).write_text(json.dumps(sources, indent=2, sort_keys=True) + "\n")
         found.setdefault(family, {}).update(counts)
         known = load(directory).get(family, {}) if options.only else {}
         (directory / f"{family}.json").write_text(json.dumps(known | found[family], indent=2, sort_keys=True) + "\n")

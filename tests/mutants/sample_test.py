@@ -65,12 +65,13 @@ def test_the_result_is_good_and_of_these_kernels(engine: Engine) -> None:
 def test_every_kernel_of_the_repository_has_mutants(engine: Engine) -> None:
     tree = Path("MODULE.bazel").resolve().parent
     paths = [line.split(maxsplit=1)[1] for line in Path(os.environ["SOURCES"]).read_text().splitlines()]
-    kernels = {path for path in paths if path.endswith(".cpp") and entries((tree / path).read_text())}
+    # Kernels elsewhere are tools of tests.
+    kernels = {path for path in paths if path.startswith("cc/kernels/") and path.endswith(".cpp") and entries((tree / path).read_text())}
     headers = {
         path for path in paths if path.startswith("cc/kernels/") and path.endswith(".h") and "__aicore__" in (tree / path).read_text()
     }
-    assert kernels == set(engine.cases)
-    assert kernels | headers == set(engine.sources)
+    assert kernels <= set(engine.cases)
+    assert kernels | headers <= set(engine.sources)
 
 
 def test_rules(tmp_path: Path) -> None:

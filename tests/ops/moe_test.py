@@ -133,7 +133,8 @@ def test_routing_is_a_stable_sort_and_counts_sum(tokens: int, k: int, first: int
     keywords = {"expert_tokens_num_flag": True, "active_expert_range": [first, first + number]}
     out, found, counts, _ = moe.moe_init_routing_v2(rows.npu(), idx.npu(), expert_tokens_num_type=1, **keywords)
     assert torch.equal(found.cpu().long(), places)
-    assert torch.equal(out.cpu()[: len(order)], rows[order // k])
+    # Rows behind them are not written.
+    assert torch.equal(out[: len(order)].cpu(), rows[order // k])
     assert int(counts.sum()) == len(order)
     _, found, sums, _ = moe.moe_init_routing_v2(rows.npu(), idx.npu(), expert_tokens_num_type=0, row_idx_type=1, **keywords)
     assert torch.equal(found.cpu()[: len(order)].long(), order)

@@ -63,6 +63,12 @@ if __name__ == "__main__":
 """
 
 
+def test_readme_shows_the_example() -> None:
+    shown = Path(os.environ["README"]).read_text().split("<!-- offline:", 1)[1].split("```python\n", 1)[1].split("```", 1)[0]
+    example = OFFLINE.read_text()
+    assert shown == example[example.index("import sys") :]
+
+
 @pytest.mark.parametrize("script", [None, USED_BEFORE, WITH_TRITON], ids=["plain", "device-used-before", "triton"])
 def test_a_script_answers(script: str | None, tmp_path: Path) -> None:
     path = OFFLINE

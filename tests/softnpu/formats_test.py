@@ -8,7 +8,16 @@ import pytest
 import torch
 import torch_npu
 
+import softnpu
+
 ND, NZ = 2, 29
+
+
+@pytest.fixture(autouse=True)
+def _working_device() -> Iterator[None]:
+    """A fault, or an operator that SoftNPU does not have, puts the device into error until it is reset."""
+    yield
+    softnpu.reset_device()
 
 
 @pytest.fixture

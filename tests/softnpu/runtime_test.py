@@ -127,8 +127,8 @@ def test_bad_environment_is_refused_by_name(name: str, value: str) -> None:
 
 
 def test_fresh_memory_is_poisoned() -> None:
-    result = run("x = torch.empty(1000, device='npu'); print(torch.isnan(x).all().item())")
-    assert result.stdout.strip().endswith("True")
+    code = "x = torch.empty(1000, device='npu'); print(torch.isnan(x).all().item())"
+    assert run(code, SOFTNPU_UNWRITTEN="ignore").stdout.strip().endswith("True")
 
 
 def test_the_trace_has_a_slice_for_every_task(tmp_path: Path) -> None:

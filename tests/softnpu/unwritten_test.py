@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 import torch_npu
-from vllm_cann import ops
 
 import softnpu
+from vllm_cann import ops
 
 SENTENCE = "is read where nobody has written"
 

@@ -44,7 +44,8 @@ int32_t Report(int32_t code, const std::string& message) noexcept {
   t_last_code = code;
   try {
     // A sentence that crossed the stream or another library comes back with its prefix.
-    std::string text = message.rfind(kMessagePrefix, 0) == 0 ? message : std::string(kMessagePrefix) + message;
+    std::string text =
+        message.rfind(kMessagePrefix, 0) == 0 ? message : std::string(kMessagePrefix) + message;
     std::lock_guard<std::mutex> lock(g_mutex);
     g_recent[t_place] = std::move(text);
   } catch (const std::bad_alloc&) {

@@ -1,9 +1,9 @@
 // cc/softnpu/base/handle_table.h: objects behind the opaque handles of a C interface.
 //
-// A handle is no address: it holds the kind of the object, its place in the table and the generation
-// of that place. A handle that was destroyed, or that is one of another kind, is therefore refused
-// by a sentence instead of being read. A generation counts to 2^28; only then a stale handle could
-// name a new object.
+// A handle is no address: it holds the kind of the object, its place in the table and the
+// generation of that place. A handle that was destroyed, or that is one of another kind, is
+// therefore refused by a sentence instead of being read. A generation counts to 2^28; only then a
+// stale handle could name a new object.
 //
 // Objects are shared: one that is destroyed while another thread works with it lives until that
 // thread is done.
@@ -120,8 +120,8 @@ class HandleTable {
         slots_[index].generation == generation && Encode(index, generation) == handle) {
       return index;
     }
-    throw Error(code_, Format("%p is not a live %s of this process: it was destroyed", handle,
-                              wanted));
+    throw Error(code_,
+                Format("%p is not a live %s of this process: it was destroyed", handle, wanted));
   }
 
   const HandleKind kind_;

@@ -44,7 +44,8 @@ TEST_F(Handles, AreStaleOnceTheirObjectIsDestroyedAlsoWhenItsPlaceIsTakenAgain) 
     EXPECT_TRUE(seen.insert(handle).second);
     EXPECT_EQ(*events_.Remove(handle), i);
     EXPECT_THAT(ErrorOf([&] { events_.Get(handle); }), HasSubstr("107000 0x2"));
-    EXPECT_THAT(ErrorOf([&] { events_.Remove(handle); }), HasSubstr("event of this process: it was destroyed"));
+    EXPECT_THAT(ErrorOf([&] { events_.Remove(handle); }),
+                HasSubstr("event of this process: it was destroyed"));
   }
   EXPECT_EQ(*events_.Get(first), 1);
   EXPECT_EQ(events_.All().size(), 1u);
@@ -60,7 +61,8 @@ TEST_F(Handles, OfAnotherKindAreRefusedByTheirKind) {
 TEST_F(Handles, ThatAreNoneAreRefused) {
   int object = 0;
   EXPECT_EQ(ErrorOf([&] { streams_.Get(nullptr); }), "107003 the stream is null");
-  EXPECT_THAT(ErrorOf([&] { streams_.Get(&object); }), HasSubstr("is not a live stream of this process"));
+  EXPECT_THAT(ErrorOf([&] { streams_.Get(&object); }),
+              HasSubstr("is not a live stream of this process"));
   char* handle = static_cast<char*>(streams_.Add(std::make_shared<int>(3)));
   EXPECT_NE(ErrorOf([&] { streams_.Get(handle + 1); }), "");
   EXPECT_NE(ErrorOf([&] { streams_.Get(handle + 16); }), "");

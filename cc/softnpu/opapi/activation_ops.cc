@@ -41,7 +41,7 @@ SOFTNPU_UNARY(Relu, [](auto a) { return a != a ? a : (a > 0 ? a : decltype(a){0}
 #define SOFTNPU_ACTIVATION_INPLACE(NAME, FUNCTION)                             \
   SOFTNPU_ACTIVATION(NAME, FUNCTION)                                           \
   ACLNN(Inplace##NAME, (const Tensor*, self)) {                                \
-    const View view = plan.InOut(self, "self");                                  \
+    const View view = plan.InOut(self, "self");                                \
     Activation(plan, view, view, [](double x) -> double { return FUNCTION; }); \
   }
 SOFTNPU_ACTIVATION(Silu, x* Logistic(x))

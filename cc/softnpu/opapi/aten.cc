@@ -102,8 +102,7 @@ void CheckGathered(const AtenTensor& plane, const char* name) {
   void* data = nullptr;
   Check(aoti_torch_get_data_ptr(all.get(), &data));
   if (*static_cast<const uint8_t*>(data) == 0) {
-    throw Error(kAicoreException,
-                std::string("'") + name + "' is read where nobody has written");
+    throw Error(kAicoreException, std::string("'") + name + "' is read where nobody has written");
   }
 }
 

@@ -31,9 +31,9 @@ void CopyFromAten(const View& out, const AtenTensor& result);
 // ATen's last error sentence of this thread.
 std::string AtenError();
 
-// The account of written bytes as a uint8 tensor of the view's shape and strides: 1 where byte `byte`
-// of an element is written. An operator that moves or writes elements by index does to it what it
-// does to the elements. Empty when nobody keeps account, or when the view has no element.
+// The account of written bytes as a uint8 tensor of the view's shape and strides: 1 where byte
+// `byte` of an element is written. An operator that moves or writes elements by index does to it
+// what it does to the elements. Empty when nobody keeps account, or when the view has no element.
 std::optional<AtenTensor> WrittenPlane(const View& view, int64_t byte);
 // The same in one step: `run` is called with each plane of the view, if there is an account.
 template <typename Body>

@@ -33,8 +33,8 @@ int64_t Attention::Element(int64_t b, int64_t t, int64_t head, int64_t tokens, i
   return sequence + (heads_first ? (head * tokens + t) * width : (t * head_count + head) * width);
 }
 
-void Attention::LoadHead(const View& cache, const char* name, int64_t width, const std::byte* host, int64_t b,
-                         int64_t head, std::vector<float>* to) const {
+void Attention::LoadHead(const View& cache, const char* name, int64_t width, const std::byte* host,
+                         int64_t b, int64_t head, std::vector<float>* to) const {
   const int64_t length = kv_length[static_cast<size_t>(b)];
   const int64_t bytes = Size(cache.dtype);
   to->resize(static_cast<size_t>(length * width));

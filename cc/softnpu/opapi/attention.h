@@ -36,8 +36,8 @@ struct Attention {
   void Run() const;
   void RunHead(int64_t b, int64_t head, const std::vector<float>& keys,
                const std::vector<float>& values, const std::byte* q, std::byte* out) const;
-  void LoadHead(const View& cache, const char* name, int64_t width, const std::byte* host, int64_t b, int64_t head,
-                std::vector<float>* to) const;
+  void LoadHead(const View& cache, const char* name, int64_t width, const std::byte* host,
+                int64_t b, int64_t head, std::vector<float>* to) const;
   // The first element of token `t` of a head; `steps` tokens per sequence, unless they are packed.
   int64_t Element(int64_t b, int64_t t, int64_t head, int64_t tokens, int64_t head_count,
                   int64_t width) const;

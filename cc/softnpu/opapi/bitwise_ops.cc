@@ -44,7 +44,7 @@ void Bits(Plan& plan, const View& self, const Operand& other, const View& out) {
     Bits<OP>(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"), plan.Out(out, "out")); \
   }                                                                                                \
   ACLNN(Inplace##NAME, (const Tensor*, self), (const OTHER*, other)) {                             \
-    const View view = plan.InOut(self, "self");                                                      \
+    const View view = plan.InOut(self, "self");                                                    \
     Bits<OP>(plan, view, ToOperand(plan, other, "other"), view);                                   \
   }
 SOFTNPU_BITS(BitwiseAndTensor, Tensor, BitwiseAndOp)

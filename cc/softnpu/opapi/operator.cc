@@ -32,8 +32,7 @@ View Plan::Look(const Tensor* tensor, const char* argument, uint32_t mode) const
   return given.view;
 }
 
-std::vector<View> Plan::Look(const TensorList* list, const char* argument,
-                             uint32_t mode) const {
+std::vector<View> Plan::Look(const TensorList* list, const char* argument, uint32_t mode) const {
   std::vector<View> views;
   for (const Tensor* tensor : Required(list, argument).tensors) {
     views.push_back(Look(tensor, argument, mode));

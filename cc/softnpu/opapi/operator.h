@@ -46,8 +46,8 @@ class Plan {
   View InOut(const Tensor* tensor, const char* argument) const {
     return Look(tensor, argument, SOFTNPU_READS | SOFTNPU_WRITES);
   }
-  // The view of an operand of which only some elements are read or written: `run` calls CheckWritten
-  // for those that it reads and MarkWritten for those that it writes.
+  // The view of an operand of which only some elements are read or written: `run` calls
+  // CheckWritten for those that it reads and MarkWritten for those that it writes.
   View Some(const Tensor* tensor, const char* argument) const {
     return Look(tensor, argument, SOFTNPU_READS | SOFTNPU_WRITES | SOFTNPU_SOME);
   }

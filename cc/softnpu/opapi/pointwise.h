@@ -99,7 +99,7 @@ void Unary(Plan& plan, const View& self, const View& out, Function function) {
                plan.Out(out, "out"), nullptr, COMPUTED_IN);                              \
   }                                                                                      \
   ACLNN(Inplace##NAME, (const Tensor*, self), (const OTHER*, other)) {                   \
-    const View view = plan.InOut(self, "self");                                            \
+    const View view = plan.InOut(self, "self");                                          \
     Binary<OP>(plan, view, ToOperand(plan, other, "other"), view, nullptr, COMPUTED_IN); \
   }
 
@@ -109,6 +109,6 @@ void Unary(Plan& plan, const View& self, const View& out, Function function) {
     Unary(plan, plan.Get(self, "self"), plan.Out(out, "out"), __VA_ARGS__); \
   }                                                                         \
   ACLNN(Inplace##NAME, (const Tensor*, self)) {                             \
-    const View view = plan.InOut(self, "self");                               \
+    const View view = plan.InOut(self, "self");                             \
     Unary(plan, view, view, __VA_ARGS__);                                   \
   }

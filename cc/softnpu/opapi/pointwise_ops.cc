@@ -175,7 +175,7 @@ struct LogicalXorOp {
                plan.Out(out, "out"), &plan.Required(alpha, "alpha"));                              \
   }                                                                                                \
   ACLNN(Inplace##NAME, (const Tensor*, self), (const OTHER*, other), (const Scalar*, alpha)) {     \
-    const View view = plan.InOut(self, "self");                                                      \
+    const View view = plan.InOut(self, "self");                                                    \
     Binary<OP>(plan, view, ToOperand(plan, other, "other"), view, &plan.Required(alpha, "alpha")); \
   }
 

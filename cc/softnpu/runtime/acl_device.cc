@@ -1,4 +1,5 @@
-// cc/softnpu/runtime/acl_device.cc: the exported functions of process, device, context and settings.
+// cc/softnpu/runtime/acl_device.cc: the exported functions of process, device, context and
+// settings.
 #include <unistd.h>
 
 #include <atomic>
@@ -95,8 +96,7 @@ int32_t aclGetCannAttribute(int32_t attribute, int32_t* value) {
         out = 0;
         return;
       default:
-        throw Error(kInvalidParam,
-                    Format("attribute %d is unknown (0 to 2 are known)", attribute));
+        throw Error(kInvalidParam, Format("attribute %d is unknown (0 to 2 are known)", attribute));
     }
   });
 }
@@ -116,8 +116,7 @@ int32_t aclGetDeviceCapability(uint32_t device, int32_t info, int64_t* value) {
         out = CurrentProfile().l2_bytes;
         return;
       default:
-        throw Error(kInvalidParam,
-                    Format("device info %d is unknown (0 to 2 are known)", info));
+        throw Error(kInvalidParam, Format("device info %d is unknown (0 to 2 are known)", info));
     }
   });
 }
@@ -252,8 +251,7 @@ int32_t aclrtSetCurrentContext(void* context) {
 }
 
 int32_t aclrtGetCurrentContext(void** context) {
-  return Guard("aclrtGetCurrentContext",
-               [&] { Required(context, "context") = CurrentContext(); });
+  return Guard("aclrtGetCurrentContext", [&] { Required(context, "context") = CurrentContext(); });
 }
 
 int32_t aclrtSetDeviceSatMode(int32_t mode) {
@@ -279,8 +277,7 @@ static int64_t g_sys_params[3] = {0, 0, 0};
 static int32_t SysParam(const char* function, int32_t option, int64_t* value, bool set) {
   return Guard(function, [&] {
     if (option < 0 || option > 2) {
-      throw Error(kRtParamInvalid,
-                  Format("option %d is unknown (0 to 2 are known)", option));
+      throw Error(kRtParamInvalid, Format("option %d is unknown (0 to 2 are known)", option));
     }
     int64_t& slot = g_sys_params[option];
     if (set) {
@@ -305,8 +302,7 @@ int32_t aclrtPeekAtLastError(int32_t) { return LastCode(false); }
 int32_t aclrtGetLastError(int32_t) { return LastCode(true); }
 
 int32_t aclSetCompileopt(int32_t option, const char* value) {
-  return Guard("aclSetCompileopt",
-               [&] { JitOptions().Set(option, &Required(value, "value")); });
+  return Guard("aclSetCompileopt", [&] { JitOptions().Set(option, &Required(value, "value")); });
 }
 
 size_t aclGetCompileoptSize(int32_t option) {

@@ -1,5 +1,5 @@
-// cc/softnpu/runtime/acl_errors_test.cc: what every exported function gives on a device in error, and
-// what bad handles, null arguments and pageable host memory give.
+// cc/softnpu/runtime/acl_errors_test.cc: what every exported function gives on a device in error,
+// and what bad handles, null arguments and pageable host memory give.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -116,9 +116,24 @@ TEST_F(Acl, EveryFunctionOnADeviceInError) {
   const auto attr = [] { return aclopCreateAttr(); };
   const auto nothing = [](void*) {};
 
-#define WORKS(name, ...) {#name, {Gives::kTheError, [&]() -> int32_t { return ::name(__VA_ARGS__); }}}
-#define HOST(name, ...) {#name, {Gives::kNothing, [&]() -> int32_t { return ::name(__VA_ARGS__); }}}
-#define OWN(name, ...) {#name, {Gives::kItsOwn, [&]() -> int32_t { return ::name(__VA_ARGS__); }}}
+#define WORKS(name, ...)                                                 \
+  {                                                                      \
+    #name, {                                                             \
+      Gives::kTheError, [&]() -> int32_t { return ::name(__VA_ARGS__); } \
+    }                                                                    \
+  }
+#define HOST(name, ...)                                                 \
+  {                                                                     \
+    #name, {                                                            \
+      Gives::kNothing, [&]() -> int32_t { return ::name(__VA_ARGS__); } \
+    }                                                                   \
+  }
+#define OWN(name, ...)                                                 \
+  {                                                                    \
+    #name, {                                                           \
+      Gives::kItsOwn, [&]() -> int32_t { return ::name(__VA_ARGS__); } \
+    }                                                                  \
+  }
   const std::map<std::string, Row> table = {
       // Process, device, context.
       {"aclInit",
@@ -262,8 +277,8 @@ TEST_F(Acl, EveryFunctionOnADeviceInError) {
 #undef OWN
 
   // Every exported function that returns a code is in the table.
-#define SOFTNPU_ACL(result, name, parameters)                                     \
-  if (std::is_same_v<result, int32_t>) {                                          \
+#define SOFTNPU_ACL(result, name, parameters)                                          \
+  if (std::is_same_v<result, int32_t>) {                                               \
     EXPECT_EQ(table.count(#name), 1u) << #name << " is exported but not in the table"; \
   }
 #include "cc/softnpu/runtime/acl_functions.inc"
@@ -355,7 +370,8 @@ TEST_F(Acl, TextsAreKeptForEachDevice) {
 TEST_F(Acl, HandlesAreRefusedByKindWhenTheyAreStaleOrOfAnotherKind) {
   EXPECT_EQ(aclrtDestroyEvent(event_), 0);
   EXPECT_EQ(aclrtDestroyEvent(event_), kRtParamInvalid);
-  EXPECT_THAT(softnpu_message(), HasSubstr("is not a live event of this process: it was destroyed"));
+  EXPECT_THAT(softnpu_message(),
+              HasSubstr("is not a live event of this process: it was destroyed"));
   EXPECT_EQ(aclrtRecordEvent(event_, stream_), kRtParamInvalid);
   EXPECT_EQ(aclrtRecordEvent(stream_, stream_), kRtParamInvalid);
   EXPECT_THAT(softnpu_message(), HasSubstr("it is the handle of a stream"));
@@ -372,9 +388,8 @@ TEST_F(Acl, HandlesAreRefusedByKindWhenTheyAreStaleOrOfAnotherKind) {
   EXPECT_EQ(aclrtBinaryUnLoad(binary_), kRtParamInvalid);
   EXPECT_THAT(softnpu_message(), HasSubstr("kernel binary"));
   uint64_t word = 0;
-  EXPECT_EQ(
-      aclrtLaunchKernelWithHostArgs(function_, 1, nullptr, nullptr, &word, 8, nullptr, 0),
-      kRtParamInvalid);
+  EXPECT_EQ(aclrtLaunchKernelWithHostArgs(function_, 1, nullptr, nullptr, &word, 8, nullptr, 0),
+            kRtParamInvalid);
   EXPECT_THAT(softnpu_message(), HasSubstr("is not a live kernel function"));
 
   EXPECT_EQ(aclrtDestroyContext(context_), 0);
@@ -497,7 +512,8 @@ TEST_F(Acl, AnOperatorThatNeedsTheCompilerPutsItsDeviceIntoError) {
   EXPECT_EQ(aclopCompileAndExecute("Unknown", 0, nullptr, nullptr, 0, nullptr, nullptr, nullptr, 0,
                                    0, nullptr, stream_),
             kAclnnNotImplemented);
-  EXPECT_THAT(softnpu_message(), HasSubstr("the operator Unknown () needs CANN's operator compiler"));
+  EXPECT_THAT(softnpu_message(),
+              HasSubstr("the operator Unknown () needs CANN's operator compiler"));
   EXPECT_EQ(aclrtSynchronizeDevice(), kAclnnNotImplemented);
   char byte = 0;
   EXPECT_EQ(aclrtMemcpy(&byte, 1, memory_, 1, kDeviceToHost), kAclnnNotImplemented);

@@ -79,9 +79,8 @@ int32_t aclrtSynchronizeStream(void* stream) {
 }
 
 int32_t aclrtSynchronizeStreamWithTimeout(void* stream, int32_t timeout_ms) {
-  return Guard("aclrtSynchronizeStreamWithTimeout", [&] {
-    RequireInTime(ResolveStream(stream)->Synchronize(timeout_ms), timeout_ms);
-  });
+  return Guard("aclrtSynchronizeStreamWithTimeout",
+               [&] { RequireInTime(ResolveStream(stream)->Synchronize(timeout_ms), timeout_ms); });
 }
 
 int32_t aclrtSynchronizeDevice() {
@@ -112,9 +111,8 @@ int32_t aclrtSetStreamFailureMode(void* stream, uint64_t mode) {
   return Guard("aclrtSetStreamFailureMode", [&] {
     ResolveStream(stream);
     if (mode > 1) {
-      throw Error(kRtParamInvalid,
-                  Format("failure mode %llu is unknown (0 and 1 are known)",
-                         static_cast<unsigned long long>(mode)));
+      throw Error(kRtParamInvalid, Format("failure mode %llu is unknown (0 and 1 are known)",
+                                          static_cast<unsigned long long>(mode)));
     }
   });
 }
@@ -148,8 +146,8 @@ int32_t aclrtResetEvent(void* event, void*) {
 int32_t aclrtStreamWaitEvent(void* stream, void* event) {
   return Guard("aclrtStreamWaitEvent", [&] {
     const std::shared_ptr<Stream> queue = ResolveStream(stream);
-    GetEvent(event)->WaitOn(*queue);
     RequireWorkingDevice();
+    GetEvent(event)->WaitOn(*queue);
   });
 }
 

@@ -61,7 +61,8 @@ bool Device::Synchronize(int64_t timeout_ms) {
     int64_t left = timeout_ms;
     if (timeout_ms >= 0) {
       left = std::max<int64_t>(
-          0, std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count());
+          0,
+          std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count());
     }
     done = stream->WaitUntilIdle(left) && done;
   }

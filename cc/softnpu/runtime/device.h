@@ -1,8 +1,8 @@
 // cc/softnpu/runtime/device.h: the devices of this process and the current device of each thread.
 //
-// A device has a primary context, one default stream, and one memory. They are made at the first use
-// and live until the process ends. Handles of streams and contexts come from tables that all devices
-// share.
+// A device has a primary context, one default stream, and one memory. They are made at the first
+// use and live until the process ends. Handles of streams and contexts come from tables that all
+// devices share.
 #pragma once
 
 #include <cstdint>

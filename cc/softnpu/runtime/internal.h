@@ -30,9 +30,11 @@ typedef struct softnpu_access {
 // Runs `run(context)` as a task of `stream` (null = the default stream of the current device), then
 // `drop(context)` in any case. `run` returns 0 or a code for which it has called softnpu_report.
 // `name` has to live as long as the process; the accesses are copied.
-__attribute__((visibility("default"))) int32_t softnpu_enqueue(
-    void* stream, const char* name, int32_t (*run)(void*), void (*drop)(void*), void* context,
-    const softnpu_access* accesses, uint64_t access_count);
+__attribute__((visibility("default"))) int32_t softnpu_enqueue(void* stream, const char* name,
+                                                               int32_t (*run)(void*),
+                                                               void (*drop)(void*), void* context,
+                                                               const softnpu_access* accesses,
+                                                               uint64_t access_count);
 // Host pointer for [address, address + bytes) of device memory; null after softnpu_report
 // otherwise.
 __attribute__((visibility("default"))) void* softnpu_translate(const void* address, uint64_t bytes);

@@ -185,8 +185,9 @@ const std::byte* DeviceMemory::FirstUnwritten(const softnpu_access& access) {
 
 void DeviceMemory::CheckWritten(const softnpu_access& access) {
   if (const std::byte* const first = FirstUnwritten(access)) {
-    throw Error(kAicoreException, Format("'%s' is read where nobody has written: %s", access.name,
-                                         Describe(first).c_str()));
+    throw Error(kAicoreException, Format("'%s' is read where nobody has written: %s "
+                                         "(softnpu run --unwritten ignore lets it pass)",
+                                         access.name, Describe(first).c_str()));
   }
 }
 

@@ -60,9 +60,7 @@ class DeviceMemory {
   void NoteWritten(const softnpu_access& access, bool written = true);
   // The account of written bytes: null when it is not kept.
   WrittenMap* written() { return written_.get(); }
-  size_t Offset(const void* address) const {
-    return reinterpret_cast<uintptr_t>(address) - base_;
-  }
+  size_t Offset(const void* address) const { return reinterpret_cast<uintptr_t>(address) - base_; }
 
   // Host-side pointer to the same bytes.
   std::byte* Alias(const void* address) const {

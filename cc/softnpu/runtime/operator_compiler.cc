@@ -63,9 +63,7 @@ struct CastTask {
   const void* source;
   void* target;
 
-  void Run() const {
-    FormatCast(from, Host(source, from), to, Host(target, to));
-  }
+  void Run() const { FormatCast(from, Host(source, from), to, Host(target, to)); }
   static std::byte* Host(const void* address, const FormatDesc& desc) {
     return HostPointer(address, static_cast<size_t>(StorageBytes(desc)));
   }
@@ -167,8 +165,8 @@ int32_t aclopSetAttrListListInt(void*, const char*, int32_t, const int32_t*,
 }
 int32_t aclopSetAttrString(void*, const char*, const char*) { return softnpu::kOk; }
 
-// An operator that is refused leaves its outputs unwritten, so the device is in error from there on:
-// whatever would read them fails instead.
+// An operator that is refused leaves its outputs unwritten, so the device is in error from there
+// on: whatever would read them fails instead.
 int32_t aclopCompileAndExecute(const char* op, int32_t input_count, const void* const input_descs[],
                                const void* const inputs[], int32_t output_count,
                                const void* const output_descs[], void* const outputs[], const void*,

@@ -118,8 +118,8 @@ void CopyBytes(const CopyTask& copy) {
     target->written()->Mark(target->Offset(copy.dst), copy.bytes);
   } else {
     // A copy on the device takes along what nobody has written.
-    source->written()->Copy(*target->written(), target->Offset(copy.dst),
-                            source->Offset(copy.src), copy.bytes);
+    source->written()->Copy(*target->written(), target->Offset(copy.dst), source->Offset(copy.src),
+                            copy.bytes);
   }
 }
 

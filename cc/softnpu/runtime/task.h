@@ -79,8 +79,8 @@ softnpu_access Bytes(const char* name, const void* address, size_t bytes, uint32
 EventKind KindOf(const Task& task);
 // Valid as long as the task.
 std::string_view NameOf(const Task& task);
-// The bytes of device memory that the task reads and writes. A kernel's are the allocations that its
-// parameters point into, since nobody knows before it runs which bytes of them it touches.
+// The bytes of device memory that the task reads and writes. A kernel's are the allocations that
+// its parameters point into, since nobody knows before it runs which bytes of them it touches.
 std::vector<softnpu_access> AccessesOf(const Task& task);
 // Does the task's work. Throws Error. Records and waits are their stream's: they do nothing here.
 void Run(const Task& task);

@@ -28,7 +28,8 @@ class WrittenMap {
   void Clear(size_t begin, size_t bytes);
   // What was written at [from, from + bytes) is now written at [to, to + bytes).
   void Copy(WrittenMap& to_map, size_t to, size_t from, size_t bytes);
-  // The first byte of [begin, begin + bytes) that nobody has written; begin + bytes if there is none.
+  // The first byte of [begin, begin + bytes) that nobody has written; begin + bytes if there is
+  // none.
   size_t FirstUnwritten(size_t begin, size_t bytes);
 
   // A byte for each byte, 1 for a written one.
@@ -48,8 +49,8 @@ class WrittenMap {
   uint8_t* full_ = nullptr;  // for each page: 1 when all of it is known to be written
 };
 
-// Calls `run` with (address, bytes) for each piece of contiguous memory of an access, in the order of
-// addresses; pieces are as long as the strides allow. Stops when `run` returns false. O(pieces).
+// Calls `run` with (address, bytes) for each piece of contiguous memory of an access, in the order
+// of addresses; pieces are as long as the strides allow. Stops when `run` returns false. O(pieces).
 void ForEachPiece(const softnpu_access& access,
                   const std::function<bool(const std::byte*, size_t)>& run);
 
