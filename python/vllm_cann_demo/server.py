@@ -206,6 +206,10 @@ class Server:
         """How often the engine ran each aclnn operator so far, counted in the same way."""
         return self._counts("operator")
 
+    def pageable_copies(self) -> int:
+        """How often a copy that was asked to be asynchronous made the host wait, because its host memory was not pinned."""
+        return self._counts("host")["aclrtMemcpyAsync of pageable memory"]
+
     def settle(self, seconds: float = 1.0) -> None:
         """Waits until the engine has launched nothing for `seconds`.
 

@@ -51,6 +51,7 @@ def test_float32_tokens_equal_those_of_transformers(tmp_path: Path) -> None:
             server.forward_steps() - steps_before,
         )
         kernels, operators = server.kernels() - kernels_before, server.operators() - operators_before
+        assert server.pageable_copies() == 0
         metrics = server.metrics()
         text = httpx.get(f"{server.url}/metrics").text
     expected = reference(tmp_path, dtype="float32", greedy=asked, new_tokens=TOKENS)["tokens"]

@@ -227,7 +227,7 @@ int32_t aclrtMemcpyAsync(void* dst, size_t max, const void* src, size_t bytes, i
     if (IsAsynchronous(copy)) {
       queue->Enqueue(copy);
     } else {
-      // The host stands still, which nobody who asks for an asynchronous copy wants: it is counted.
+      // The host stands still, which nobody who asks for an asynchronous copy wants, so it is counted.
       Count(EventKind::kHost, "aclrtMemcpyAsync of pageable memory");
       queue->EnqueueAndWait(copy);
     }

@@ -49,6 +49,7 @@ def test_bfloat16_tokens_are_explained_by_rounding(tmp_path: Path) -> None:
     with Server(MODEL, tmp_path, [*SERVE, "--dtype", "bfloat16"], SOFTNPU) as server:
         answers = conversation.ask_all(server.url, "m", QUESTIONS, TOKENS).answers
         operators = server.operators()
+        assert server.pageable_copies() == 0
     assert FALLBACK not in server.log.read_text()
     assert operators["aclnnFusedInferAttentionScoreV3"] > 0
     pairs = [(answer.prompt_ids, answer.token_ids) for answer in answers]
