@@ -39,6 +39,13 @@ def recorded() -> torch.npu.Event:
     return event
 
 
+def recorded_now() -> torch.npu.Event:
+    """An event of a device that is in error already."""
+    event = torch.npu.Event()
+    event.record()
+    return event
+
+
 def copied_to_pinned_memory() -> None:
     """vLLM reads its tokens so: an asynchronous copy, and an event behind it."""
     host = torch.full((2, 4), 7.0).pin_memory()
@@ -85,10 +92,29 @@ def test_no_way_to_wait_for_a_fault_loses_it(wait: Callable[[], object]) -> None
         wait()
     assert SENTENCE in str(error.value)
     # Nor does anything that comes later work.
-    for call in (lambda: (torch.ones(3, device="npu") + 1).cpu(), torch.npu.synchronize, lambda: torch.npu.Event().record()):
+    for call in (lambda: (torch.ones(3, device="npu") + 1).cpu(), torch.npu.synchronize, lambda: recorded_now().synchronize()):
         with pytest.raises(RuntimeError) as later:
             call()
         assert SENTENCE in str(later.value)
+
+
+def test_tensors_of_several_streams_can_be_destroyed_after_a_fault() -> None:
+    """torch_npu records events while it destroys them; an error there would end the process."""
+    side = torch.npu.Stream()
+    x = torch.ones(1000, device="npu")
+    x.record_stream(side)
+    host = torch.ones(1000).pin_memory()
+    y = host.to("npu", non_blocking=True)
+    with pytest.raises(RuntimeError):
+        fault().cpu()
+    del x, y, host
+    softnpu.reset_device()
+    assert (torch.arange(3.0, device="npu") + 1).cpu().tolist() == [1, 2, 3]
+
+
+def test_a_refused_operator_in_the_middle_of_another_call_raises() -> None:
+    with pytest.raises(RuntimeError, match="aclnnDropoutGenMask"):
+        torch.nn.functional.dropout(torch.ones(64, device="npu"), 0.5)
 
 
 def test_a_fault_stays_on_its_device() -> None:

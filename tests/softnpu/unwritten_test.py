@@ -105,6 +105,41 @@ def test_what_was_written_can_be_read_and_nothing_else(write: Callable[[torch.Te
     stops(lambda: x[2:] + 1)
 
 
+def test_operators_that_leave_elements_out_may_leave_them_unwritten() -> None:
+    ones = torch.ones(2, 2, device="npu")
+    assert torch.addmm(empty(2, 2), ones, ones, beta=0).cpu().eq(2).all()
+    x = empty(4)
+    mask = torch.tensor([True, False, True, False], device="npu")
+    x.masked_fill_(mask, 1.0)
+    stops(lambda: x.cpu())
+    x.masked_fill_(~mask, 0.0)
+    assert x.cpu().tolist() == [1, 0, 1, 0]
+    y = empty(4)
+    y[:2] = 1
+    y.index_add_(0, index(0, 1), torch.ones(2, device="npu"))
+    y.scatter_add_(0, index(0), torch.ones(1, device="npu"))
+    assert y[:2].cpu().tolist() == [3, 2]
+    stops(lambda: y[2:].cpu())
+    stops(lambda: y.index_add_(0, index(3), torch.ones(1, device="npu")))
+    stops(lambda: empty(4).index_put_((index(1),), torch.ones(1, device="npu"), accumulate=True))
+    source = empty(4)
+    source[:2] = 7
+    assert torch.zeros(4, device="npu").scatter_(0, index(0, 1), source).cpu().tolist() == [7, 7, 0, 0]
+    stops(lambda: torch.zeros(4, device="npu").scatter_(0, index(0, 1, 2), source))
+
+
+def test_an_output_of_unknown_size_is_written_as_far_as_it_is_found() -> None:
+    found = torch.nonzero(torch.tensor([0, 1, 1, 0], device="npu"))
+    assert found.cpu().tolist() == [[1], [2]]
+    stops(lambda: found.as_strided((3,), (1,)).cpu())
+
+
+def test_index_copy_beside_its_operand_in_one_storage() -> None:
+    a = torch.arange(8.0, device="npu")
+    torch.index_copy(a[:4], 0, index(0), torch.tensor([10.0], device="npu"), out=a[4:])
+    assert a.cpu().tolist() == [0, 1, 2, 3, 10, 1, 2, 3]
+
+
 def test_a_copy_takes_along_what_nobody_has_written() -> None:
     x = empty(4, 4)
     x[1] = 5

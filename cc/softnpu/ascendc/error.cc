@@ -20,6 +20,7 @@ std::array<std::string, kMaxDevices + 1> g_recent;
 thread_local size_t t_place = 0;
 thread_local std::string t_answer;
 thread_local int32_t t_last_code = 0;
+thread_local std::string t_own;
 
 }  // namespace
 
@@ -46,6 +47,7 @@ int32_t Report(int32_t code, const std::string& message) noexcept {
     // A sentence that crossed the stream or another library comes back with its prefix.
     std::string text =
         message.rfind(kMessagePrefix, 0) == 0 ? message : std::string(kMessagePrefix) + message;
+    t_own = text;
     std::lock_guard<std::mutex> lock(g_mutex);
     g_recent[t_place] = std::move(text);
   } catch (const std::bad_alloc&) {
@@ -62,6 +64,10 @@ const char* RecentMessage() noexcept {
     return "";
   }
   return t_answer.c_str();
+}
+
+std::string OwnMessage() {
+  return t_own.rfind(kMessagePrefix, 0) == 0 ? t_own.substr(kMessagePrefix.size()) : t_own;
 }
 
 int32_t LastCode(bool clear) noexcept {

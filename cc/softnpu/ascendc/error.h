@@ -65,6 +65,8 @@ int32_t Report(int32_t code, const std::string& message) noexcept;
 // valid until this thread asks again.
 const char* RecentMessage() noexcept;
 int32_t LastCode(bool clear) noexcept;
+// The last sentence that this thread reported, without the prefix; empty if none.
+std::string OwnMessage();
 
 // Runs `body`, turns an exception into a code. Nothing is thrown, so this is what stands between
 // SoftNPU and its callers in C.

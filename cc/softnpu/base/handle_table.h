@@ -110,9 +110,9 @@ class HandleTable {
     const uint64_t kind = value >> kKindShift;
     if (kind != static_cast<uint64_t>(kind_)) {
       const char* const given = Name(static_cast<HandleKind>(kind));
-      throw Error(code_, Format("%p is not a live %s of this process%s%s", handle, wanted,
-                                given == nullptr ? "" : ": it is the handle of a ",
-                                given == nullptr ? "" : given));
+      std::string text = Format("%p is not a live %s of this process", handle, wanted);
+      if (given != nullptr) text += std::string(": it is a handle of the kind ") + given;
+      throw Error(code_, text);
     }
     const uint64_t index = value >> kIndexShift & kIndices;
     const uint64_t generation = value >> kGenerationShift & kGenerations;

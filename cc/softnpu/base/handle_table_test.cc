@@ -54,7 +54,7 @@ TEST_F(Handles, AreStaleOnceTheirObjectIsDestroyedAlsoWhenItsPlaceIsTakenAgain) 
 TEST_F(Handles, OfAnotherKindAreRefusedByTheirKind) {
   void* stream = streams_.Add(std::make_shared<int>(3));
   EXPECT_THAT(ErrorOf([&] { events_.Get(stream); }),
-              HasSubstr("is not a live event of this process: it is the handle of a stream"));
+              HasSubstr("is not a live event of this process: it is a handle of the kind stream"));
   EXPECT_EQ(*streams_.Get(stream), 3);
 }
 

@@ -42,12 +42,13 @@ class SignalStack {
 }  // namespace
 
 void PassOn(int number, siginfo_t* info, void* context, const struct sigaction& before) {
-  if ((before.sa_flags & SA_SIGINFO) != 0 && before.sa_sigaction != nullptr) {
-    before.sa_sigaction(number, info, context);
-    return;
-  }
+  // Both kinds of handlers share their place, and SIG_IGN may stand there with SA_SIGINFO.
   if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
-    before.sa_handler(number);
+    if ((before.sa_flags & SA_SIGINFO) != 0) {
+      before.sa_sigaction(number, info, context);
+    } else {
+      before.sa_handler(number);
+    }
     return;
   }
   // Positive codes are the kernel's: the instruction faults again, and nothing can ignore that.

@@ -48,6 +48,8 @@ void Attention::LoadHead(const View& cache, const char* name, int64_t width, con
     return;
   }
   const auto* ids = reinterpret_cast<const int32_t*>(table.Host());
+  const int64_t entries = (length + block_size - 1) / block_size;
+  Rows(table, b * table.Stride(0), 1, 0, entries).CheckWritten("block_table");
   const int64_t blocks = cache.Dim(0);
   for (int64_t t = 0; t < length; t += block_size) {
     const int64_t entry = t / block_size;
@@ -85,8 +87,9 @@ void Attention::RunHead(int64_t b, int64_t head, const std::vector<float>& keys,
   std::vector<float> scores(static_cast<size_t>(length));
   for (int64_t t = 0; t < tokens; ++t) {
     const int64_t token = q_start[at] + t;
-    LoadElements(query.dtype, q + Element(b, token, head, steps, heads, size) * bytes, 1, size,
-                 row.data());
+    const int64_t first = Element(b, token, head, steps, heads, size);
+    Rows(query, first, 1, size, size).CheckWritten("query");
+    LoadElements(query.dtype, q + first * bytes, 1, size, row.data());
     float largest = -std::numeric_limits<float>::infinity();
     for (int64_t j = 0; j < length; ++j) {
       float& score = scores[static_cast<size_t>(j)];
@@ -116,8 +119,9 @@ void Attention::RunHead(int64_t b, int64_t head, const std::vector<float>& keys,
     }
     // A row without any key gives zeros.
     for (float& element : sum) element = total > 0 ? element / total : 0.0F;
-    StoreElements(output.dtype, out + Element(b, token, head, steps, heads, value_size) * bytes, 1,
-                  value_size, sum.data());
+    const int64_t to = Element(b, token, head, steps, heads, value_size);
+    StoreElements(output.dtype, out + to * bytes, 1, value_size, sum.data());
+    Rows(output, to, 1, value_size, value_size).MarkWritten();
   }
 }
 

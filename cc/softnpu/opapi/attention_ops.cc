@@ -395,8 +395,8 @@ ACLNN(FusedInferAttentionScoreV3, (const Tensor*, query), (const TensorList*, ke
     throw Error(kAclnnNotImplemented, "'softmax_lse_flag' is true; SoftNPU does not return it");
   }
   Attention a;
-  a.query = plan.Get(query, "query");
-  a.output = plan.Out(output, "output");
+  a.query = plan.Some(query, "query");
+  a.output = plan.Some(output, "output");
   a.key = Only(plan.Some(key, "key"));
   a.value = Only(plan.Some(value, "value"));
   CheckTensors(a);

@@ -95,6 +95,11 @@ ACLNN(IndexPutImpl, (Tensor*, self), (const TensorList*, indices), (const Tensor
   }
   plan.run = [=] {
     if (source.Count() == 0 || target.Count() == 0 || SelectsNothing(target, where)) return;
+    if (accumulate) {
+      if (const std::optional<AtenTensor> plane = WrittenPlane(target, 0)) {
+        CheckGathered(Aten("aten::index", "Tensor", *plane, ToIndices(target, where))[0], "self");
+      }
+    }
     Aten("aten::_index_put_impl_", "", ToAten(target), ToIndices(target, where), ToAten(source),
          accumulate, false);
     ForEachWrittenPlane(target, [&](const AtenTensor& plane, int64_t) {
@@ -180,6 +185,19 @@ ACLNN(Gather, (const Tensor*, self), (int64_t, dim), (const Tensor*, index), (Te
 
 namespace {
 
+// A scatter into its own operand leaves what it does not reach as it is; one into another tensor
+// copies the whole operand.
+void CheckScatterTarget(const View& in, const View& out, int64_t dim, const View& index,
+                        int64_t reduction) {
+  if (!in.IsSame(out)) {
+    CopyWritten(out, in);
+  }
+  if (reduction == 0) return;
+  if (const std::optional<AtenTensor> plane = WrittenPlane(in, 0)) {
+    CheckGathered(Aten("aten::gather", "", *plane, dim, ToIndex(index), false)[0], "self");
+  }
+}
+
 void MarkScattered(const View& out, int64_t dim, const View& index) {
   ForEachWrittenPlane(out, [&](const AtenTensor& plane, int64_t) {
     Aten("aten::scatter", "src_out", plane, dim, ToIndex(index), Ones(index.Shape()), plane);
@@ -195,7 +213,15 @@ void PlanScatter(Plan& plan, const View& in, int64_t dim, const View& index, con
     throw Error(kAclnnNotImplemented, Format("reduction %lld: SoftNPU has 0 (assign) and 1 (add)",
                                              static_cast<long long>(reduction)));
   }
+  // Of the source, what lies beside the index is not read.
+  View read = source;
+  for (int i = 0; i < std::min(read.rank, index.rank); ++i) {
+    const auto d = static_cast<size_t>(i);
+    read.dims[d] = std::min(read.dims[d], index.dims[d]);
+  }
   plan.run = [=] {
+    read.CheckWritten("src");
+    CheckScatterTarget(in, out, dim, index, reduction);
     Aten(reduction == 0 ? "aten::scatter" : "aten::scatter_add", reduction == 0 ? "src_out" : "out",
          ToAten(in), dim, ToIndex(index), ToAten(source), ToAten(out));
     MarkScattered(out, dim, index);
@@ -211,6 +237,7 @@ void PlanScatterValue(Plan& plan, const View& in, int64_t dim, const View& index
                                              static_cast<long long>(reduction)));
   }
   plan.run = [=] {
+    CheckScatterTarget(in, out, dim, index, reduction);
     // The source is one element of host memory, seen everywhere through strides of 0.
     alignas(8) std::byte element[8];
     const double real = value.real;
@@ -232,18 +259,18 @@ void PlanScatterValue(Plan& plan, const View& in, int64_t dim, const View& index
 
 ACLNN(Scatter, (const Tensor*, self), (int64_t, dim), (const Tensor*, index), (const Tensor*, src),
       (int64_t, reduction), (Tensor*, out)) {
-  PlanScatter(plan, plan.Get(self, "self"), dim, plan.Get(index, "index"), plan.Get(src, "src"),
-              reduction, plan.Out(out, "out"));
+  PlanScatter(plan, plan.Some(self, "self"), dim, plan.Get(index, "index"), plan.Some(src, "src"),
+              reduction, plan.Some(out, "out"));
 }
 ACLNN(InplaceScatter, (Tensor*, self), (int64_t, dim), (const Tensor*, index), (const Tensor*, src),
       (int64_t, reduction)) {
   const View view = plan.Some(self, "self");
-  PlanScatter(plan, view, dim, plan.Get(index, "index"), plan.Get(src, "src"), reduction, view);
+  PlanScatter(plan, view, dim, plan.Get(index, "index"), plan.Some(src, "src"), reduction, view);
 }
 ACLNN(ScatterValue, (const Tensor*, self), (int64_t, dim), (const Tensor*, index),
       (const Scalar*, value), (int64_t, reduction), (Tensor*, out)) {
-  PlanScatterValue(plan, plan.Get(self, "self"), dim, plan.Get(index, "index"),
-                   plan.Required(value, "value"), reduction, plan.Out(out, "out"));
+  PlanScatterValue(plan, plan.Some(self, "self"), dim, plan.Get(index, "index"),
+                   plan.Required(value, "value"), reduction, plan.Some(out, "out"));
 }
 ACLNN(InplaceScatterValue, (Tensor*, self), (int64_t, dim), (const Tensor*, index),
       (const Scalar*, value), (int64_t, reduction)) {
@@ -253,8 +280,8 @@ ACLNN(InplaceScatterValue, (Tensor*, self), (int64_t, dim), (const Tensor*, inde
 }
 ACLNN(ScatterAdd, (const Tensor*, self), (int64_t, dim), (const Tensor*, index),
       (const Tensor*, src), (Tensor*, out)) {
-  PlanScatter(plan, plan.Get(self, "self"), dim, plan.Get(index, "index"), plan.Get(src, "src"), 1,
-              plan.Out(out, "out"));
+  PlanScatter(plan, plan.Some(self, "self"), dim, plan.Get(index, "index"), plan.Some(src, "src"),
+              1, plan.Some(out, "out"));
 }
 
 ACLNN(Cat, (const TensorList*, tensors), (int64_t, dim), (Tensor*, out)) {
@@ -353,32 +380,35 @@ ACLNN(RepeatInterleaveIntWithDim, (const Tensor*, self), (int64_t, repeats), (in
 // Positions of the non-zero elements: [count, rank], or for V2 [rank, count].
 ACLNN(Nonzero, (const Tensor*, self), (Tensor*, out)) {
   const View in = plan.Get(self, "self");
-  const View result = plan.Out(out, "out");
+  const View result = plan.Some(out, "out");
   plan.run = [=] {
     const AtenTensor found = Aten("aten::nonzero", "", ToAten(in))[0];
     const std::vector<int64_t> shape = ShapeOf(found);
     CopyFromAten(Reshaped(result, shape), found);
+    Reshaped(result, shape).MarkWritten();
     SetShape(out, shape);
   };
 }
 ACLNN(NonzeroV2, (const Tensor*, self), (Tensor*, out)) {
   const View in = plan.Get(self, "self");
-  const View result = plan.Out(out, "out");
+  const View result = plan.Some(out, "out");
   plan.run = [=] {
     const AtenTensor found = Aten("aten::t", "", Aten("aten::nonzero", "", ToAten(in))[0])[0];
     const std::vector<int64_t> shape = ShapeOf(found);
     CopyFromAten(Reshaped(result, shape), found);
+    Reshaped(result, shape).MarkWritten();
     SetShape(out, shape);
   };
 }
 ACLNN(MaskedSelect, (const Tensor*, self), (const Tensor*, mask), (Tensor*, out)) {
   const View in = plan.Get(self, "self");
   const View chosen = plan.Get(mask, "mask");
-  const View result = plan.Out(out, "out");
+  const View result = plan.Some(out, "out");
   plan.run = [=] {
     const AtenTensor found = Aten("aten::masked_select", "", ToAten(in), ToAten(chosen))[0];
     const std::vector<int64_t> shape = ShapeOf(found);
     CopyFromAten(Reshaped(result, shape), found);
+    Reshaped(result, shape).MarkWritten();
     SetShape(out, shape);
   };
 }

@@ -55,6 +55,13 @@ Update CheckUpdate(const View& self, int64_t dim, const View& index, const View&
   return u;
 }
 
+// What an update does not reach is the operand's: nothing to do where it works in place.
+void CopyOperand(const View& out, const View& self) {
+  if (out.IsSame(self)) return;
+  CopyElements(out, self);
+  CopyWritten(out, self);
+}
+
 // Calls body(slice of out, slice of source) for each index.
 template <typename Body>
 void ForEachSlice(const Update& u, Body&& body) {
@@ -71,7 +78,7 @@ void ForEachSlice(const Update& u, Body&& body) {
 void PlanCopy(Plan& plan, const View& self, int64_t dim, const View& index, const View& source,
               const View& out) {
   plan.run = [u = CheckUpdate(self, dim, index, source, out)] {
-    if (u.out.data != u.self.data) CopyElements(u.out, u.self);
+    CopyOperand(u.out, u.self);
     ForEachSlice(u, [](const View& to, const View& from) { CopyElements(to, from); });
   };
 }
@@ -84,10 +91,11 @@ void PlanAdd(Plan& plan, const View& self, int64_t dim, const View& index, const
                 Format("'alpha' is %g, 'self' is %s", alpha.real, self.Text().c_str()));
   }
   plan.run = [u = CheckUpdate(self, dim, index, source, out), alpha] {
-    if (u.out.data != u.self.data) CopyElements(u.out, u.self);
+    CopyOperand(u.out, u.self);
     ForEachSlice(u, [&](const View& to, const View& from) {
       Dispatch(ComputeFor({to.dtype}), [&](auto zero) {
         using C = decltype(zero);
+        to.CheckWritten("self");
         const C factor =
             std::is_integral_v<C> ? static_cast<C>(alpha.integer) : static_cast<C>(alpha.real);
         Map<C, 2>(to, {to, from}, [factor](C a, C b) {
@@ -122,7 +130,7 @@ void PlanFill(Plan& plan, const View& self, int64_t dim, const Positions& positi
   CheckFill(self, out);
   const int axis = Positive(self, dim);
   plan.run = [=, to = AtLeast1d(out), from = AtLeast1d(self)] {
-    if (to.data != from.data) CopyElements(to, from);
+    CopyOperand(to, from);
     const int64_t limit = to.Dim(axis);
     for (int64_t at : positions()) {
       if (at < 0) at += limit;
@@ -154,8 +162,8 @@ void PlanFill(Plan& plan, const View& self, int64_t dim, const IntArray& index, 
 
 ACLNN(IndexCopy, (Tensor*, self), (int64_t, dim), (const Tensor*, index), (const Tensor*, source),
       (Tensor*, out)) {
-  PlanCopy(plan, plan.Get(self, "self"), dim, plan.Get(index, "index"), plan.Get(source, "source"),
-           plan.Out(out, "out"));
+  PlanCopy(plan, plan.Some(self, "self"), dim, plan.Get(index, "index"), plan.Get(source, "source"),
+           plan.Some(out, "out"));
 }
 ACLNN(InplaceIndexCopy, (Tensor*, self), (int64_t, dim), (const Tensor*, index),
       (const Tensor*, source)) {
@@ -165,20 +173,20 @@ ACLNN(InplaceIndexCopy, (Tensor*, self), (int64_t, dim), (const Tensor*, index),
 
 ACLNN(IndexAdd, (const Tensor*, self), (int64_t, dim), (const Tensor*, index),
       (const Tensor*, source), (const Scalar*, alpha), (Tensor*, out)) {
-  PlanAdd(plan, plan.Get(self, "self"), dim, plan.Get(index, "index"), plan.Get(source, "source"),
-          plan.Required(alpha, "alpha"), plan.Out(out, "out"));
+  PlanAdd(plan, plan.Some(self, "self"), dim, plan.Get(index, "index"), plan.Get(source, "source"),
+          plan.Required(alpha, "alpha"), plan.Some(out, "out"));
 }
 // `mode` chooses among strategies of the chip.
 ACLNN(IndexAddV2, (const Tensor*, self), (int64_t, dim), (const Tensor*, index),
       (const Tensor*, source), (const Scalar*, alpha), (int64_t, mode), (Tensor*, out)) {
-  PlanAdd(plan, plan.Get(self, "self"), dim, plan.Get(index, "index"), plan.Get(source, "source"),
-          plan.Required(alpha, "alpha"), plan.Out(out, "out"));
+  PlanAdd(plan, plan.Some(self, "self"), dim, plan.Get(index, "index"), plan.Get(source, "source"),
+          plan.Required(alpha, "alpha"), plan.Some(out, "out"));
 }
 
 ACLNN(IndexFill, (const Tensor*, self), (int64_t, dim), (const Tensor*, index),
       (const Scalar*, value), (Tensor*, out)) {
-  PlanFill(plan, plan.Get(self, "self"), dim, plan.Get(index, "index"),
-           plan.Required(value, "value"), plan.Out(out, "out"));
+  PlanFill(plan, plan.Some(self, "self"), dim, plan.Get(index, "index"),
+           plan.Required(value, "value"), plan.Some(out, "out"));
 }
 ACLNN(InplaceIndexFill, (Tensor*, self), (int64_t, dim), (const Tensor*, index),
       (const Scalar*, value)) {
@@ -188,8 +196,8 @@ ACLNN(InplaceIndexFill, (Tensor*, self), (int64_t, dim), (const Tensor*, index),
 // The index is a list of the host here.
 ACLNN(IndexFillTensor, (const Tensor*, self), (int64_t, dim), (const IntArray*, index),
       (const Scalar*, value), (Tensor*, out)) {
-  PlanFill(plan, plan.Get(self, "self"), dim, plan.Required(index, "index"),
-           plan.Required(value, "value"), plan.Out(out, "out"));
+  PlanFill(plan, plan.Some(self, "self"), dim, plan.Required(index, "index"),
+           plan.Required(value, "value"), plan.Some(out, "out"));
 }
 ACLNN(InplaceIndexFillTensor, (Tensor*, self), (int64_t, dim), (const IntArray*, index),
       (const Scalar*, value)) {

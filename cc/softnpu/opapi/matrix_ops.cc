@@ -65,7 +65,9 @@ ACLNN(BatchMatMul, (const Tensor*, self), (const Tensor*, mat2), (Tensor*, out),
 // it is float32; 16-bit factors are widened first, so that there is one rounding.
 ACLNN(Addmm, (const Tensor*, self), (const Tensor*, mat1), (const Tensor*, mat2),
       (const Scalar*, beta), (const Scalar*, alpha), (Tensor*, out), (int8_t, cube_math)) {
-  const View bias = plan.Get(self, "self");
+  const auto bias_factor = static_cast<float>(plan.Required(beta, "beta").real);
+  // A beta of 0 leaves `self` out, also where it holds nothing.
+  const View bias = bias_factor == 0 ? plan.Some(self, "self") : plan.Get(self, "self");
   const View a = plan.Get(mat1, "mat1");
   const View b = plan.Get(mat2, "mat2");
   const View result = plan.Out(out, "out");
@@ -74,7 +76,6 @@ ACLNN(Addmm, (const Tensor*, self), (const Tensor*, mat1), (const Tensor*, mat2)
   if (a.rank != 2 || b.rank != 2 || a.Dim(1) != b.Dim(0)) {
     throw Error(kAclnnInvalid, "the factors " + a.Text() + " and " + b.Text() + " do not fit");
   }
-  const auto bias_factor = static_cast<float>(plan.Required(beta, "beta").real);
   const auto factor = static_cast<float>(plan.Required(alpha, "alpha").real);
   plan.run = [=] {
     const auto widen = [](const View& view) {

@@ -54,6 +54,8 @@ int32_t Run(void* context) {
   } catch (const std::exception& error) {
     return softnpu_report(kAicoreException,
                           (std::string(executor->plan.name) + ": " + error.what()).c_str());
+  } catch (...) {
+    return softnpu_report(kAicoreException, executor->plan.name);
   }
 }
 
@@ -64,6 +66,9 @@ void Drop(void* context) { delete static_cast<Executor*>(context); }
 int32_t Prepare(const char* name, uint64_t* workspace, Executor** executor,
                 const std::function<void(Plan&)>& prepare) {
   try {
+    if (workspace == nullptr || executor == nullptr) {
+      throw Error(kAclnnNullptr, "the address for the workspace's size or the executor is null");
+    }
     auto made = std::make_unique<Executor>(Executor{Plan(name)});
     prepare(made->plan);
     *workspace = 0;
@@ -73,6 +78,8 @@ int32_t Prepare(const char* name, uint64_t* workspace, Executor** executor,
     return softnpu_report(error.code(), (std::string(name) + ": " + error.what()).c_str());
   } catch (const std::exception& error) {
     return softnpu_report(kAclnnTiling, (std::string(name) + ": " + error.what()).c_str());
+  } catch (...) {
+    return softnpu_report(kAclnnTiling, name);
   }
 }
 

@@ -416,6 +416,17 @@ void PlanWhere(Plan& plan, const View& mask, const Operand& a, const View& b, co
   };
 }
 
+// Only what the mask chooses is written; the rest may be unwritten, and stays so.
+void PlanMaskedFill(Plan& plan, const View& self, const View& mask, const Operand& value) {
+  PlanWhere(plan, mask, value, self, self);
+  plan.run = [fill = std::move(plan.run), self, chosen = Expanded(mask, self, "the mask")] {
+    fill();
+    ForEachWrittenPlane(self, [&](const AtenTensor& plane, int64_t) {
+      Aten("aten::bitwise_or", "Tensor_out", plane, ToAten(chosen), plane);
+    });
+  };
+}
+
 }  // namespace
 
 ACLNN(InplaceFillScalar, (Tensor*, self), (const Scalar*, value)) {
@@ -432,12 +443,12 @@ ACLNN(InplaceFillTensor, (Tensor*, self), (const Tensor*, value)) {
   plan.run = [to, from] { CopyElements(to, from); };
 }
 ACLNN(InplaceMaskedFillScalar, (Tensor*, self), (const Tensor*, mask), (const Scalar*, value)) {
-  const View view = plan.InOut(self, "self");
-  PlanWhere(plan, plan.Get(mask, "mask"), ToOperand(plan, value, "value"), view, view);
+  PlanMaskedFill(plan, plan.Some(self, "self"), plan.Get(mask, "mask"),
+                 ToOperand(plan, value, "value"));
 }
 ACLNN(InplaceMaskedFillTensor, (Tensor*, self), (const Tensor*, mask), (const Tensor*, value)) {
-  const View view = plan.InOut(self, "self");
-  PlanWhere(plan, plan.Get(mask, "mask"), ToOperand(plan, value, "value"), view, view);
+  PlanMaskedFill(plan, plan.Some(self, "self"), plan.Get(mask, "mask"),
+                 ToOperand(plan, value, "value"));
 }
 ACLNN(SWhere, (const Tensor*, condition), (const Tensor*, self), (const Tensor*, other),
       (Tensor*, out)) {

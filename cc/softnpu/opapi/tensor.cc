@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 
 #include "cc/softnpu/opapi/operator.h"
 
@@ -104,6 +105,11 @@ void View::CheckWritten(const char* name) const {
   }
 }
 
+bool View::IsSame(const View& other) const {
+  return data == other.data && offset == other.offset && dtype == other.dtype &&
+         rank == other.rank && dims == other.dims && strides == other.strides;
+}
+
 bool View::IsWritten() const {
   const softnpu_access access = Access("", SOFTNPU_READS);
   return softnpu_is_written(&access) != 0;
@@ -162,6 +168,42 @@ View Expanded(const View& view, const View& like, const char* what) {
 
 namespace {
 
+// What `make` gives; null, with the sentence reported, when it throws.
+template <typename Make>
+auto Made(const char* function, Make&& make) noexcept -> decltype(make()) {
+  try {
+    return make();
+  } catch (const Error& error) {
+    softnpu_report(error.code(), (std::string(function) + ": " + error.what()).c_str());
+  } catch (const std::exception& error) {
+    softnpu_report(kRtInternal, error.what());
+  }
+  return nullptr;
+}
+
+// Throws Error 161001 for values that are null, 161002 for more than anyone can mean.
+template <typename T>
+void CheckValues(const T* values, uint64_t count) {
+  constexpr uint64_t kMost = uint64_t{1} << 32;
+  if (count > 0 && values == nullptr) {
+    throw Error(kAclnnNullptr, Format("%llu values, but their address is null",
+                                      static_cast<unsigned long long>(count)));
+  }
+  if (count > kMost) {
+    throw Error(kAclnnInvalid,
+                Format("%llu values, the limit is %llu", static_cast<unsigned long long>(count),
+                       static_cast<unsigned long long>(kMost)));
+  }
+}
+
+template <typename Array, typename T>
+Array* MadeArray(const char* function, const T* values, uint64_t count) {
+  return Made(function, [&] {
+    CheckValues(values, count);
+    return new Array{{values, values + count}};
+  });
+}
+
 template <typename T>
 T Read(const void* value) {
   T out;
@@ -181,23 +223,27 @@ extern "C" {
 SOFTNPU_API Tensor* aclCreateTensor(const int64_t* dims, uint64_t rank, int32_t dtype,
                                     const int64_t* strides, int64_t offset, int32_t format,
                                     const int64_t*, uint64_t, void* data) {
-  auto* tensor = new Tensor;
-  tensor->format = format;
-  tensor->view.data = data;
-  tensor->view.offset = offset;
-  tensor->view.dtype = static_cast<DType>(dtype);
-  if (rank > softnpu::kMaxRank) {
-    tensor->excess_dims.assign(dims, dims + rank);
-    return tensor;
-  }
-  tensor->view.rank = static_cast<int>(rank);
-  std::copy(dims, dims + rank, tensor->view.dims.begin());
-  if (strides != nullptr) {
-    std::copy(strides, strides + rank, tensor->view.strides.begin());
-  } else {
-    tensor->view = softnpu::Reshaped(tensor->view, tensor->view.Shape());
-  }
-  return tensor;
+  return softnpu::Made("aclCreateTensor", [&]() -> Tensor* {
+    softnpu::CheckValues(dims, rank);
+    auto made = std::make_unique<Tensor>();
+    Tensor* const tensor = made.get();
+    tensor->format = format;
+    tensor->view.data = data;
+    tensor->view.offset = offset;
+    tensor->view.dtype = static_cast<DType>(dtype);
+    if (rank > softnpu::kMaxRank) {
+      tensor->excess_dims.assign(dims, dims + rank);
+      return made.release();
+    }
+    tensor->view.rank = static_cast<int>(rank);
+    std::copy(dims, dims + rank, tensor->view.dims.begin());
+    if (strides != nullptr) {
+      std::copy(strides, strides + rank, tensor->view.strides.begin());
+    } else {
+      tensor->view = softnpu::Reshaped(tensor->view, tensor->view.Shape());
+    }
+    return made.release();
+  });
 }
 SOFTNPU_API int32_t aclDestroyTensor(const Tensor* tensor) {
   delete tensor;
@@ -205,50 +251,51 @@ SOFTNPU_API int32_t aclDestroyTensor(const Tensor* tensor) {
 }
 
 SOFTNPU_API Scalar* aclCreateScalar(const void* value, int32_t dtype) {
-  auto* scalar = new Scalar;
-  scalar->dtype = static_cast<DType>(dtype);
-  switch (scalar->dtype) {
-    case DType::kDouble:
-      scalar->real = softnpu::Read<double>(value);
-      break;
-    case DType::kFloat:
-      scalar->real = static_cast<double>(softnpu::Read<float>(value));
-      break;
-    case DType::kInt64:
-      scalar->integer = softnpu::Read<int64_t>(value);
-      break;
-    case DType::kInt32:
-      scalar->integer = softnpu::Read<int32_t>(value);
-      break;
-    case DType::kInt16:
-      scalar->integer = softnpu::Read<int16_t>(value);
-      break;
-    case DType::kInt8:
-      scalar->integer = softnpu::Read<int8_t>(value);
-      break;
-    case DType::kUint8:
-    case DType::kBool:
-      scalar->integer = softnpu::Read<uint8_t>(value);
-      break;
-    default:
-      delete scalar;
-      softnpu_report(softnpu::kAclnnInvalid,
-                     softnpu::Format("no scalar of dtype %d (%s)", dtype,
-                                     softnpu::Name(static_cast<DType>(dtype)))
-                         .c_str());
-      return nullptr;
-  }
-  if (scalar->floating()) {
-    // Used where an integer is wanted; out of range saturates.
-    const double limit = 9223372036854774784.0;
-    scalar->integer =
-        scalar->real != scalar->real
-            ? 0
-            : static_cast<int64_t>(std::clamp(scalar->real, -9223372036854775808.0, limit));
-  } else {
-    scalar->real = static_cast<double>(scalar->integer);
-  }
-  return scalar;
+  return softnpu::Made("aclCreateScalar", [&]() -> Scalar* {
+    softnpu::CheckValues(static_cast<const char*>(value), 1);
+    auto made = std::make_unique<Scalar>();
+    Scalar* const scalar = made.get();
+    scalar->dtype = static_cast<DType>(dtype);
+    switch (scalar->dtype) {
+      case DType::kDouble:
+        scalar->real = softnpu::Read<double>(value);
+        break;
+      case DType::kFloat:
+        scalar->real = static_cast<double>(softnpu::Read<float>(value));
+        break;
+      case DType::kInt64:
+        scalar->integer = softnpu::Read<int64_t>(value);
+        break;
+      case DType::kInt32:
+        scalar->integer = softnpu::Read<int32_t>(value);
+        break;
+      case DType::kInt16:
+        scalar->integer = softnpu::Read<int16_t>(value);
+        break;
+      case DType::kInt8:
+        scalar->integer = softnpu::Read<int8_t>(value);
+        break;
+      case DType::kUint8:
+      case DType::kBool:
+        scalar->integer = softnpu::Read<uint8_t>(value);
+        break;
+      default:
+        throw softnpu::Error(softnpu::kAclnnInvalid,
+                             softnpu::Format("no scalar of dtype %d (%s)", dtype,
+                                             softnpu::Name(static_cast<DType>(dtype))));
+    }
+    if (scalar->floating()) {
+      // Used where an integer is wanted; out of range saturates.
+      const double limit = 9223372036854774784.0;
+      scalar->integer =
+          scalar->real != scalar->real
+              ? 0
+              : static_cast<int64_t>(std::clamp(scalar->real, -9223372036854775808.0, limit));
+    } else {
+      scalar->real = static_cast<double>(scalar->integer);
+    }
+    return made.release();
+  });
 }
 SOFTNPU_API int32_t aclDestroyScalar(const Scalar* scalar) {
   delete scalar;
@@ -256,25 +303,28 @@ SOFTNPU_API int32_t aclDestroyScalar(const Scalar* scalar) {
 }
 
 SOFTNPU_API softnpu::IntArray* aclCreateIntArray(const int64_t* values, uint64_t count) {
-  return new softnpu::IntArray{{values, values + count}};
+  return softnpu::MadeArray<softnpu::IntArray>("aclCreateIntArray", values, count);
 }
 SOFTNPU_API int32_t aclDestroyIntArray(const softnpu::IntArray* array) {
   delete array;
   return softnpu::kOk;
 }
 SOFTNPU_API int32_t aclGetIntArraySize(const softnpu::IntArray* array, uint64_t* count) {
+  if (array == nullptr || count == nullptr) {
+    return softnpu_report(softnpu::kAclnnNullptr, "aclGetIntArraySize: an argument is null");
+  }
   *count = array->values.size();
   return softnpu::kOk;
 }
 SOFTNPU_API softnpu::FloatArray* aclCreateFloatArray(const float* values, uint64_t count) {
-  return new softnpu::FloatArray{{values, values + count}};
+  return softnpu::MadeArray<softnpu::FloatArray>("aclCreateFloatArray", values, count);
 }
 SOFTNPU_API int32_t aclDestroyFloatArray(const softnpu::FloatArray* array) {
   delete array;
   return softnpu::kOk;
 }
 SOFTNPU_API softnpu::BoolArray* aclCreateBoolArray(const uint8_t* values, uint64_t count) {
-  return new softnpu::BoolArray{{values, values + count}};
+  return softnpu::MadeArray<softnpu::BoolArray>("aclCreateBoolArray", values, count);
 }
 SOFTNPU_API int32_t aclDestroyBoolArray(const softnpu::BoolArray* array) {
   delete array;
@@ -283,7 +333,7 @@ SOFTNPU_API int32_t aclDestroyBoolArray(const softnpu::BoolArray* array) {
 
 // A list owns its members.
 SOFTNPU_API softnpu::TensorList* aclCreateTensorList(Tensor* const* tensors, uint64_t count) {
-  return new softnpu::TensorList{{tensors, tensors + count}};
+  return softnpu::MadeArray<softnpu::TensorList>("aclCreateTensorList", tensors, count);
 }
 SOFTNPU_API int32_t aclDestroyTensorList(const softnpu::TensorList* list) {
   if (list == nullptr) return softnpu::kOk;
@@ -292,7 +342,7 @@ SOFTNPU_API int32_t aclDestroyTensorList(const softnpu::TensorList* list) {
   return softnpu::kOk;
 }
 SOFTNPU_API softnpu::ScalarList* aclCreateScalarList(Scalar* const* scalars, uint64_t count) {
-  return new softnpu::ScalarList{{scalars, scalars + count}};
+  return softnpu::MadeArray<softnpu::ScalarList>("aclCreateScalarList", scalars, count);
 }
 SOFTNPU_API int32_t aclDestroyScalarList(const softnpu::ScalarList* list) {
   if (list == nullptr) return softnpu::kOk;
@@ -303,11 +353,18 @@ SOFTNPU_API int32_t aclDestroyScalarList(const softnpu::ScalarList* list) {
 
 // The caller delete[]s the dimensions. Operators with a data-dependent shape write it here.
 SOFTNPU_API int32_t aclGetViewShape(const Tensor* tensor, int64_t** dims, uint64_t* rank) {
-  const std::vector<int64_t> shape =
-      tensor->excess_dims.empty() ? tensor->view.Shape() : tensor->excess_dims;
-  *rank = shape.size();
-  *dims = new int64_t[std::max<size_t>(shape.size(), 1)];
-  std::copy(shape.begin(), shape.end(), *dims);
+  if (tensor == nullptr || dims == nullptr || rank == nullptr) {
+    return softnpu_report(softnpu::kAclnnNullptr, "aclGetViewShape: an argument is null");
+  }
+  int64_t* const made = softnpu::Made("aclGetViewShape", [&] {
+    const std::vector<int64_t> shape = tensor->view.Shape();
+    auto* const out = new int64_t[std::max<size_t>(shape.size(), 1)];
+    std::copy(shape.begin(), shape.end(), out);
+    *rank = shape.size();
+    return out;
+  });
+  if (made == nullptr) return softnpu::kRtInternal;
+  *dims = made;
   return softnpu::kOk;
 }
 

@@ -58,6 +58,8 @@ struct View {
   // Throws Error 507015 naming the argument unless somebody has written every element.
   void CheckWritten(const char* name) const;
   bool IsWritten() const;
+  // Whether both are the same elements of the same memory, in the same order.
+  bool IsSame(const View& other) const;
   // Notes that every element is written now, or that none is.
   void MarkWritten(bool written = true) const;
 };

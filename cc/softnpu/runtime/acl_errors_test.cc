@@ -208,9 +208,10 @@ TEST_F(Acl, EveryFunctionOnADeviceInError) {
       HOST(aclrtCreateEventWithFlag, &out, 0),
       HOST(aclrtCreateEventExWithFlag, &out, 0),
       HOST(aclrtDestroyEvent, event_),
-      WORKS(aclrtRecordEvent, event_, stream_),
+      // The recording carries the error; torch_npu records events in destructors.
+      HOST(aclrtRecordEvent, event_, stream_),
       HOST(aclrtResetEvent, event_, stream_),
-      WORKS(aclrtStreamWaitEvent, stream_, event_),
+      HOST(aclrtStreamWaitEvent, stream_, event_),
       WORKS(aclrtSynchronizeEvent, event_),
       WORKS(aclrtQueryEventStatus, event_, &word),
       WORKS(aclrtQueryEventWaitStatus, event_, &word),
@@ -321,9 +322,12 @@ TEST_F(Acl, ErrorsAreThoseOfTheirDeviceAndOfWhoWaitsForIt) {
   ASSERT_EQ(aclrtMalloc(&memory, 8, 0), 0);
   EXPECT_EQ(aclrtMemcpy(memory, 8, memory_, 8, 3), kFailed);
   EXPECT_EQ(aclrtMemcpyAsync(memory, 8, memory_, 8, 3, stream), kFailed);
+  EXPECT_EQ(aclrtMemcpyAsync(memory_, 8, memory, 8, 3, stream), kFailed);
+  EXPECT_EQ(aclrtMemsetAsync(memory_, 8, 0, 8, stream), kFailed);
   EXPECT_EQ(aclrtSynchronizeStream(stream), 0);
   // A recording of the device in error.
-  EXPECT_EQ(aclrtRecordEvent(event_, stream_), kFailed);
+  EXPECT_EQ(aclrtRecordEvent(event_, stream_), 0);
+  EXPECT_EQ(aclrtSynchronizeEvent(event_), kFailed);
   EXPECT_EQ(aclrtStreamWaitEvent(stream, event_), 0);
   EXPECT_EQ(aclrtSynchronizeStream(stream), kFailed);
   EXPECT_THAT(softnpu_message(), HasSubstr("the planted fault"));
@@ -347,6 +351,42 @@ TEST_F(Acl, AnEventRecordedBehindAFaultTellsItBeforeAnyoneSynchronises) {
   EXPECT_EQ(aclrtSynchronizeEvent(event_), kFailed);
   EXPECT_THAT(softnpu_message(), HasSubstr("the planted fault"));
   EXPECT_EQ(aclrtQueryEventStatus(event_, &status), kFailed);
+}
+
+TEST_F(Acl, AResetEndsWhatRecordingsCarryToo) {
+  PutIntoError();
+  ASSERT_EQ(aclrtRecordEvent(event_, stream_), 0);
+  EXPECT_EQ(aclrtSynchronizeEvent(event_), kFailed);
+  ASSERT_EQ(aclrtResetDevice(0), 0);
+  int32_t status = -1;
+  EXPECT_EQ(aclrtQueryEventStatus(event_, &status), 0) << softnpu_message();
+  EXPECT_EQ(status, 1);
+  EXPECT_EQ(aclrtSynchronizeEvent(event_), 0);
+  EXPECT_EQ(aclrtStreamWaitEvent(stream_, event_), 0);
+  EXPECT_EQ(aclrtSynchronizeStream(stream_), 0) << softnpu_message();
+}
+
+TEST_F(Acl, AStreamDestroyedByForceIsStillWaitedForByTheDevice) {
+  std::promise<void> open;
+  std::shared_future<void> opened = open.get_future().share();
+  std::promise<void> running;
+  std::future<void> runs = running.get_future();
+  bool done = false;
+  Queue(stream_, [&, opened] {
+    running.set_value();
+    opened.wait();
+    done = true;
+    return 0;
+  });
+  runs.wait();
+  ASSERT_EQ(aclrtDestroyStreamForce(stream_), 0);
+  std::thread opener([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    open.set_value();
+  });
+  EXPECT_EQ(aclrtSynchronizeDevice(), 0);
+  EXPECT_TRUE(done);
+  opener.join();
 }
 
 TEST_F(Acl, TextsAreKeptForEachDevice) {
@@ -374,9 +414,9 @@ TEST_F(Acl, HandlesAreRefusedByKindWhenTheyAreStaleOrOfAnotherKind) {
               HasSubstr("is not a live event of this process: it was destroyed"));
   EXPECT_EQ(aclrtRecordEvent(event_, stream_), kRtParamInvalid);
   EXPECT_EQ(aclrtRecordEvent(stream_, stream_), kRtParamInvalid);
-  EXPECT_THAT(softnpu_message(), HasSubstr("it is the handle of a stream"));
+  EXPECT_THAT(softnpu_message(), HasSubstr("it is a handle of the kind stream"));
   EXPECT_EQ(aclrtSynchronizeStream(later_), kRtStreamContext);
-  EXPECT_THAT(softnpu_message(), HasSubstr("it is the handle of a event"));
+  EXPECT_THAT(softnpu_message(), HasSubstr("it is a handle of the kind event"));
 
   EXPECT_EQ(aclrtDestroyStream(stream_), 0);
   EXPECT_EQ(aclrtDestroyStream(stream_), kRtStreamContext);

@@ -203,7 +203,9 @@ int32_t aclrtMemset(void* address, size_t max, int32_t value, size_t bytes) {
 int32_t aclrtMemsetAsync(void* address, size_t max, int32_t value, size_t bytes, void* stream) {
   return Guard("aclrtMemsetAsync", [&] {
     const std::shared_ptr<Stream> queue = ResolveStream(stream);
-    queue->Enqueue(MakeFill(address, max, value, bytes));
+    const FillTask fill = MakeFill(address, max, value, bytes);
+    RequireWorkingDeviceOf(address);
+    queue->Enqueue(fill);
   });
 }
 
@@ -224,10 +226,12 @@ int32_t aclrtMemcpyAsync(void* dst, size_t max, const void* src, size_t bytes, i
     const std::shared_ptr<Stream> queue = ResolveStream(stream);
     const CopyTask copy = MakeCopy(dst, max, src, bytes, kind);
     RequireWorkingDeviceOf(src);
+    RequireWorkingDeviceOf(dst);
     if (IsAsynchronous(copy)) {
       queue->Enqueue(copy);
     } else {
-      // The host stands still, which nobody who asks for an asynchronous copy wants, so it is counted.
+      // The host stands still, which nobody who asks for an asynchronous copy wants, so it is
+      // counted.
       Count(EventKind::kHost, "aclrtMemcpyAsync of pageable memory");
       queue->EnqueueAndWait(copy);
     }

@@ -146,7 +146,6 @@ int32_t aclrtResetEvent(void* event, void*) {
 int32_t aclrtStreamWaitEvent(void* stream, void* event) {
   return Guard("aclrtStreamWaitEvent", [&] {
     const std::shared_ptr<Stream> queue = ResolveStream(stream);
-    RequireWorkingDevice();
     GetEvent(event)->WaitOn(*queue);
   });
 }

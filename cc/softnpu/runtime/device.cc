@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -42,13 +43,22 @@ Device::Device(int index)
       primary_context_(Contexts().Add(std::make_shared<Context>(Context{index, true}))) {}
 
 void* Device::CreateStream() {
-  return softnpu::Streams().Add(std::make_shared<Stream>(index_, g_next_stream++, error_));
+  auto stream = std::make_shared<Stream>(index_, g_next_stream++, error_);
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    streams_.erase(std::remove_if(streams_.begin(), streams_.end(),
+                                  [](const auto& made) { return made.expired(); }),
+                   streams_.end());
+    streams_.push_back(stream);
+  }
+  return softnpu::Streams().Add(std::move(stream));
 }
 
 std::vector<std::shared_ptr<Stream>> Device::Streams() const {
   std::vector<std::shared_ptr<Stream>> out = {default_stream_};
-  for (std::shared_ptr<Stream>& stream : softnpu::Streams().All()) {
-    if (stream->device() == index_) out.push_back(std::move(stream));
+  std::lock_guard<std::mutex> lock(mutex_);
+  for (const std::weak_ptr<Stream>& made : streams_) {
+    if (std::shared_ptr<Stream> stream = made.lock()) out.push_back(std::move(stream));
   }
   return out;
 }
@@ -64,14 +74,14 @@ bool Device::Synchronize(int64_t timeout_ms) {
           0,
           std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count());
     }
-    done = stream->WaitUntilIdle(left) && done;
+    done = stream->WaitForQueued(left) && done;
   }
   if (done) error_->Raise();
   return done;
 }
 
 void Device::Reset() {
-  for (const std::shared_ptr<Stream>& stream : Streams()) stream->WaitUntilIdle(-1);
+  for (const std::shared_ptr<Stream>& stream : Streams()) stream->WaitForQueued(-1);
   error_->Clear();
 }
 

@@ -32,6 +32,7 @@ class Device {
   void Reset();
 
  private:
+  // The streams that may have work: also one that was destroyed and whose worker has not ended.
   std::vector<std::shared_ptr<Stream>> Streams() const;
 
   const int index_;
@@ -39,6 +40,8 @@ class Device {
   const std::shared_ptr<DeviceError> error_;
   const std::shared_ptr<Stream> default_stream_;
   void* const primary_context_;
+  mutable std::mutex mutex_;
+  std::vector<std::weak_ptr<Stream>> streams_;
 };
 
 struct Context {

@@ -64,5 +64,12 @@ TEST(EagerStream, EventsAreRecordedAtOnce) {
   EXPECT_TRUE(second->Synchronize(0));
 }
 
+TEST(EagerStream, ATaskMayQueueOnItsOwnStream) {
+  const auto stream = NewStream(std::make_shared<DeviceError>());
+  int ran = 0;
+  stream->Enqueue(MakeTask([&] { stream->Enqueue(MakeTask([&] { ++ran; })); }));
+  EXPECT_EQ(ran, 1);
+}
+
 }  // namespace
 }  // namespace softnpu

@@ -38,7 +38,10 @@ struct Attributes {};
 const TensorDesc& Desc(const void* desc) { return *static_cast<const TensorDesc*>(desc); }
 
 std::vector<int64_t> Dims(int32_t rank, const int64_t* dims) {
-  if (rank < 0) throw Error(kInvalidParam, Format("a shape of %d dimensions", rank));
+  constexpr int32_t kMost = 64;
+  if (rank < 0 || rank > kMost) {
+    throw Error(kInvalidParam, Format("a shape of %d dimensions, the limit is %d", rank, kMost));
+  }
   if (rank > 0) Required(dims, "dims");
   return {dims, dims + rank};
 }
@@ -86,8 +89,10 @@ void Identity(const void* input_desc, const DataBuffer& input, const void* outpu
     return Guard("Identity", [&] { static_cast<CastTask*>(context)->Run(); });
   };
   std::vector<softnpu_access> accesses = {
-      Bytes("input", cast->source, static_cast<size_t>(StorageBytes(cast->from)), SOFTNPU_READS),
-      Bytes("output", cast->target, static_cast<size_t>(StorageBytes(cast->to)), SOFTNPU_WRITES)};
+      Bytes("input", cast->source, static_cast<size_t>(StorageBytes(cast->from)),
+            SOFTNPU_READS | SOFTNPU_SOME),
+      Bytes("output", cast->target, static_cast<size_t>(StorageBytes(cast->to)),
+            SOFTNPU_WRITES | SOFTNPU_SOME)};
   stream.Enqueue(OperatorTask{"Identity", run, std::move(cast), std::move(accesses)});
 }
 
@@ -118,13 +123,24 @@ void* aclCreateTensorDesc(int32_t dtype, int32_t rank, const int64_t* dims, int3
   });
   return out;
 }
-void aclDestroyTensorDesc(const void* desc) { delete &softnpu::Desc(desc); }
-int32_t aclGetTensorDescType(const void* desc) { return softnpu::Desc(desc).dtype; }
-int32_t aclGetTensorDescFormat(const void* desc) { return softnpu::Desc(desc).format; }
-size_t aclGetTensorDescNumDims(const void* desc) { return softnpu::Desc(desc).dims.size(); }
+void aclDestroyTensorDesc(const void* desc) {
+  delete static_cast<const softnpu::TensorDesc*>(desc);
+}
+// -1 says that there is no such type or format.
+int32_t aclGetTensorDescType(const void* desc) {
+  return desc == nullptr ? -1 : softnpu::Desc(desc).dtype;
+}
+int32_t aclGetTensorDescFormat(const void* desc) {
+  return desc == nullptr ? -1 : softnpu::Desc(desc).format;
+}
+size_t aclGetTensorDescNumDims(const void* desc) {
+  return desc == nullptr ? 0 : softnpu::Desc(desc).dims.size();
+}
 int32_t aclGetTensorDescDimV2(const void* desc, size_t index, int64_t* dim) {
   return softnpu::Guard("aclGetTensorDescDimV2", [&] {
-    const std::vector<int64_t>& dims = softnpu::Desc(desc).dims;
+    softnpu::Required(dim, "dim");
+    const std::vector<int64_t>& dims =
+        softnpu::Required(static_cast<const softnpu::TensorDesc*>(desc), "desc").dims;
     if (index >= dims.size()) {
       throw softnpu::Error(softnpu::kInvalidParam,
                            softnpu::Format("dimension %zu of a shape of %zu", index, dims.size()));
@@ -177,7 +193,12 @@ int32_t aclopCompileAndExecute(const char* op, int32_t input_count, const void* 
     softnpu::DeviceError& device = softnpu::GetDevice(queue->device()).error();
     device.Raise();
     try {
+      if (input_count > 0) softnpu::Required(input_descs, "input_descs");
       if (name == "Identity" && input_count == 1 && output_count == 1) {
+        softnpu::Required(output_descs, "output_descs");
+        softnpu::Required(static_cast<const char*>(softnpu::Required(inputs, "inputs")),
+                          "inputs[0]");
+        softnpu::Required(static_cast<char*>(softnpu::Required(outputs, "outputs")), "outputs[0]");
         softnpu::Identity(input_descs[0], *static_cast<const softnpu::DataBuffer*>(inputs[0]),
                           output_descs[0], *static_cast<softnpu::DataBuffer*>(outputs[0]), *queue);
         return;

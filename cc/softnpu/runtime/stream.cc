@@ -30,6 +30,7 @@ std::optional<Error> DeviceError::Get() const {
 void DeviceError::Clear() {
   std::lock_guard<std::mutex> lock(mutex_);
   error_.reset();
+  resets_.fetch_add(1, std::memory_order_acq_rel);
   set_.store(false, std::memory_order_release);
 }
 
@@ -41,7 +42,7 @@ Stream::Stream(int device, uint32_t id, std::shared_ptr<DeviceError> error)
 
 void Stream::RunTask(const Task& task) {
   if (const auto* record = std::get_if<RecordTask>(&task)) {
-    record->recording->Complete(error_->Get());
+    record->recording->CompleteWith(error_);
     TraceSlice(EventKind::kEvent, device_, id_, NameOf(task), record->recording->time_ns(),
                record->recording->time_ns());
     return;
@@ -55,7 +56,9 @@ void Stream::RunTask(const Task& task) {
   try {
     if (const auto* wait = std::get_if<WaitTask>(&task)) {
       wait->recording->Wait();
-      if (const std::optional<Error> inherited = wait->recording->error()) throw *inherited;
+      const std::optional<Error> inherited = wait->recording->error();
+      // Nobody is behind the wait of a stream that was destroyed.
+      if (inherited && !IsClosed()) throw *inherited;
     } else {
       Run(task);
     }
@@ -73,18 +76,45 @@ void Stream::Enqueue(Task task) {
   error_->Raise();
   Count(KindOf(task), NameOf(task));
   if (!GetOptions().async) {
-    std::lock_guard<std::mutex> lock(eager_mutex_);
+    std::lock_guard<std::recursive_mutex> lock(eager_mutex_);
     RunTask(task);
     return;
   }
   std::lock_guard<std::mutex> lock(mutex_);
   if (closed_) throw Error(kRtStreamContext, Format("stream %u was destroyed", id_));
   queue_.push_back(std::move(task));
+  ++queued_count_;
   if (!worker_started_) {
     worker_started_ = true;
     std::thread([self = shared_from_this()] { self->Work(); }).detach();
   }
   changed_.notify_all();
+}
+
+void Stream::EnqueueRecord(std::shared_ptr<Recording> recording) {
+  try {
+    Enqueue(RecordTask{recording});
+  } catch (const Error& error) {
+    if (error_->Get()) {
+      recording->CompleteWith(error_);
+      return;
+    }
+    recording->Complete(error);
+    throw;
+  }
+}
+
+void Stream::EnqueueWait(std::shared_ptr<Recording> recording) {
+  try {
+    Enqueue(WaitTask{std::move(recording)});
+  } catch (const Error&) {
+    if (!error_->Get()) throw;
+  }
+}
+
+bool Stream::IsClosed() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return closed_;
 }
 
 void Stream::EnqueueAndWait(Task task) {
@@ -94,7 +124,7 @@ void Stream::EnqueueAndWait(Task task) {
     Enqueue(RecordTask{done});
   } catch (const Error&) {
     // The task has failed already. Nothing may touch the caller's memory when this returns.
-    WaitUntilIdle(-1);
+    WaitForQueued(-1);
     throw;
   }
   done->Wait();
@@ -112,7 +142,6 @@ void Stream::Work() {
     {
       const Task task = std::move(queue_.front());
       queue_.pop_front();
-      busy_ = true;
       lock.unlock();
       if (delay_us > 0) {
         const auto wait = static_cast<int64_t>(random_() % static_cast<uint64_t>(delay_us + 1));
@@ -122,23 +151,23 @@ void Stream::Work() {
       // What the task holds is released before the stream reports idle.
     }
     lock.lock();
-    busy_ = false;
-    if (queue_.empty()) changed_.notify_all();
+    ++finished_count_;
+    changed_.notify_all();
   }
 }
 
-bool Stream::WaitUntilIdle(int64_t timeout_ms) {
+bool Stream::WaitForQueued(int64_t timeout_ms) {
   std::unique_lock<std::mutex> lock(mutex_);
-  const auto idle = [this] { return queue_.empty() && !busy_; };
+  const auto done = [this, wanted = queued_count_] { return finished_count_ >= wanted; };
   if (timeout_ms < 0) {
-    changed_.wait(lock, idle);
+    changed_.wait(lock, done);
     return true;
   }
-  return changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms), idle);
+  return changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms), done);
 }
 
 bool Stream::Synchronize(int64_t timeout_ms) {
-  if (!WaitUntilIdle(timeout_ms)) return false;
+  if (!WaitForQueued(timeout_ms)) return false;
   error_->Raise();
   return true;
 }
@@ -146,7 +175,7 @@ bool Stream::Synchronize(int64_t timeout_ms) {
 bool Stream::Idle() {
   error_->Raise();
   std::lock_guard<std::mutex> lock(mutex_);
-  return queue_.empty() && !busy_;
+  return finished_count_ == queued_count_;
 }
 
 void Stream::Close(bool drop) {
@@ -155,6 +184,7 @@ void Stream::Close(bool drop) {
     std::lock_guard<std::mutex> lock(mutex_);
     closed_ = true;
     if (drop) dropped.swap(queue_);
+    finished_count_ += dropped.size();
     changed_.notify_all();
   }
   const Error gone(kRtStreamContext,
@@ -162,7 +192,7 @@ void Stream::Close(bool drop) {
   for (const Task& task : dropped) {
     if (const auto* record = std::get_if<RecordTask>(&task)) record->recording->Complete(gone);
   }
-  if (!drop) WaitUntilIdle(-1);
+  if (!drop) WaitForQueued(-1);
 }
 
 void Recording::Complete(std::optional<Error> error) {
@@ -171,6 +201,17 @@ void Recording::Complete(std::optional<Error> error) {
   error_ = std::move(error);
   time_ns_ = NowNanoseconds();
   changed_.notify_all();
+}
+
+void Recording::CompleteWith(const std::shared_ptr<DeviceError>& device) {
+  const uint64_t resets = device->resets();
+  const std::optional<Error> error = device->Get();
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    device_ = device;
+    resets_ = resets;
+  }
+  Complete(error);
 }
 
 void Recording::Wait() {
@@ -185,6 +226,7 @@ bool Recording::done() const {
 
 std::optional<Error> Recording::error() const {
   std::lock_guard<std::mutex> lock(mutex_);
+  if (device_ != nullptr && device_->resets() != resets_) return std::nullopt;
   return error_;
 }
 
@@ -199,18 +241,13 @@ void Event::Record(Stream& stream) {
     std::lock_guard<std::mutex> lock(mutex_);
     latest_ = recording;
   }
-  try {
-    stream.Enqueue(RecordTask{recording});
-  } catch (const Error& error) {
-    recording->Complete(error);
-    throw;
-  }
+  stream.EnqueueRecord(recording);
 }
 
 void Event::WaitOn(Stream& stream) {
   std::shared_ptr<Recording> recording = latest();
   if (recording == nullptr) return;  // an event that was never recorded does not block
-  stream.Enqueue(WaitTask{std::move(recording)});
+  stream.EnqueueWait(std::move(recording));
 }
 
 std::shared_ptr<Recording> Event::latest() const {

@@ -33,9 +33,12 @@ class DeviceError {
   void Raise() const;
   std::optional<Error> Get() const;
   void Clear();
+  // How often it was cleared: what belongs to an earlier count is over.
+  uint64_t resets() const { return resets_.load(std::memory_order_acquire); }
 
  private:
   std::atomic<bool> set_{false};
+  std::atomic<uint64_t> resets_{0};
   mutable std::mutex mutex_;
   std::optional<Error> error_;
 };
@@ -43,8 +46,10 @@ class DeviceError {
 // One recording of an event: completed once, by the stream that reaches it.
 class Recording {
  public:
-  // With the error of the stream, if it has one.
   void Complete(std::optional<Error> error = std::nullopt);
+  // With the error of a device, if it has one. A reset of that device ends what the recording
+  // carries, too.
+  void CompleteWith(const std::shared_ptr<DeviceError>& device);
   void Wait();
   bool done() const;
   // Of a completed recording.
@@ -57,6 +62,8 @@ class Recording {
   bool done_ = false;
   int64_t time_ns_ = 0;
   std::optional<Error> error_;
+  std::shared_ptr<DeviceError> device_;  // whose error it is; null: the recording's own
+  uint64_t resets_ = 0;
 };
 
 class Stream : public std::enable_shared_from_this<Stream> {
@@ -67,11 +74,16 @@ class Stream : public std::enable_shared_from_this<Stream> {
 
   // Throws Error: the device is in error, or the stream was destroyed.
   void Enqueue(Task task);
+  // On a device in error the recording completes at once, with that error, and nothing is thrown:
+  // torch_npu records events in destructors.
+  void EnqueueRecord(std::shared_ptr<Recording> recording);
+  // On a device in error there is nothing left to order, so nothing is queued or thrown.
+  void EnqueueWait(std::shared_ptr<Recording> recording);
   // The same, then waits until the task is done. Throws the error of the stream.
   void EnqueueAndWait(Task task);
-  // Waits until all tasks are done or left out; negative timeout = no limit. Returns false on
-  // timeout.
-  bool WaitUntilIdle(int64_t timeout_ms);
+  // Waits until the tasks that are queued by now are done or left out; negative timeout = no limit.
+  // Returns false on timeout.
+  bool WaitForQueued(int64_t timeout_ms);
   // The same, then throws the error of the device.
   bool Synchronize(int64_t timeout_ms = -1);
   // Whether all tasks are done. Throws the error of the device.
@@ -86,6 +98,7 @@ class Stream : public std::enable_shared_from_this<Stream> {
  private:
   void Work();
   void RunTask(const Task& task);
+  bool IsClosed();
 
   const int device_;
   const uint32_t id_;
@@ -93,10 +106,12 @@ class Stream : public std::enable_shared_from_this<Stream> {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Task> queue_;
-  bool busy_ = false;
+  uint64_t queued_count_ = 0;    // tasks ever queued
+  uint64_t finished_count_ = 0;  // of these, done, left out or dropped
   bool closed_ = false;
   bool worker_started_ = false;
-  std::mutex eager_mutex_;
+  // A host function may queue on its own stream.
+  std::recursive_mutex eager_mutex_;
   std::mt19937_64 random_;
 };
 

@@ -290,15 +290,39 @@ TEST_F(Streams, ARecordingBehindAnErrorCarriesItToWhoWaits) {
   EXPECT_FALSE(ran);
 }
 
-TEST_F(Streams, ARecordingOnADeviceInErrorFailsAndNobodyWaitsForEver) {
+TEST_F(Streams, ARecordingOnADeviceInErrorCarriesItAtOnce) {
   Stream& first = New();
   Stream& second = New(1);
+  Stream& third = New();
   Event event(0);
   first.Enqueue(Failing(9, "earlier"));
   EXPECT_EQ(ErrorOf([&] { first.Synchronize(); }), "9 earlier");
-  EXPECT_EQ(ErrorOf([&] { event.Record(first); }), "9 earlier");
+  event.Record(first);
+  ASSERT_TRUE(event.latest()->done());
+  EXPECT_EQ(event.latest()->error()->code(), 9);
+  event.WaitOn(third);  // of the same device: there is nothing left to order
   event.WaitOn(second);
   EXPECT_EQ(ErrorOf([&] { second.Synchronize(5000); }), "9 earlier");
+  error_->Clear();
+  EXPECT_FALSE(event.latest()->error()) << "it ended with the device's error";
+  event.WaitOn(third);
+  EXPECT_TRUE(third.Synchronize(5000));
+}
+
+TEST_F(Streams, OnlyTasksThatAreQueuedByThenAreWaitedFor) {
+  Stream& stream = New();
+  Gate first;
+  Gate later;
+  stream.Enqueue(first.Hold());
+  std::thread thread([&] {
+    std::this_thread::sleep_for(milliseconds(20));
+    stream.Enqueue(later.Hold());
+    first.Open();
+  });
+  EXPECT_TRUE(stream.Synchronize(5000));
+  EXPECT_FALSE(stream.Idle());
+  thread.join();
+  later.Open();
 }
 
 TEST_F(Streams, ARecordingBeforeAnErrorIsGood) {

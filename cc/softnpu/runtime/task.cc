@@ -142,14 +142,8 @@ void RunOperator(const OperatorTask& op) {
     }
   }
   const int32_t code = op.run(op.context.get());
-  if (code != 0) {
-    std::string_view sentence = RecentMessage();
-    // Whoever is told of the error puts the prefix before the call that failed.
-    if (sentence.substr(0, kMessagePrefix.size()) == kMessagePrefix) {
-      sentence.remove_prefix(kMessagePrefix.size());
-    }
-    throw Error(code, std::string(sentence));
-  }
+  // Whoever is told of the error puts the prefix before the call that failed.
+  if (code != 0) throw Error(code, OwnMessage());
   for (const softnpu_access& access : op.accesses) {
     if ((access.mode & (SOFTNPU_WRITES | SOFTNPU_SOME)) != SOFTNPU_WRITES) continue;
     if (DeviceMemory* const memory = FindMemory(access.address)) memory->NoteWritten(access);
