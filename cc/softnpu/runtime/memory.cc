@@ -191,6 +191,16 @@ void DeviceMemory::CheckWritten(const softnpu_access& access) {
   }
 }
 
+void DeviceMemory::Poison(const void* address, std::byte* copy, size_t bytes) {
+  if (written_ == nullptr) return;
+  const size_t begin = Offset(address);
+  const size_t end = begin + bytes;
+  for (size_t at = written_->FirstUnwritten(begin, bytes); at < end;
+       at = written_->FirstUnwritten(at + 1, end - at - 1)) {
+    copy[at - begin] = static_cast<std::byte>(kPoison);
+  }
+}
+
 void DeviceMemory::NoteWritten(const softnpu_access& access, bool written) {
   if (written_ == nullptr) return;
   ForEachPiece(access, [&](const std::byte* at, size_t bytes) {

@@ -57,6 +57,8 @@ class DeviceMemory {
   void CheckWritten(const softnpu_access& access);
   // The first byte of the access that nobody has written, null if there is none.
   const std::byte* FirstUnwritten(const softnpu_access& access);
+  // The host's copy of bytes from `address` on: what nobody has written becomes 0xFF there.
+  void Poison(const void* address, std::byte* copy, size_t bytes);
   void NoteWritten(const softnpu_access& access, bool written = true);
   // The account of written bytes: null when it is not kept.
   WrittenMap* written() { return written_.get(); }

@@ -66,7 +66,28 @@ struct CastTask {
   const void* source;
   void* target;
 
-  void Run() const { FormatCast(from, Host(source, from), to, Host(target, to)); }
+  void Run() const {
+    std::byte* const out = Host(target, to);
+    FormatCast(from, Host(source, from), to, out);
+    // A cast is a copy: the account of written bytes goes the way of the bytes.
+    DeviceMemory* const source_memory = FindMemory(source);
+    DeviceMemory* const target_memory = FindMemory(target);
+    if (source_memory == nullptr || target_memory == nullptr) return;
+    WrittenMap* const read = source_memory->written();
+    WrittenMap* const written = target_memory->written();
+    if (read == nullptr || written == nullptr) return;
+    const size_t first = source_memory->Offset(source);
+    const size_t end = first + static_cast<size_t>(StorageBytes(from));
+    const size_t at = target_memory->Offset(target);
+    const auto bytes = static_cast<size_t>(StorageBytes(to));
+    if (read->FirstUnwritten(first, end - first) == end) {
+      written->Mark(at, bytes);
+      return;
+    }
+    written->Clear(at, bytes);
+    FormatCast(from, reinterpret_cast<const std::byte*>(read->bytes() + first), to,
+               reinterpret_cast<std::byte*>(written->bytes() + at));
+  }
   static std::byte* Host(const void* address, const FormatDesc& desc) {
     return HostPointer(address, static_cast<size_t>(StorageBytes(desc)));
   }

@@ -109,10 +109,8 @@ void CopyBytes(const CopyTask& copy) {
   const std::byte* const from = HostPointer(copy.src, copy.bytes);
   DeviceMemory* const source = FindMemory(copy.src);
   DeviceMemory* const target = FindMemory(copy.dst);
-  if (source != nullptr && target == nullptr) {
-    source->CheckWritten(Bytes("src", copy.src, copy.bytes, SOFTNPU_READS));
-  }
   std::memmove(to, from, copy.bytes);
+  if (source != nullptr && target == nullptr) source->Poison(copy.src, to, copy.bytes);
   if (target == nullptr || target->written() == nullptr) return;
   if (source == nullptr) {
     target->written()->Mark(target->Offset(copy.dst), copy.bytes);
