@@ -46,20 +46,17 @@ void* Device::CreateStream() {
   auto stream = std::make_shared<Stream>(index_, g_next_stream++, error_);
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    streams_.erase(std::remove_if(streams_.begin(), streams_.end(),
-                                  [](const auto& made) { return made.expired(); }),
-                   streams_.end());
+    std::erase_if(streams_, [](const auto& made) { return made->Ended(); });
     streams_.push_back(stream);
   }
   return softnpu::Streams().Add(std::move(stream));
 }
 
-std::vector<std::shared_ptr<Stream>> Device::Streams() const {
-  std::vector<std::shared_ptr<Stream>> out = {default_stream_};
+std::vector<std::shared_ptr<Stream>> Device::Streams() {
   std::lock_guard<std::mutex> lock(mutex_);
-  for (const std::weak_ptr<Stream>& made : streams_) {
-    if (std::shared_ptr<Stream> stream = made.lock()) out.push_back(std::move(stream));
-  }
+  std::erase_if(streams_, [](const auto& made) { return made->Ended(); });
+  std::vector<std::shared_ptr<Stream>> out = streams_;
+  out.push_back(default_stream_);
   return out;
 }
 

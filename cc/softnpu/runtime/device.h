@@ -32,16 +32,16 @@ class Device {
   void Reset();
 
  private:
-  // The streams that may have work: also one that was destroyed and whose worker has not ended.
-  std::vector<std::shared_ptr<Stream>> Streams() const;
+  // The streams that may have work: also one that was destroyed with work left.
+  std::vector<std::shared_ptr<Stream>> Streams();
 
   const int index_;
   DeviceMemory memory_;
   const std::shared_ptr<DeviceError> error_;
   const std::shared_ptr<Stream> default_stream_;
   void* const primary_context_;
-  mutable std::mutex mutex_;
-  std::vector<std::weak_ptr<Stream>> streams_;
+  std::mutex mutex_;
+  std::vector<std::shared_ptr<Stream>> streams_;  // ended ones leave at the next call
 };
 
 struct Context {

@@ -178,6 +178,11 @@ bool Stream::Idle() {
   return finished_count_ == queued_count_;
 }
 
+bool Stream::Ended() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return closed_ && finished_count_ == queued_count_;
+}
+
 void Stream::Close(bool drop) {
   std::deque<Task> dropped;
   {

@@ -92,6 +92,9 @@ class Stream : public std::enable_shared_from_this<Stream> {
   // would have told becomes an error of its waiters.
   void Close(bool drop);
 
+  // Whether it was closed and all its tasks are done.
+  bool Ended();
+
   int device() const { return device_; }
   uint32_t id() const { return id_; }
 
