@@ -21,8 +21,8 @@
 #include <vector>
 
 #include "cc/softnpu/ascendc/abi.h"
-#include "cc/softnpu/ascendc/error.h"
 #include "cc/softnpu/ascendc/timing.h"
+#include "cc/softnpu/base/error.h"
 #include "cc/softnpu/base/profile.h"
 
 namespace softnpu::ascendc {

@@ -9,8 +9,8 @@
 #include <string_view>
 #include <utility>
 
-#include "cc/softnpu/ascendc/error.h"
 #include "cc/softnpu/ascendc/instruction.h"
+#include "cc/softnpu/base/error.h"
 
 namespace softnpu::ascendc {
 namespace {

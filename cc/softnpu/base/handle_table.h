@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "cc/softnpu/ascendc/error.h"
+#include "cc/softnpu/base/error.h"
 
 namespace softnpu {
 

@@ -16,7 +16,7 @@
 #include <string_view>
 #include <system_error>
 
-#include "cc/softnpu/ascendc/error.h"
+#include "cc/softnpu/base/error.h"
 
 namespace softnpu {
 namespace {

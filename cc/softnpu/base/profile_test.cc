@@ -7,7 +7,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "cc/softnpu/ascendc/error.h"
+#include "cc/softnpu/base/error.h"
 
 namespace softnpu {
 namespace {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "cc/softnpu/ascendc/error.h"
+#include "cc/softnpu/base/error.h"
 #include "cc/softnpu/runtime/internal.h"
 
 namespace softnpu {

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "cc/softnpu/ascendc/error.h"
+#include "cc/softnpu/base/error.h"
 #include "cc/softnpu/runtime/acl_abi.h"
 #include "cc/softnpu/runtime/device.h"
 

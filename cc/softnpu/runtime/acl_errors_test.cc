@@ -14,7 +14,7 @@
 #include <thread>
 #include <type_traits>
 
-#include "cc/softnpu/ascendc/error.h"
+#include "cc/softnpu/base/error.h"
 #include "cc/softnpu/runtime/acl_abi.h"
 #include "cc/softnpu/runtime/internal.h"
 

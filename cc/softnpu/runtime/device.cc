@@ -9,7 +9,7 @@
 #include <atomic>
 #include <chrono>
 
-#include "cc/softnpu/ascendc/error.h"
+#include "cc/softnpu/base/error.h"
 #include "cc/softnpu/base/signals.h"
 #include "cc/softnpu/runtime/profile.h"
 

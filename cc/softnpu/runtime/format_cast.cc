@@ -6,7 +6,7 @@
 #include <functional>
 #include <numeric>
 
-#include "cc/softnpu/ascendc/error.h"
+#include "cc/softnpu/base/error.h"
 
 namespace softnpu {
 namespace {

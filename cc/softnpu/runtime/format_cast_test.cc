@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-#include "cc/softnpu/ascendc/error.h"
+#include "cc/softnpu/base/error.h"
 #include "gtest/gtest.h"
 
 namespace softnpu {

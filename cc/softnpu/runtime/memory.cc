@@ -15,7 +15,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "cc/softnpu/ascendc/error.h"
+#include "cc/softnpu/base/error.h"
 #include "cc/softnpu/base/signals.h"
 #include "cc/softnpu/runtime/options.h"
 

@@ -9,7 +9,7 @@
 #include <random>
 #include <set>
 
-#include "cc/softnpu/ascendc/error.h"
+#include "cc/softnpu/base/error.h"
 
 namespace softnpu {
 namespace {

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "cc/softnpu/ascendc/error.h"
+#include "cc/softnpu/base/error.h"
 #include "cc/softnpu/runtime/acl_api.h"
 #include "cc/softnpu/runtime/format_cast.h"
 #include "cc/softnpu/runtime/trace.h"

@@ -4,7 +4,7 @@
 #include <cerrno>
 #include <cstdlib>
 
-#include "cc/softnpu/ascendc/error.h"
+#include "cc/softnpu/base/error.h"
 
 namespace softnpu {
 namespace {

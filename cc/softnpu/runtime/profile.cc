@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "cc/softnpu/ascendc/error.h"
+#include "cc/softnpu/base/error.h"
 
 namespace softnpu {
 namespace {

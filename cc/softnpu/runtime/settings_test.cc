@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <fstream>
 
-#include "cc/softnpu/ascendc/error.h"
+#include "cc/softnpu/base/error.h"
 #include "cc/softnpu/runtime/options.h"
 #include "cc/softnpu/runtime/profile.h"
 

@@ -19,7 +19,7 @@
 #include <random>
 #include <string_view>
 
-#include "cc/softnpu/ascendc/error.h"
+#include "cc/softnpu/base/error.h"
 #include "cc/softnpu/runtime/task.h"
 
 namespace softnpu {

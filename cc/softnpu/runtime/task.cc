@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-#include "cc/softnpu/ascendc/error.h"
+#include "cc/softnpu/base/error.h"
 #include "cc/softnpu/runtime/kernel.h"
 #include "cc/softnpu/runtime/memory.h"
 

@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "cc/softnpu/ascendc/error.h"
+#include "cc/softnpu/base/error.h"
 
 namespace softnpu {
 namespace {

@@ -1,5 +1,5 @@
-// cc/softnpu/ascendc/error.cc: keeps the last error sentence for aclGetRecentErrMsg.
-#include "cc/softnpu/ascendc/error.h"
+// cc/softnpu/base/error.cc: keeps the last error sentence for aclGetRecentErrMsg.
+#include "cc/softnpu/base/error.h"
 
 #include <algorithm>
 #include <array>

@@ -1,4 +1,4 @@
-// cc/softnpu/ascendc/error.h: the one error type of SoftNPU.
+// cc/softnpu/base/error.h: the one error type of SoftNPU.
 //
 // Every refusal and every fault is an Error: a sentence that names the object, the value and the
 // limit, and the code that CANN or the chip would give. Errors never cross the C ABI as exceptions:
