@@ -327,7 +327,9 @@ def test_doctor_with_a_library_missing(library: str, tmp_path: Path) -> None:
 
 def test_doctor_with_a_library_of_another_machine(tmp_path: Path) -> None:
     ours(tmp_path, "softnpu")
-    (tmp_path / "softnpu/cann/lib64/libascendcl.so").write_bytes(b"\x7fELF of another kind")
+    library = tmp_path / "softnpu/cann/lib64/libascendcl.so"
+    library.unlink()  # the copy is read-only
+    library.write_bytes(b"\x7fELF of another kind")
     result = doctor(tmp_path)
     assert result.returncode == 1
     assert "does not fit: SoftNPU's libascendcl.so cannot be loaded (" in result.stdout
