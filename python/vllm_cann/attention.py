@@ -26,7 +26,9 @@ from vllm.v1.attention.backend import (
 )
 from vllm.v1.kv_cache_interface import AttentionSpec, KVCacheSpec
 
-from vllm_cann import config, ops
+from vllm_cann import config
+from vllm_cann.ops.gather_cache import gather_cache
+from vllm_cann.ops.reshape_and_cache import reshape_and_cache
 from vllm_cann.platform import BLOCK_SIZE
 
 logger = init_logger("vllm.plugins.cann.attention")
@@ -215,7 +217,7 @@ class CannAttention(AttentionImpl[CannMetadata]):
         slot_mapping: torch.Tensor,
     ) -> None:
         """Writes this step's keys and values [tokens, KV heads, head size] into the cache."""
-        ops.reshape_and_cache(key, value, kv_cache[0], kv_cache[1], slot_mapping)
+        reshape_and_cache(key, value, kv_cache[0], kv_cache[1], slot_mapping)
 
     def forward(
         self,
@@ -307,7 +309,7 @@ class CannAttention(AttentionImpl[CannMetadata]):
             # Whole blocks, so that few shapes are prepared; rows beyond the length are not written.
             held = kv_cache.new_empty(2, -(-length // BLOCK_SIZE) * BLOCK_SIZE, self.num_kv_heads, self.head_size)
             one = slice(request, request + 1)
-            ops.cache.gather_cache(kv_cache[0], kv_cache[1], step.block_table[one], step.seq_lens[one], held[0], held[1])
+            gather_cache(kv_cache[0], kv_cache[1], step.block_table[one], step.seq_lens[one], held[0], held[1])
             # [heads, length, head size]
             keys, values = (rows.transpose(0, 1).repeat_interleave(repeats, 0) for rows in held[:, :length])
             scores = (query[start:end].transpose(0, 1) @ keys.transpose(1, 2)) * self.scale

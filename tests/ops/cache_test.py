@@ -19,11 +19,31 @@ from hypothesis import strategies as st
 from shared import CHECKS, noise
 
 from vllm_cann import ops
-from vllm_cann.ops import cache
+from vllm_cann.ops.copy_blocks import copy_blocks
+from vllm_cann.ops.gather_cache import gather_cache
+from vllm_cann.ops.kv_rmsnorm_rope_cache import kv_rmsnorm_rope_cache
+from vllm_cann.ops.reshape_and_cache import reshape_and_cache
+from vllm_cann.ops.slot_mapping import slot_mapping
+from vllm_cann.ops.swap_blocks import swap_blocks
+from vllm_cann.ops.transpose_kv_cache_by_block import transpose_kv_cache_by_block
 
 FEW = settings(max_examples=12, deadline=None, derandomize=True)
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.int8)
 LAYOUTS = ("ND", "HND", "NZ")
+
+
+DIRECT: dict[str, Callable[..., Any]] = {
+    function.__name__: function
+    for function in (
+        copy_blocks,
+        gather_cache,
+        kv_rmsnorm_rope_cache,
+        reshape_and_cache,
+        slot_mapping,
+        swap_blocks,
+        transpose_kv_cache_by_block,
+    )
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -102,7 +122,7 @@ def test_what_is_scattered_is_gathered(lengths: list[int], layout: str, sums: bo
     held = [torch.zeros(c, dtype=torch.float16).npu() for c in [laid_out(torch.empty(blocks, block, heads, size), layout).shape] * 2]
     if layout == "NZ":
         held = [torch.zeros(blocks, heads * size // 16, block, 16, dtype=torch.float16).npu() for _ in range(2)]
-    cache.reshape_and_cache(key.npu(), value.npu(), *held, slots.npu(), layout)
+    reshape_and_cache(key.npu(), value.npu(), *held, slots.npu(), layout)
     starts = torch.tensor([int(torch.randint(0, n + 1, (1,), generator=generator)) for n in lengths], dtype=torch.int32)
     left = torch.tensor(lengths, dtype=torch.int32) - starts
     given_lengths = torch.cat([torch.zeros(1, dtype=torch.int32), left.cumsum(0).int()]) if sums else left
@@ -135,7 +155,7 @@ def test_every_token_has_a_slot_on_one_rank(lengths: list[int], block: int, worl
     found = []
     for rank in range(world):
         slots = torch.zeros(tokens + more, dtype=torch.int64).npu()
-        cache.slot_mapping(starts.npu(), positions.npu(), table.npu(), slots, tokens, block, world, rank, 8, -1)
+        slot_mapping(starts.npu(), positions.npu(), table.npu(), slots, tokens, block, world, rank, 8, -1)
         found.append(slots.cpu())
     of_ranks = torch.stack(found)
     assert (of_ranks[:, tokens:] == -1).all()
@@ -177,7 +197,7 @@ def test_copy_blocks_of_all_caches_in_one_launch() -> None:
         want = held.clone()
         want[[5, 1, 4]] = held[[0, 3, 0]]
         assert torch.equal(found.cpu(), want)
-    cache.copy_blocks(on_device, torch.tensor([[2, 0]]).npu())
+    copy_blocks(on_device, torch.tensor([[2, 0]]).npu())
     assert torch.equal(on_device[0].cpu()[0], caches[0][2])
 
 
@@ -189,7 +209,7 @@ def test_copies_change_their_destinations_only(blocks: int, copies: int, size: i
     sources = order[len(targets) :].repeat(blocks)[: len(targets)]
     held = [noise(torch.int8, blocks, 16, 1, size, seed=seed + i) for i in range(3)]
     on_device = [h.npu() for h in held]
-    cache.copy_blocks(on_device, torch.stack([sources, targets], 1))
+    copy_blocks(on_device, torch.stack([sources, targets], 1))
     for found, before in zip(on_device, held, strict=True):
         before[targets] = before[sources]
         assert torch.equal(found.cpu(), before)
@@ -203,13 +223,13 @@ def test_blocks_that_are_swapped_out_come_back(blocks: int, gap: int, seed: int)
     host, before = torch.full((blocks, 40 + gap), 7.0), noise(torch.float32, blocks, 40 + gap, seed=seed)
     device = before.npu()
     pairs = torch.stack([torch.randperm(blocks, generator=generator) for _ in range(2)], 1)[: blocks // 2 + 1]
-    cache.swap_blocks(device[:, :40], host[:, :40], pairs)
+    swap_blocks(device[:, :40], host[:, :40], pairs)
     torch.npu.synchronize()
     want = torch.full_like(host, 7.0)
     want[pairs[:, 1], :40] = before[pairs[:, 0], :40]
     assert torch.equal(host, want)
     device.zero_()
-    cache.swap_blocks(host[:, :40], device[:, :40], pairs.flip(1))
+    swap_blocks(host[:, :40], device[:, :40], pairs.flip(1))
     want = torch.zeros_like(before)
     want[pairs[:, 0], :40] = before[pairs[:, 0], :40]
     assert torch.equal(device.cpu(), want)
@@ -230,15 +250,15 @@ def test_swap_blocks(source: str, target: str) -> None:
 def test_swap_blocks_within_a_cache_are_in_order() -> None:
     held = noise(torch.float16, 5, 16, 1, 8)
     found = held.npu()
-    cache.swap_blocks(found, found, torch.tensor([[0, 1], [1, 2], [2, 3]]))
+    swap_blocks(found, found, torch.tensor([[0, 1], [1, 2], [2, 3]]))
     assert torch.equal(found.cpu(), held[[0, 0, 0, 0, 4]])
 
 
 @pytest.mark.parametrize("wrong", [[[0, 6]], [[6, 0]], [[0, 1], [-1, 0]], [[0, 1], [2, -1]]])
 def test_swap_blocks_refuses_the_block_behind_the_last(wrong: list[list[int]]) -> None:
     held, other = noise(torch.float16, 6, 16, 2, 8).npu(), torch.zeros(6, 16, 2, 8, dtype=torch.float16)
-    with pytest.raises(ValueError, match=r"swap_blocks: pair \d names block -?\d of the (source|destination), which has 6"):
-        cache.swap_blocks(held, other, torch.tensor(wrong))
+    with pytest.raises(ValueError, match=r"swap_blocks: pair \d names block -?\d of the (src|dst), which has 6"):
+        swap_blocks(held, other, torch.tensor(wrong))
     torch.npu.synchronize()
     assert not other.any()  # not even the pairs before
 
@@ -288,12 +308,12 @@ def test_transposing_back_restores(splits: int, inner: int, block: int, size: in
     held = noise(torch.int8, blocks, block, heads, size * dtype.itemsize, seed=seed)
     ids = torch.randperm(blocks, generator=torch.Generator().manual_seed(seed))[: 1 + seed % blocks]
     found, other = held.npu(), held.npu()
-    cache.transpose_kv_cache_by_block([found.view(dtype)], [other.view(dtype)], ids.npu(), splits)
+    transpose_kv_cache_by_block([found.view(dtype)], [other.view(dtype)], ids.npu(), splits)
     assert torch.equal(found.cpu(), by_hand(held, ids.tolist(), splits))
     assert torch.equal(other.cpu(), found.cpu())
     assert torch.equal(found.cpu().flatten(1).sort().values, held.flatten(1).sort().values)
     back = [c.view(dtype).view(blocks, splits, block, inner * size) for c in (found, other)]
-    cache.transpose_kv_cache_by_block(back[:1], back[1:], ids, block)
+    transpose_kv_cache_by_block(back[:1], back[1:], ids, block)
     assert torch.equal(found.cpu(), held)
     assert torch.equal(other.cpu(), held)
 
@@ -306,7 +326,7 @@ def test_transpose_kv_cache_checks_ids(ids: list[int], sentence: str) -> None:
     held = noise(torch.float16, 7, 16, 4, 8)
     keys, values = held.npu(), held.npu()
     with pytest.raises(ValueError, match=re.escape(sentence)):
-        cache.transpose_kv_cache_by_block([keys], [values], torch.tensor(ids), 2)
+        transpose_kv_cache_by_block([keys], [values], torch.tensor(ids), 2)
     assert torch.equal(keys.cpu(), held)
 
 
@@ -317,9 +337,10 @@ def test_a_wrong_id_on_the_device_is_an_error_of_the_device() -> None:
     # In a process of its own: the stream is lost.
     program = (
         "import torch, torch_npu; from vllm_cann import ops\n"
+        "from vllm_cann.ops.transpose_kv_cache_by_block import transpose_kv_cache_by_block\n"
         "ops.load(torch.device('npu:0'))\n"
         "held = torch.zeros(7, 16, 4, 8, dtype=torch.float16).npu()\n"
-        "ops.cache.transpose_kv_cache_by_block([held], [held.clone()], torch.tensor([7]).npu(), 2)\n"
+        "transpose_kv_cache_by_block([held], [held.clone()], torch.tensor([7]).npu(), 2)\n"
         "torch.npu.synchronize()\n"
     )
     run = subprocess.run(
@@ -411,7 +432,7 @@ def test_latent_rows_are_where_their_slots_are(tokens: int, block: int, padding:
     def run(order: torch.Tensor) -> list[torch.Tensor]:
         held = [torch.full((blocks, block, 1, size), 7.0, dtype=torch.float16).npu() for size in (r, n)]
         rows = [t[:, :, order].contiguous().npu() for t in (kv, cos, sin)]
-        out = cache.kv_rmsnorm_rope_cache(
+        out = kv_rmsnorm_rope_cache(
             rows[0], gamma, *rows[1:], slots[order].contiguous().npu(), *held, cache_mode="PA", is_output_kv=True
         )
         return [t.cpu() for t in (*held, *out)]
@@ -460,9 +481,9 @@ def test_opcheck(name: str, utility: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_call_is_one_launch_and_copies_nothing(name: str) -> None:
     arguments, keywords = small()[name]
-    getattr(cache, name)(*arguments, **keywords)  # a table of addresses is made once
+    DIRECT[name](*arguments, **keywords)  # a table of addresses is made once
     before = kernels_launched()
-    getattr(cache, name)(*arguments, **keywords)
+    DIRECT[name](*arguments, **keywords)
     assert kernels_launched() == before + 1
 
 
@@ -483,9 +504,9 @@ def test_launches_do_not_depend_on_contents(name: str, position: int, contents: 
     for content in contents:
         arguments, keywords = small()[name]
         index = torch.tensor(content).to(arguments[position].dtype).npu()
-        getattr(cache, name)(*arguments[:position], index, *arguments[position + 1 :], **keywords)
+        DIRECT[name](*arguments[:position], index, *arguments[position + 1 :], **keywords)
         before = kernels_launched()
-        getattr(cache, name)(*arguments[:position], index, *arguments[position + 1 :], **keywords)
+        DIRECT[name](*arguments[:position], index, *arguments[position + 1 :], **keywords)
         assert kernels_launched() == before + 1
 
 
@@ -494,18 +515,18 @@ def test_nothing_to_do_launches_nothing() -> None:
     none = torch.zeros(0, dtype=torch.int32).npu()
     held, no_pairs = noise(torch.float16, 4, 16, 2, 16).npu(), torch.zeros(0, 2, dtype=torch.int64)
     no_rows = held.new_empty(0, 2, 16)
-    cache.gather_cache(held, held, none.view(0, 3), none, no_rows, no_rows.clone())
-    cache.slot_mapping(none.new_zeros(1), none, none.view(0, 3), none.clone(), 0, 16)
-    cache.copy_blocks([held], no_pairs)
-    cache.copy_blocks([], no_pairs)
-    cache.swap_blocks(held, held.cpu(), no_pairs)
-    cache.transpose_kv_cache_by_block([held], [held.clone()], no_pairs[:, 0], 2)
-    cache.transpose_kv_cache_by_block([], [], no_pairs[:, 0], 2)
+    gather_cache(held, held, none.view(0, 3), none, no_rows, no_rows.clone())
+    slot_mapping(none.new_zeros(1), none, none.view(0, 3), none.clone(), 0, 16)
+    copy_blocks([held], no_pairs)
+    copy_blocks([], no_pairs)
+    swap_blocks(held, held.cpu(), no_pairs)
+    transpose_kv_cache_by_block([held], [held.clone()], no_pairs[:, 0], 2)
+    transpose_kv_cache_by_block([], [], no_pairs[:, 0], 2)
     for mode in ("Norm", "PA", "PA_NZ", "PA_BLK_BNSD"):
         arguments, keywords, _ = latent(mode, torch.float16)
         arguments[0], arguments[2], arguments[3] = (arguments[i][:, :, :0] for i in (0, 2, 3))
         arguments[4] = arguments[4][:, :0] if mode == "Norm" else arguments[4][:0]
-        k_rope, c_kv = cache.kv_rmsnorm_rope_cache(*(t.contiguous().npu() for t in arguments), **keywords)
+        k_rope, c_kv = kv_rmsnorm_rope_cache(*(t.contiguous().npu() for t in arguments), **keywords)
         assert (k_rope.shape, c_kv.shape) == ((2, 1, 0, 64), (2, 1, 0, 512))
     assert kernels_launched() == before
 
@@ -517,7 +538,7 @@ def test_another_device_than_the_current_one_is_refused() -> None:
         torch.npu.set_device(1)
         try:
             with pytest.raises(ValueError, match="the tensors are on npu:0, but the current device is npu:1"):
-                getattr(cache, name)(*arguments)
+                DIRECT[name](*arguments)
         finally:
             torch.npu.set_device(0)
 
@@ -525,7 +546,7 @@ def test_another_device_than_the_current_one_is_refused() -> None:
 def changed(name: str, position: int, value: object) -> Callable[[], object]:
     def call() -> object:
         arguments, keywords = small()[name]
-        return getattr(cache, name)(*arguments[:position], value, *arguments[position + 1 :], **keywords)
+        return DIRECT[name](*arguments[:position], value, *arguments[position + 1 :], **keywords)
 
     return call
 
@@ -534,31 +555,31 @@ def changed(name: str, position: int, value: object) -> Callable[[], object]:
     ("call", "sentence"),
     [
         (changed("reshape_and_cache", 1, None), "value and value_cache go together"),
-        (lambda: cache.reshape_and_cache(*small()["reshape_and_cache"][0], "BNSD"), "the layout is 'BNSD'; there are ND, HND, NZ"),
-        (lambda: cache.reshape_and_cache(*small()["reshape_and_cache"][0], "NZ"), "a cache in NZ is (2, 2, 2, 16)"),
+        (lambda: reshape_and_cache(*small()["reshape_and_cache"][0], "BNSD"), "layout is 'BNSD'; there are ND, HND, NZ"),
+        (lambda: reshape_and_cache(*small()["reshape_and_cache"][0], "NZ"), "key_cache has the shape [2, 16, 2, 16]; for heads of [2, 16] it has to be [2, 2, 2, 16]"),
         (changed("gather_cache", 2, torch.zeros(2, 3, dtype=torch.int32)), "block_table is on cpu"),
         (changed("gather_cache", 4, torch.zeros(3, 1, 16)), "key is on cpu"),
         (
-            lambda: cache.gather_cache(*small()["gather_cache"][0], torch.zeros(1, dtype=torch.int32).npu()),
-            "seq_starts has 1 entries for 2",
+            lambda: gather_cache(*small()["gather_cache"][0], torch.zeros(1, dtype=torch.int32).npu()),
+            "seq_starts has 1 in dimension 0, requests are 2",
         ),
         (changed("slot_mapping", 4, 6), "slot_mapping: the number of tokens is 6; the limits are 0 and 3"),
-        (changed("slot_mapping", 0, torch.zeros(3).npu()), "query_start_loc is torch.float32; it must be one of int32"),
+        (changed("slot_mapping", 0, torch.zeros(3).npu()), "query_start_loc is float32, not int32"),
         (changed("copy_blocks", 1, torch.tensor([[0, 4]])), "mapping names block 4; there are 4"),
         (changed("copy_blocks", 1, torch.tensor([[0, 1], [1, 2]])), "mapping has a destination that is another pair's"),
         (changed("copy_blocks", 1, torch.tensor([0, 1])), "mapping is torch.int64 (2,); it must be int64 with 2 dimensions"),
-        (lambda: cache.swap_blocks(torch.zeros(2, 1), torch.zeros(2, 1), torch.zeros(1, 2).long()), "src is on cpu and dst on cpu; one or"),
-        (lambda: torch.ops.vllm_cann.swap_blocks(torch.zeros(2), torch.zeros(2), torch.zeros(1, 2).long()), "src is on cpu and dst on cpu"),
-        (lambda: cache.swap_blocks(torch.zeros(2, 1).npu(), torch.zeros(2, 2), torch.zeros(1, 2).long()), "their blocks have to be alike"),
+        (lambda: swap_blocks(torch.zeros(2, 1), torch.zeros(2, 1), torch.zeros(1, 2).long()), "no tensor is on an NPU"),
+        (lambda: torch.ops.vllm_cann.swap_blocks(torch.zeros(2), torch.zeros(2), torch.zeros(1, 2).long()), "no tensor is on an NPU"),
+        (lambda: swap_blocks(torch.zeros(2, 1).npu(), torch.zeros(2, 2), torch.zeros(1, 2).long()), "their blocks have to be alike"),
         (changed("transpose_kv_cache_by_block", 3, 3), "transpose_kv_cache: 2 heads cannot be divided into 3 splits"),
         (changed("transpose_kv_cache_by_block", 1, []), "there are 1 key caches and 0 value caches"),
-        (changed("kv_rmsnorm_rope_cache", 5, torch.zeros(6, 16, 1, 32, dtype=torch.float16).npu()), "k_cache has the shape (6, 16, 1, 32)"),
+        (changed("kv_rmsnorm_rope_cache", 5, torch.zeros(6, 16, 1, 32, dtype=torch.float16).npu()), "k_cache has the shape [6, 16, 1, 32]; for heads of [1, 64] it has to be [6, 16, 1, 64]"),
         (changed("kv_rmsnorm_rope_cache", 4, torch.zeros(3).long().npu()), "index has 3 in dimension 0, the tokens of kv are 40"),
         (
             changed("kv_rmsnorm_rope_cache", 0, torch.zeros(2, 1, 20, 1152, dtype=torch.float16).npu()[..., ::2]),
-            "kv has the strides (23040, 23040, 1152, 2); its tokens have to be one step apart, and their elements contiguous",
+            "kv has strides [23040, 11520, 1152, 2]; its tokens have to be one step apart, and their elements contiguous",
         ),
-        (changed("kv_rmsnorm_rope_cache", 0, torch.zeros(2, 2, 20, 576).npu()), "kv has 2 heads; latent rows have one"),
+        (changed("kv_rmsnorm_rope_cache", 0, torch.zeros(2, 2, 20, 576).npu()), "kv has the shape [2, 2, 20, 576]; it has to be [sequences, 1, tokens, size]"),
     ],
 )
 def test_refused_before_a_launch(call: Callable[[], object], sentence: str) -> None:

@@ -14,6 +14,14 @@ from hypothesis import strategies as st
 from shared import CHECKS
 
 from vllm_cann import ops
+from vllm_cann.ops.moe_compute_expert_tokens import moe_compute_expert_tokens
+from vllm_cann.ops.moe_finalize_routing import moe_finalize_routing
+from vllm_cann.ops.moe_finalize_routing import moe_token_unpermute
+from vllm_cann.ops.moe_gating_top_k import moe_gating_top_k
+from vllm_cann.ops.moe_gating_top_k import moe_gating_top_k_softmax
+from vllm_cann.ops.moe_init_routing import moe_init_routing
+from vllm_cann.ops.moe_init_routing import moe_init_routing_v2
+from vllm_cann.ops.moe_init_routing import moe_token_permute
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 moe = torch.ops.vllm_cann
@@ -51,7 +59,7 @@ def test_gating_like_deepseek(dtype: torch.dtype) -> None:
     x = torch.stack([torch.randperm(64, generator=torch.Generator().manual_seed(i)) for i in range(21)]).sub(32).div(8).to(dtype)
     bias = noise(64, dtype=dtype).abs()
     idx, weights = gate(x, 6, 8, 3, bias)
-    y, found, scores = moe.moe_gating_top_k(
+    y, found, scores = moe_gating_top_k(
         x.npu(), 6, bias=bias.npu(), k_group=3, group_count=8, group_select_mode=1, norm_type=1, out_flag=True, routed_scaling_factor=2.5
     )
     assert torch.equal(found.cpu().long(), idx)
@@ -65,7 +73,7 @@ def test_gating_like_deepseek(dtype: torch.dtype) -> None:
 def test_gating_softmax_asserts_experts_weights_and_numbers(renorm: int) -> None:
     x = noise(3, 5, 60)
     finished = torch.tensor([[False, True, False, False, True]] * 3)
-    y, idx, rows = moe.moe_gating_top_k_softmax(x.npu(), finished.npu(), 4, renorm)
+    y, idx, rows = moe_gating_top_k_softmax(x.npu(), finished.npu(), 4, renorm)
     top = x.double().softmax(-1).topk(4)
     want = top.values / top.values.sum(-1, keepdim=True) if renorm else top.values
     assert torch.equal(idx.cpu().long(), top.indices.masked_fill(finished[..., None], 60))
@@ -76,7 +84,7 @@ def test_gating_softmax_asserts_experts_weights_and_numbers(renorm: int) -> None
 @FEW
 @given(rows=st.integers(1, 5), experts=st.integers(1, 90), seed=st.integers(0, 1000))
 def test_softmax_weights_of_all_experts_sum_to_one(rows: int, experts: int, seed: int) -> None:
-    y, idx, _ = moe.moe_gating_top_k(noise(rows, experts, seed=seed).npu(), experts)
+    y, idx, _ = moe_gating_top_k(noise(rows, experts, seed=seed).npu(), experts)
     assert torch.allclose(y.cpu().sum(-1), torch.ones(rows), rtol=1e-6, atol=0)
     assert torch.equal(idx.cpu().sort(-1).values.long(), torch.arange(experts).expand(rows, experts))
     assert bool((y.cpu().diff(dim=-1) <= 0).all())
@@ -97,7 +105,7 @@ def test_ties_go_to_the_lower_number(rows: int, groups: int, size: int, kept: in
     kept = min(kept, groups)
     k = min(k, kept * size)
     x = integers(seed, -3, 4, rows, groups * size).float() / 2
-    y, idx, _ = moe.moe_gating_top_k(x.npu(), k, k_group=kept, group_count=groups, norm_type=norm_type, renorm=1, routed_scaling_factor=2.0)
+    y, idx, _ = moe_gating_top_k(x.npu(), k, k_group=kept, group_count=groups, norm_type=norm_type, renorm=1, routed_scaling_factor=2.0)
     for row, (logits, found) in enumerate(zip(x.tolist(), idx.tolist(), strict=True)):
         best = [max(logits[g * size : (g + 1) * size]) for g in range(groups)]
         allowed = sorted(range(groups), key=lambda g, best=best: (-best[g], g))[:kept]
@@ -131,12 +139,12 @@ def test_routing_is_a_stable_sort_and_counts_sum(tokens: int, k: int, first: int
     idx = integers(seed, -2, 12, tokens, k)
     order, places = sorted_pairs(idx, first, first + number)
     keywords = {"expert_tokens_num_flag": True, "active_expert_range": [first, first + number]}
-    out, found, counts, _ = moe.moe_init_routing_v2(rows.npu(), idx.npu(), expert_tokens_num_type=1, **keywords)
+    out, found, counts, _ = moe_init_routing_v2(rows.npu(), idx.npu(), expert_tokens_num_type=1, **keywords)
     assert torch.equal(found.cpu().long(), places)
     # Rows behind them are not written.
     assert torch.equal(out[: len(order)].cpu(), rows[order // k])
     assert int(counts.sum()) == len(order)
-    _, found, sums, _ = moe.moe_init_routing_v2(rows.npu(), idx.npu(), expert_tokens_num_type=0, row_idx_type=1, **keywords)
+    _, found, sums, _ = moe_init_routing_v2(rows.npu(), idx.npu(), expert_tokens_num_type=0, row_idx_type=1, **keywords)
     assert torch.equal(found.cpu()[: len(order)].long(), order)
     assert bool((found.cpu()[len(order) :] == -1).all())
     assert torch.equal(sums.cpu(), counts.cpu().cumsum(0))
@@ -147,7 +155,7 @@ def test_routing_is_a_stable_sort_and_counts_sum(tokens: int, k: int, first: int
 def test_permutation_is_one(tokens: int, k: int, experts: int, seed: int) -> None:
     rows = noise(tokens, 16, seed=seed).half()
     idx = integers(seed, 0, experts, tokens, k)
-    out, places = moe.moe_token_permute(rows.npu(), idx.npu(), num_experts=experts)
+    out, places = moe_token_permute(rows.npu(), idx.npu(), num_experts=experts)
     assert torch.equal(places.cpu().sort().values.long(), torch.arange(tokens * k))
     assert torch.equal(out.cpu()[places.cpu().long()], rows.repeat_interleave(k, 0))
 
@@ -157,7 +165,7 @@ def test_permutation_takes_slices_and_one_dimension() -> None:
     idx = torch.tensor([3, 1, 2, 0, 3, 1])
     order = idx.argsort(stable=True)
     for number, rest in ((None, 6), (0, 6), (4, 4), (-2, 4), (9, 6), (-9, 0)):
-        out, places = moe.moe_token_permute(rows.npu(), idx.npu(), number)
+        out, places = moe_token_permute(rows.npu(), idx.npu(), number)
         assert torch.equal(out.cpu(), rows[order[:rest]])
         assert torch.equal(places.cpu().long(), order.argsort())
 
@@ -166,8 +174,8 @@ def test_permutation_takes_slices_and_one_dimension() -> None:
 @given(tokens=st.integers(1, 30), k=st.integers(1, 4), active=st.integers(1, 40), seed=st.integers(0, 1000))
 def test_routing_by_row_numbers_follows_the_gate(tokens: int, k: int, active: int, seed: int) -> None:
     rows, logits = noise(tokens, 20, seed=seed), noise(tokens, 12, seed=seed)
-    _, idx, numbers = moe.moe_gating_top_k_softmax(logits.npu(), None, k)
-    out, places, experts = moe.moe_init_routing(rows.npu(), numbers, idx, active)
+    _, idx, numbers = moe_gating_top_k_softmax(logits.npu(), None, k)
+    out, places, experts = moe_init_routing(rows.npu(), numbers, idx, active)
     flat, order = idx.cpu().flatten().sort(stable=True)
     number = numbers.cpu().flatten()[order].long()
     assert torch.equal(experts.cpu(), flat)
@@ -178,7 +186,7 @@ def test_routing_by_row_numbers_follows_the_gate(tokens: int, k: int, active: in
 def test_routing_drops_beyond_the_capacity_and_pads_with_zeros() -> None:
     rows = noise(5, 8) + 10
     idx = torch.tensor([[0], [2], [0], [0], [1]], dtype=torch.int32)
-    out, places, counts, _ = moe.moe_init_routing_v2(
+    out, places, counts, _ = moe_init_routing_v2(
         rows.npu(), idx.npu(), expert_num=3, expert_capacity=2, drop_pad_mode=1, expert_tokens_num_type=1, expert_tokens_num_flag=True
     )
     want = torch.zeros(3, 2, 8)
@@ -193,11 +201,11 @@ def test_routing_quantises(dtype: torch.dtype) -> None:
     rows, smooth = noise(9, 40, dtype=dtype), noise(4, 40).abs() + 0.5
     idx = integers(1, 0, 4, 9, 2)
     order, _ = sorted_pairs(idx, 0, 4)
-    out, _, _, scale = moe.moe_init_routing_v2(rows.npu(), idx.npu(), expert_num=4, quant_mode=1, scale=smooth.npu())
+    out, _, _, scale = moe_init_routing_v2(rows.npu(), idx.npu(), expert_num=4, quant_mode=1, scale=smooth.npu())
     v = rows.double()[order // 2] * smooth.double()[idx.flatten()[order].long()]
     assert torch.allclose(scale.cpu().double(), v.abs().amax(-1) / 127, rtol=1e-6, atol=0)
     assert bool(((out.cpu().double() - v / (v.abs().amax(-1, keepdim=True) / 127)).abs() <= 0.5001).all())
-    out, _, _, _ = moe.moe_init_routing_v2(
+    out, _, _, _ = moe_init_routing_v2(
         rows.npu(), idx.npu(), expert_num=4, quant_mode=0, scale=torch.tensor([40.0]).npu(), offset=torch.tensor([3.0]).npu()
     )
     assert bool(((out.cpu().double() - (rows.double()[order // 2] * 40 + 3).clamp(-128, 127)).abs() <= 0.5001).all())
@@ -220,7 +228,7 @@ def check_sum(found: torch.Tensor, terms: torch.Tensor) -> None:
 def test_unpermute_weighs_and_adds(dtype: torch.dtype, probs_dtype: torch.dtype) -> None:
     rows, probs = noise(12, 40, dtype=dtype), noise(4, 3, dtype=probs_dtype)
     indices = torch.tensor([3, -1, 7, -12, 0, 1, 12, 2, 5, -1, -1, -1], dtype=torch.int32)
-    found = moe.moe_token_unpermute(rows.npu(), indices.npu(), probs.npu())
+    found = moe_token_unpermute(rows.npu(), indices.npu(), probs.npu())
     here = ((indices >= 0) & (indices < 12)).double().reshape(4, 3, 1)
     check_sum(found, rows.double()[indices.clamp(0, 11).long()].reshape(4, 3, 40) * probs.double()[..., None] * here)
 
@@ -228,7 +236,7 @@ def test_unpermute_weighs_and_adds(dtype: torch.dtype, probs_dtype: torch.dtype)
 def test_unpermute_without_probs_takes_rows() -> None:
     rows = noise(6, 9, dtype=torch.bfloat16)
     order = torch.tensor([5, 0, 3, 1, 2, 4], dtype=torch.int32)
-    assert torch.equal(moe.moe_token_unpermute(rows.npu(), order.npu()).cpu(), rows[order.long()])
+    assert torch.equal(moe_token_unpermute(rows.npu(), order.npu()).cpu(), rows[order.long()])
 
 
 @FEW
@@ -236,11 +244,11 @@ def test_unpermute_without_probs_takes_rows() -> None:
     tokens=st.integers(1, 20), log_k=st.integers(0, 3), experts=st.integers(8, 12), dtype=st.sampled_from(FLOATS), seed=st.integers(0, 99)
 )
 def test_there_and_back_is_where_it_was(tokens: int, log_k: int, experts: int, dtype: torch.dtype, seed: int) -> None:
-    """k is a power of two, so each of the k shares, and all sums of them, are exact."""
+    """k is a power of two, and rows have the 8 bits of bfloat16, so each of the k shares, and all sums of them, are exact in float32."""
     k = 2**log_k
-    rows = noise(tokens, 32, dtype=dtype, seed=seed)
-    out, places = moe.moe_token_permute(rows.npu(), integers(seed, 0, experts, tokens, k).npu(), num_experts=experts)
-    back = moe.moe_token_unpermute(out, places, torch.full((tokens, k), 1 / k, dtype=dtype).npu())
+    rows = noise(tokens, 32, dtype=torch.bfloat16, seed=seed).to(dtype)
+    out, places = moe_token_permute(rows.npu(), integers(seed, 0, experts, tokens, k).npu(), num_experts=experts)
+    back = moe_token_unpermute(out, places, torch.full((tokens, k), 1 / k, dtype=dtype).npu())
     assert torch.equal(back.cpu(), rows)
 
 
@@ -256,7 +264,7 @@ def test_finalize_adds_skips_and_biases(dtype: torch.dtype, mode: int) -> None:
     index[1, 2] = index[4, 0] = -1
     flat = rows.flatten(0, 1)
     given_index = (index if mode >= 2 else index.t()).flatten()
-    found = moe.moe_finalize_routing(
+    found = moe_finalize_routing(
         (rows if mode % 2 else flat).npu(),
         skips[0].npu(),
         skips[1].npu(),
@@ -289,7 +297,7 @@ def test_numbering_by_column_and_by_row_are_one(tokens: int, k: int, dtype: torc
     more = [noise(tokens, 24, dtype=dtype, seed=seed + i).npu() if i < skips else None for i in range(2)]
     bias = noise(4, 24, dtype=dtype, seed=seed).npu() if has_bias else None
     found = [
-        moe.moe_finalize_routing(
+        moe_finalize_routing(
             rows.npu(), *more, bias, scales.npu(), given_index.flatten().npu(), number.npu() if has_bias else None, mode
         ).cpu()
         for mode, given_index in ((0, index.t().contiguous()), (2, index))
@@ -301,12 +309,12 @@ def test_numbering_by_column_and_by_row_are_one(tokens: int, k: int, dtype: torc
     terms = terms * scales.double()[..., None] * (index >= 0)[..., None]
     check_sum(found[0], torch.cat([*(m.cpu().double()[:, None] for m in more if m is not None), terms], 1))
     if skips == 0 and bias is None:
-        assert torch.equal(found[0], moe.moe_token_unpermute(rows.npu(), index.flatten().npu(), scales.npu()).cpu())
+        assert torch.equal(found[0], moe_token_unpermute(rows.npu(), index.flatten().npu(), scales.npu()).cpu())
 
 
 def test_finalize_with_a_bias_of_no_experts() -> None:
     rows, index = noise(4, 16), torch.tensor([3, 0, 2, 1], dtype=torch.int32)
-    found = moe.moe_finalize_routing(
+    found = moe_finalize_routing(
         rows.npu(), None, None, rows[:0].npu(), None, index.npu(), torch.zeros(2, 2, dtype=torch.int32).npu(), 2, 2
     )
     check_sum(found, rows.double()[index.long()].view(2, 2, 16))
@@ -315,7 +323,7 @@ def test_finalize_with_a_bias_of_no_experts() -> None:
 def test_finalize_without_anything_but_rows() -> None:
     rows = noise(8, 16)
     index = torch.tensor([7, 0, 3, -1, 2, 5], dtype=torch.int32)
-    found = moe.moe_finalize_routing(rows.npu(), None, None, None, None, index.npu(), None, 0, 2)
+    found = moe_finalize_routing(rows.npu(), None, None, None, None, index.npu(), None, 0, 2)
     terms = torch.stack([rows[index.clamp(0).long()[j * 3 : j * 3 + 3]] for j in range(2)], 1).double()
     terms[0, 1] = 0
     check_sum(found, terms)
@@ -325,7 +333,7 @@ def test_finalize_without_anything_but_rows() -> None:
 @given(entries=st.integers(0, 60), experts=st.integers(1, 30), seed=st.integers(0, 99))
 def test_expert_tokens_are_running_sums(entries: int, experts: int, seed: int) -> None:
     numbers = integers(seed, 0, experts, entries).sort().values
-    found = moe.moe_compute_expert_tokens(numbers.npu(), experts).cpu()
+    found = moe_compute_expert_tokens(numbers.npu(), experts).cpu()
     assert torch.equal(found.long(), torch.bincount(numbers, minlength=experts).cumsum(0))
 
 
@@ -341,16 +349,16 @@ def test_launches_do_not_depend_on_contents() -> None:
 
     for number in (0, 7, -1):  # all in one expert, or none kept
         pairs = torch.full((300, 4), number, dtype=torch.int32).npu()
-        once(moe.moe_init_routing_v2, rows, pairs, expert_num=8)
-        once(moe.moe_init_routing, rows, torch.arange(1200).int().reshape(4, 300).t().contiguous().npu(), pairs, 300)
-        once(moe.moe_token_permute, rows, pairs, num_experts=8)
-        once(moe.moe_token_unpermute, rows, pairs[:, 0].contiguous())
-        once(moe.moe_finalize_routing, rows, None, None, None, None, pairs[:, 0].contiguous())
-        once(moe.moe_compute_expert_tokens, pairs[:, 0].contiguous(), 8)
+        once(moe_init_routing_v2, rows, pairs, expert_num=8)
+        once(moe_init_routing, rows, torch.arange(1200).int().reshape(4, 300).t().contiguous().npu(), pairs, 300)
+        once(moe_token_permute, rows, pairs, num_experts=8)
+        once(moe_token_unpermute, rows, pairs[:, 0].contiguous())
+        once(moe_finalize_routing, rows, None, None, None, None, pairs[:, 0].contiguous())
+        once(moe_compute_expert_tokens, pairs[:, 0].contiguous(), 8)
     for value in (0.0, float("nan"), float("inf")):
         logits = torch.full((300, 16), value).npu()
-        once(moe.moe_gating_top_k, logits, 4, group_count=4, k_group=2, group_select_mode=1, norm_type=1)
-        once(moe.moe_gating_top_k_softmax, logits, torch.full((300,), value == 0).npu(), 4)
+        once(moe_gating_top_k, logits, 4, group_count=4, k_group=2, group_select_mode=1, norm_type=1)
+        once(moe_gating_top_k_softmax, logits, torch.full((300,), value == 0).npu(), 4)
 
 
 def pairs_of(tokens: int = 5) -> torch.Tensor:
@@ -420,18 +428,18 @@ def test_a_call_is_one_launch(name: str) -> None:
 
 REFUSALS: list[tuple[Callable[[], object], str]] = [
     (
-        lambda: moe.moe_init_routing_v2(x(), x()[:, :2].int().contiguous(), offset=x()[0, :1].float(), expert_num=4),
+        lambda: moe_init_routing_v2(x(), x()[:, :2].int().contiguous(), offset=x()[0, :1].float(), expert_num=4),
         "offset is given with quant_mode -1; it belongs to static quantisation (quant_mode 0)",
     ),
-    (lambda: moe.moe_gating_top_k(x().t(), 1), "x has the strides (1, 32); it must be contiguous"),
-    (lambda: moe.moe_gating_top_k(x().int(), 1), "x is torch.int32; it must be one of float32, float16, bfloat16"),
-    (lambda: moe.moe_gating_top_k(x(), 0), "k is 0; it must be positive"),
-    (lambda: moe.moe_gating_top_k(x(), 33), "k is 33; it can be 1 to the 32 experts of 1 groups"),
-    (lambda: moe.moe_gating_top_k(x(), 1, bias=x()[0, :8]), "bias is torch.float16 (8,) for torch.float16 logits of 32 experts"),
-    (lambda: moe.moe_gating_top_k(x(), 1, bias=x()[0].cpu()), "bias is on cpu; all tensors must be on one NPU"),
+    (lambda: moe_gating_top_k(x().t(), 1), "x has stride 32 in dimension 1; it has to be contiguous"),
+    (lambda: moe_gating_top_k(x().int(), 1), "x is int32; it can be float16, bfloat16 or float32"),
+    (lambda: moe_gating_top_k(x(), 0), "k is 0; it can be 1 to the 32 experts of 1 groups (k_group)"),
+    (lambda: moe_gating_top_k(x(), 33), "k is 33; it can be 1 to the 32 experts of 1 groups"),
+    (lambda: moe_gating_top_k(x(), 1, bias=x()[0, :8]), "bias has 8 in dimension 0, x has experts: 32"),
+    (lambda: moe_gating_top_k(x(), 1, bias=x()[0].cpu()), "bias is on cpu; all tensors must be on one NPU"),
     (
-        lambda: moe.moe_gating_top_k(x(), 1, finished=x()[:, 0].contiguous()),
-        "finished is torch.float16 (5,) for logits of the shape (5, 32)",
+        lambda: moe_gating_top_k(x(), 1, finished=x()[:, 0].contiguous()),
+        "finished is float16, not bool",
     ),
 ]
 
@@ -446,13 +454,13 @@ def test_refused_before_a_launch(call: Callable[[], object], sentence: str) -> N
 
 def test_no_rows_launch_nothing() -> None:
     before = kernels_launched()
-    y, idx, scores = moe.moe_gating_top_k(x()[:0], 3, out_flag=True)
+    y, idx, scores = moe_gating_top_k(x()[:0], 3, out_flag=True)
     assert (y.shape, idx.shape, scores.shape) == ((0, 3), (0, 3), (0, 32))
     none = pairs_of()[:0]
-    assert [t.shape for t in moe.moe_gating_top_k_softmax(x()[:0], None, 3)] == [(0, 3)] * 3
-    assert moe.moe_init_routing_v2(x()[:0], none, expert_num=8)[0].shape == (0, 32)
-    assert moe.moe_init_routing(x()[:0], none, none, 3)[0].shape == (0, 32)
-    assert moe.moe_token_permute(x()[:0], none)[0].shape == (0, 32)
-    assert moe.moe_token_unpermute(x()[:0], none[:, 0], none.float()).shape == (0, 32)
-    assert moe.moe_finalize_routing(x()[:0], None, None, None, none.float(), none.flatten(), None, 2).shape == (0, 32)
+    assert [t.shape for t in moe_gating_top_k_softmax(x()[:0], None, 3)] == [(0, 3)] * 3
+    assert moe_init_routing_v2(x()[:0], none, expert_num=8)[0].shape == (0, 32)
+    assert moe_init_routing(x()[:0], none, none, 3)[0].shape == (0, 32)
+    assert moe_token_permute(x()[:0], none)[0].shape == (0, 32)
+    assert moe_token_unpermute(x()[:0], none[:, 0], none.float()).shape == (0, 32)
+    assert moe_finalize_routing(x()[:0], None, None, None, none.float(), none.flatten(), None, 2).shape == (0, 32)
     assert kernels_launched() == before

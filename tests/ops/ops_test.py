@@ -14,12 +14,16 @@ import torch_npu  # noqa: F401
 from counted import kernels_launched
 from shared import CHECKS, noise
 
-from vllm_cann import ops
-from vllm_cann.ops import _arguments
+from vllm_cann import _ops, ops
+from vllm_cann.ops.reshape_and_cache import reshape_and_cache
+from vllm_cann.ops.rotary_embedding import rotary_embedding
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 INDICES = (torch.int32, torch.int64)
 CALLS = ("direct", "torch.ops")
+
+
+DIRECT = {"reshape_and_cache": reshape_and_cache, "rotary_embedding": rotary_embedding}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -28,7 +32,7 @@ def kernels() -> None:
 
 
 def function(name: str, call: str) -> Callable[..., None]:
-    return getattr(ops if call == "direct" else torch.ops.vllm_cann, name)
+    return DIRECT[name] if call == "direct" else getattr(torch.ops.vllm_cann, name)
 
 
 # reshape_and_cache: bytes are copied, so results are exact, and slots that no token names keep what they held.
@@ -71,7 +75,7 @@ def test_reshape_and_cache_takes_views_of_qkv_and_of_one_cache(dtype: torch.dtyp
     key, value = (device[:, at * heads * size : (at + 1) * heads * size].unflatten(1, (heads, size)) for at in (3, 4))
     assert not key.is_contiguous()
     on_device = cache.npu()
-    ops.reshape_and_cache(key, value, on_device[:, 0], on_device[:, 1], slots.npu())
+    reshape_and_cache(key, value, on_device[:, 0], on_device[:, 1], slots.npu())
     want = cache.clone()
     for half, rows in enumerate((key, value)):
         want[:, half] = cached(cache[:, half], rows.cpu(), slots)
@@ -84,8 +88,8 @@ def test_no_tokens_launch_nothing() -> None:
     table = noise(torch.float32, 8, 32).npu()
     index = torch.empty(0, dtype=torch.int64, device="npu")
     before, held = kernels_launched(), cache.cpu()
-    ops.reshape_and_cache(key, key, cache, cache, index)
-    ops.rotary_embedding(index, key, key, 32, table, True)
+    reshape_and_cache(key, key, cache, cache, index)
+    rotary_embedding(index, key, key, 32, table, True)
     assert kernels_launched() == before
     assert torch.equal(cache.cpu(), held)
 
@@ -211,7 +215,7 @@ def cache_call(**changes: torch.Tensor) -> Callable[[], None]:
             "value_cache": torch.zeros(3, 8, 2, 16).npu(),
             "slot_mapping": torch.arange(5).npu(),
         }
-        ops.reshape_and_cache(**(arguments | changes))
+        reshape_and_cache(**(arguments | changes))
 
     return call
 
@@ -226,7 +230,7 @@ def rotary_call(head_size: int = 32, **changes: torch.Tensor | None) -> Callable
             "key": torch.zeros(5, 2, 32).npu(),
             "cos_sin_cache": torch.zeros(16, 32).npu(),
         }
-        ops.rotary_embedding(**(arguments | changes), head_size=head_size, is_neox=True)
+        rotary_embedding(**(arguments | changes), head_size=head_size, is_neox=True)
 
     return call
 
@@ -238,15 +242,15 @@ def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
 REFUSALS: list[tuple[Callable[[], Callable[[], None]], str]] = [
     (
         lambda: cache_call(key=zeros(5, 64)),
-        "key has the shape (5, 64); it must have 3 dimensions",
+        "key has 2 dimensions, not [tokens, heads, size]",
     ),
     (
         lambda: cache_call(value_cache=zeros(3, 8, 32)),
-        "value_cache has the shape (3, 8, 32); it must have 4 dimensions",
+        "value_cache has 3 dimensions, not four: blocks first",
     ),
     (
         lambda: cache_call(slot_mapping=torch.arange(5)),
-        "slot_mapping is on cpu; all tensors must be on one NPU, and another is on npu:0",
+        "slot_mapping is on cpu; all tensors must be on one NPU",
     ),
     (
         lambda: cache_call(key=torch.zeros(5, 2, 32)),
@@ -254,31 +258,31 @@ REFUSALS: list[tuple[Callable[[], Callable[[], None]], str]] = [
     ),
     (
         lambda: cache_call(value=zeros(4, 2, 16)),
-        "value is torch.float32 (4, 2, 16), but key is torch.float32 (5, 2, 32)",
+        "value has 4 in dimension 0, key has 5",
     ),
     (
         lambda: cache_call(key_cache=zeros(3, 8, 2, 16)),
-        "key_cache is torch.float32 (3, 8, 2, 16); for key, torch.float32 (5, 2, 32), a cache in ND is (3, 8, 2, 32)",
+        "key_cache has the shape [3, 8, 2, 16]; for heads of [2, 32] it has to be [3, 8, 2, 32]",
     ),
     (
         lambda: cache_call(value_cache=zeros(3, 4, 2, 16)),
-        "the caches (3, 8, 2, 32) and (3, 4, 2, 16) have different blocks",
+        "value_cache has 3 blocks of 4, key_cache has 3 of 8",
     ),
     (
         lambda: cache_call(value=zeros(5, 2, 16, dtype=torch.float16)),
-        "value is torch.float16 (5, 2, 16), but key is torch.float32 (5, 2, 32)",
+        "value_cache is float32, but value is float16",
     ),
     (
         lambda: cache_call(key_cache=zeros(3, 8, 2, 32, dtype=torch.int8)),
-        "key_cache is torch.int8 (3, 8, 2, 32); for key, torch.float32 (5, 2, 32), a cache in ND is (3, 8, 2, 32)",
+        "key_cache is int8, but key is float32",
     ),
     (
         lambda: cache_call(slot_mapping=torch.arange(10).npu()[::2]),
-        "slot_mapping has the strides (2,); it must be contiguous",
+        "slot_mapping has stride 2 in dimension 0; it has to be contiguous",
     ),
     (
         lambda: cache_call(slot_mapping=torch.arange(5).int().npu().float()),
-        "slot_mapping is torch.float32; it must be one of int32, int64",
+        "slot_mapping is float32, not int32 or int64",
     ),
     (
         lambda: cache_call(
@@ -287,24 +291,24 @@ REFUSALS: list[tuple[Callable[[], Callable[[], None]], str]] = [
             key_cache=zeros(3, 8, 2, 32, dtype=torch.int64),
             value_cache=zeros(3, 8, 2, 16, dtype=torch.int64),
         ),
-        "key is torch.int64; it must be one of float32, float16, int8, bfloat16",
+        "key is int64; it can be float16, bfloat16, float32, int8, uint8 or int32",
     ),
     (
         lambda: cache_call(key=zeros(5, 32, 2).transpose(1, 2)),
-        "key has the strides (64, 1, 2); it must be contiguous but for the first of them",
+        "key has strides [64, 1, 2]; the heads of a token have to be contiguous",
     ),
     (
         lambda: cache_call(value=zeros(5, 3, 16)[:, ::2]),
-        "value has the strides (48, 32, 1); it must be contiguous but for the first of them",
+        "value has strides [48, 32, 1]; the heads of a token have to be contiguous",
     ),
     (
         # Keys and values of a slot side by side: between slots there is a hole.
         lambda: cache_call(key_cache=zeros(3, 8, 2, 2, 32)[:, :, 0]),
-        "key_cache has the strides (1024, 128, 32, 1); it must be contiguous but for the first of them",
+        "key_cache has strides [1024, 128, 32, 1]; a block has to be contiguous",
     ),
     (
         lambda: cache_call(value_cache=zeros(3, 2, 8, 16).transpose(1, 2)),
-        "value_cache has the strides (256, 16, 128, 1); it must be contiguous but for the first of them",
+        "value_cache has strides [256, 16, 128, 1]; a block has to be contiguous",
     ),
     (
         lambda: cache_call(key_cache=zeros(1, 8, 2, 32).expand(3, 8, 2, 32)),
@@ -312,35 +316,35 @@ REFUSALS: list[tuple[Callable[[], Callable[[], None]], str]] = [
     ),
     (
         lambda: rotary_call(cos_sin_cache=zeros(512)),
-        "cos_sin_cache has the shape (512,); it must have 2 dimensions",
+        "cos_sin_cache has 1 dimensions, not [positions, rotary_dim]",
     ),
     (
         lambda: rotary_call(query=zeros(5, 2, 2, 32)),
-        "query has the shape (5, 2, 2, 32); it must have 2 or 3 dimensions",
+        "query has 4 dimensions, not [tokens, heads, size]",
     ),
     (
         lambda: rotary_call(positions=torch.arange(5)),
-        "positions is on cpu; all tensors must be on one NPU, and another is on npu:0",
+        "positions is on cpu; all tensors must be on one NPU",
     ),
     (
         lambda: rotary_call(key=torch.zeros(5, 64)),
-        "key is on cpu; all tensors must be on one NPU, and another is on npu:0",
+        "key is on cpu; all tensors must be on one NPU",
     ),
     (
         lambda: rotary_call(query=zeros(4, 128)),
-        "query is torch.float32 (4, 128) for 5 positions and a table of torch.float32",
+        "query has 4 tokens, the others have 5",
     ),
     (
         lambda: rotary_call(key=zeros(5, 64, dtype=torch.float16)),
-        "key is torch.float16 (5, 64) for 5 positions and a table of torch.float32",
+        "key is float16, but cos_sin_cache is float32",
     ),
     (
         lambda: rotary_call(query=zeros(128, 5).t()),
-        "query has the strides (1, 5); it must be contiguous but for the first of them",
+        "query has strides [1, 5]; the heads of a token have to be contiguous",
     ),
     (
         lambda: rotary_call(key=zeros(5, 3, 32)[:, ::2]),
-        "key has the strides (96, 64, 1); it must be contiguous but for the first of them",
+        "key has strides [96, 64, 1]; the heads of a token have to be contiguous",
     ),
     (
         lambda: rotary_call(key=zeros(5, 80)),
@@ -348,15 +352,15 @@ REFUSALS: list[tuple[Callable[[], Callable[[], None]], str]] = [
     ),
     (
         lambda: rotary_call(cos_sin_cache=zeros(32, 16).t()),
-        "positions and cos_sin_cache must be contiguous",
+        "cos_sin_cache has strides [1, 16]; it has to be contiguous",
     ),
     (
         lambda: rotary_call(positions=torch.arange(10).npu()[::2]),
-        "positions and cos_sin_cache must be contiguous",
+        "positions has stride 2 in dimension 0; it has to be contiguous",
     ),
     (
         lambda: rotary_call(positions=zeros(5)),
-        "positions is torch.float32; it must be one of int32, int64",
+        "positions is float32, not int32 or int64",
     ),
     (
         lambda: rotary_call(
@@ -364,11 +368,11 @@ REFUSALS: list[tuple[Callable[[], Callable[[], None]], str]] = [
             key=None,
             cos_sin_cache=zeros(16, 32, dtype=torch.int8),
         ),
-        "query is torch.int8; it must be one of float32, float16, bfloat16",
+        "cos_sin_cache is int8; it can be float16, bfloat16 or float32",
     ),
     (
         lambda: rotary_call(query=zeros(5, 128, dtype=torch.float64), cos_sin_cache=zeros(16, 32)),
-        "query is torch.float64 (5, 128) for 5 positions and a table of torch.float32",
+        "query is float64, but cos_sin_cache is float32",
     ),
     (
         lambda: rotary_call(cos_sin_cache=zeros(16, 64)),
@@ -420,7 +424,7 @@ def test_launches_come_after_what_was_queued_and_before_what_is_queued_next() ->
         values = torch.zeros_like(cache)
         for _ in range(30):
             key += 1
-        ops.reshape_and_cache(key, key, cache, values, slots)
+        reshape_and_cache(key, key, cache, values, slots)
         key.zero_()  # must not overtake the kernel that reads it
         seen = cache * 2
         cache.zero_()
@@ -458,7 +462,7 @@ def test_events_order_side_streams_and_without_them_the_order_is_lost() -> None:
         with torch.npu.stream(side):
             if wait:
                 side.wait_event(ready)
-            ops.reshape_and_cache(key, key, cache, torch.zeros_like(cache), slots)
+            reshape_and_cache(key, key, cache, torch.zeros_like(cache), slots)
             cache *= 2
             done.record(side)
         torch.npu.current_stream().wait_event(done)
@@ -472,7 +476,7 @@ def test_events_order_side_streams_and_without_them_the_order_is_lost() -> None:
 
 def run(code: str, **environment: str) -> str:
     """The output of a program on this SoftNPU, with another environment."""
-    prelude = "import torch, torch_npu\nfrom vllm_cann import ops\ndevice = torch.device('npu:0')\n"
+    prelude = "import torch, torch_npu\nfrom vllm_cann import ops\nfrom vllm_cann.ops.reshape_and_cache import reshape_and_cache\nfrom vllm_cann.ops.rotary_embedding import rotary_embedding\ndevice = torch.device('npu:0')\n"
     result = subprocess.run(
         [sys.executable, "-c", prelude + code],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
@@ -487,40 +491,46 @@ def run(code: str, **environment: str) -> str:
 # Launches that are prepared once.
 
 
-def test_a_launch_is_prepared_for_what_it_depends_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple] = []
+def test_a_launch_is_prepared_for_what_it_depends_on() -> None:
+    """Types, shapes, strides and options, not contents and addresses. The least recently used launch goes first."""
+    reshape = _ops.Operator("reshape_and_cache")
+    cache = torch.zeros(80, 8, 2, 16, dtype=torch.float16, device="npu")
+    key = torch.zeros(600, 2, 16, dtype=torch.float16, device="npu")
+    slots = torch.arange(600).npu()
 
-    @_arguments.prepared
-    def prepare(*arguments: object) -> int:
-        seen.append(arguments)
-        return len(seen)
+    def call(tokens: int, key: torch.Tensor = key, index: torch.dtype = torch.int64, layout: str = "ND") -> tuple[int, int]:
+        before = reshape.hits, reshape.misses
+        reshape(key[:tokens], None, cache.view(key.dtype), None, slots[:tokens].to(index), layout)
+        return reshape.hits - before[0], reshape.misses - before[1]
 
-    x = torch.zeros(4, 6, device="npu")
-    calls = [
-        ((x, None), (1, "ND")),
-        ((x[:2], None), (1, "ND")),
-        ((x.t(), None), (1, "ND")),
-        ((x.view(6, 4), None), (1, "ND")),
-        ((x.half(), None), (1, "ND")),
-        ((None, x), (1, "ND")),
-        ((x, x), (1, "ND")),
-        ((x, None), (2, "ND")),
-        ((x, None), (1, "NZ")),
-    ]
-    assert [prepare(*call) for call in calls] == list(range(1, len(calls) + 1))
-    assert [prepare(*call) for call in calls] == list(range(1, len(calls) + 1))
-    assert prepare((x.clone(), None), (1, "ND")) == 1
-    monkeypatch.setattr(_arguments, "_MOST_PREPARED", len(calls) + 1)
-    assert [prepare((x, None), (3 + i, "ND")) for i in range(3)] == [10, 11, 12]
-    assert prepare((x, None), (4, "ND")) == 11
-    assert prepare(*calls[0]) == 13  # forgotten
+    hit, miss = (1, 0), (0, 1)
+    assert call(4) == miss
+    assert call(4, key.clone()) == hit
+    assert call(5) == miss
+    assert call(4, index=torch.int32) == miss
+    assert call(4, key.view(torch.bfloat16)) == miss
+    assert call(4, torch.zeros(600, 3, 16, dtype=torch.float16, device="npu")[:, :2]) == miss
+    assert call(1) == miss
+    assert call(1, torch.zeros(600, 3, 16, dtype=torch.float16, device="npu")[:, :2]) == hit  # one token is no step away from another
+    with pytest.raises(ValueError, match="key_cache has the shape"):
+        call(4, layout="HND")
+    known = reshape.prepared
+    for tokens in range(10, 10 + 512 - known):
+        assert call(tokens) == miss
+        assert call(4) == hit  # stays, as it is used
+    assert reshape.prepared == 512
+    assert call(600) == miss
+    assert reshape.prepared == 512
+    assert call(4) == hit
+    assert call(5) == miss  # was the least recently used one
+    torch.npu.synchronize()
 
 
 def test_what_was_refused_is_refused_again() -> None:
     x = torch.zeros(1, 64, device="npu")
     for _ in range(2):
         with pytest.raises(ValueError, match="neighbours that are paired"):
-            ops.rotary_embedding(torch.zeros(1, dtype=torch.int64).npu(), x, None, 64, x, True, to_halves=True)
+            rotary_embedding(torch.zeros(1, dtype=torch.int64).npu(), x, None, 64, x, True, to_halves=True)
 
 
 def test_another_device_than_the_current_one() -> None:
@@ -530,7 +540,7 @@ def test_another_device_than_the_current_one() -> None:
         "    table = torch.full((1, 64), 2.0, device=f'npu:{i}')\n"
         "    x = torch.ones(1, 64, device=f'npu:{i}')\n"
         "    positions = torch.zeros(1, dtype=torch.int64, device=f'npu:{i}')\n"
-        "    try:\n        ops.rotary_embedding(positions, x, None, 64, table, False)\n"
+        "    try:\n        rotary_embedding(positions, x, None, 64, table, False)\n"
         "    except (RuntimeError, ValueError) as error:\n        return str(error)\n"
         "    return x.cpu().unique().tolist()\n"
         "print(turn(0))\nprint(turn(1))\n"
@@ -539,9 +549,7 @@ def test_another_device_than_the_current_one() -> None:
     )
     first, refused, second, failed, again = out.splitlines()
     assert first == second == again == "[0.0, 4.0]"
-    assert refused == "the tensors are on npu:1, but the current device is npu:0"
-    assert "failed with 107003" in failed
-    assert "the stream is one of device 1, but device 0 is current" in failed
+    assert refused == failed == "rotary_embedding: the tensors are on npu:1, but the current device is npu:0"
 
 
 def test_launches_wait_for_a_queue_that_lags() -> None:
@@ -553,7 +561,7 @@ def test_launches_wait_for_a_queue_that_lags() -> None:
         "slots = torch.arange(16).npu()\n"
         "torch.npu.synchronize()\n"
         "for _ in range(5):\n    key += 1\n"
-        "ops.reshape_and_cache(key[:16], key[:16], cache, torch.zeros_like(cache), slots)\n"
+        "reshape_and_cache(key[:16], key[:16], cache, torch.zeros_like(cache), slots)\n"
         "print((cache == 5).all().item())\n",
         SOFTNPU_STREAMS="eager",
     )
@@ -568,7 +576,7 @@ def test_a_fault_in_a_kernel_names_kernel_line_and_buffer() -> None:
         "ops.load(device)\n"
         "x = torch.zeros(2, 64, dtype=torch.float16, device=device)\n"
         "table = torch.zeros(4, 64, dtype=torch.float16, device=device)\n"
-        "ops.rotary_embedding(torch.tensor([0, 4]).npu(), x, None, 64, table, True)\n"
+        "rotary_embedding(torch.tensor([0, 4]).npu(), x, None, 64, table, True)\n"
         "try:\n    torch.npu.synchronize()\n"
         "except RuntimeError as error:\n    print(error)\n"
     )
@@ -592,7 +600,7 @@ def test_a_wheel_without_kernels_says_so() -> None:
 def test_an_operator_before_load_says_what_is_missing() -> None:
     out = run(
         "x = torch.zeros(1, 64, device=device)\n"
-        "try:\n    ops.rotary_embedding(torch.zeros(1, dtype=torch.int64).npu(), x, None, 64, x, True)\n"
+        "try:\n    rotary_embedding(torch.zeros(1, dtype=torch.int64).npu(), x, None, 64, x, True)\n"
         "except RuntimeError as error:\n    print(error)\n"
     )
     assert "the directory of the kernels is not set" in out

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from shared import CHECKS, noise
 
 from vllm_cann import ops
-from vllm_cann.ops import qkv as operators
-from vllm_cann.ops import rotary
+from vllm_cann.ops.qkv_rmsnorm_rope import qkv_rmsnorm_rope
+from vllm_cann.ops.qkv_rmsnorm_rope import qkv_square_sums
+from vllm_cann.ops.rotary_embedding import rotary_embedding
 
 FEW = settings(max_examples=25, deadline=None, derandomize=True)
 MANTISSA = {torch.float32: 23, torch.float16: 10, torch.bfloat16: 7}
@@ -149,9 +150,9 @@ def test_three_axes_of_a_longer_buffer(interleaved: bool, dtype: torch.dtype) ->
         Heads(held, weight, 1e-6).check(found, cos, sin)
     # One axis although there are sections; and angles that are given.
     angles["positions"] = buffer[0, :tokens].npu()
-    one = operators.qkv_rmsnorm_rope(x.npu(), w, w, heads, kv_heads, size, 1e-6, **angles, **options)
+    one = qkv_rmsnorm_rope(x.npu(), w, w, heads, kv_heads, size, 1e-6, **angles, **options)
     rows = table[buffer[0, :tokens]].npu()
-    given = operators.qkv_rmsnorm_rope(x.npu(), w, w, heads, kv_heads, size, 1e-6, cos=rows[:, : size // 2], sin=rows[:, size // 2 :])
+    given = qkv_rmsnorm_rope(x.npu(), w, w, heads, kv_heads, size, 1e-6, cos=rows[:, : size // 2], sin=rows[:, size // 2 :])
     for a, b in zip(one, given, strict=True):
         assert torch.equal(a.cpu(), b.cpu())
     Heads(split(x, heads, kv_heads, size)[0], weight, 1e-6).check(one[0], *table[buffer[0, :tokens]].chunk(2, -1))
@@ -161,7 +162,7 @@ def test_three_axes_of_a_longer_buffer(interleaved: bool, dtype: torch.dtype) ->
 def test_value_is_normalised_without_a_weight(dtype: torch.dtype) -> None:
     x, weight, table = noise(dtype, 7, 8 * 64), noise(dtype, 64).npu(), table_of(dtype, 64)
     positions = torch.arange(7)
-    *_, v, _ = operators.qkv_rmsnorm_rope(
+    *_, v, _ = qkv_rmsnorm_rope(
         x.npu(), weight, weight, 4, 2, 64, 1e-6, cos_sin_cache=table.npu(), positions=positions.npu(), norm_value=True
     )
     nothing = torch.zeros(7, 0)
@@ -179,12 +180,12 @@ def test_the_parts_in_sequence_differ_by_their_roundings(dtype: torch.dtype) -> 
     x, table = noise(dtype, tokens, (heads + 2 * kv_heads) * size), table_of(dtype, size)
     weights = [noise(dtype, size, seed=i) for i in range(2)]
     positions = torch.randint(0, ROWS, (tokens,), generator=torch.Generator().manual_seed(3))
-    fused = operators.qkv_rmsnorm_rope(
+    fused = qkv_rmsnorm_rope(
         x.npu(), *(w.npu() for w in weights), heads, kv_heads, size, eps, cos_sin_cache=table.npu(), positions=positions.npu()
     )
     held = split(x, heads, kv_heads, size)[:2]
     parts = [torch_npu.npu_rms_norm(h.contiguous().npu(), w.npu(), eps)[0] for h, w in zip(held, weights, strict=True)]
-    rotary.rotary_embedding(positions.npu(), *parts, size, table.npu(), True)
+    rotary_embedding(positions.npu(), *parts, size, table.npu(), True)
     cos, sin = table[positions].chunk(2, -1)
     for found, part, h, weight in zip(fused, parts, held, weights, strict=False):
         one, other, want = found.cpu().view(h.shape), part.cpu(), Heads(h, weight, eps)
@@ -220,7 +221,7 @@ def test_tokens_do_not_touch_each_other(
 
     def run(rows: torch.Tensor, at: torch.Tensor) -> tuple[torch.Tensor, ...]:
         angles = {"cos_sin_cache": table.npu(), "positions": at.npu()}
-        return operators.qkv_rmsnorm_rope(rows.npu(), *(w.npu() for w in weights), heads, kv_heads, size, 1e-6, **angles, has_gate=has_gate)
+        return qkv_rmsnorm_rope(rows.npu(), *(w.npu() for w in weights), heads, kv_heads, size, 1e-6, **angles, has_gate=has_gate)
 
     found = [tensor.cpu() for tensor in run(x, positions)]
     held = split(x, heads, kv_heads, size, has_gate)
@@ -249,7 +250,7 @@ def test_two_devices_give_what_one_gives(dtype: torch.dtype) -> None:
         want = torch.stack([h.double().square().sum((1, 2)) for h in split(half, 4, 2, size)[:2]], -1)
         torch.testing.assert_close(one.cpu().double(), want, rtol=2**-19, atol=0)
     total = sums[0] + sums[1]
-    whole = operators.qkv_rmsnorm_rope(
+    whole = qkv_rmsnorm_rope(
         x.npu(),
         *(w.npu() for w in weights),
         heads,
@@ -257,7 +258,7 @@ def test_two_devices_give_what_one_gives(dtype: torch.dtype) -> None:
         size,
         eps,
         **angles,
-        square_sums=operators.qkv_square_sums(x.npu(), heads, kv_heads, size),
+        square_sums=qkv_square_sums(x.npu(), heads, kv_heads, size),
     )
     ranks = [
         torch.ops.vllm_cann.qkv_rmsnorm_rope(
@@ -295,12 +296,12 @@ def test_square_sums_are_of_each_token_alone(
     heads: int, kv_heads: int, size: int, tokens: int, has_gate: bool, dtype: torch.dtype, seed: int
 ) -> None:
     x = noise(dtype, tokens, (heads * (2 if has_gate else 1) + 2 * kv_heads) * size, seed=seed)
-    found = operators.qkv_square_sums(x.npu(), heads, kv_heads, size, has_gate).cpu()
+    found = qkv_square_sums(x.npu(), heads, kv_heads, size, has_gate).cpu()
     want = torch.stack([h.double().square().sum((1, 2)) for h in split(x, heads, kv_heads, size, has_gate)[:2]], -1)
     # A square, and a sum in less than 30 steps (blocks, lanes, heads), each off by 2^-24 of a sum of squares.
     torch.testing.assert_close(found.double(), want, rtol=2**-19, atol=0)
     order = torch.randperm(tokens, generator=torch.Generator().manual_seed(seed))
-    assert torch.equal(operators.qkv_square_sums(x[order].npu(), heads, kv_heads, size, has_gate).cpu(), found[order])
+    assert torch.equal(qkv_square_sums(x[order].npu(), heads, kv_heads, size, has_gate).cpu(), found[order])
 
 
 def call(**changes: object) -> Callable[[], object]:
@@ -315,7 +316,7 @@ def call(**changes: object) -> Callable[[], object]:
         "cos_sin_cache": torch.zeros(9, 64).npu(),
         "positions": torch.zeros(5, dtype=torch.int64).npu(),
     }
-    return lambda: operators.qkv_rmsnorm_rope(**(arguments | changes))
+    return lambda: qkv_rmsnorm_rope(**(arguments | changes))
 
 
 def test_launches_do_not_depend_on_contents() -> None:
@@ -334,7 +335,7 @@ def test_no_tokens_launch_nothing() -> None:
     assert [tuple(t.shape) for t in (q, k, v, gate)] == [(0, 256), (0, 128), (0, 128), (0,)]
     *_, gate = call(qkv=torch.zeros(0, 768).npu(), positions=no_positions, has_gate=True)()
     assert tuple(gate.shape) == (0, 256)
-    assert operators.qkv_square_sums(torch.zeros(0, 512).npu(), 4, 2, 64).shape == (0, 2)
+    assert qkv_square_sums(torch.zeros(0, 512).npu(), 4, 2, 64).shape == (0, 2)
     assert kernels_launched() == before
 
 
@@ -361,42 +362,42 @@ def test_opcheck(utility: str) -> None:
     ("make", "sentence"),
     [
         (lambda: call(qkv=torch.zeros(5, 512)), "qkv is on cpu"),
-        (lambda: call(qkv=torch.zeros(5, 512, dtype=torch.float64).npu()), "qkv is torch.float64; it must be one of float32, float16, bfl"),
+        (lambda: call(qkv=torch.zeros(5, 512, dtype=torch.float64).npu()), "qkv is float64; it can be float16, bfloat16 or float32"),
         (
             lambda: call(qkv=torch.empty(5, 512, dtype=torch.float8_e4m3fn, device="npu")),
-            "qkv is torch.float8_e4m3fn: floats of 8 bits exist from Ascend 950 on, and this is Ascend910B3",
+            "qkv is float8_e4m3fn: floats of 8 bits exist from Ascend 950 on, and this is Ascend910B3",
         ),
-        (lambda: call(qkv=torch.zeros(512, 5).npu().t()), "qkv has the strides (1, 5); it must be contiguous but for the first of them"),
+        (lambda: call(qkv=torch.zeros(512, 5).npu().t()), "qkv has strides [1, 5]; a row has to be contiguous, and rows must not overlap"),
         (lambda: call(qkv=torch.zeros(5, 500).npu()), "qkv has 500 elements per token; 4 heads of query, and 2 of key and of value, of 64"),
         (lambda: call(has_gate=True), "4 heads of query and of gate, and 2 of key and of value, of 64 elements, are 768"),
-        (lambda: call(num_heads=0), "there are 0 heads of query and 2 of key, of 64 elements; all must be positive"),
+        (lambda: call(num_heads=0), "there are 0 heads of query and 2 of key, of 64 elements; all have to be positive"),
         (lambda: call(q_weight=torch.zeros(65).npu()), "q_weight has 65 in dimension 0, it takes 64"),
-        (lambda: call(k_weight=torch.zeros(64).half().npu()), "k_weight is torch.float16 (64,); beside qkv, torch.float32, it is [64]"),
+        (lambda: call(k_weight=torch.zeros(64).half().npu()), "k_weight is float16, not float32"),
         (lambda: call(q_bias=torch.zeros(64).npu()), "q_bias and k_bias come together"),
-        (lambda: call(q_bias=torch.zeros(64).npu(), k_bias=torch.zeros(1).npu()), "k_bias is torch.float32 (1,); beside qkv, torch.float"),
+        (lambda: call(q_bias=torch.zeros(64).npu(), k_bias=torch.zeros(1).npu()), "k_bias has 1 in dimension 0, it takes 64"),
         (lambda: call(positions=None), "angles are cos_sin_cache and positions, or cos and sin"),
         (lambda: call(cos=torch.zeros(5, 32).npu()), "angles are cos_sin_cache and positions, or cos and sin"),
         (
             lambda: call(positions=None, cos_sin_cache=None, cos=torch.zeros(5, 32).npu(), sin=torch.zeros(5, 31).npu()),
-            "sin is torch.float32 (5, 31); cos is (5, 32) and qkv torch.float32",
+            "sin has rows of 31 with the stride 31, cos of 32 with 32; they have to be laid out alike",
         ),
         (
             lambda: call(positions=None, cos_sin_cache=None, cos=torch.zeros(5, 32).npu(), sin=torch.zeros(5, 64).npu()[:, :32]),
-            "cos has the strides (32, 1), sin (64, 1); they must be laid out alike",
+            "sin has rows of 32 with the stride 64, cos of 32 with 32; they have to be laid out alike",
         ),
         (
             lambda: call(positions=None, cos_sin_cache=None, cos=torch.zeros(4, 32).npu(), sin=torch.zeros(4, 32).npu()),
             "cos has 4 in dimension 0, the tokens of qkv are 5",
         ),
         (lambda: call(cos_sin_cache=torch.zeros(9, 63).npu()), "cos_sin_cache has the rotary dimension 63; it has to be even"),
-        (lambda: call(cos_sin_cache=torch.zeros(9, 64).half().npu()), "cos_sin_cache is torch.float16, and qkv torch.float32"),
-        (lambda: call(positions=torch.zeros(4, dtype=torch.int64).npu()), "positions has the shape (4,) for 5 tokens"),
-        (lambda: call(positions=torch.zeros(5).npu()), "positions is torch.float32; it must be one of int32, int64"),
-        (lambda: call(positions=torch.zeros(10, dtype=torch.int64).npu()[::2]), "positions has the strides"),
-        (lambda: call(positions=torch.zeros(3, 5, dtype=torch.int64).npu()), "positions has the shape (3, 5); it must have 1 dimensions"),
+        (lambda: call(cos_sin_cache=torch.zeros(9, 64).half().npu()), "cos_sin_cache is float16, not float32"),
+        (lambda: call(positions=torch.zeros(4, dtype=torch.int64).npu()), "positions has 4 in dimension 0, the tokens of qkv are 5"),
+        (lambda: call(positions=torch.zeros(5).npu()), "positions is float32, not int32 or int64"),
+        (lambda: call(positions=torch.zeros(10, dtype=torch.int64).npu()[::2]), "positions has stride 2 and axes 5 apart; positions of an axis have to be contiguous, and must not overlap"),
+        (lambda: call(positions=torch.zeros(3, 5, dtype=torch.int64).npu()), "the sections have 0 lanes, half of the rotary dimension is 32"),
         (
             lambda: call(positions=torch.zeros(0, 5, dtype=torch.int64).npu(), mrope_section=[12, 10, 10]),
-            "positions has 0 axes; there can be three, or one in one dimension",
+            "positions has 0 axes; there can be one or three",
         ),
         (
             lambda: call(
@@ -408,16 +409,16 @@ def test_opcheck(utility: str) -> None:
             ),
             "mrope_section and mrope_interleaved are for positions; cos and sin are those of each token already",
         ),
-        (lambda: call(mrope_section=[16, 16]), "mrope_section is [16, 16]; it must have three numbers"),
+        (lambda: call(mrope_section=[16, 16]), "mrope_section has 2 numbers; it must have 3"),
         (
             lambda: call(positions=torch.zeros(3, 5, dtype=torch.int64).npu(), mrope_section=[12, 10, 9]),
             "the sections have 31 lanes, half of the rotary dimension is 32",
         ),
-        (lambda: call(square_sums=torch.zeros(5, 1).npu()), "square_sums is torch.float32 (5, 1); it must be torch.float32 (5, 2)"),
+        (lambda: call(square_sums=torch.zeros(5, 1).npu()), "square_sums has 1 in dimension 1, query and key are 2"),
         (lambda: call(square_sums=torch.zeros(5, 2).npu()), "q_weight has 64 in dimension 0, it takes 256"),
         (lambda: call(world_size=2), "world_size is 2; it has to be positive, and 1 without square_sums"),
         (lambda: call(eps=-1.0), "epsilon is -1.000000; it has to be 0 or positive"),
-        (lambda: lambda: operators.qkv_square_sums(torch.zeros(5, 500).npu(), 4, 2, 64), "qkv_square_sums: qkv has 500 elements per token"),
+        (lambda: lambda: qkv_square_sums(torch.zeros(5, 500).npu(), 4, 2, 64), "qkv_square_sums: qkv has 500 elements per token"),
     ],
 )
 def test_refused_before_a_launch(make: Callable[[], Callable[[], object]], sentence: str) -> None:

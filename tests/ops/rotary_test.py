@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from shared import CHECKS
 
 from vllm_cann import ops
-from vllm_cann.ops import rotary
+from vllm_cann.ops.rotary_embedding import apply_rotary_emb
+from vllm_cann.ops.rotary_embedding import rotary_embedding
 
 FEW = settings(max_examples=10, deadline=None, derandomize=True)
 # Half a last place of the result, and of float32 that of two products and a sum. Results are below 16.
@@ -78,8 +79,8 @@ def test_one_axis_although_there_are_sections() -> None:
     query, table = noise(torch.float16, 5, 256), table_of(torch.float16, 40, 128)
     positions = torch.tensor([3, 0, 39, 7, 7])
     found = [query.npu(), query.npu()]
-    rotary.rotary_embedding(positions.npu(), found[0], None, 128, table.npu(), True, mrope_section=[16, 24, 24])
-    rotary.rotary_embedding(positions.npu(), found[1], None, 128, table.npu(), True)
+    rotary_embedding(positions.npu(), found[0], None, 128, table.npu(), True, mrope_section=[16, 24, 24])
+    rotary_embedding(positions.npu(), found[1], None, 128, table.npu(), True)
     assert torch.equal(found[0].cpu(), found[1].cpu())
 
 
@@ -110,7 +111,7 @@ def test_angles_of_each_token_in_place(is_neox: bool, to_halves: bool, dtype: to
     torch.ops.vllm_cann.rotary_embedding(None, *found, size, None, is_neox, to_halves=to_halves, cos=cos, sin=sin)
     assert kernels_launched() == before + 1
     near(found[0], turned(query, cos.cpu(), sin.cpu(), is_neox, to_halves))
-    rotary.rotary_embedding(positions.npu(), *by_positions, size, table.npu(), is_neox, to_halves=to_halves)
+    rotary_embedding(positions.npu(), *by_positions, size, table.npu(), is_neox, to_halves=to_halves)
     for a, b in zip(found, by_positions, strict=True):
         assert torch.equal(a.cpu(), b.cpu())
 
@@ -130,11 +131,11 @@ def test_equal_axes_are_one_axis(section: list[int], interleaved: bool, style: s
     keywords = {"is_neox": style == "neox", "to_halves": style == "halves"}
     axes = {"mrope_section": section, "mrope_interleaved": interleaved}
     x, one = before.npu(), before.npu()
-    rotary.rotary_embedding(positions.expand(3, -1).contiguous(), x, None, 128, table, **keywords, **axes)
-    rotary.rotary_embedding(positions, one, None, 128, table, **keywords)
+    rotary_embedding(positions.expand(3, -1).contiguous(), x, None, 128, table, **keywords, **axes)
+    rotary_embedding(positions, one, None, 128, table, **keywords)
     assert torch.equal(x.cpu(), one.cpu())
     if style != "halves":  # those are moved, too
-        rotary.rotary_embedding(positions.expand(3, -1).contiguous(), x, None, 128, table, **keywords, **axes, inverse=True)
+        rotary_embedding(positions.expand(3, -1).contiguous(), x, None, 128, table, **keywords, **axes, inverse=True)
         torch.testing.assert_close(x.cpu(), before, rtol=0, atol=1e-5)
 
 
@@ -145,13 +146,13 @@ def test_the_inverse_restores_and_norms_are_kept(is_neox: bool, rotary_dim: int,
     before, table = noise(torch.float32, tokens, heads, size, seed=seed), table_of(torch.float32, 100, rotary_dim).npu()
     positions = torch.randint(0, 100, (tokens,), generator=torch.Generator().manual_seed(seed)).npu()
     x = before.npu()
-    rotary.rotary_embedding(positions, x, None, size, table, is_neox)
+    rotary_embedding(positions, x, None, size, table, is_neox)
     once = x.cpu()
     pairs = (once[..., :rotary_dim], before[..., :rotary_dim])
     halves = [p.unflatten(-1, (2, -1)).transpose(-1, -2) if is_neox else p.unflatten(-1, (-1, 2)) for p in pairs]
     torch.testing.assert_close(halves[0].norm(dim=-1), halves[1].norm(dim=-1), rtol=2**-21, atol=0)
     assert torch.equal(once[..., rotary_dim:], before[..., rotary_dim:])
-    rotary.rotary_embedding(positions, x, None, size, table, is_neox, inverse=True)
+    rotary_embedding(positions, x, None, size, table, is_neox, inverse=True)
     torch.testing.assert_close(x.cpu(), before, rtol=0, atol=1e-5)
 
 
@@ -182,8 +183,8 @@ def test_given_angles(size: int, rotary_dim: int, is_neox: bool, dtype: torch.dt
 def test_merged_queries_and_keys_equal_separate_calls() -> None:
     q, k = noise(torch.bfloat16, 2, 5, 4, 80).npu(), noise(torch.bfloat16, 2, 5, 4, 80, seed=1).npu()
     cos, sin = (noise(torch.bfloat16, 5, 40, seed=i).npu() for i in (2, 3))
-    both = rotary.apply_rotary_emb(torch.cat([q, k]), cos, sin)
-    assert torch.equal(both.cpu(), torch.cat([rotary.apply_rotary_emb(x, cos, sin).cpu() for x in (q, k)]))
+    both = apply_rotary_emb(torch.cat([q, k]), cos, sin)
+    assert torch.equal(both.cpu(), torch.cat([apply_rotary_emb(x, cos, sin).cpu() for x in (q, k)]))
 
 
 @FEW
@@ -198,25 +199,25 @@ def test_merged_queries_and_keys_equal_separate_calls() -> None:
 def test_given_angles_are_undone_by_their_inverse(batch: int, tokens: int, heads: int, rotary_dim: int, is_neox: bool, seed: int) -> None:
     x, angles = noise(torch.float32, batch, tokens, heads, 72, seed=seed), noise(torch.float32, tokens, rotary_dim // 2, seed=seed)
     cos, sin = angles.cos().npu(), angles.sin().npu()
-    there = rotary.apply_rotary_emb(x.npu(), cos, sin, is_neox)
-    back = rotary.apply_rotary_emb(there, cos, sin, is_neox, inverse=True)
+    there = apply_rotary_emb(x.npu(), cos, sin, is_neox)
+    back = apply_rotary_emb(there, cos, sin, is_neox, inverse=True)
     torch.testing.assert_close(back.cpu(), x, rtol=0, atol=1e-5)
     torch.testing.assert_close(there.cpu().norm(dim=-1), x.norm(dim=-1), rtol=72 * 2**-23, atol=0)
-    assert torch.equal(rotary.apply_rotary_emb(x.npu(), cos, sin, is_neox, out_dtype=torch.float32).cpu(), there.cpu())
+    assert torch.equal(apply_rotary_emb(x.npu(), cos, sin, is_neox, out_dtype=torch.float32).cpu(), there.cpu())
 
 
 def test_no_tokens_launch_nothing() -> None:
     before = kernels_launched()
     none = torch.zeros(0, 32).npu()
-    assert rotary.apply_rotary_emb(torch.zeros(2, 0, 3, 64).npu(), none, none).shape == (2, 0, 3, 64)
-    rotary.rotary_embedding(None, torch.zeros(0, 128).npu(), None, 64, None, True, cos=none, sin=none)
+    assert apply_rotary_emb(torch.zeros(2, 0, 3, 64).npu(), none, none).shape == (2, 0, 3, 64)
+    rotary_embedding(None, torch.zeros(0, 128).npu(), None, 64, None, True, cos=none, sin=none)
     assert kernels_launched() == before
 
 
 def test_heads_that_are_not_contiguous_are_copied_and_not_changed() -> None:
     x = noise(torch.float16, 5, 128, 2).npu()
     cos, sin = (noise(torch.float16, 5, 64, seed=i).npu() for i in (2, 3))
-    found = rotary.apply_rotary_emb(x.transpose(1, 2), cos, sin)
+    found = apply_rotary_emb(x.transpose(1, 2), cos, sin)
     near(found, turned(x.cpu().transpose(1, 2), cos.cpu(), sin.cpu(), True))
 
 
@@ -238,7 +239,7 @@ def test_opcheck(utility: str) -> None:
 
 def given_call(**changes: object) -> Callable[[], object]:
     arguments: dict = {"x": torch.zeros(2, 5, 2, 64).npu(), "cos": torch.zeros(5, 32).npu(), "sin": torch.zeros(5, 32).npu()}
-    return lambda: rotary.apply_rotary_emb(**(arguments | changes))
+    return lambda: apply_rotary_emb(**(arguments | changes))
 
 
 def axes_call(**changes: object) -> Callable[[], object]:
@@ -251,20 +252,20 @@ def axes_call(**changes: object) -> Callable[[], object]:
         "is_neox": True,
         "mrope_section": [12, 10, 10],
     }
-    return lambda: rotary.rotary_embedding(**(arguments | changes))
+    return lambda: rotary_embedding(**(arguments | changes))
 
 
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: given_call(cos=torch.zeros(4, 32).npu()), "cos is torch.float32 (4, 32); for x, torch.float32 (2, 5, 2, 64), it is [5,"),
-        (lambda: given_call(sin=torch.zeros(5, 32).half().npu()), "sin is torch.float16 (5, 32); for x"),
+        (lambda: given_call(cos=torch.zeros(4, 32).npu()), "x has the shape (2, 5, 2, 64), cos (4, 32); they must be [.., tokens, heads, size], [tokens, angles]"),
+        (lambda: given_call(sin=torch.zeros(5, 32).half().npu()), "sin is float16 [5, 32], and is not laid out like cos, float32 [5, 32]"),
         (
             lambda: given_call(cos=torch.zeros(5, 33).npu(), sin=torch.zeros(5, 33).npu()),
-            "cos has 33 angles, which turn 66 elements",
+            "cos has rotary dimension 66, more than the head size 64 of query",
         ),
-        (lambda: given_call(cos=torch.zeros(5, 64).npu()[:, :32]), "cos has the strides (64, 1), sin (32, 1)"),
-        (lambda: given_call(x=torch.zeros(2, 5, 2, 64)), "x is on cpu"),
+        (lambda: given_call(cos=torch.zeros(5, 64).npu()[:, :32]), "sin is float32 [5, 32], and is not laid out like cos, float32 [5, 32]"),
+        (lambda: given_call(x=torch.zeros(2, 5, 2, 64)), "query is on cpu; all tensors must be on one NPU"),
         (
             lambda: given_call(out_dtype=torch.float8_e4m3fn),
             "out_dtype is torch.float8_e4m3fn: floats of 8 bits exist from Ascend 950 on, and this is Ascend910B3",
@@ -283,11 +284,11 @@ def axes_call(**changes: object) -> Callable[[], object]:
                 sin=torch.zeros(5, 32).npu(),
                 key=torch.zeros(4, 64).npu(),
             ),
-            "key is torch.float32 (4, 64) for 5 rows of cos and sin of torch.float32",
+            "key has 4 tokens, the others have 5",
         ),
         (
             lambda: axes_call(query=torch.empty(5, 128, dtype=torch.float8_e4m3fn, device="npu")),
-            "query is torch.float8_e4m3fn: floats of 8 bits exist from Ascend 950 on",
+            "query is float8_e4m3fn: floats of 8 bits exist from Ascend 950 on, and this is Ascend910B3",
         ),
         (lambda: axes_call(positions=None), "angles are cos_sin_cache and positions, or cos and sin"),
         (lambda: axes_call(cos=torch.zeros(5, 32).npu()), "angles are cos_sin_cache and positions, or cos and sin"),
@@ -299,11 +300,11 @@ def axes_call(**changes: object) -> Callable[[], object]:
             lambda: axes_call(
                 positions=None, cos_sin_cache=None, mrope_section=None, cos=torch.zeros(5, 32).npu(), sin=torch.zeros(4, 32).npu()
             ),
-            "sin is torch.float32 (4, 32); for query, torch.float32 (5, 128), it is [5, angles]",
+            "sin is float32 [4, 32], and is not laid out like cos, float32 [5, 32]",
         ),
         (lambda: axes_call(mrope_section=[12, 10, 9]), "the sections have 31 lanes, half of the rotary dimension is 32"),
-        (lambda: axes_call(mrope_section=[16, 16]), "mrope_section is [16, 16]; it must have three numbers"),
-        (lambda: axes_call(positions=torch.zeros(2, 5, dtype=torch.int64).npu()), "positions has the shape (2, 5); with mrope_section it"),
+        (lambda: axes_call(mrope_section=[16, 16]), "mrope_section has 2 numbers; it must have 3"),
+        (lambda: axes_call(positions=torch.zeros(2, 5, dtype=torch.int64).npu()), "positions has 2 axes; there can be one or three"),
         (lambda: axes_call(to_halves=True), "to_halves is for neighbours that are paired"),
     ],
 )

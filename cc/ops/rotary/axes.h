@@ -30,6 +30,22 @@ inline int64_t SplitOf(int64_t elements, int64_t worth, int64_t tokens, int64_t 
   return split;
 }
 
+// Whether cosines and sines are given for each token; else they are rows of a table by positions.
+inline bool HasGivenAngles(const Checks& checks, const Tensor& positions, const Tensor& table,
+                           const Tensor& cos, const Tensor& sin, const int64_t* sections,
+                           bool interleaved) {
+  const bool given = cos.dims != 0 && sin.dims != 0;
+  const bool by_position = positions.dims != 0 && table.dims != 0;
+  const int parts = (cos.dims != 0) + (sin.dims != 0) + (positions.dims != 0) + (table.dims != 0);
+  VLLM_CANN_REQUIRE(checks, (given || by_position) && parts == 2,
+                    "angles are cos_sin_cache and positions, or cos and sin");
+  VLLM_CANN_REQUIRE(
+      checks, !given || (!interleaved && (sections[0] | sections[1] | sections[2]) == 0),
+      "mrope_section and mrope_interleaved are for positions; cos and sin are those of each token "
+      "already");
+  return given;
+}
+
 inline constexpr int64_t kMaxAxisLanes = 128;  // that can take axes of their own
 
 // Sets the bits of the lanes that take the second and the third axis of `positions` [3, tokens].
