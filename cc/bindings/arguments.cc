@@ -2,6 +2,7 @@
 #include "cc/bindings/arguments.h"
 
 #include <cstring>
+#include <new>
 #include <string>
 
 #include "cc/bindings/dlpack.h"
@@ -107,14 +108,10 @@ DataType TypeOf(const Operator& declared, const char* name, const DlpackTensor& 
               " bits, which no operator takes");
 }
 
-void ReadDlpack(const Operator& declared, const char* name, PyObject* object, Tensor& out,
-                int32_t& device) {
-  const DlpackExchange* const exchange = FindExchange(Py_TYPE(object));
-  if (exchange == nullptr) {
-    RefuseType(declared, name, object, "a tensor or None");
-  }
+void ReadDlpack(const Operator& declared, const char* name, const DlpackExchange& exchange,
+                PyObject* object, Tensor& out, int32_t& device) {
   DlpackTensor tensor;
-  if (exchange->tensor_from_object(object, &tensor) != 0) throw nb::python_error();
+  if (exchange.tensor_from_object(object, &tensor) != 0) throw nb::python_error();
   out.type = TypeOf(declared, name, tensor);
   if (tensor.ndim < 1 || tensor.ndim > ops::kMaxDims) {
     ops::Refuse(Subject(declared, name) + " has " + std::to_string(tensor.ndim) +
@@ -217,29 +214,36 @@ void Arguments::Read(const Operator& declared, PyObject* const* objects, size_t 
                           " options, not " + std::to_string(count) + " arguments")
                              .c_str());
   }
+  static_assert(std::is_trivially_destructible_v<Tensor>);
+  static_assert(std::is_trivially_destructible_v<OptionValue>);
   for (size_t i = 0; i < num_tensors; ++i) {
+    Tensor& tensor = *new (tensors() + i) Tensor;
     PyObject* const object = objects[i];
     if (object == Py_None) continue;
     const char* const name = declared.tensors[i].name;
-    if (nb::isinstance<PlainTensor>(nb::handle(object))) {
-      tensors[i] = nb::inst_ptr<PlainTensor>(nb::handle(object))->tensor;
-      continue;
+    const DlpackExchange* const exchange = FindExchange(Py_TYPE(object));
+    if (exchange != nullptr) {
+      ReadDlpack(declared, name, *exchange, object, tensor, device_);
+    } else if (nb::isinstance<PlainTensor>(nb::handle(object))) {
+      tensor = nb::inst_ptr<PlainTensor>(nb::handle(object))->tensor;
+    } else {
+      RefuseType(declared, name, object, "a tensor or None");
     }
-    ReadDlpack(declared, name, object, tensors[i], device);
-    if (tensors[i].is_on_host && !declared.run) {
+    if (tensor.is_on_host && !declared.run) {
       ops::Refuse(Subject(declared, name) + " is on cpu; all tensors must be on one NPU");
     }
   }
   for (size_t i = 0; i < declared.options.size(); ++i) {
-    ReadOption(declared, declared.options[i], objects[num_tensors + i], options[i]);
+    ReadOption(declared, declared.options[i], objects[num_tensors + i],
+               *new (options() + i) OptionValue);
   }
 }
 
 Key::Key(const Operator& declared, const Arguments& arguments) {
   uint64_t* next = words;
-  *next++ = static_cast<uint64_t>(static_cast<int64_t>(arguments.device));
+  *next++ = static_cast<uint64_t>(static_cast<int64_t>(arguments.device()));
   for (size_t i = 0; i < declared.tensors.size(); ++i) {
-    const Tensor& tensor = arguments.tensors[i];
+    const Tensor& tensor = arguments.tensors()[i];
     *next++ = static_cast<uint64_t>(tensor.dims) << 32 | static_cast<uint64_t>(tensor.type);
     for (int d = 0; d < tensor.dims; ++d) {
       *next++ = static_cast<uint64_t>(tensor.shape[d]);
@@ -247,7 +251,7 @@ Key::Key(const Operator& declared, const Arguments& arguments) {
     }
   }
   for (size_t i = 0; i < declared.options.size(); ++i) {
-    const OptionValue& value = arguments.options[i];
+    const OptionValue& value = arguments.options()[i];
     switch (declared.options[i].kind) {
       case Option::Kind::kReal:
         std::memcpy(next++, &value.real, sizeof(uint64_t));

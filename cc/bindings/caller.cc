@@ -60,7 +60,7 @@ const ops::Launch& Caller::Find(const Arguments& arguments) {
     return launches_.front().launch;
   }
   ++misses_;
-  ops::Launch launch(declared_, arguments.tensors, arguments.options);
+  ops::Launch launch(declared_, arguments.tensors(), arguments.options());
   if (known != by_hash_.end()) {  // two keys of one hash: the newer one stays
     launches_.erase(known->second);
   } else if (launches_.size() >= kMostPrepared) {
@@ -75,30 +75,30 @@ const ops::Launch& Caller::Find(const Arguments& arguments) {
 void Caller::Call(PyObject* const* objects, size_t count) {
   Arguments arguments;
   arguments.Read(declared_, objects, count);
-  CheckCurrent(declared_, arguments.device);
+  CheckCurrent(declared_, arguments.device());
   if (declared_.run) {
-    declared_.run(arguments.tensors, arguments.options, CurrentStream(arguments.device));
+    declared_.run(arguments.tensors(), arguments.options(), CurrentStream(arguments.device()));
     return;
   }
   const ops::Launch& launch = Find(arguments);
   uint64_t addresses[kMaxTensors];
   size_t next = 0;
   for (size_t i = 0; i < declared_.tensors.size(); ++i) {
-    const ops::Tensor& tensor = arguments.tensors[i];
+    const ops::Tensor& tensor = arguments.tensors()[i];
     if (!declared_.tensors[i].shares_place) {
       addresses[next++] = tensor.address;
     } else if (tensor.dims != 0) {
       addresses[next - 1] = tensor.address;
     }
   }
-  launch(addresses, CurrentStream(arguments.device));
+  launch(addresses, CurrentStream(arguments.device()));
 }
 
 int64_t Caller::WorkspaceBytes(PyObject* const* objects, size_t count) const {
   if (!declared_.workspace_bytes) return 0;
   Arguments arguments;
   arguments.Read(declared_, objects, count);
-  return declared_.workspace_bytes(arguments.tensors, arguments.options,
+  return declared_.workspace_bytes(arguments.tensors(), arguments.options(),
                                    *ops::GetCurrentDevice().info);
 }
 

@@ -104,7 +104,7 @@ Launch Prepare(std::string_view name, const nb::tuple& tensors, const nb::tuple&
   const Operator& declared = FindOperator(name);
   const Arguments arguments = ReadArguments(declared, tensors, options);
   if (declared.run) vllm_cann::ops::Refuse(std::string(name) + " launches no kernel");
-  return Launch(declared, arguments.tensors, arguments.options);
+  return Launch(declared, arguments.tensors(), arguments.options());
 }
 
 std::tuple<std::optional<std::string>, uint32_t, std::vector<uint64_t>> PlanOf(
@@ -113,7 +113,7 @@ std::tuple<std::optional<std::string>, uint32_t, std::vector<uint64_t>> PlanOf(
   const Operator& declared = FindOperator(name);
   const Arguments arguments = ReadArguments(declared, tensors, options);
   if (declared.run) vllm_cann::ops::Refuse(std::string(name) + " launches no kernel");
-  const auto planned = declared.plan(arguments.tensors, arguments.options,
+  const auto planned = declared.plan(arguments.tensors(), arguments.options(),
                                      DeviceInfo{soc_name, npu_arch, vector_cores, ub_bytes});
   std::optional<std::string> kernel;
   if (planned.cores != 0) kernel = planned.kernel;

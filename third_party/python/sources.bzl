@@ -28,6 +28,8 @@ _wheel_files = repository_rule(
 
 # Linked mode: the library is compiled into each module. (Its shared back end, "split mode", refuses libc++.)
 _NANOBIND = """
+exports_files(["nanobind/stubgen.py"])
+
 [
     cc_library(
         name = abi,
@@ -112,7 +114,7 @@ def source_repositories(packages, data):
     _wheel_files(
         name = "nanobind",
         build = _NANOBIND.format(main = Label("//:all").workspace_name),
-        keep = ["nanobind/include", "nanobind/src", "nanobind/ext"],
+        keep = ["nanobind/include", "nanobind/src", "nanobind/ext", "nanobind/stubgen.py"],
         package = json.encode(packages["nanobind"]),
     )
     _wheel_files(

@@ -53,7 +53,7 @@ TEST(PlanReshapeAndCache, RefusesByName) {
       {[](auto& a) { a.key.type = a.key_cache.type = DataType::kInt64; }, "key is int64; it can"},
       {[](auto& a) { a.key.type = a.key_cache.type = static_cast<DataType>(99); },
        "key is an unknown data type"},
-      {[](auto& a) { a.key.shape[0] = 4; }, "key has 4 tokens, slot_mapping has 5"},
+      {[](auto& a) { a.key.shape[0] = 4; }, "value has 5 in dimension 0, key has 4"},
       {[](auto& a) { a.key_cache.shape[3] = 32; },
        "key_cache has the shape [4, 16, 2, 32]; for heads of [2, 64] it has to be [4, 16, 2, 64]"},
       {[](auto& a) { a.key.strides[1] = 65; }, "key has strides [128, 65, 1]; the heads"},

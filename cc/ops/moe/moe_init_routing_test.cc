@@ -37,7 +37,7 @@ MoeInitRoutingArgs Quantised(int64_t mode) {
   args.quant_mode = mode;
   args.expanded_x.type = DataType::kInt8;
   args.scale = mode == 0 ? Vector(DataType::kFloat, 1) : Matrix(DataType::kFloat, 16, 64);
-  args.offset = Vector(DataType::kFloat, 1);
+  if (mode == 0) args.offset = Vector(DataType::kFloat, 1);
   return args;
 }
 

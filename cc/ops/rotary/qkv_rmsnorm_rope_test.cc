@@ -172,7 +172,7 @@ TEST(PlanQkvRmsnormRope, RefusesByName) {
        },
        "k_weight has 128 in dimension 0, it takes 256"},
       {[](auto& a) { a.k_weight.type = DataType::kFloat; }, "k_weight is float32, not bfloat16"},
-      {[](auto& a) { a.q_bias = Vector(128); }, "k_bias has 0 dimensions, not one"},
+      {[](auto& a) { a.q_bias = Vector(128); }, "q_bias and k_bias come together"},
       {[](auto& a) { a.q_bias = a.k_bias = Vector(129); }, "q_bias has 129 in dimension 0"},
       {[](auto& a) { a.epsilon = -1; }, "epsilon is -1.000000; it has to be 0 or positive"},
       {[](auto& a) { a.epsilon = std::numeric_limits<double>::infinity(); }, "epsilon is inf"},
