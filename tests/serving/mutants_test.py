@@ -17,7 +17,7 @@ MUTANTS = {
     "none": None,
     "rotary_sign": "kernels/rotary.twin.so",
     "cache_index": "kernels/cache.twin.so",
-    "dropped_mask": "attention.py",
+    "dropped_mask": "attention/metadata.py",
 }
 
 
