@@ -16,8 +16,7 @@ import torch
 import vllm_cann._ops as _ops
 
 for _module in pkgutil.iter_modules(__path__):
-    if _module.name != "layers":  # TODO merge
-        importlib.import_module(f"{__name__}.{_module.name}")
+    importlib.import_module(f"{__name__}.{_module.name}")
 
 # Families without a binary for Atlas inference products.
 _NOT_ON_310P = {"moe"}

@@ -1,4 +1,4 @@
-"""Everything that is specific to vLLM's V1 model runner. Attention, operators and metadata do not import it."""
+"""vLLM's V1 model runner."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import nn
-from vllm.v1.kv_cache_interface import AttentionSpec, KVCacheConfig
+from vllm.v1.kv_cache_interface import KVCacheConfig
 from vllm.v1.worker.gpu_model_runner import GPUModelRunner
 from vllm.v1.worker.utils import bind_kv_cache
 
 from vllm_cann import replacements
-from vllm_cann.attention import CannAttentionBackend
+from vllm_cann.attention.backend import CannAttentionBackend
 
 
 class CannModelRunner(GPUModelRunner):
@@ -28,28 +28,24 @@ class CannModelRunner(GPUModelRunner):
         kernel_block_sizes: list[int],
         kv_cache_allocation_context: AbstractContextManager | None = None,
     ) -> dict[str, torch.Tensor]:
-        """Allocates one cache [2, blocks, block size, KV heads, head size] for each layer: dense keys, then dense values.
+        """Allocates one cache for each layer, of the shape that the layer's attention backend states.
 
         Raises:
-            ValueError: a layer's cache is not that of plain attention
+            ValueError: a layer has another backend, or its cache is not that of plain attention
         """
         specs = {name: group.kv_cache_spec for group in kv_cache_config.kv_cache_groups for name in group.layer_names}
+        layers = self.compilation_config.static_forward_context
         caches: dict[str, torch.Tensor] = {}
         with kv_cache_allocation_context or nullcontext():
             for tensor in kv_cache_config.kv_cache_tensors:
                 for name in tensor.layers:
-                    spec = specs[name]
-                    if not isinstance(spec, AttentionSpec):
+                    backend = layers[name].get_attn_backend()
+                    if not issubclass(backend, CannAttentionBackend):
                         raise ValueError(
-                            f"the layer {name} needs a cache of the kind {type(spec).__name__}; vllm_cann has attention caches only"
+                            f"the layer {name} has the attention backend {backend.__name__}; vllm_cann has one of its own only"
                         )
-                    shape = CannAttentionBackend.cache_shape(
-                        kv_cache_config.num_blocks_of(tensor),
-                        spec.block_size,
-                        spec.num_kv_heads,
-                        spec.head_size,
-                    )
-                    caches[name] = torch.zeros(shape, dtype=spec.dtype, device=self.device)
+                    shape = backend.cache_shape(name, specs[name], kv_cache_config.num_blocks_of(tensor))
+                    caches[name] = torch.zeros(shape, dtype=specs[name].dtype, device=self.device)
         for name, target in self.shared_kv_cache_layers.items():
             caches[name] = caches[target]
         bind_kv_cache(caches, self.compilation_config.static_forward_context, self.kv_caches)
