@@ -28,11 +28,12 @@ class GatherCache {
     GlobalTensor<int32_t> lengths_gm, starts_gm;
     lengths_gm.SetGlobalBuffer((__gm__ int32_t*)seq_lens, lengths);
     starts_gm.SetGlobalBuffer((__gm__ int32_t*)seq_starts, tiling.requests);
-    pipe->InitBuffer(lengths_buffer_, (uint32_t)(lengths * 4));
+    const GatherCacheIndices bytes = GatherCacheIndicesOf(tiling);
+    pipe->InitBuffer(lengths_buffer_, (uint32_t)bytes.lengths);
     lengths_ = lengths_buffer_.Get<int32_t>();
     LoadWords(pipe, lengths_, lengths_gm, lengths, false, pad_);
     if (tiling.has_starts != 0) {
-      pipe->InitBuffer(starts_buffer_, (uint32_t)(tiling.requests * 4));
+      pipe->InitBuffer(starts_buffer_, (uint32_t)bytes.starts);
       starts_ = starts_buffer_.Get<int32_t>();
       LoadWords(pipe, starts_, starts_gm, tiling.requests, false, pad_);
     }

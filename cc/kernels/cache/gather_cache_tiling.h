@@ -1,10 +1,13 @@
-// cc/kernels/cache/gather_cache_tiling.h: what the host tells the kernel gather_cache.
+// cc/kernels/cache/gather_cache_tiling.h: what the host tells the kernel gather_cache, and
+// what of the UB it takes.
 //
 // Passed by value. All fields have eight bytes, so that every compiler lays the struct out the
 // same.
 #pragma once
 
 #include <stdint.h>
+
+#include "cc/kernels/sizes.h"
 
 // The key or the value: the paged cache, whose blocks lie as [parts, slots, part_bytes], and the
 // dense rows [rows, parts, part_bytes] that are made of it.
@@ -27,3 +30,19 @@ struct GatherCacheTiling {
   GatherCacheSide key;
   GatherCacheSide value;
 };
+
+// The buffers of a core that hold what tells its rows, in bytes; 0: absent.
+struct GatherCacheIndices {
+  int64_t lengths;
+  int64_t starts;
+};
+
+VLLM_CANN_HOST_AND_DEVICE constexpr GatherCacheIndices GatherCacheIndicesOf(
+    const GatherCacheTiling& tiling) {
+  GatherCacheIndices indices{};
+  indices.lengths = sizes::RoundUp((tiling.requests + tiling.cumulative) * 4, sizes::kBlockBytes);
+  if (tiling.has_starts != 0) {
+    indices.starts = sizes::RoundUp(tiling.requests * 4, sizes::kBlockBytes);
+  }
+  return indices;
+}

@@ -24,7 +24,7 @@ class ReshapeAndCache {
       : tiling_(tiling), pad_(tiling.has_copy_pad != 0), pipe_(pipe) {
     slots_gm_.SetGlobalBuffer((__gm__ int32_t*)slot_mapping,
                               tiling.tokens * (tiling.slot_bytes / 4));
-    pipe->InitBuffer(slot_buffer_, (uint32_t)(tiling.slot_batch * tiling.slot_bytes));
+    pipe->InitBuffer(slot_buffer_, (uint32_t)ReshapeAndCacheSlotBytes(tiling));
     pipe->InitBuffer(rows_, 2, (uint32_t)tiling.buffer_bytes);
     slots_ = slot_buffer_.Get<int32_t>();
   }

@@ -3,20 +3,20 @@
 
 #include <stdint.h>
 
+#include "cc/kernels/sizes.h"
 #include "kernel_operator.h"
 
 namespace cache_rows {
 
-constexpr int64_t kBlockBytes = 32;
+using sizes::kBlockBytes;
+using sizes::kLanes;
+using sizes::Min;
+
 constexpr int64_t kMaxRows = 4095;         // of one copy
 constexpr int64_t kMaxGap = 0xFFFFFFFFll;  // bytes between the rows of one DataCopyPad in GM
 constexpr int64_t kMaxGapBlocks = 65535;   // of one DataCopy, on both sides
 
-__aicore__ inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
-
-__aicore__ inline int64_t WholeBlocks(int64_t bytes) {
-  return (bytes + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
-}
+__aicore__ inline int64_t WholeBlocks(int64_t bytes) { return sizes::RoundUp(bytes, kBlockBytes); }
 
 // The items [begin, end) of the calling block: the first `items % blocks` blocks take one more.
 __aicore__ inline void Share(int64_t items, int64_t& begin, int64_t& end) {

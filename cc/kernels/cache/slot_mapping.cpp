@@ -37,17 +37,18 @@ class SlotMapping {
     positions_.SetGlobalBuffer((__gm__ uint8_t*)positions, tiling.tokens * tiling.position_bytes);
     table_.SetGlobalBuffer((__gm__ int32_t*)block_table, tiling.requests * tiling.table_width);
     slots_.SetGlobalBuffer((__gm__ uint8_t*)slot_mapping, tiling.slots * tiling.slot_bytes);
-    pipe->InitBuffer(starts_buffer_, (uint32_t)((tiling.requests + 1) * 4));
+    const SlotMappingBuffers bytes = SlotMappingBuffersOf(tiling);
+    pipe->InitBuffer(starts_buffer_, (uint32_t)bytes.starts);
     starts_ = starts_buffer_.Get<int32_t>();
     LoadWords(pipe, starts_, starts, tiling.requests + 1, false, true);
     const uint32_t batch = (uint32_t)tiling.batch;
-    pipe->InitBuffer(given_, 1, batch * 8);
-    pipe->InitBuffer(out_, 2, batch * 8);
-    pipe->InitBuffer(single_buffer_, batch * 8);
-    pipe->InitBuffer(work_buffer_, kWork * batch * 4);
+    pipe->InitBuffer(given_, 1, (uint32_t)bytes.given);
+    pipe->InitBuffer(out_, 2, (uint32_t)bytes.out);
+    pipe->InitBuffer(single_buffer_, (uint32_t)bytes.single);
+    pipe->InitBuffer(work_buffer_, (uint32_t)bytes.work);
     single_ = single_buffer_.Get<uint8_t>();
     for (uint32_t i = 0; i < kWork; ++i) work_[i] = work_buffer_.Get<int32_t>()[i * batch];
-    if (tiling.row_blocks > 0) pipe->InitBuffer(row_, 1, (uint32_t)(tiling.row_blocks * 4));
+    if (tiling.row_blocks > 0) pipe->InitBuffer(row_, 1, (uint32_t)bytes.row);
   }
 
   __aicore__ inline void Run() {
@@ -74,7 +75,7 @@ class SlotMapping {
   }
 
  private:
-  static constexpr uint32_t kWork = 6;
+  static constexpr uint32_t kWork = kSlotMappingWork;
 
   // The vector unit finds blocks in the UB only.
   __aicore__ inline bool TakesVectors() { return tiling_.is_circular || tiling_.row_blocks > 0; }

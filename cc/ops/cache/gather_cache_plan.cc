@@ -92,9 +92,9 @@ GatherCachePlan PlanGatherCache(const GatherCacheArgs& args, const DeviceInfo& d
 
   plan.cores = static_cast<uint32_t>(std::min(tiling.rows, device.vector_cores));
   const int64_t per_core = Ceil(tiling.rows, plan.cores);
-  const int64_t indices = RoundUp(lengths * 4, kBlockBytes) +
-                          tiling.has_starts * RoundUp(tiling.requests * 4, kBlockBytes);
-  const int64_t budget = (device.ub_bytes - kReservedUbBytes - indices) / 2;
+  const GatherCacheIndices indices = GatherCacheIndicesOf(tiling);
+  const int64_t budget =
+      (device.ub_bytes - kReservedUbBytes - indices.lengths - indices.starts) / 2;
   const int64_t widest = std::max(Pitch(tiling.key), Pitch(tiling.value));
   const int64_t least = std::max(
       tiling.key.parts > 1 ? RoundUp(tiling.key.part_bytes, kBlockBytes) : kBlockBytes,
