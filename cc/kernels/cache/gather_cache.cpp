@@ -11,6 +11,7 @@
 // Without DataCopyPad, on 310P, only whole blocks of 32 bytes are moved.
 #include "cc/kernels/cache/gather_cache_tiling.h"
 #include "cc/kernels/cache/row_copy.h"
+#include "cc/kernels/device.h"
 #include "kernel_operator.h"
 
 namespace {
@@ -41,8 +42,7 @@ class GatherCache {
   }
 
   __aicore__ inline void Run(GM_ADDR key_cache, GM_ADDR value_cache, GM_ADDR key, GM_ADDR value) {
-    int64_t begin = 0, end = 0;
-    Share(tiling_.rows, begin, end);
+    const auto [begin, end] = ShareOf(tiling_.rows);
     int64_t base = 0;  // first row of the request
     for (int64_t request = 0; request < tiling_.requests && base < end; ++request) {
       const int64_t length = Length(request);

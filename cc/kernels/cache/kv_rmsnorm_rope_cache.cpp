@@ -13,6 +13,7 @@
 // negative index is padding, as is a slot beyond the cache: nothing is cached for it.
 #include "cc/kernels/cache/kv_rmsnorm_rope_cache_tiling.h"
 #include "cc/kernels/cache/row_copy.h"
+#include "cc/kernels/device.h"
 #include "kernel_operator.h"
 
 namespace {
@@ -20,7 +21,7 @@ namespace {
 using namespace AscendC;
 using namespace cache_rows;
 
-__aicore__ inline void Step() { PipeBarrier<PIPE_V>(); }
+using device::FloatOf;
 
 template <typename T>
 class KvRmsnormRopeCache {
@@ -94,8 +95,7 @@ class KvRmsnormRopeCache {
     index_gm_.SetGlobalBuffer(
         (__gm__ int32_t*)index,
         2 * (tiling_.index_kind == 1 ? tokens / tiling_.seq * pages : tokens));
-    int64_t begin = 0, end = 0;
-    Share(tokens, begin, end);
+    const auto [begin, end] = ShareOf(tokens);
     bool again = false;
     // Rows are loaded a tile ahead: the instructions on a tile are more than a pipe's queue holds,
     // so what is issued after them starts late.
@@ -285,11 +285,6 @@ class KvRmsnormRopeCache {
         Mul(part, part, factor, lanes, (uint8_t)rows, by_column);
       }
     }
-  }
-
-  static __aicore__ inline float FloatOf(int64_t bits) {
-    const int32_t low = (int32_t)bits;
-    return *(const float*)&low;
   }
 
   // rope_[0] = the rotated rows, [rows, r].

@@ -9,6 +9,7 @@
 // 310P, only whole blocks of 32 bytes are moved.
 #include "cc/kernels/cache/reshape_and_cache_tiling.h"
 #include "cc/kernels/cache/row_copy.h"
+#include "cc/kernels/device.h"
 #include "kernel_operator.h"
 
 namespace {
@@ -30,8 +31,7 @@ class ReshapeAndCache {
   }
 
   __aicore__ inline void Run(GM_ADDR key, GM_ADDR value, GM_ADDR key_cache, GM_ADDR value_cache) {
-    int64_t begin = 0, end = 0;
-    Share(tiling_.tokens, begin, end);
+    const auto [begin, end] = ShareOf(tiling_.tokens);
     for (int64_t first = begin; first < end; first += tiling_.slot_batch) {
       const int64_t count = Min(tiling_.slot_batch, end - first);
       const int64_t words = tiling_.slot_bytes / 4;

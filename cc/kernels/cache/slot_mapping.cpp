@@ -15,6 +15,7 @@
 // 32-bit integers, so positions are below 2^24 and slots below 2^31; others by the scalar unit.
 #include "cc/kernels/cache/row_copy.h"
 #include "cc/kernels/cache/slot_mapping_tiling.h"
+#include "cc/kernels/device.h"
 #include "kernel_operator.h"
 
 namespace {
@@ -23,8 +24,6 @@ using namespace AscendC;
 using namespace cache_rows;
 
 constexpr int64_t kVectorTokens = 24;  // runs that are shorter take longer on the vector unit
-
-__aicore__ inline void Step() { PipeBarrier<PIPE_V>(); }
 
 class SlotMapping {
  public:
@@ -52,8 +51,7 @@ class SlotMapping {
   }
 
   __aicore__ inline void Run() {
-    int64_t begin = 0, end = 0;
-    Share(tiling_.slots, begin, end);
+    const auto [begin, end] = ShareOf(tiling_.slots);
     const int64_t tokens =
         Min(tiling_.tokens, tiling_.requests == 0 ? 0 : End(tiling_.requests - 1));
     const int64_t last = Min(end, tokens);

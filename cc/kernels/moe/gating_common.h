@@ -20,10 +20,6 @@ __aicore__ inline uint8_t Step(int64_t floats) {
   return (uint8_t)(floats / kBlockFloats <= kMaxRepeat ? floats / kBlockFloats : 0);
 }
 
-__aicore__ inline float FloatOf(int64_t bits) {
-  const uint32_t word = (uint32_t)bits;
-  return *reinterpret_cast<const float*>(&word);
-}
 __aicore__ inline float MinusInfinity() { return FloatOf(0xFF800000); }
 
 // Experts fill their groups' places.

@@ -4,33 +4,27 @@
 
 #include <stdint.h>
 
+#include "cc/kernels/device.h"
 #include "cc/kernels/sizes.h"
 
 namespace moe {
 
-using sizes::BitBytes;
+using device::FloatOf;
+using device::kBlockBytes;
+using device::kBlockFloats;
+using device::kLanes;
+using device::kMaxRepeat;
+using device::Max;
+using device::Min;
+using device::Share;
+using device::ShareOf;
+using device::StorageOf;
 using sizes::Ceil;
-using sizes::kBlockBytes;
-using sizes::kBlockFloats;
-using sizes::kLanes;
-using sizes::Max;
-using sizes::Min;
 using sizes::RoundUp;
 
-constexpr int64_t kMaxRepeat = 255;
 constexpr int64_t kList = 32;         // records that Sort32 sorts
 constexpr int64_t kFanIn = 4;         // lists that a merge takes
 constexpr int64_t kRecordBlocks = 4;  // records in 32 bytes
-
-// Moves data: DataCopyPad knows bytes.
-template <typename T>
-struct StorageOf {
-  using Type = uint16_t;
-};
-template <>
-struct StorageOf<float> {
-  using Type = uint32_t;
-};
 
 // One buffer of the UB, of which parts are tensors: their places are in `parts`, a struct of the
 // tiling header.
@@ -62,20 +56,6 @@ __aicore__ inline AscendC::DataCopyPadExtParams<T> NoPad() {
   return AscendC::DataCopyPadExtParams<T>(false, 0, 0, (T)0);
 }
 __aicore__ inline AscendC::GatherMaskParams Once() { return AscendC::GatherMaskParams(1, 1, 0, 0); }
-
-// [begin, end) of `count` for this core, one of the first `cores`: the first `count % cores` take
-// one more than the others.
-struct Share {
-  int64_t begin;
-  int64_t end;
-};
-__aicore__ inline Share ShareOf(int64_t count, int64_t cores = AscendC::GetBlockNum()) {
-  const int64_t core = AscendC::GetBlockIdx();
-  const int64_t share = count / cores;
-  const int64_t rest = count % cores;
-  const int64_t begin = core * share + Min(core, rest);
-  return {begin, begin + share + (core < rest ? 1 : 0)};
-}
 
 // The pipe behind `event` goes on when the one before it has done all it was given.
 template <AscendC::HardEvent event>

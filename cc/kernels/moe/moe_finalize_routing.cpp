@@ -10,6 +10,7 @@
 // the biases behind them, widened by one instruction and added one by one.
 // clang-format off
 #include "kernel_operator.h"
+#include "cc/kernels/device.h"
 #include "cc/kernels/moe/moe_common.h"
 #include "cc/kernels/moe/moe_finalize_routing_tiling.h"
 // clang-format on

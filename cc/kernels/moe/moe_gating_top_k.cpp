@@ -9,6 +9,7 @@
 // instruction has more than 255 repeats for a tile.
 // clang-format off
 #include "kernel_operator.h"
+#include "cc/kernels/device.h"
 #include "cc/kernels/moe/gating_common.h"
 #include "cc/kernels/moe/gating_groups.h"
 #include "cc/kernels/moe/gating_input.h"

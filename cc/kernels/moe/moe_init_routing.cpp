@@ -15,6 +15,7 @@
 // The rows that a core moves first are loaded while assignments are sorted.
 // clang-format off
 #include "kernel_operator.h"
+#include "cc/kernels/device.h"
 #include "cc/kernels/moe/moe_common.h"
 #include "cc/kernels/moe/moe_init_routing_tiling.h"
 #include "cc/kernels/moe/routing_common.h"

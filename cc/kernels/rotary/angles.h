@@ -10,6 +10,7 @@
 
 #include <stdint.h>
 
+#include "cc/kernels/device.h"
 #include "cc/kernels/rotary/angles_tiling.h"
 #include "kernel_operator.h"
 
@@ -17,19 +18,10 @@ namespace rotary {
 
 using namespace AscendC;
 
-using sizes::kLanes;
-using sizes::Max;
-using sizes::Min;
-
-// Moves data: DataCopyPad pads with a zero of this type, which is a zero of the real one.
-template <typename T>
-struct StorageOf {
-  using Type = uint16_t;
-};
-template <>
-struct StorageOf<float> {
-  using Type = uint32_t;
-};
+using device::kLanes;
+using device::Max;
+using device::Min;
+using device::StorageOf;
 
 template <typename T>
 __aicore__ inline DataCopyPadExtParams<T> ZeroPadding(int64_t length, int64_t pitch) {

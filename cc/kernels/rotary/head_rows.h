@@ -25,17 +25,15 @@ class HeadRows {
     const int64_t width = tiling.heads * query_step_ + 2 * tiling.kv_heads * tiling.head_size;
     qkv_gm_.SetGlobalBuffer((__gm__ Storage*)qkv,
                             (tiling.angles.tokens - 1) * tiling.token_stride + width);
-    // The first `tokens % cores` cores take one token more than the others. Of few tokens, cores
-    // share the rows.
+    // Of few tokens, cores share the rows.
     const int64_t cores = GetBlockNum() / tiling.split;
     const int64_t core = GetBlockIdx() / tiling.split;
     first_row_ = GetBlockIdx() % tiling.split * tiling.part_rows;
     end_row_ = Min(first_row_ + tiling.part_rows, token_rows);
     chunks_ = sizes::Ceil(end_row_ - first_row_, tiling.rows_per_tile);
-    const int64_t share = tiling.angles.tokens / cores;
-    const int64_t rest = tiling.angles.tokens % cores;
-    begin_ = core * share + Min(core, rest);
-    end_ = begin_ + share + (core < rest ? 1 : 0);
+    const device::Share tokens = device::ShareOf(tiling.angles.tokens, cores, core);
+    begin_ = tokens.begin;
+    end_ = tokens.end;
     tiles_ = sizes::Ceil(end_ - begin_, tiling.angles.tokens_per_tile) * chunks_;
   }
 

@@ -12,6 +12,7 @@
 // does the rest; each element of a row then has a weight of its own.
 // clang-format off
 #include "kernel_operator.h"
+#include "cc/kernels/device.h"
 #include "cc/kernels/rotary/angles.h"
 #include "cc/kernels/rotary/head_copy.h"
 #include "cc/kernels/rotary/head_rows.h"

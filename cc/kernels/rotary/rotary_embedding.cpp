@@ -20,6 +20,7 @@
 //
 // 310P has no DataCopyPad: there, halves of rows are whole blocks, copied by DataCopy. Its Cast
 // from float to half knows to nearest even as CAST_NONE.
+#include "cc/kernels/device.h"
 #include "cc/kernels/rotary/angles.h"
 #include "cc/kernels/rotary/rotary_embedding_tiling.h"
 #include "kernel_operator.h"
@@ -29,7 +30,7 @@ namespace {
 using namespace AscendC;
 using namespace rotary;
 
-constexpr int64_t kMaxRepeat = 255;
+using device::kMaxRepeat;
 
 template <typename T>
 class RotaryEmbedding {
@@ -66,20 +67,16 @@ class RotaryEmbedding {
     Attach(query_out_, query_out == nullptr ? query : query_out, tiling_.query,
            tiling_.query.out_stride);
     Attach(key_out_, key_out == nullptr ? key : key_out, tiling_.key, tiling_.key.out_stride);
-    // The first `tokens % cores` cores take one token more than the others. Few tokens have several
-    // cores each.
+    // Few tokens have several cores each.
     const int64_t cores = GetBlockNum() / tiling_.split;
     const int64_t core = GetBlockIdx() / tiling_.split;
     const int64_t rows = (heads_ + tiling_.split - 1) / tiling_.split;
     const int64_t from = GetBlockIdx() % tiling_.split * rows;
     end_row_ = Min(heads_, from + rows);
-    const int64_t share = tiling_.angles.tokens / cores;
-    const int64_t rest = tiling_.angles.tokens % cores;
-    const int64_t begin = core * share + Min(core, rest);
-    const int64_t end = begin + share + (core < rest ? 1 : 0);
-    for (int64_t first = begin; first < end; first += tiling_.angles.position_batch) {
-      const int64_t count = Min(tiling_.angles.position_batch, end - first);
-      angles_.LoadPositions(first, count, first != begin);
+    const device::Share share = device::ShareOf(tiling_.angles.tokens, cores, core);
+    for (int64_t first = share.begin; first < share.end; first += tiling_.angles.position_batch) {
+      const int64_t count = Min(tiling_.angles.position_batch, share.end - first);
+      angles_.LoadPositions(first, count, first != share.begin);
       for (int64_t i = 0; i < count; i += tiling_.angles.tokens_per_tile) {
         const int64_t tokens = Min(tiling_.angles.tokens_per_tile, count - i);
         // The first rows are under way while the positions are waited for.

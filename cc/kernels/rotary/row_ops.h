@@ -3,21 +3,18 @@
 
 #include <stdint.h>
 
-#include "cc/kernels/sizes.h"
+#include "cc/kernels/device.h"
 #include "kernel_operator.h"
 
 namespace rotary {
 
 using namespace AscendC;
 
-constexpr int64_t kMaxRepeat = 255;
-
-__aicore__ inline void Step() { PipeBarrier<PIPE_V>(); }
-
-__aicore__ inline float FloatOf(int64_t bits) {
-  const int32_t word = (int32_t)bits;
-  return *(const float*)&word;
-}
+using device::FloatOf;
+using device::kLanes;
+using device::kMaxRepeat;
+using device::Min;
+using device::Step;
 
 enum class Do { kAdd, kMul, kMulAdd };
 
@@ -28,8 +25,6 @@ template <Do op>
 __aicore__ inline void OnRows(const LocalTensor<float>& dst, const LocalTensor<float>& a,
                               const LocalTensor<float>& b, int64_t rows, int64_t width,
                               const BinaryRepeatParams& params) {
-  using sizes::kLanes;
-  using sizes::Min;
   for (int64_t row = 0; row < rows; row += kMaxRepeat) {
     const uint8_t repeat = (uint8_t)Min(kMaxRepeat, rows - row);
     for (int64_t lane = 0; lane < width; lane += kLanes) {
