@@ -34,10 +34,10 @@ class MoeFinalizeRouting {
                                        const MoeFinalizeRoutingTiling& tiling)
       : tiling_(tiling) {
     const int64_t elements = tiling.tokens * tiling.row_elements;
-    const int64_t pairs = tiling.tokens * tiling.k;
+    const int64_t assignments = tiling.tokens * tiling.k;
     rows_gm_.SetGlobalBuffer((__gm__ Storage*)rows, tiling.rows * tiling.row_elements);
     out_gm_.SetGlobalBuffer((__gm__ Storage*)out, elements);
-    index_gm_.SetGlobalBuffer((__gm__ int32_t*)indices, pairs);
+    index_gm_.SetGlobalBuffer((__gm__ int32_t*)indices, assignments);
     if (tiling.skips > 0) skip_gm_[0].SetGlobalBuffer((__gm__ Storage*)skip1, elements);
     if (tiling.skips > 1) skip_gm_[1].SetGlobalBuffer((__gm__ Storage*)skip2, elements);
     const MoeFinalizeRoutingBuffers bytes = MoeFinalizeRoutingBuffersOf(tiling, sizeof(T));
@@ -46,12 +46,12 @@ class MoeFinalizeRouting {
     pipe->InitBuffer(index_buffer_, (uint32_t)bytes.indices);
     if (tiling.bias_rows > 0) {
       bias_gm_.SetGlobalBuffer((__gm__ Storage*)bias, tiling.bias_rows * tiling.row_elements);
-      expert_gm_.SetGlobalBuffer((__gm__ int32_t*)experts, pairs);
+      expert_gm_.SetGlobalBuffer((__gm__ int32_t*)experts, assignments);
       pipe->InitBuffer(expert_buffer_, (uint32_t)bytes.experts);
     }
     if (tiling.scale_type >= 0) {
       const int64_t narrow = tiling.scale_type == 0 ? 1 : 2;
-      scale_gm_.SetGlobalBuffer((__gm__ uint16_t*)scales, pairs * 2 / narrow);
+      scale_gm_.SetGlobalBuffer((__gm__ uint16_t*)scales, assignments * 2 / narrow);
       pipe->InitBuffer(scale_buffer_, (uint32_t)bytes.scales);
       if (narrow > 1) pipe->InitBuffer(narrow_buffer_, (uint32_t)bytes.narrow_scales);
     }

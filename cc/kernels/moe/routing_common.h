@@ -56,7 +56,7 @@ __aicore__ inline bool HasScaleOut(const MoeInitRoutingTiling& tiling) {
   return tiling.quant_mode == 1 || (tiling.quant_mode < 0 && tiling.has_scale);
 }
 
-// The end of the assignments from `first` on whose tokens' rows come together.
+// The end of the assignments from `first` on whose tokens' rows are loaded together.
 __aicore__ inline int64_t EndOfBatch(const MoeInitRoutingTiling& tiling, int64_t first,
                                      int64_t end) {
   return Min((first / tiling.k + tiling.batch) * tiling.k, end);
