@@ -76,7 +76,7 @@ class GatherCache {
     to.SetGlobalBuffer(rows, tiling_.rows * row_bytes);
     const int64_t start =
         tiling_.has_starts != 0 ? starts_.GetValue((uint32_t)request) : (int64_t)0;
-    const int64_t pitch = side.parts * WholeBlocks(side.part_bytes);
+    const int64_t pitch = GatherCacheRowPitch(side);
     // Rows that lie together in the cache, too, are a run of bytes, which may end anywhere.
     const bool dense = side.parts == 1;
     const int64_t most = tiling_.buffer_bytes / pitch;
@@ -128,8 +128,8 @@ class GatherCache {
   __aicore__ inline void CopyRows(const GlobalTensor<uint8_t>& to,
                                   const GlobalTensor<uint8_t>& from, const GatherCacheSide& side,
                                   int64_t count) {
-    const int64_t part = WholeBlocks(side.part_bytes);
-    const int64_t pitch = part * side.parts;
+    const int64_t part = GatherCachePartPitch(side);
+    const int64_t pitch = GatherCacheRowPitch(side);
     const int64_t part_stride = tiling_.block_size * side.part_bytes;
     LocalTensor<uint8_t> rows = rows_.AllocTensor<uint8_t>();
     if (side.parts <= count) {
@@ -152,7 +152,7 @@ class GatherCache {
   // A row that is larger than a buffer.
   __aicore__ inline void CopyParts(const GlobalTensor<uint8_t>& to,
                                    const GlobalTensor<uint8_t>& from, const GatherCacheSide& side) {
-    const int64_t most = tiling_.buffer_bytes / WholeBlocks(side.part_bytes);
+    const int64_t most = tiling_.buffer_bytes / GatherCachePartPitch(side);
     const int64_t part_stride = tiling_.block_size * side.part_bytes;
     for (int64_t p = 0; p < side.parts; p += most) {
       const int64_t parts = Min(most, side.parts - p);
@@ -170,7 +170,7 @@ class GatherCache {
   __aicore__ inline void StoreParts(const GlobalTensor<uint8_t>& to,
                                     const LocalTensor<uint8_t>& rows, const GatherCacheSide& side,
                                     int64_t parts) {
-    const int64_t part = WholeBlocks(side.part_bytes);
+    const int64_t part = GatherCachePartPitch(side);
     if (part == side.part_bytes) {
       Store(to, rows, 1, parts * part, 0, 0, pad_);
       return;

@@ -17,6 +17,15 @@ struct GatherCacheSide {
   int64_t block_stride;  // bytes from a cache block to the next
 };
 
+// The bytes in the UB of a part, ...
+VLLM_CANN_HOST_AND_DEVICE constexpr int64_t GatherCachePartPitch(const GatherCacheSide& side) {
+  return sizes::RoundUp(side.part_bytes, sizes::kBlockBytes);
+}
+// ... and of a row.
+VLLM_CANN_HOST_AND_DEVICE constexpr int64_t GatherCacheRowPitch(const GatherCacheSide& side) {
+  return side.parts * GatherCachePartPitch(side);
+}
+
 struct GatherCacheTiling {
   int64_t requests;
   int64_t table_width;  // blocks of a row of block_table

@@ -58,8 +58,8 @@ class ReshapeAndCache {
     GlobalTensor<uint8_t> to;
     to.SetGlobalBuffer(cache, (tiling_.num_blocks - 1) * side.block_stride +
                                   tiling_.block_size * side.parts * side.part_bytes);
-    const int64_t part = WholeBlocks(side.part_bytes);
-    const int64_t pitch = part * side.parts;  // of a row in the UB
+    const int64_t part = ReshapeAndCachePartPitch(side);
+    const int64_t pitch = ReshapeAndCacheRowPitch(side);
     if (pitch > tiling_.buffer_bytes) {
       for (int64_t i = 0; i < count; ++i) {
         const int64_t slot = Slot(i);

@@ -19,6 +19,17 @@ struct ReshapeAndCacheSide {
   int64_t block_stride;  // from a cache block to the next
 };
 
+// The bytes in the UB of a part, ...
+VLLM_CANN_HOST_AND_DEVICE constexpr int64_t ReshapeAndCachePartPitch(
+    const ReshapeAndCacheSide& side) {
+  return sizes::RoundUp(side.part_bytes, sizes::kBlockBytes);
+}
+// ... and of a row.
+VLLM_CANN_HOST_AND_DEVICE constexpr int64_t ReshapeAndCacheRowPitch(
+    const ReshapeAndCacheSide& side) {
+  return side.parts * ReshapeAndCachePartPitch(side);
+}
+
 struct ReshapeAndCacheTiling {
   int64_t tokens;
   int64_t num_blocks;

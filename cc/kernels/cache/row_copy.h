@@ -19,8 +19,6 @@ constexpr int64_t kMaxRows = 4095;         // of one copy
 constexpr int64_t kMaxGap = 0xFFFFFFFFll;  // bytes between the rows of one DataCopyPad in GM
 constexpr int64_t kMaxGapBlocks = 65535;   // of one DataCopy, on both sides
 
-__aicore__ inline int64_t WholeBlocks(int64_t bytes) { return sizes::RoundUp(bytes, kBlockBytes); }
-
 // `rows` of `bytes` each; gaps lie between rows, in bytes. In the UB a row begins with a block of
 // 32 bytes, and `ub_gap` is of whole blocks. Without DataCopyPad, on 310P, `bytes` and `gm_gap` are
 // whole blocks, too.
