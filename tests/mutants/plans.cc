@@ -6,18 +6,18 @@
 #include <exception>
 #include <string>
 
-#include "cc/ops/cache/copy_blocks_plan.h"
-#include "cc/ops/cache/gather_cache_plan.h"
-#include "cc/ops/cache/kv_rmsnorm_rope_cache_plan.h"
-#include "cc/ops/cache/reshape_and_cache_plan.h"
-#include "cc/ops/cache/slot_mapping_plan.h"
-#include "cc/ops/cache/transpose_kv_cache_plan.h"
-#include "cc/ops/moe/moe_compute_expert_tokens_plan.h"
-#include "cc/ops/moe/moe_finalize_routing_plan.h"
-#include "cc/ops/moe/moe_gating_top_k_plan.h"
-#include "cc/ops/moe/moe_init_routing_plan.h"
-#include "cc/ops/rotary/qkv_rmsnorm_rope_plan.h"
-#include "cc/ops/rotary/rotary_embedding_plan.h"
+#include "cc/ops/cache/copy_blocks.h"
+#include "cc/ops/cache/gather_cache.h"
+#include "cc/ops/cache/kv_rmsnorm_rope_cache.h"
+#include "cc/ops/cache/reshape_and_cache.h"
+#include "cc/ops/cache/slot_mapping.h"
+#include "cc/ops/cache/transpose_kv_cache.h"
+#include "cc/ops/moe/moe_compute_expert_tokens.h"
+#include "cc/ops/moe/moe_finalize_routing.h"
+#include "cc/ops/moe/moe_gating_top_k.h"
+#include "cc/ops/moe/moe_init_routing.h"
+#include "cc/ops/rotary/qkv_rmsnorm_rope.h"
+#include "cc/ops/rotary/rotary_embedding.h"
 
 struct Device {
   const char* name;

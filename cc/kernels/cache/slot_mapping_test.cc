@@ -5,7 +5,7 @@
 #include <random>
 
 #include "cc/kernels/conformance.h"
-#include "cc/ops/cache/slot_mapping_plan.h"
+#include "cc/ops/cache/slot_mapping.h"
 #include "cc/softnpu/ascendc/testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -9,7 +9,7 @@
 
 #include "cc/kernels/conformance.h"
 #include "cc/kernels/values.h"
-#include "cc/ops/cache/transpose_kv_cache_plan.h"
+#include "cc/ops/cache/transpose_kv_cache.h"
 #include "cc/softnpu/ascendc/testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

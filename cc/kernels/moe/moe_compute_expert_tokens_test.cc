@@ -3,7 +3,7 @@
 #include <random>
 
 #include "cc/kernels/conformance.h"
-#include "cc/ops/moe/moe_compute_expert_tokens_plan.h"
+#include "cc/ops/moe/moe_compute_expert_tokens.h"
 #include "cc/softnpu/ascendc/testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -10,7 +10,7 @@
 
 #include "cc/kernels/conformance.h"
 #include "cc/kernels/values.h"
-#include "cc/ops/moe/moe_finalize_routing_plan.h"
+#include "cc/ops/moe/moe_finalize_routing.h"
 #include "cc/softnpu/ascendc/testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

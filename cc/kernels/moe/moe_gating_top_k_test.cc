@@ -11,7 +11,7 @@
 
 #include "cc/kernels/conformance.h"
 #include "cc/kernels/values.h"
-#include "cc/ops/moe/moe_gating_top_k_plan.h"
+#include "cc/ops/moe/moe_gating_top_k.h"
 #include "cc/softnpu/ascendc/testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

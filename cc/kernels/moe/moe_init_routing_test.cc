@@ -8,7 +8,7 @@
 
 #include "cc/kernels/conformance.h"
 #include "cc/kernels/values.h"
-#include "cc/ops/moe/moe_init_routing_plan.h"
+#include "cc/ops/moe/moe_init_routing.h"
 #include "cc/softnpu/ascendc/testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -15,7 +15,7 @@
 
 #include "cc/kernels/conformance.h"
 #include "cc/kernels/values.h"
-#include "cc/ops/rotary/qkv_rmsnorm_rope_plan.h"
+#include "cc/ops/rotary/qkv_rmsnorm_rope.h"
 #include "cc/softnpu/ascendc/testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -11,7 +11,7 @@
 
 #include "cc/kernels/conformance.h"
 #include "cc/kernels/values.h"
-#include "cc/ops/rotary/rotary_embedding_plan.h"
+#include "cc/ops/rotary/rotary_embedding.h"
 #include "cc/softnpu/ascendc/testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
