@@ -66,7 +66,7 @@ TransposeKvCacheArgs ArgsOf(const Case& test, uintptr_t table, uintptr_t ids, in
   TransposeKvCacheArgs args;
   args.caches = {DataType::kInt64, 2, {2 * test.layers, 2}, {2, 1}, table};
   args.block_ids = {DataType::kInt64, 1, {count}, {1}, ids};
-  args.type = test.type;
+  args.element_bytes = ElementBytes(test.type);
   args.num_blocks = test.num_blocks;
   args.block_size = test.block_size;
   args.heads = test.heads;

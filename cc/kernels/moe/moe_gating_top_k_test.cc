@@ -159,7 +159,7 @@ Result Launch(const Case& test, const std::vector<Values>& x, const Values& bias
     args.bias = {test.type, 1, {test.experts}, {1}, memory.Put(bias.bytes, "bias")};
   }
   if (test.finished) {
-    args.finished = {DataType::kUint8, 1, {test.rows}, {1}, memory.Put(finished, "finished")};
+    args.finished = {DataType::kBool, 1, {test.rows}, {1}, memory.Put(finished, "finished")};
   }
   std::vector<Output> outputs;
   const auto out = [&](const char* name, DataType type, int64_t columns) -> vllm_cann::ops::Tensor {

@@ -28,7 +28,7 @@ using vllm_cann::ops::DeviceInfo;
 using vllm_cann::ops::ElementBytes;
 using vllm_cann::ops::MoeInitRoutingArgs;
 using vllm_cann::ops::MoeInitRoutingPlan;
-using vllm_cann::ops::MoeInitRoutingWorkspaceWords;
+using vllm_cann::ops::MoeInitRoutingWorkspaceBytes;
 using vllm_cann::ops::PlanMoeInitRouting;
 
 const Twin& MoeTwin() {
@@ -245,10 +245,10 @@ std::string Check(const Case& test, Result* given = nullptr) {
   const bool scales_out = test.quant == 1 || (test.quant < 0 && test.scale);
   if (scales_out) args.expanded_scale = out("expanded_scale", DataType::kFloat, {rows}, false);
   const DeviceInfo device = {"Ascend910B3", 2201, test.cores, test.ub_bytes};
-  const int64_t words = MoeInitRoutingWorkspaceWords(pairs, test.experts, device);
-  if (words > 0) args.workspace = out("workspace", DataType::kInt32, {words}, false);
   args.first_expert = test.first;
   args.experts = test.experts;
+  const int64_t words = MoeInitRoutingWorkspaceBytes(args, device) / 4;
+  if (words > 0) args.workspace = out("workspace", DataType::kInt32, {words}, false);
   args.capacity = test.capacity;
   args.row_idx_type = test.order;
   args.quant_mode = test.quant;

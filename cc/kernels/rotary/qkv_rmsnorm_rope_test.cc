@@ -118,7 +118,7 @@ DeviceInfo Device(const Case& test) {
 void Launch(const Case& test, HostMemory& memory, const QkvRmsnormRopeArgs& args,
             const QkvRmsnormRopePlan& plan) {
   const bool given = args.cos.dims != 0;
-  const Slots slots(args.positions.address, args.input.qkv.address, args.q_weight.address,
+  const Slots slots(args.positions.address, args.qkv.address, args.q_weight.address,
                     args.k_weight.address, args.q_bias.address, args.k_bias.address,
                     given ? args.cos.address : args.cos_sin_cache.address, args.sin.address,
                     args.square_sums.address, args.q.address, args.k.address, args.v.address,
@@ -142,14 +142,14 @@ Outcome Execute(const Case& test) {
   const int64_t stride = width + test.token_gap;
   const bool all_heads = test.norm == Norm::kAllHeads;
   QkvRmsnormRopeArgs args;
-  args.input = {{}, test.heads, test.kv_heads, size, test.has_gate};
+  static_cast<vllm_cann::ops::QkvShape&>(args) = {{}, test.heads, test.kv_heads, size, test.has_gate};
   Values qkv = Noise(test.type, tokens == 0 ? 0 : (tokens - 1) * stride + width, random);
   // Rows whose magnitudes differ, so that a factor of another row shows.
   for (size_t i = 0; i < qkv.size(); ++i) {
     qkv.Set(i, static_cast<float>(
                    std::ldexp(qkv[i], static_cast<int>(i / static_cast<size_t>(size) % 5) - 2)));
   }
-  args.input.qkv = {test.type, 2, {tokens, width}, {stride, 1}, memory.Put(qkv.bytes, "qkv")};
+  args.qkv = {test.type, 2, {tokens, width}, {stride, 1}, memory.Put(qkv.bytes, "qkv")};
   std::array<Values, 4> weights;  // of query and key, and biases
   for (size_t i = 0; i < 4; ++i) {
     weights[i] = Noise(test.type,
@@ -331,7 +331,7 @@ Outcome Execute(const Case& test) {
     }
   }
   if (!(worst <= 1.0)) outcome.wrong = "off by " + std::to_string(worst) + " times the bound";
-  if (memory.Get<uint8_t>(args.input.qkv.address) != qkv.bytes) outcome.wrong = "qkv has changed";
+  if (memory.Get<uint8_t>(args.qkv.address) != qkv.bytes) outcome.wrong = "qkv has changed";
   return outcome;
 }
 
@@ -520,7 +520,7 @@ TEST(QkvRmsnormRope, PositionOutOfRangeIsAFault) {
       return Result(memory, DataType::kBfloat16, rows, columns, name);
     };
     QkvRmsnormRopeArgs args;
-    args.input = {blank(1, 192, "qkv"), 1, 1, 64, false};
+    static_cast<vllm_cann::ops::QkvShape&>(args) = {blank(1, 192, "qkv"), 1, 1, 64, false};
     const Values ones(DataType::kBfloat16, 64);
     args.q_weight = Vector(memory, ones, "q_weight");
     args.k_weight = Vector(memory, ones, "k_weight");
@@ -546,14 +546,14 @@ std::string CheckSums(const Case& test) {
   const int64_t stride = width + test.token_gap;
   const Values qkv = Noise(test.type, (tokens - 1) * stride + width, random);
   QkvSquareSumsArgs args;
-  args.input = {{test.type, 2, {tokens, width}, {stride, 1}, memory.Put(qkv.bytes, "qkv")},
+  static_cast<vllm_cann::ops::QkvShape&>(args) = {{test.type, 2, {tokens, width}, {stride, 1}, memory.Put(qkv.bytes, "qkv")},
                 test.heads,
                 test.kv_heads,
                 size,
                 test.has_gate};
   args.sums = Result(memory, DataType::kFloat, tokens, 2, "sums");
   const auto plan = PlanQkvSquareSums(args, Device(test));
-  const Slots slots(args.input.qkv.address, args.sums.address, plan.tiling);
+  const Slots slots(args.qkv.address, args.sums.address, plan.tiling);
   softnpu::ascendc::Launch(Chip(test), memory, RotaryTwin()[plan.kernel], slots.data(),
                            slots.bytes(), plan.cores, test.strict);
   const auto sums = memory.Get<float>(args.sums.address);
