@@ -28,10 +28,13 @@ class GatherCache {
     GlobalTensor<int32_t> lengths_gm, starts_gm;
     lengths_gm.SetGlobalBuffer((__gm__ int32_t*)seq_lens, lengths);
     starts_gm.SetGlobalBuffer((__gm__ int32_t*)seq_starts, tiling.requests);
+    // mutant: constant off by one equivalent: A larger buffer changes nothing, and there is room.
     pipe->InitBuffer(lengths_buffer_, (uint32_t)(lengths * 4));
     lengths_ = lengths_buffer_.Get<int32_t>();
     LoadWords(pipe, lengths_, lengths_gm, lengths, false, pad_);
     if (tiling.has_starts != 0) {
+      // mutant: constant off by one equivalent: A larger buffer changes nothing, and there is
+      // room.
       pipe->InitBuffer(starts_buffer_, (uint32_t)(tiling.requests * 4));
       starts_ = starts_buffer_.Get<int32_t>();
       LoadWords(pipe, starts_, starts_gm, tiling.requests, false, pad_);
@@ -43,10 +46,15 @@ class GatherCache {
     int64_t begin = 0, end = 0;
     Share(tiling_.rows, begin, end);
     int64_t base = 0;  // first row of the request
+    // mutant: drop condition, bound off by one equivalent: Later requests have no rows of this
+    // core.
     for (int64_t request = 0; request < tiling_.requests && base < end; ++request) {
       const int64_t length = Length(request);
+      // mutant: bound off by one equivalent: Where the comparisons differ, both alternatives are
+      // equal.
       const int64_t first = begin > base ? begin - base : 0;
       const int64_t last = Min(length, end - base);
+      // mutant: drop bound, bound off by one equivalent: The extra iteration has no elements.
       if (first < last) {
         Gather(key_cache, key, tiling_.key, request, base, first, last);
         if (tiling_.value.parts > 0) {
@@ -115,9 +123,11 @@ class GatherCache {
     for (int64_t at = 0; at < bytes; at += tiling_.buffer_bytes) {
       const int64_t piece = Min(tiling_.buffer_bytes, bytes - at);
       LocalTensor<uint8_t> rows = rows_.AllocTensor<uint8_t>();
+      // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
       Load(rows, from[at], 1, piece, 0, 0, pad_);
       rows_.EnQue(rows);
       rows = rows_.DeQue<uint8_t>();
+      // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
       Store(to[at], rows, 1, piece, 0, 0, pad_);
       rows_.FreeTensor(rows);
     }
@@ -131,8 +141,12 @@ class GatherCache {
     const int64_t pitch = part * side.parts;
     const int64_t part_stride = tiling_.block_size * side.part_bytes;
     LocalTensor<uint8_t> rows = rows_.AllocTensor<uint8_t>();
+    // mutant: drop bound, bound off by one equivalent: Both branches give the same result; one
+    // takes fewer instructions.
     if (side.parts <= count) {
       for (int64_t p = 0; p < side.parts; ++p) {
+        // mutant: argument off by one of `pitch - part` equivalent: Gaps in the UB are in blocks;
+        // one byte more rounds away.
         Load(rows[(uint32_t)(p * part)], from[p * part_stride], count, side.part_bytes, 0,
              pitch - part, pad_);
       }
@@ -171,6 +185,7 @@ class GatherCache {
                                     int64_t parts) {
     const int64_t part = WholeBlocks(side.part_bytes);
     if (part == side.part_bytes) {
+      // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
       Store(to, rows, 1, parts * part, 0, 0, pad_);
       return;
     }

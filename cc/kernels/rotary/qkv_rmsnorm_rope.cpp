@@ -11,13 +11,11 @@
 // launches: qkv_square_sums gives the sums of this device, and with their totals qkv_rmsnorm_rope
 // does the rest; each element of a row then has a weight of its own.
 //
-// A row lies in the UB as its two halves and the rest, each in whole blocks, so that instructions
-// may take them apart; what lies between their ends and the blocks' is zero. A tile is some tokens
-// with all their rows, or some rows of one token; of few tokens, cores share the rows. Sums of
-// squares come from adding a row's columns to the first 64 of them and from two sums of blocks; a
-// root and a division are made for each row, and a block of eight equal factors serves the row by a
-// block stride of 0. Cosines, sines, and weights serve all heads by a repeat stride of 0.
+// Rows in the UB, tiles and sums of squares: head_rows.h. A root and a division are made for each
+// row, and a block of eight equal factors serves the row by a block stride of 0. Cosines, sines,
+// and weights serve all heads by a repeat stride of 0.
 #include "cc/kernels/rotary/angles.h"
+#include "cc/kernels/rotary/head_rows.h"
 #include "cc/kernels/rotary/qkv_rmsnorm_rope_tiling.h"
 #include "kernel_operator.h"
 
@@ -25,252 +23,6 @@ namespace {
 
 using namespace AscendC;
 using namespace rotary;
-
-constexpr int64_t kMaxRepeat = 255;
-constexpr int64_t kMaxRows = 4095;  // of one copy
-
-__aicore__ inline void Step() { PipeBarrier<PIPE_V>(); }
-
-__aicore__ inline float FloatOf(int64_t bits) {
-  const int32_t word = (int32_t)bits;
-  return *(const float*)&word;
-}
-
-enum class Do { kAdd, kMul, kMulAdd };
-
-// dst[row] = a[row] op b[row], or a[row] * dst[row] + b[row], `width` columns of rows at the repeat
-// strides of `params`, in blocks. A b whose block stride is 0 is one block of equal numbers per
-// row.
-template <Do op>
-__aicore__ inline void OnRows(const LocalTensor<float>& dst, const LocalTensor<float>& a,
-                              const LocalTensor<float>& b, int64_t rows, int64_t width,
-                              const BinaryRepeatParams& params) {
-  for (int64_t row = 0; row < rows; row += kMaxRepeat) {
-    const uint8_t repeat = (uint8_t)Min(kMaxRepeat, rows - row);
-    for (int64_t lane = 0; lane < width; lane += kLanes) {
-      const uint64_t mask = (uint64_t)Min(kLanes, width - lane);
-      const uint32_t at = (uint32_t)(row * 8 * params.dstRepStride + lane);
-      const uint32_t one = (uint32_t)(row * 8 * params.src0RepStride + lane);
-      const uint32_t other =
-          (uint32_t)(row * 8 * params.src1RepStride + (params.src1BlkStride == 0 ? 0 : lane));
-      if constexpr (op == Do::kAdd) Add(dst[at], a[one], b[other], mask, repeat, params);
-      if constexpr (op == Do::kMul) Mul(dst[at], a[one], b[other], mask, repeat, params);
-      if constexpr (op == Do::kMulAdd) FusedMulAdd(dst[at], a[one], b[other], mask, repeat, params);
-    }
-  }
-}
-
-// Rows [row, row + rows) of tokens [token, token + tokens).
-struct Tile {
-  int64_t token;
-  int64_t tokens;
-  int64_t row;
-  int64_t rows;
-};
-
-// Tiles of rows in the UB, and sums of their squares.
-template <typename T>
-class HeadRows {
- protected:
-  using Storage = typename StorageOf<T>::Type;
-  static constexpr bool kIsFloat = sizeof(T) == 4;
-
-  __aicore__ inline HeadRows(TPipe* pipe, GM_ADDR qkv, const QkvRmsnormRopeTiling& tiling,
-                             int64_t token_rows)
-      : tiling_(tiling),
-        pipe_(pipe),
-        pitch_(tiling.row_pitch),
-        half_(tiling.angles.rotary_dim / 2),
-        query_step_(tiling.head_size * (tiling.has_gate != 0 ? 2 : 1)),
-        token_rows_(token_rows),
-        tile_rows_(tiling.angles.tokens_per_tile * tiling.rows_per_tile) {
-    const int64_t width = tiling.heads * query_step_ + 2 * tiling.kv_heads * tiling.head_size;
-    qkv_gm_.SetGlobalBuffer((__gm__ Storage*)qkv,
-                            (tiling.angles.tokens - 1) * tiling.token_stride + width);
-    // The first `tokens % cores` cores take one token more than the others.
-    const int64_t cores = GetBlockNum() / tiling.split;
-    const int64_t core = GetBlockIdx() / tiling.split;
-    first_row_ = GetBlockIdx() % tiling.split * tiling.part_rows;
-    end_row_ = Min(first_row_ + tiling.part_rows, token_rows);
-    chunks_ = (end_row_ - first_row_ + tiling.rows_per_tile - 1) / tiling.rows_per_tile;
-    const int64_t share = tiling.angles.tokens / cores;
-    const int64_t rest = tiling.angles.tokens % cores;
-    begin_ = core * share + Min(core, rest);
-    end_ = begin_ + share + (core < rest ? 1 : 0);
-    const int64_t each = tiling.angles.tokens_per_tile;
-    tiles_ = (end_ - begin_ + each - 1) / each * chunks_;
-  }
-
-  // Buffers are laid out so that operands of one instruction seldom meet in a bank: floats that
-  // rows become begin with the bank groups, and what they are multiplied by in the middle of them;
-  // what is written beside its operands is at the end of the UB, as far from them as there is room.
-  __aicore__ inline void InitRows() {
-    const int64_t elements = tile_rows_ * pitch_;
-    if constexpr (!kIsFloat) pipe_->InitBuffer(wide_buffer_, WholeRounds(elements * sizeof(float)));
-    pipe_->InitBuffer(shift_buffer_, (uint32_t)(kBankRound / 2));
-    pipe_->InitBuffer(in_, 2, WholeRounds(elements * sizeof(T)));
-  }
-
-  __aicore__ inline void InitGap() {
-    // Sums of blocks take eight rows at a time, of which the last may be less.
-    const int64_t partial = (tiling_.angles.tokens_per_tile * tiling_.part_rows + 7) * 8;
-    pipe_->InitBuffer(partial_buffer_, WholeRounds(partial * sizeof(float)));
-    partial_ = partial_buffer_.Get<float>();
-    Duplicate(partial_, 0.0f, (int32_t)partial);
-    Step();
-    pipe_->InitBuffer(gap_buffer_, (uint32_t)(tiling_.gap_bytes + kBankRound / 2));
-  }
-  __aicore__ inline void InitProducts() {
-    pipe_->InitBuffer(product_buffer_, WholeRounds(tile_rows_ * pitch_ * sizeof(float)));
-    product_ = product_buffer_.Get<float>();
-  }
-
-  __aicore__ inline Tile TileAt(int64_t index) {
-    const int64_t token = begin_ + index / chunks_ * tiling_.angles.tokens_per_tile;
-    const int64_t row = first_row_ + index % chunks_ * tiling_.rows_per_tile;
-    return {token, Min(tiling_.angles.tokens_per_tile, end_ - token), row,
-            Min(tiling_.rows_per_tile, end_row_ - row)};
-  }
-
-  // Begins to load a tile.
-  __aicore__ inline void LoadRows(const Tile& tile) {
-    LocalTensor<T> in = in_.template AllocTensor<T>();
-    const LocalTensor<Storage> to = in.template ReinterpretCast<Storage>();
-    const int64_t token = tile.token * tiling_.token_stride;
-    // Rows of query, when they lie apart, and the others.
-    const int64_t end = tile.row + tile.rows;
-    const int64_t split = tiling_.has_gate != 0 ? Max(tile.row, Min(end, tiling_.heads)) : tile.row;
-    if (split > tile.row) {
-      Move<true>(to, qkv_gm_[token + tile.row * query_step_], tile, split - tile.row, query_step_,
-                 tiling_.token_stride);
-    }
-    if (end > split) {
-      const int64_t gates = split < tiling_.heads ? split : tiling_.heads;
-      const int64_t at = gates * query_step_ + (split - gates) * tiling_.head_size;
-      Move<true>(to[(uint32_t)((split - tile.row) * pitch_)], qkv_gm_[token + at], tile,
-                 end - split, tiling_.head_size, tiling_.token_stride);
-    }
-    in_.EnQue(in);
-  }
-
-  // `rows` rows of each token of a tile, `row_step` elements apart in GM.
-  template <bool load>
-  __aicore__ inline void Move(const LocalTensor<Storage>& ub, const GlobalTensor<Storage>& gm,
-                              const Tile& tile, int64_t rows, int64_t row_step,
-                              int64_t token_step) {
-    const int64_t size = tiling_.head_size;
-    if (pitch_ == size && row_step == size) {
-      // Tokens are what a copy counts.
-      Copy<load>(ub, gm, tile.tokens, rows * size, rows * size, token_step, tile.rows * size);
-      return;
-    }
-    for (int64_t token = 0; token < tile.tokens; ++token) {
-      const LocalTensor<Storage> inside = ub[(uint32_t)(token * tile.rows * pitch_)];
-      const GlobalTensor<Storage> outside = gm[token * token_step];
-      if (pitch_ == size) {
-        Copy<load>(inside, outside, rows, size, size, row_step, size);
-        continue;
-      }
-      const int64_t pitch = tiling_.angles.half_pitch;
-      for (int64_t part = 0; half_ > 0 && part < 2; ++part) {
-        Copy<load>(inside[(uint32_t)(part * pitch)], outside[part * half_], rows, half_, pitch,
-                   row_step, pitch_);
-      }
-      if (size > 2 * half_) {
-        Copy<load>(inside[(uint32_t)(2 * pitch)], outside[2 * half_], rows, size - 2 * half_,
-                   pitch_ - 2 * pitch, row_step, pitch_);
-      }
-    }
-  }
-
-  // `rows` of `length` elements, every `gm_step` and every `ub_step`; when loading, zeroes fill a
-  // row up to `pitch`.
-  template <bool load>
-  __aicore__ inline void Copy(const LocalTensor<Storage>& ub, const GlobalTensor<Storage>& gm,
-                              int64_t rows, int64_t length, int64_t pitch, int64_t gm_step,
-                              int64_t ub_step) {
-    const uint32_t bytes = (uint32_t)(length * sizeof(T));
-    const uint32_t gap = rows > 1 ? (uint32_t)((gm_step - length) * (int64_t)sizeof(T)) : 0;
-    const uint32_t blocks = (uint32_t)((ub_step - pitch) * (int64_t)sizeof(T) / ONE_BLK_SIZE);
-    if constexpr (load) {
-      DataCopyPad(ub, gm, DataCopyExtParams((uint16_t)rows, bytes, gap, blocks, 0),
-                  ZeroPadding<Storage>(length, pitch));
-    } else {
-      DataCopyPad(gm, ub, DataCopyExtParams((uint16_t)rows, bytes, blocks, gap, 0));
-    }
-  }
-
-  // The loaded tile as floats, and the tensor to free when they are not needed any more.
-  __aicore__ inline LocalTensor<float> TakeRows(const Tile& tile) {
-    loaded_ = in_.template DeQue<T>();
-    if constexpr (kIsFloat) {
-      return loaded_;
-    } else {
-      const LocalTensor<float> wide = wide_buffer_.Get<float>();
-      Cast(wide, loaded_, RoundMode::CAST_NONE, (uint32_t)(tile.tokens * tile.rows * pitch_));
-      Step();
-      in_.FreeTensor(loaded_);
-      return wide;
-    }
-  }
-  __aicore__ inline void FreeRows() {
-    if constexpr (kIsFloat) in_.FreeTensor(loaded_);
-  }
-
-  // partial_[8 (first + i) ..] = eight sums of squares of row i; of a short row, the last of them
-  // stay 0.
-  __aicore__ inline void SquareSums(int64_t first, const LocalTensor<float>& x, int64_t rows) {
-    Mul(product_, x, x, (int32_t)(rows * pitch_));
-    Step();
-    const uint8_t stride = (uint8_t)(pitch_ / 8);
-    const BinaryRepeatParams columns(1, 1, 1, stride, stride, stride);
-    for (int64_t lane = kLanes; lane < pitch_; lane += kLanes) {
-      OnRows<Do::kAdd>(product_, product_, product_[(uint32_t)lane], rows,
-                       Min(kLanes, pitch_ - lane), columns);
-      Step();
-    }
-    for (int64_t row = 0; row < rows; row += kMaxRepeat) {
-      BlockReduceSum(partial_[(uint32_t)((first + row) * 8)], product_[(uint32_t)(row * pitch_)],
-                     (int32_t)Min(kMaxRepeat, rows - row), (int32_t)Min(kLanes, pitch_), 1, 1,
-                     stride);
-    }
-    Step();
-  }
-
-  // sums[i] = the sum of the eight partial sums of row first + i.
-  __aicore__ inline void BlockSums(const LocalTensor<float>& sums, int64_t first, int64_t rows) {
-    const int64_t repeats = (rows + 7) / 8;
-    for (int64_t i = 0; i < repeats; i += kMaxRepeat) {
-      BlockReduceSum(sums[(uint32_t)(i * 8)], partial_[(uint32_t)(first * 8 + i * kLanes)],
-                     (int32_t)Min(kMaxRepeat, repeats - i), (int32_t)kLanes, 1, 1, 8);
-    }
-    Step();
-  }
-
-  const QkvRmsnormRopeTiling& tiling_;
-  TPipe* pipe_;
-  int64_t pitch_;       // elements of a row in the UB
-  int64_t half_;        // elements
-  int64_t query_step_;  // elements from one row of query to the next
-  int64_t token_rows_;  // rows of a token
-  int64_t first_row_;   // of each of its tokens, that this core takes
-  int64_t end_row_;
-  int64_t chunks_;     // tiles of a token
-  int64_t tile_rows_;  // of a whole tile
-  int64_t begin_ = 0;  // tokens of this core
-  int64_t end_ = 0;
-  int64_t tiles_ = 0;
-  GlobalTensor<Storage> qkv_gm_;
-  TQue<TPosition::VECIN, 2> in_;
-  TBuf<TPosition::VECCALC> partial_buffer_;
-  TBuf<TPosition::VECCALC> wide_buffer_;
-  TBuf<TPosition::VECCALC> product_buffer_;
-  TBuf<TPosition::VECCALC> shift_buffer_;  // nothing
-  TBuf<TPosition::VECCALC> gap_buffer_;    // nothing
-  LocalTensor<float> partial_;
-  LocalTensor<float> product_;
-  LocalTensor<T> loaded_;
-};
 
 // sums[t] = the sums of squares of query and of key of token t.
 template <typename T>
@@ -285,13 +37,17 @@ class QkvSquareSums : public HeadRows<T> {
       : Base(pipe, qkv, tiling, tiling.heads + tiling.kv_heads) {
     sums_gm_.SetGlobalBuffer((__gm__ float*)sums, tiling.angles.tokens * 2);
     this->InitRows();
+    // mutant: drop term, constant off by one equivalent: The size is rounded up to 512 bytes,
+    // which hold the sums of 16 tokens.
     pipe->InitBuffer(out_, 2, WholeRounds(tiling.angles.tokens_per_tile * 8));
+    // mutant: constant off by one equivalent: A larger buffer changes nothing, and there is room.
     pipe->InitBuffer(sum_buffer_, WholeRounds((token_rows_ + 7) / 8 * ONE_BLK_SIZE));
     this->InitGap();
     this->InitProducts();
   }
 
   __aicore__ inline void Run() {
+    // mutant: drop bound, bound off by one equivalent: The tiling gives every core tokens.
     if (this->tiles_ > 0) this->LoadRows(this->TileAt(0));
     LocalTensor<float> out;
     for (int64_t index = 0; index < this->tiles_; ++index) {
@@ -309,6 +65,7 @@ class QkvSquareSums : public HeadRows<T> {
       }
       out_.EnQue(out);
       out = out_.template DeQue<float>();
+      // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
       DataCopyPad(sums_gm_[tile.token * 2], out,
                   DataCopyExtParams(1, (uint32_t)(tile.tokens * 8), 0, 0, 0));
       out_.FreeTensor(out);
@@ -318,11 +75,14 @@ class QkvSquareSums : public HeadRows<T> {
  private:
   __aicore__ inline void SumSide(const LocalTensor<float>& to, int64_t row, int64_t rows) {
     const LocalTensor<float> sums = sum_buffer_.Get<float>();
+    // mutant: argument off by one of `rows` equivalent: Nothing reads the extra elements.
     this->BlockSums(sums, row, rows);
+    // mutant: bound off by one equivalent: The extra iteration has no elements.
     for (int64_t at = kLanes; at < rows; at += kLanes) {
       Add(sums, sums, sums[(uint32_t)at], (int32_t)Min(kLanes, rows - at));
       Step();
     }
+    // mutant: constant off by one equivalent: One repeat: strides are not used.
     WholeReduceSum(to, sums, (int32_t)Min(kLanes, rows), 1, 1, 1, 8);
     Step();
   }
@@ -386,6 +146,8 @@ class QkvRmsnormRope : public HeadRows<T> {
     pipe->InitBuffer(weights_in_, 1, WholeRounds(sets * weights * sizeof(T)));
     pipe->InitBuffer(row_buffer_, WholeRounds(rows * (1 + 1 + 8) * sizeof(float)));
     if (tiling.has_sums != 0) {
+      // mutant: drop term, constant off by one equivalent: The size is rounded up to 512 bytes,
+      // which hold the sums of 16 tokens.
       pipe->InitBuffer(sums_in_, 2, WholeRounds(tiling.angles.tokens_per_tile * 8));
     }
     if (tiling.copy_bytes > 0) pipe->InitBuffer(copies_, 2, WholeRounds(tiling.copy_bytes));
@@ -396,13 +158,18 @@ class QkvRmsnormRope : public HeadRows<T> {
     scale_ = sum_[(uint32_t)rows];
     factor_ = scale_[(uint32_t)rows];
     // Brcb reads whole blocks, of which a tile may fill a part.
+    // mutant: argument off by one equivalent: Nothing reads these elements; they only need a
+    // value.
     Duplicate(sum_, 0.0f, (int32_t)rows);
+    // mutant: argument off by one of `tiling.has_sums != 0 ? 2 * tiling.angles.tokens_per_tile :
+    // tile_rows_` equivalent: Nothing reads these elements; they only need a value.
     OnSides(scale_, tiling.has_sums != 0 ? 2 * tiling.angles.tokens_per_tile : tile_rows_,
             tiling.scale_bits, true);
     Step();
   }
 
   __aicore__ inline void Run() {
+    // mutant: drop bound, bound off by one equivalent: The tiling gives every core tokens.
     if (this->tiles_ > 0) LoadTile(0);
     const LocalTensor<float> negative = negative_buffer_.Get<float>();
     LocalTensor<float> angles;
@@ -411,6 +178,8 @@ class QkvRmsnormRope : public HeadRows<T> {
       const Tile tile = this->TileAt(index);
       const LocalTensor<float> x = this->TakeRows(tile);
       if (tile.row == first_row_) {
+        // mutant: drop bound, bound off by one equivalent: With nothing to copy nothing happens
+        // either way.
         if (tiling_.copy_bytes > 0) CopyThrough(tile);
         if (tiling_.has_sums != 0) TakeSums(tile);
       }
@@ -440,6 +209,7 @@ class QkvRmsnormRope : public HeadRows<T> {
       const int64_t first = side_first_[i % 2] * tiling_.head_size;
       GlobalTensor<Storage> gm;
       gm.SetGlobalBuffer((__gm__ Storage*)from[i], first + count * tiling_.head_size);
+      // mutant: constant off by one equivalent: The weights are one row: the stride is not used.
       this->template Move<true>(to[(uint32_t)(rows * pitch_)], gm[first], {0, 1, 0, count}, count,
                                 tiling_.head_size, 0);
       rows += count;
@@ -467,9 +237,13 @@ class QkvRmsnormRope : public HeadRows<T> {
   __aicore__ inline void LoadTile(int64_t index) {
     const Tile tile = this->TileAt(index);
     const bool is_first = tile.row == first_row_;
+    // mutant: drop condition equivalent: Loads positions more often than needed.
+    // mutant: drop condition equivalent: Only the first rows of a token can begin a batch.
     const bool has_batch =
         is_first && tile.token == this->begin_ + batches_ * tiling_.angles.position_batch;
     if (has_batch) {
+      // mutant: argument off by one of `batches_ > 0`, bound off by one equivalent: One more pair
+      // of set and wait orders more than needed.
       angles_.LoadPositions(tile.token, Min(tiling_.angles.position_batch, this->end_ - tile.token),
                             batches_ > 0);
       ++batches_;
@@ -486,6 +260,8 @@ class QkvRmsnormRope : public HeadRows<T> {
     GlobalTensor<uint32_t> gm;
     gm.SetGlobalBuffer((__gm__ uint32_t*)tensors_.sums, tiling_.angles.tokens * 2);
     LocalTensor<uint32_t> sums = sums_in_.template AllocTensor<uint32_t>();
+    // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
+    // mutant: constant off by one of `0` equivalent: No padding: the padding value is not used.
     DataCopyPad(sums, gm[tile.token * 2],
                 DataCopyExtParams(1, (uint32_t)(tile.tokens * 8), 0, 0, 0),
                 DataCopyPadExtParams<uint32_t>(false, 0, 0, 0));
@@ -503,6 +279,8 @@ class QkvRmsnormRope : public HeadRows<T> {
       CopyRows(tensors_.v, from + queries + side, tile.token * side, tile.tokens, side, stride);
     }
     const int64_t gates = Min(end_row_, tiling_.heads) - first_row_;
+    // mutant: drop condition, bound off by one equivalent: With no elements nothing happens either
+    // way.
     if (tiling_.has_gate == 0 || gates <= 0) return;
     for (int64_t token = 0; token < tile.tokens; ++token) {
       CopyRows(tensors_.gate, from + token * stride + (2 * first_row_ + 1) * size,
@@ -513,8 +291,11 @@ class QkvRmsnormRope : public HeadRows<T> {
   // Rows of `bytes`, which lie `step` apart in qkv and beside each other in `to`.
   __aicore__ inline void CopyRows(GM_ADDR to, int64_t from, int64_t at, int64_t rows, int64_t bytes,
                                   int64_t step) {
+    // mutant: drop bound equivalent: Same result by more instructions.
     const int64_t part = Min(bytes, tiling_.copy_bytes);
+    // mutant: constant off by one equivalent: Rows have an even number of bytes.
     const int64_t pitch = (part + ONE_BLK_SIZE - 1) / ONE_BLK_SIZE * ONE_BLK_SIZE;
+    // mutant: drop bound equivalent: A buffer of 16384 bytes holds fewer rows than the limit.
     const int64_t batch = Min(tiling_.copy_bytes / pitch, kMaxRows);
     GlobalTensor<uint8_t> source, target;
     source.SetGlobalBuffer(tensors_.qkv, from + (rows - 1) * step + bytes);
@@ -524,6 +305,9 @@ class QkvRmsnormRope : public HeadRows<T> {
         const uint16_t count = (uint16_t)Min(batch, rows - row);
         const uint32_t length = (uint32_t)Min(part, bytes - column);
         LocalTensor<uint8_t> copied = copies_.template AllocTensor<uint8_t>();
+        // mutant: drop bound, argument off by one of `count > 1 ? (uint32_t)(step - length) : 0`,
+        // bound off by one equivalent: One row is copied: strides are not used.
+        // mutant: constant off by one equivalent: No padding: the padding value is not used.
         DataCopyPad(
             copied, source[from + row * step + column],
             DataCopyExtParams(count, length, count > 1 ? (uint32_t)(step - length) : 0, 0, 0),
@@ -544,6 +328,8 @@ class QkvRmsnormRope : public HeadRows<T> {
     if (tiling_.has_sums == 0) {
       const float value = FloatOf(bits[0]);
       if (set) {
+        // mutant: argument off by one of `(int32_t)count` equivalent: Nothing reads these
+        // elements; they only need a value.
         Duplicate(dst, value, (int32_t)count);
       } else {
         Adds(dst, dst, value, (int32_t)count);
@@ -555,8 +341,10 @@ class QkvRmsnormRope : public HeadRows<T> {
       const uint64_t mask[2] = {turns >> (kLanes - count), 0};
       const float value = FloatOf(bits[side]);
       if (set) {
+        // mutant: constant off by one equivalent: One repeat: strides are not used.
         Duplicate(dst, value, mask, 1, 1, 8);
       } else {
+        // mutant: constant off by one of `8` equivalent: One repeat: strides are not used.
         Adds(dst, dst, value, mask, 1, UnaryRepeatParams(1, 1, 8, 8));
       }
     }
@@ -571,7 +359,10 @@ class QkvRmsnormRope : public HeadRows<T> {
     Div(sum_, scale_, sum_, (int32_t)count);
     Step();
     const int64_t repeats = (count + 7) / 8;
+    // mutant: bound off by one equivalent: The extra iteration has no elements.
     for (int64_t i = 0; i < repeats; i += kMaxRepeat) {
+      // mutant: drop term, constant off by one of `8`, drop bound, swap + and - equivalent: The UB
+      // holds fewer than 255 * 8 rows: the loop runs once.
       Brcb(factor_[(uint32_t)(i * kLanes)], sum_[(uint32_t)(i * 8)],
            (uint8_t)Min(kMaxRepeat, repeats - i), BrcbRepeatParams(1, 8));
     }
@@ -620,11 +411,14 @@ class QkvRmsnormRope : public HeadRows<T> {
                                int64_t token, int64_t side) {
     int64_t of_side = 0, of_tile = 0;
     const int64_t rows = RowsOf(tile, side, of_side, of_tile);
+    // mutant: drop guard, bound off by one equivalent: With no rows nothing happens either way.
     if (rows <= 0) return;
     const uint8_t stride = (uint8_t)(pitch_ / 8);
     const LocalTensor<float> part = x[(uint32_t)((token * tile.rows + of_tile) * pitch_)];
     if (pass == 0) {
       // One factor for all of them: rows of whole repeats are one after the other.
+      // mutant: drop term equivalent: Both branches give the same result; one takes fewer
+      // instructions.
       const bool is_whole = pitch_ % kLanes == 0;
       const uint8_t next = is_whole ? 8 : stride;
       OnRows<Do::kMul>(part, part, factor_[(uint32_t)((2 * token + side) * 8)],
@@ -652,6 +446,7 @@ class QkvRmsnormRope : public HeadRows<T> {
                                 const LocalTensor<float>& negative) {
     const int64_t rows =
         Min(tile.rows, tiling_.heads + tiling_.kv_heads - tile.row);  // the others are of value
+    // mutant: drop guard, bound off by one equivalent: With no rows nothing happens either way.
     if (rows <= 0) return;
     const int64_t pitch = tiling_.angles.half_pitch;
     const uint8_t stride = (uint8_t)(pitch_ / 8);
@@ -690,9 +485,12 @@ class QkvRmsnormRope : public HeadRows<T> {
     out = out_.template DeQue<T>();
     const LocalTensor<Storage> from = out.template ReinterpretCast<Storage>();
     const GM_ADDR to[3] = {tensors_.q, tensors_.k, tensors_.v};
+    // mutant: bound off by one equivalent: The extra iteration has no elements.
     for (int64_t side = 0; side < 3; ++side) {
       int64_t of_side = 0, of_tile = 0;
       const int64_t rows = RowsOf(tile, side, of_side, of_tile);
+      // mutant: drop condition of `rows <= 0 || (side == 2 && tiling_.norm_value == 0)`
+      // equivalent: A tile has no rows of value where they are copied.
       if (rows <= 0 || (side == 2 && tiling_.norm_value == 0)) continue;
       const int64_t width = (side == 0 ? tiling_.heads : tiling_.kv_heads) * tiling_.head_size;
       GlobalTensor<Storage> gm;

@@ -1,0 +1,20 @@
+"""What //tests/mutants and //tests/conformance take from a family of kernels."""
+
+def kernel_evidence():
+    """`:sources`, the AscendC files of the package, and `:tests`, the binaries of its tests.
+
+    Stands behind the package's tests.
+    """
+    native.filegroup(
+        name = "sources",
+        srcs = native.glob([
+            "*.cpp",
+            "*.h",
+            "*_test.cc",
+        ]),
+    )
+    native.filegroup(
+        name = "tests",
+        testonly = True,
+        srcs = [":" + rule["name"] for rule in native.existing_rules().values() if rule["kind"] == "cc_test"],
+    )
