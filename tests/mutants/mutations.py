@@ -23,7 +23,7 @@ import tree_sitter
 import tree_sitter_cpp
 
 # What the parser of plain C++ does not know; blanks of the same length keep all offsets.
-_ATTRIBUTES = re.compile(rb"__(?:aicore|cube|global|gm|ubuf|vector)__")
+_ATTRIBUTES = re.compile(rb"__(?:aicore|cube|global|gm|ubuf|vector)__|\bVLLM_CANN_HOST_AND_DEVICE\b")
 _REMOVED = {
     "PipeBarrier": "remove barrier",
     "SyncAll": "remove barrier",
