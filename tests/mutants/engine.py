@@ -25,11 +25,12 @@ from pathlib import Path
 from mutations import Mutant, mutants
 
 import softnpu
+from softnpu import twin
 from softnpu.twin import entries
 
 KERNELS = Path("cc/kernels")
 OPERATOR_TESTS = Path("tests/ops")
-SOFTNPU = "--memory 512MiB"  # of `softnpu run`, for tests/ops
+SOFTNPU = "--memory 512MiB --delay-us 100 --devices 2"  # of `softnpu run`, for tests/ops
 # zig checks for undefined behaviour unless told otherwise.
 OPTIONS = ("-O0", "-fno-sanitize=undefined", "-w")
 # A mutant may loop without end, or ask for memory without end: a test may take this many times what it takes with the original.
@@ -160,21 +161,44 @@ class Engine:
     def build(
         self, kernels: list[str], changed: str, text: bytes, directory: Path, output: Path, options: tuple[str, ...] = OPTIONS
     ) -> None:
-        """Compiles the twin of some kernel sources, with `text` in place of the source `changed`."""
+        """Compiles the twin of some kernel sources, with `text` in place of the source `changed`.
+
+        Args:
+            kernels: sources with entries
+            changed: one of them, or a header
+            text: its content
+            directory: an empty one for what the compiler reads
+            output: the twin
+            options: more options of the compiler
+        Raises:
+            softnpu.BuildError: it does not compile
+        """
         file = directory / changed
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(text)
         output.parent.mkdir(parents=True, exist_ok=True)
-        files = [file if kernel == changed else self.root / kernel for kernel in kernels]
-        softnpu.build(*files, output=output, options=(*options, f"-I{directory}", f"-I{self.root}"))
+        names: list[str] = []
+        files = [directory / "table.cc"]
+        for i, kernel in enumerate(kernels):
+            found = entries((file if kernel == changed else self.root / kernel).read_text())
+            names += [entry.name for entry in found]
+            files.append(directory / f"{i}.cc")
+            files[-1].write_text(twin.wrapper(kernel, found))
+        files[0].write_text(twin.table(names))
+        # The changed source is found first. All have the names that they have in the repository, which tests of messages look at.
+        include = [f"-I{path}" for path in (directory, self.root, *twin.HEADERS)]
+        command = [*twin.compiler(), *twin.OPTIONS, *include, *options, *map(str, files), "-o", str(output)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            raise softnpu.BuildError(result.stderr)
 
-    def _run(self, binary: Path, twin: Path, family: str, seconds: float) -> tuple[int, str]:
+    def _run(self, binary: Path, library: Path, family: str, seconds: float) -> tuple[int, str]:
         """Exit status and output of a test binary with this twin."""
         with tempfile.TemporaryDirectory(prefix="mutant-run-") as place:
             work = Path(place, "root")
             at = KERNELS / family / f"{family}.twin.so"
             _overlay(self.root, work, at)
-            (work / at).symlink_to(twin)
+            (work / at).symlink_to(library)
             command = _limited([str(binary), "--gtest_fail_fast", "--gtest_brief=1"], seconds)
             environment = {**os.environ, "TEST_TMPDIR": place}
             try:
@@ -200,11 +224,11 @@ class Engine:
             BaselineError: one fails
         """
         with tempfile.TemporaryDirectory(prefix="original-") as place:
-            twin = Path(place, "twin.so")
-            self.build([kernel], kernel, (self.root / kernel).read_bytes(), Path(place), twin)
+            library = Path(place, "twin.so")
+            self.build([kernel], kernel, (self.root / kernel).read_bytes(), Path(place), library)
             for binary in self.tests(kernel):
                 before = resource.getrusage(resource.RUSAGE_CHILDREN)
-                status, output = self._run(binary, twin, Path(kernel).parent.name, 600)
+                status, output = self._run(binary, library, Path(kernel).parent.name, 600)
                 after = resource.getrusage(resource.RUSAGE_CHILDREN)
                 if status != 0:
                     raise BaselineError(f"{binary.name} fails without a mutant of {kernel}: {_failed(output, status)}\n{output[-2000:]}")
@@ -216,14 +240,14 @@ class Engine:
         text = mutant.apply((self.root / mutant.source).read_bytes())
         for kernel in self.users(mutant.source):
             with tempfile.TemporaryDirectory(prefix="mutant-") as place:
-                twin = Path(place, "twin.so")
+                library = Path(place, "twin.so")
                 try:
-                    self.build([kernel], mutant.source, text, Path(place), twin)
+                    self.build([kernel], mutant.source, text, Path(place), library)
                 except softnpu.BuildError as error:
                     return Outcome(mutant, "no build", str(error)[-300:])
                 for binary in self.tests(kernel):
                     seconds = max(LEAST_SECONDS, SLOWER * self._seconds[binary])
-                    status, output = self._run(binary, twin, Path(kernel).parent.name, seconds)
+                    status, output = self._run(binary, library, Path(kernel).parent.name, seconds)
                     if status != 0:
                         return Outcome(mutant, "killed", f"{binary.name} {_failed(output, status)}")
         if mutant.reason:
@@ -239,9 +263,9 @@ class Engine:
             with tempfile.TemporaryDirectory(prefix="mutant-") as place:
                 twins = []
                 for version in ((self.root / mutant.source).read_bytes(), text):
-                    twin = Path(place, "twin.so")
-                    self.build([kernel], mutant.source, version, Path(place), twin, options)
-                    twins.append(twin.read_bytes())
+                    library = Path(place, "twin.so")
+                    self.build([kernel], mutant.source, version, Path(place), library, options)
+                    twins.append(library.read_bytes())
             if twins[0] != twins[1]:
                 return False
         return True
