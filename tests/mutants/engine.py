@@ -139,24 +139,23 @@ class Engine:
         return self._users[source]
 
     def tests(self, kernel: str) -> list[Path]:
-        """The test binaries that use a kernel source: their texts have the name of an entry, or its words before the last one.
+        """The test binaries of a kernel source: those beside it whose names begin with its name, and with no longer one of a kernel.
 
         Raises:
             BaselineError: there is none
         """
-        names = {part for entry in self.kernels[kernel] for part in (entry, entry.rpartition("_")[0]) if part}
-        uses = re.compile(rf'"(?:{"|".join(sorted(names))})_?"')
         directory = (self.root / kernel).parent
-        found = [text for text in sorted(directory.glob("*_test.cc")) if uses.search(text.read_text())]
-        binaries = [text.with_suffix("") for text in found]
-        if not binaries:
-            raise BaselineError(
-                f"no test in {directory.relative_to(self.root)}/*_test.cc names an entry of {kernel}: {', '.join(self.kernels[kernel])}"
-            )
-        if missing := [binary for binary in binaries if not binary.exists()]:
+        stems = [Path(other).stem for other in self.kernels if Path(other).parent == Path(kernel).parent]
+        found = []
+        for test in sorted(directory.glob("*_test.cc")):
+            owner = max((stem for stem in stems if test.name.startswith(stem + "_")), key=len, default="")
+            if owner == Path(kernel).stem:
+                found.append(test.with_suffix(""))
+        if not found:
+            raise BaselineError(f"{kernel} has no test: none beside it is called {Path(kernel).stem}_..._test.cc")
+        if missing := [binary for binary in found if not binary.exists()]:
             raise BaselineError(f"{missing[0]} is not there: it has to be among the data of this target")
-        own = Path(kernel).stem + "_test"
-        return sorted(binaries, key=lambda binary: binary.name != own)
+        return found
 
     def build(
         self, kernels: list[str], changed: str, text: bytes, directory: Path, output: Path, options: tuple[str, ...] = OPTIONS

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from engine import Engine, changed_lines, sample
+from engine import BaselineError, Engine, changed_lines, sample
 from mutations import Mutant, mutants
 
 KERNEL = """\
@@ -131,6 +131,24 @@ def test_every_kernel_and_every_header_with_code_has_mutants() -> None:
 def test_a_header_belongs_to_all_kernels_that_include_it() -> None:
     users = Engine().users("cc/kernels/rotary/angles.h")
     assert users == ["cc/kernels/rotary/qkv_rmsnorm_rope.cpp", "cc/kernels/rotary/rotary_embedding.cpp"]
+
+
+def test_every_kernel_has_tests() -> None:
+    engine = Engine()
+    for kernel in engine.kernels:
+        with pytest.raises(BaselineError, match=f"{Path(kernel).stem}.*_test is not there"):
+            engine.tests(kernel)  # sources of tests are here, and no binaries
+
+
+def test_a_kernel_without_a_test_is_named(tmp_path: Path) -> None:
+    directory = tmp_path / "cc/kernels/f"
+    directory.mkdir(parents=True)
+    write(directory, KERNEL)
+    (directory / "k_more.cpp").write_text(KERNEL.replace("void k(", "void k_more("))
+    (directory / "k_more_test.cc").touch()
+    engine = Engine(tmp_path)
+    with pytest.raises(BaselineError, match=r"cc/kernels/f/k\.cpp has no test"):
+        engine.tests("cc/kernels/f/k.cpp")
 
 
 def test_changed_lines(tmp_path: Path) -> None:
