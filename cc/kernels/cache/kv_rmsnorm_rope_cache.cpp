@@ -13,6 +13,7 @@
 // negative index is padding, as is a slot beyond the cache: nothing is cached for it.
 #include "cc/kernels/cache/kv_rmsnorm_rope_cache_tiling.h"
 #include "cc/kernels/cache/row_copy.h"
+#include "cc/kernels/device.h"
 #include "kernel_operator.h"
 
 namespace {
@@ -20,9 +21,7 @@ namespace {
 using namespace AscendC;
 using namespace cache_rows;
 
-constexpr int64_t kLanes = 64;  // floats of a repeat
-
-__aicore__ inline void Step() { PipeBarrier<PIPE_V>(); }
+using device::FloatOf;
 
 template <typename T>
 class KvRmsnormRopeCache {
@@ -34,20 +33,18 @@ class KvRmsnormRopeCache {
         r_(tiling.rope_dim),
         is_folded_(tiling.norm.quantised != 0 && tiling.norm.has_output == 0) {
     const uint32_t tile = (uint32_t)tiling.tile, n = (uint32_t)n_, r = (uint32_t)r_;
-    pipe->InitBuffer(index_buffer_, (uint32_t)(tiling.index_batch * 8));
-    pipe->InitBuffer(norm_in_, 2, tile * n * sizeof(T));
-    pipe->InitBuffer(rope_in_, 2, tile * 3 * r * sizeof(T));  // rows, cos, sin
-    pipe->InitBuffer(norm_out_, 2, tile * n * OutBytes(tiling.norm));
-    pipe->InitBuffer(rope_out_, 2, tile * r * OutBytes(tiling.rope));
-    pipe->InitBuffer(weights_in_, 1, (n + 2 * (n + r)) * 4);
-    pipe->InitBuffer(gamma_buffer_, n * 4);
-    pipe->InitBuffer(x_buffer_, 2 * tile * n * 4);
-    // Also the sums of 8 neighbours each of the rows to be normalised.
-    // mutant: constant off by one of `40` equivalent: Differs only for n between 40 r and 41 r,
-    // where n = 40 r is the only legal value.
-    pipe->InitBuffer(rope_buffer_, tile * (40 * r > n ? 40 * r : n) / 2);
+    const KvRmsnormRopeCacheBuffers bytes = KvRmsnormRopeCacheBuffersOf(tiling, sizeof(T));
+    pipe->InitBuffer(index_buffer_, (uint32_t)bytes.index);
+    pipe->InitBuffer(norm_in_, 2, (uint32_t)bytes.norm_in);
+    pipe->InitBuffer(rope_in_, 2, (uint32_t)bytes.rope_in);
+    pipe->InitBuffer(norm_out_, 2, (uint32_t)bytes.norm_out);
+    pipe->InitBuffer(rope_out_, 2, (uint32_t)bytes.rope_out);
+    pipe->InitBuffer(weights_in_, 1, (uint32_t)bytes.weights);
+    pipe->InitBuffer(gamma_buffer_, (uint32_t)bytes.gamma);
+    pipe->InitBuffer(x_buffer_, (uint32_t)bytes.x);
+    pipe->InitBuffer(rope_buffer_, (uint32_t)bytes.rope);
+    pipe->InitBuffer(sum_buffer_, (uint32_t)bytes.sums);
     const uint32_t blocks = (tile + 7) / 8 * 8;  // Brcb makes whole blocks of 8 rows
-    pipe->InitBuffer(sum_buffer_, blocks * (4 + 4 + 32));
     index_ = index_buffer_.Get<int64_t>();
     x_ = x_buffer_.Get<float>();
     square_ = x_[tile * n];
@@ -103,8 +100,7 @@ class KvRmsnormRopeCache {
     index_gm_.SetGlobalBuffer(
         (__gm__ int32_t*)index,
         2 * (tiling_.index_kind == 1 ? tokens / tiling_.seq * pages : tokens));
-    int64_t begin = 0, end = 0;
-    Share(tokens, begin, end);
+    const auto [begin, end] = ShareOf(tokens);
     bool again = false;
     // Rows are loaded a tile ahead: the instructions on a tile are more than a pipe's queue holds,
     // so what is issued after them starts late.
@@ -272,7 +268,7 @@ class KvRmsnormRopeCache {
     }
     Step();
     if (is_folded_) return;
-    MulColumns(x_, gamma_, rows, n_);
+    MulColumns<false>(x_, gamma_, gamma_, rows, n_);
     Step();
   }
 
@@ -283,58 +279,32 @@ class KvRmsnormRopeCache {
     return rows * 2 < (width + kLanes - 1) / kLanes;
   }
 
-  // x[row, i] *= weight[i]
+  // x[row, i] *= weight[i]; or x[row, i] = x[row, i] * weight[i] + bias[i], rounded once.
+  template <bool has_bias>
   __aicore__ inline void MulColumns(const LocalTensor<float>& x, const LocalTensor<float>& weight,
-                                    int64_t rows, int64_t width) {
-    // mutant: drop guard, argument off by one equivalent: Both branches give the same result; one
-    // takes fewer instructions.
+                                    const LocalTensor<float>& bias, int64_t rows, int64_t width) {
     if (IsFewRows(rows, width)) {
       for (int64_t row = 0; row < rows; ++row) {
         const LocalTensor<float> one = x[(uint32_t)(row * width)];
-        Mul(one, one, weight, (int32_t)width);
+        if constexpr (has_bias) {
+          FusedMulAdd(one, weight, bias, (int32_t)width);
+        } else {
+          Mul(one, one, weight, (int32_t)width);
+        }
       }
       return;
     }
     const uint8_t pitch = (uint8_t)(width * 4 / kBlockBytes);
-    const BinaryRepeatParams by_column(1, 1, 1, pitch, pitch, 0);
+    const BinaryRepeatParams by_column(1, 1, 1, pitch, has_bias ? 0 : pitch, 0);
     for (int64_t at = 0; at < width; at += kLanes) {
-      const LocalTensor<float> part = x[(uint32_t)at];
-      // mutant: argument off by one of `(uint8_t)rows` equivalent: Nothing reads the extra
-      // elements.
-      Mul(part, part, weight[(uint32_t)at], (uint64_t)Min(kLanes, width - at), (uint8_t)rows,
-          by_column);
-    }
-  }
-
-  // x[row, i] = x[row, i] * weight[i] + bias[i], rounded once
-  __aicore__ inline void MulAddColumns(const LocalTensor<float>& x,
-                                       const LocalTensor<float>& weight,
-                                       const LocalTensor<float>& bias, int64_t rows,
-                                       int64_t width) {
-    // mutant: drop guard, argument off by one equivalent: Both branches give the same result; one
-    // takes fewer instructions.
-    if (IsFewRows(rows, width)) {
-      for (int64_t row = 0; row < rows; ++row) {
-        FusedMulAdd(x[(uint32_t)(row * width)], weight, bias, (int32_t)width);
+      const uint64_t lanes = (uint64_t)Min(kLanes, width - at);
+      const LocalTensor<float> part = x[(uint32_t)at], factor = weight[(uint32_t)at];
+      if constexpr (has_bias) {
+        FusedMulAdd(part, factor, bias[(uint32_t)at], lanes, (uint8_t)rows, by_column);
+      } else {
+        Mul(part, part, factor, lanes, (uint8_t)rows, by_column);
       }
-      return;
     }
-    const uint8_t pitch = (uint8_t)(width * 4 / kBlockBytes);
-    const BinaryRepeatParams by_column(1, 1, 1, pitch, 0, 0);
-    for (int64_t at = 0; at < width; at += kLanes) {
-      FusedMulAdd(x[(uint32_t)at], weight[(uint32_t)at], bias[(uint32_t)at],
-                  (uint64_t)Min(kLanes, width - at), (uint8_t)rows, by_column);
-    }
-  }
-
-  // Of an element on its way out.
-  static __aicore__ inline uint32_t OutBytes(const KvRmsnormRopeCacheSide& side) {
-    return side.quantised != 0 && side.has_output == 0 ? 1 : sizeof(T);
-  }
-
-  static __aicore__ inline float FloatOf(int64_t bits) {
-    const int32_t low = (int32_t)bits;
-    return *(const float*)&low;
   }
 
   // rope_[0] = the rotated rows, [rows, r].
@@ -426,10 +396,9 @@ class KvRmsnormRopeCache {
                                   const KvRmsnormRopeCacheSide& side, int64_t rows, int64_t width) {
     const int32_t count = (int32_t)(rows * width);
     if (side.has_offset != 0) {
-      MulAddColumns(x, scale, offset, rows, width);
+      MulColumns<true>(x, scale, offset, rows, width);
     } else {
-      // mutant: argument off by one of `rows` equivalent: Nothing reads the extra elements.
-      MulColumns(x, scale, rows, width);
+      MulColumns<false>(x, scale, offset, rows, width);
     }
     Step();
     const LocalTensor<int16_t> whole = square_.ReinterpretCast<int16_t>();

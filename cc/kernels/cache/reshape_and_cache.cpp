@@ -9,6 +9,7 @@
 // 310P, only whole blocks of 32 bytes are moved.
 #include "cc/kernels/cache/reshape_and_cache_tiling.h"
 #include "cc/kernels/cache/row_copy.h"
+#include "cc/kernels/device.h"
 #include "kernel_operator.h"
 
 namespace {
@@ -24,14 +25,13 @@ class ReshapeAndCache {
       : tiling_(tiling), pad_(tiling.has_copy_pad != 0), pipe_(pipe) {
     slots_gm_.SetGlobalBuffer((__gm__ int32_t*)slot_mapping,
                               tiling.tokens * (tiling.slot_bytes / 4));
-    pipe->InitBuffer(slot_buffer_, (uint32_t)(tiling.slot_batch * tiling.slot_bytes));
+    pipe->InitBuffer(slot_buffer_, (uint32_t)ReshapeAndCacheSlotBytes(tiling));
     pipe->InitBuffer(rows_, 2, (uint32_t)tiling.buffer_bytes);
     slots_ = slot_buffer_.Get<int32_t>();
   }
 
   __aicore__ inline void Run(GM_ADDR key, GM_ADDR value, GM_ADDR key_cache, GM_ADDR value_cache) {
-    int64_t begin = 0, end = 0;
-    Share(tiling_.tokens, begin, end);
+    const auto [begin, end] = ShareOf(tiling_.tokens);
     for (int64_t first = begin; first < end; first += tiling_.slot_batch) {
       const int64_t count = Min(tiling_.slot_batch, end - first);
       // mutant: constant off by one equivalent: The integer quotient is the same for all values
@@ -64,9 +64,8 @@ class ReshapeAndCache {
     GlobalTensor<uint8_t> to;
     to.SetGlobalBuffer(cache, (tiling_.num_blocks - 1) * side.block_stride +
                                   tiling_.block_size * side.parts * side.part_bytes);
-    const int64_t part = WholeBlocks(side.part_bytes);
-    const int64_t pitch = part * side.parts;  // of a row in the UB
-    // mutant: drop bound, bound off by one equivalent: Same result by more instructions.
+    const int64_t part = ReshapeAndCachePartPitch(side);
+    const int64_t pitch = ReshapeAndCacheRowPitch(side);
     if (pitch > tiling_.buffer_bytes) {
       for (int64_t i = 0; i < count; ++i) {
         const int64_t slot = Slot(i);

@@ -3,29 +3,21 @@
 
 #include <stdint.h>
 
+#include "cc/kernels/device.h"
 #include "kernel_operator.h"
 
 namespace cache_rows {
 
-constexpr int64_t kBlockBytes = 32;
+using device::kBlockBytes;
+using device::kLanes;
+using device::Min;
+using device::Share;
+using device::ShareOf;
+using device::Step;
+
 constexpr int64_t kMaxRows = 4095;         // of one copy
 constexpr int64_t kMaxGap = 0xFFFFFFFFll;  // bytes between the rows of one DataCopyPad in GM
 constexpr int64_t kMaxGapBlocks = 65535;   // of one DataCopy, on both sides
-
-__aicore__ inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
-
-__aicore__ inline int64_t WholeBlocks(int64_t bytes) {
-  return (bytes + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
-}
-
-// The items [begin, end) of the calling block: the first `items % blocks` blocks take one more.
-__aicore__ inline void Share(int64_t items, int64_t& begin, int64_t& end) {
-  const int64_t blocks = AscendC::GetBlockNum();
-  const int64_t block = AscendC::GetBlockIdx();
-  const int64_t rest = items % blocks;
-  begin = block * (items / blocks) + Min(block, rest);
-  end = begin + items / blocks + (block < rest ? 1 : 0);
-}
 
 // `rows` of `bytes` each; gaps lie between rows, in bytes. In the UB a row begins with a block of
 // 32 bytes, and `ub_gap` is of whole blocks. Without DataCopyPad, on 310P, `bytes` and `gm_gap` are

@@ -15,6 +15,7 @@
 // 32-bit integers, so positions are below 2^24 and slots below 2^31; others by the scalar unit.
 #include "cc/kernels/cache/row_copy.h"
 #include "cc/kernels/cache/slot_mapping_tiling.h"
+#include "cc/kernels/device.h"
 #include "kernel_operator.h"
 
 namespace {
@@ -23,8 +24,6 @@ using namespace AscendC;
 using namespace cache_rows;
 
 constexpr int64_t kVectorTokens = 24;  // runs that are shorter take longer on the vector unit
-
-__aicore__ inline void Step() { PipeBarrier<PIPE_V>(); }
 
 class SlotMapping {
  public:
@@ -37,22 +36,22 @@ class SlotMapping {
     positions_.SetGlobalBuffer((__gm__ uint8_t*)positions, tiling.tokens * tiling.position_bytes);
     table_.SetGlobalBuffer((__gm__ int32_t*)block_table, tiling.requests * tiling.table_width);
     slots_.SetGlobalBuffer((__gm__ uint8_t*)slot_mapping, tiling.slots * tiling.slot_bytes);
-    pipe->InitBuffer(starts_buffer_, (uint32_t)((tiling.requests + 1) * 4));
+    const SlotMappingBuffers bytes = SlotMappingBuffersOf(tiling);
+    pipe->InitBuffer(starts_buffer_, (uint32_t)bytes.starts);
     starts_ = starts_buffer_.Get<int32_t>();
     LoadWords(pipe, starts_, starts, tiling.requests + 1, false, true);
     const uint32_t batch = (uint32_t)tiling.batch;
-    pipe->InitBuffer(given_, 1, batch * 8);
-    pipe->InitBuffer(out_, 2, batch * 8);
-    pipe->InitBuffer(single_buffer_, batch * 8);
-    pipe->InitBuffer(work_buffer_, kWork * batch * 4);
+    pipe->InitBuffer(given_, 1, (uint32_t)bytes.given);
+    pipe->InitBuffer(out_, 2, (uint32_t)bytes.out);
+    pipe->InitBuffer(single_buffer_, (uint32_t)bytes.single);
+    pipe->InitBuffer(work_buffer_, (uint32_t)bytes.work);
     single_ = single_buffer_.Get<uint8_t>();
     for (uint32_t i = 0; i < kWork; ++i) work_[i] = work_buffer_.Get<int32_t>()[i * batch];
-    if (tiling.row_blocks > 0) pipe->InitBuffer(row_, 1, (uint32_t)(tiling.row_blocks * 4));
+    if (tiling.row_blocks > 0) pipe->InitBuffer(row_, 1, (uint32_t)bytes.row);
   }
 
   __aicore__ inline void Run() {
-    int64_t begin = 0, end = 0;
-    Share(tiling_.slots, begin, end);
+    const auto [begin, end] = ShareOf(tiling_.slots);
     const int64_t tokens =
         Min(tiling_.tokens, tiling_.requests == 0 ? 0 : End(tiling_.requests - 1));
     const int64_t last = Min(end, tokens);
@@ -80,7 +79,7 @@ class SlotMapping {
   }
 
  private:
-  static constexpr uint32_t kWork = 6;
+  static constexpr uint32_t kWork = kSlotMappingWork;
 
   // The vector unit finds blocks in the UB only.
   __aicore__ inline bool TakesVectors() {

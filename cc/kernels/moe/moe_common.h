@@ -4,41 +4,47 @@
 
 #include <stdint.h>
 
+#include "cc/kernels/device.h"
+#include "cc/kernels/sizes.h"
+
 namespace moe {
 
-constexpr int64_t kLanes = 64;       // floats of a repeat
-constexpr int64_t kBlockFloats = 8;  // of 32 bytes
-constexpr int64_t kBlockBytes = 32;
-constexpr int64_t kMaxRepeat = 255;
-constexpr int64_t kList = 32;         // what Sort32 sorts
+using device::FloatOf;
+using device::kBlockBytes;
+using device::kBlockFloats;
+using device::kLanes;
+using device::kMaxRepeat;
+using device::Max;
+using device::Min;
+using device::Share;
+using device::ShareOf;
+using device::StorageOf;
+using sizes::Ceil;
+using sizes::RoundUp;
+
+constexpr int64_t kList = 32;         // records that Sort32 sorts
 constexpr int64_t kFanIn = 4;         // lists that a merge takes
 constexpr int64_t kRecordBlocks = 4;  // records in 32 bytes
 
-__aicore__ inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
-__aicore__ inline int64_t Ceil(int64_t a, int64_t b) { return (a + b - 1) / b; }
-__aicore__ inline int64_t RoundUp(int64_t a, int64_t b) { return Ceil(a, b) * b; }
-// What a bit per element takes.
-__aicore__ inline uint32_t BitBytes(int64_t elements) {
-  return (uint32_t)RoundUp(elements / 8, kBlockBytes);
-}
-
-// Moves data: DataCopyPad knows bytes.
-template <typename T>
-struct StorageOf {
-  using Type = uint16_t;
-};
-template <>
-struct StorageOf<float> {
-  using Type = uint32_t;
-};
-
-// A part of a buffer.
-struct Part {
-  AscendC::LocalTensor<float> words;
-  template <typename E>
-  __aicore__ inline AscendC::LocalTensor<E> Get() const {
-    return words.template ReinterpretCast<E>();
+// One buffer of the UB, of which parts are tensors: their places are in `parts`, a struct of the
+// tiling header.
+template <typename Parts>
+class Arena {
+ public:
+  __aicore__ inline void Init(AscendC::TPipe* pipe, const Parts& of) {
+    parts = of;
+    pipe->InitBuffer(buffer_, (uint32_t)(parts.words * 4));
   }
+  template <typename E>
+  __aicore__ inline AscendC::LocalTensor<E> Get(const sizes::Part& part) const {
+    return buffer_.template GetWithOffset<float>((uint32_t)part.words, (uint32_t)(part.begin * 4))
+        .template ReinterpretCast<E>();
+  }
+
+  Parts parts{};
+
+ private:
+  mutable AscendC::TBuf<> buffer_;
 };
 
 // A copy of `bytes` bytes in one piece, without padding; GatherMask over one row.
@@ -50,20 +56,6 @@ __aicore__ inline AscendC::DataCopyPadExtParams<T> NoPad() {
   return AscendC::DataCopyPadExtParams<T>(false, 0, 0, (T)0);
 }
 __aicore__ inline AscendC::GatherMaskParams Once() { return AscendC::GatherMaskParams(1, 1, 0, 0); }
-
-// [begin, end) of `count` for this core, one of the first `cores`: the first `count % cores` take
-// one more than the others.
-struct Share {
-  int64_t begin;
-  int64_t end;
-};
-__aicore__ inline Share ShareOf(int64_t count, int64_t cores = AscendC::GetBlockNum()) {
-  const int64_t core = AscendC::GetBlockIdx();
-  const int64_t share = count / cores;
-  const int64_t rest = count % cores;
-  const int64_t begin = core * share + Min(core, rest);
-  return {begin, begin + share + (core < rest ? 1 : 0)};
-}
 
 // The pipe behind `event` goes on when the one before it has done all it was given.
 template <AscendC::HardEvent event>

@@ -5,6 +5,7 @@
 // ended; what it reads of the list depends on the contents, so the scalar unit reads it.
 // clang-format off
 #include "kernel_operator.h"
+#include "cc/kernels/device.h"
 #include "cc/kernels/moe/moe_common.h"
 #include "cc/kernels/moe/moe_compute_expert_tokens_tiling.h"
 // clang-format on

@@ -10,6 +10,7 @@
 // the biases behind them, widened by one instruction and added one by one.
 // clang-format off
 #include "kernel_operator.h"
+#include "cc/kernels/device.h"
 #include "cc/kernels/moe/moe_common.h"
 #include "cc/kernels/moe/moe_finalize_routing_tiling.h"
 // clang-format on
@@ -33,36 +34,32 @@ class MoeFinalizeRouting {
                                        const MoeFinalizeRoutingTiling& tiling)
       : tiling_(tiling) {
     const int64_t elements = tiling.tokens * tiling.row_elements;
-    const int64_t pairs = tiling.tokens * tiling.k;
+    const int64_t assignments = tiling.tokens * tiling.k;
     rows_gm_.SetGlobalBuffer((__gm__ Storage*)rows, tiling.rows * tiling.row_elements);
     out_gm_.SetGlobalBuffer((__gm__ Storage*)out, elements);
-    index_gm_.SetGlobalBuffer((__gm__ int32_t*)indices, pairs);
-    // mutant: drop bound, bound off by one equivalent: Nothing accesses this tensor: its address
-    // is not used.
+    index_gm_.SetGlobalBuffer((__gm__ int32_t*)indices, assignments);
     if (tiling.skips > 0) skip_gm_[0].SetGlobalBuffer((__gm__ Storage*)skip1, elements);
     // mutant: drop bound, bound off by one equivalent: Nothing accesses this tensor: its address
     // is not used.
     if (tiling.skips > 1) skip_gm_[1].SetGlobalBuffer((__gm__ Storage*)skip2, elements);
-    const int64_t slots = tiling.slots * (tiling.bias_rows > 0 ? 2 : 1);
-    const uint32_t pitch = (uint32_t)tiling.part_pitch;
-    const uint32_t words = (uint32_t)(RoundUp(tiling.token_batch, kBlockFloats) * tiling.k * 4);
-    pipe->InitBuffer(in_, 2, (uint32_t)slots * pitch * (uint32_t)sizeof(T));
-    pipe->InitBuffer(out_, 2, pitch * (uint32_t)sizeof(T));
-    pipe->InitBuffer(index_buffer_, words);
+    const MoeFinalizeRoutingBuffers bytes = MoeFinalizeRoutingBuffersOf(tiling, sizeof(T));
+    pipe->InitBuffer(in_, 2, (uint32_t)bytes.rows);
+    pipe->InitBuffer(out_, 2, (uint32_t)bytes.out);
+    pipe->InitBuffer(index_buffer_, (uint32_t)bytes.indices);
     if (tiling.bias_rows > 0) {
       bias_gm_.SetGlobalBuffer((__gm__ Storage*)bias, tiling.bias_rows * tiling.row_elements);
-      expert_gm_.SetGlobalBuffer((__gm__ int32_t*)experts, pairs);
-      pipe->InitBuffer(expert_buffer_, words);
+      expert_gm_.SetGlobalBuffer((__gm__ int32_t*)experts, assignments);
+      pipe->InitBuffer(expert_buffer_, (uint32_t)bytes.experts);
     }
     if (tiling.scale_type >= 0) {
       const int64_t narrow = tiling.scale_type == 0 ? 1 : 2;
-      scale_gm_.SetGlobalBuffer((__gm__ uint16_t*)scales, pairs * 2 / narrow);
-      pipe->InitBuffer(scale_buffer_, words);
-      if (narrow > 1) pipe->InitBuffer(narrow_buffer_, words);
+      scale_gm_.SetGlobalBuffer((__gm__ uint16_t*)scales, assignments * 2 / narrow);
+      pipe->InitBuffer(scale_buffer_, (uint32_t)bytes.scales);
+      if (narrow > 1) pipe->InitBuffer(narrow_buffer_, (uint32_t)bytes.narrow_scales);
     }
     if constexpr (!kIsFloat) {
-      pipe->InitBuffer(wide_buffer_, (uint32_t)slots * pitch * 4);
-      pipe->InitBuffer(sum_buffer_, pitch * 4);
+      pipe->InitBuffer(wide_buffer_, (uint32_t)bytes.wide);
+      pipe->InitBuffer(sum_buffer_, (uint32_t)bytes.sum);
     }
   }
 

@@ -10,6 +10,7 @@
 
 #include <stdint.h>
 
+#include "cc/kernels/device.h"
 #include "cc/kernels/rotary/angles_tiling.h"
 #include "kernel_operator.h"
 
@@ -17,26 +18,10 @@ namespace rotary {
 
 using namespace AscendC;
 
-constexpr int64_t kLanes = 64;  // floats of a repeat
-
-__aicore__ inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
-__aicore__ inline int64_t Max(int64_t a, int64_t b) { return a > b ? a : b; }
-
-__aicore__ inline uint32_t WholeRounds(int64_t bytes) {
-  // mutant: constant off by one equivalent: Sizes are multiples of 32 bytes: both round up to the
-  // same.
-  return (uint32_t)((bytes + kBankRound - 1) / kBankRound * kBankRound);
-}
-
-// Moves data: DataCopyPad pads with a zero of this type, which is a zero of the real one.
-template <typename T>
-struct StorageOf {
-  using Type = uint16_t;
-};
-template <>
-struct StorageOf<float> {
-  using Type = uint32_t;
-};
+using device::kLanes;
+using device::Max;
+using device::Min;
+using device::StorageOf;
 
 template <typename T>
 __aicore__ inline DataCopyPadExtParams<T> ZeroPadding(int64_t length, int64_t pitch) {
@@ -64,21 +49,11 @@ class Angles {
     const int64_t table = (shape.table_rows - 1) * shape.table_stride + row;
     cos_gm_.SetGlobalBuffer((__gm__ Storage*)cos, table);
     sin_gm_.SetGlobalBuffer((__gm__ Storage*)sin, table);
-    const int64_t count = shape.axes * shape.tokens_per_tile * 2 * shape.half_pitch;
-    // mutant: drop term of `shape.position_batch * shape.position_bytes + ONE_BLK_SIZE - 1`, swap
-    // + and - of `-`, constant off by one of `1` equivalent: A larger buffer changes nothing, and
-    // there is room.
-    // mutant: constant off by one of `1` equivalent: Positions have 4 or 8 bytes: both round up to
-    // the same.
-    position_pitch_ =
-        (shape.position_batch * shape.position_bytes + ONE_BLK_SIZE - 1) / ONE_BLK_SIZE * 8;
-    if (HasBatch()) {
-      // mutant: constant off by one equivalent: A larger buffer changes nothing, and there is
-      // room.
-      pipe->InitBuffer(position_buffer_, WholeRounds(shape.axes * position_pitch_ * 4));
-    }
-    pipe->InitBuffer(in_, 2, WholeRounds(count * sizeof(T)));
-    if constexpr (!kIsFloat) pipe->InitBuffer(wide_buffer_, WholeRounds(count * sizeof(float)));
+    position_pitch_ = RotaryAxisBytes(shape) / 4;
+    const RotaryAnglesBuffers bytes = RotaryAnglesBuffersOf(shape, sizeof(T));
+    if (HasBatch()) pipe->InitBuffer(position_buffer_, (uint32_t)bytes.positions);
+    pipe->InitBuffer(in_, 2, (uint32_t)bytes.in);
+    if constexpr (!kIsFloat) pipe->InitBuffer(wide_buffer_, (uint32_t)bytes.wide);
   }
 
   // Begins to make the positions of tokens [first, first + count) known to the scalar unit.

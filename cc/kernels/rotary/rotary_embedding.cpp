@@ -20,6 +20,7 @@
 //
 // 310P has no DataCopyPad: there, halves of rows are whole blocks, copied by DataCopy. Its Cast
 // from float to half knows to nearest even as CAST_NONE.
+#include "cc/kernels/device.h"
 #include "cc/kernels/rotary/angles.h"
 #include "cc/kernels/rotary/rotary_embedding_tiling.h"
 #include "kernel_operator.h"
@@ -29,8 +30,7 @@ namespace {
 using namespace AscendC;
 using namespace rotary;
 
-constexpr int64_t kMaxRepeat = 255;
-constexpr int64_t kBankGap = 256;  // bytes
+using device::kMaxRepeat;
 
 template <typename T>
 class RotaryEmbedding {
@@ -47,28 +47,21 @@ class RotaryEmbedding {
       : tiling_(tiling),
         half_(tiling.angles.rotary_dim / 2),
         heads_(tiling.query.heads + tiling.key.heads),
-        pitch_(tiling.style == 0 ? tiling.row_pitch : tiling.angles.half_pitch),
-        factor_pitch_(kLanes % pitch_ == 0 ? kLanes : pitch_),
+        pitch_(RotaryFactorPitch(tiling)),
+        factor_pitch_(RotaryFactorLanes(tiling)),
         angles_(pipe, positions, cos, sin, tiling.angles) {
-    const int64_t tokens = tiling.angles.tokens_per_tile;
-    const int64_t tile = tiling.rows_per_tile *
-                         (tiling.style == 1 ? 2 * tiling.angles.half_pitch : tiling.row_pitch);
-    pipe->InitBuffer(in_, 2, (uint32_t)(tile * sizeof(T)));
-    pipe->InitBuffer(out_, 2, (uint32_t)(tile * sizeof(T)));
-    pipe->InitBuffer(product_buffer_, (uint32_t)(kBankGap + tile * sizeof(float)));
-    if constexpr (!kIsFloat) pipe->InitBuffer(wide_buffer_, (uint32_t)(tile * sizeof(float)));
-    if (tiling.style != 1) pipe->InitBuffer(swap_buffer_, (uint32_t)(tile * sizeof(T)));
+    const RotaryEmbeddingBuffers bytes = RotaryEmbeddingBuffersOf(tiling, sizeof(T));
+    pipe->InitBuffer(in_, 2, (uint32_t)bytes.in);
+    pipe->InitBuffer(out_, 2, (uint32_t)bytes.out);
+    pipe->InitBuffer(product_buffer_, (uint32_t)bytes.products);
+    if constexpr (!kIsFloat) pipe->InitBuffer(wide_buffer_, (uint32_t)bytes.wide);
+    if (tiling.style != 1) pipe->InitBuffer(swap_buffer_, (uint32_t)bytes.swapped);
     if (tiling.style == 0) {
-      const auto spread = (uint32_t)(tokens * 2 * tiling.row_pitch * sizeof(float));
-      pipe->InitBuffer(spread_buffer_, spread);
-      pipe->InitBuffer(pair_buffer_, spread);
-      MakeTables((int32_t)tile);
+      pipe->InitBuffer(spread_buffer_, (uint32_t)bytes.spread);
+      pipe->InitBuffer(pair_buffer_, (uint32_t)bytes.pairs);
+      MakeTables((int32_t)(bytes.in / sizeof(T)));
     }
-    if (factor_pitch_ != pitch_) {
-      // mutant: constant off by one equivalent: A larger buffer changes nothing, and there is
-      // room.
-      pipe->InitBuffer(factor_buffer_, (uint32_t)(tokens * 2 * factor_pitch_ * sizeof(float)));
-    }
+    if (factor_pitch_ != pitch_) pipe->InitBuffer(factor_buffer_, (uint32_t)bytes.factors);
   }
 
   __aicore__ inline void Run(GM_ADDR query, GM_ADDR key, GM_ADDR query_out, GM_ADDR key_out) {
@@ -85,9 +78,7 @@ class RotaryEmbedding {
     // mutant: argument off by one of `tiling_.key.out_stride` equivalent: SetGlobalBuffer's size
     // is only a promise of how far accesses go; a larger one changes nothing.
     Attach(key_out_, key_out == nullptr ? key : key_out, tiling_.key, tiling_.key.out_stride);
-    // The first `tokens % cores` cores take one token more than the others. Few tokens have several
-    // cores each.
-    // mutant: drop term equivalent: Where cores share a token, each group of cores has one token.
+    // Few tokens have several cores each.
     const int64_t cores = GetBlockNum() / tiling_.split;
     const int64_t core = GetBlockIdx() / tiling_.split;
     // mutant: drop term of `heads_ + tiling_.split - 1`, swap + and - of `-`, constant off by one
@@ -95,15 +86,10 @@ class RotaryEmbedding {
     const int64_t rows = (heads_ + tiling_.split - 1) / tiling_.split;
     const int64_t from = GetBlockIdx() % tiling_.split * rows;
     end_row_ = Min(heads_, from + rows);
-    const int64_t share = tiling_.angles.tokens / cores;
-    const int64_t rest = tiling_.angles.tokens % cores;
-    const int64_t begin = core * share + Min(core, rest);
-    const int64_t end = begin + share + (core < rest ? 1 : 0);
-    for (int64_t first = begin; first < end; first += tiling_.angles.position_batch) {
-      const int64_t count = Min(tiling_.angles.position_batch, end - first);
-      // mutant: argument off by one of `first != begin` equivalent: One more pair of set and wait
-      // orders more than needed.
-      angles_.LoadPositions(first, count, first != begin);
+    const device::Share share = device::ShareOf(tiling_.angles.tokens, cores, core);
+    for (int64_t first = share.begin; first < share.end; first += tiling_.angles.position_batch) {
+      const int64_t count = Min(tiling_.angles.position_batch, share.end - first);
+      angles_.LoadPositions(first, count, first != share.begin);
       for (int64_t i = 0; i < count; i += tiling_.angles.tokens_per_tile) {
         const int64_t tokens = Min(tiling_.angles.tokens_per_tile, count - i);
         // The first rows are under way while the positions are waited for.
@@ -429,7 +415,7 @@ class RotaryEmbedding {
   // Half of the banks away from the values that it is added to: operands in the same banks take a
   // cycle more.
   __aicore__ inline LocalTensor<float> Product() {
-    return product_buffer_.Get<float>()[(uint32_t)(kBankGap / 4)];
+    return product_buffer_.Get<float>()[(uint32_t)(kRotaryBankGap / 4)];
   }
 
   // Where the sums go: in float to the result, else where their operands are, to be narrowed.

@@ -36,10 +36,6 @@ void CheckIndices(const Tensor& tensor, const char* name, int dims, const char* 
   kChecks.Type(tensor, name, DataType::kInt32);
 }
 
-int64_t Pitch(const GatherCacheSide& side) {
-  return side.parts * RoundUp(side.part_bytes, kBlockBytes);
-}
-
 }  // namespace
 
 GatherCachePlan PlanGatherCache(const GatherCacheArgs& args, const DeviceInfo& device) {
@@ -92,13 +88,14 @@ GatherCachePlan PlanGatherCache(const GatherCacheArgs& args, const DeviceInfo& d
 
   plan.cores = static_cast<uint32_t>(std::min(tiling.rows, device.vector_cores));
   const int64_t per_core = Ceil(tiling.rows, plan.cores);
-  const int64_t indices = RoundUp(lengths * 4, kBlockBytes) +
-                          tiling.has_starts * RoundUp(tiling.requests * 4, kBlockBytes);
-  const int64_t budget = (device.ub_bytes - kReservedUbBytes - indices) / 2;
-  const int64_t widest = std::max(Pitch(tiling.key), Pitch(tiling.value));
-  const int64_t least = std::max(
-      tiling.key.parts > 1 ? RoundUp(tiling.key.part_bytes, kBlockBytes) : kBlockBytes,
-      tiling.value.parts > 1 ? RoundUp(tiling.value.part_bytes, kBlockBytes) : kBlockBytes);
+  const GatherCacheIndices indices = GatherCacheIndicesOf(tiling);
+  const int64_t budget =
+      (device.ub_bytes - kReservedUbBytes - indices.lengths - indices.starts) / 2;
+  const int64_t widest =
+      std::max(GatherCacheRowPitch(tiling.key), GatherCacheRowPitch(tiling.value));
+  const int64_t least =
+      std::max(tiling.key.parts > 1 ? GatherCachePartPitch(tiling.key) : kBlockBytes,
+               tiling.value.parts > 1 ? GatherCachePartPitch(tiling.value) : kBlockBytes);
   tiling.buffer_bytes = std::min({widest * std::min(per_core, tiling.block_size), kMaxBufferBytes,
                                   budget / kBlockBytes * kBlockBytes});
   VLLM_CANN_REQUIRE(kChecks, tiling.buffer_bytes >= least,

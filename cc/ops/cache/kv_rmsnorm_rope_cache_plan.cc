@@ -57,20 +57,6 @@ KvRmsnormRopeCacheSide PlanSide(const KvRmsnormRopeCacheArgs& args, const Tensor
 // Elements of one instruction of 255 repeats, with which the kernel sums up rows of whole repeats.
 constexpr int64_t kMaxTileElements = 255 * 64;
 
-// What the kernel's buffers take; its constructor is the other side of this sum.
-int64_t UbBytes(const KvRmsnormRopeCacheTiling& tiling, int64_t bytes) {
-  const int64_t n = tiling.norm_dim, r = tiling.rope_dim, tile = tiling.tile;
-  const int64_t weights = (4 * n + 2 * r) * 4;
-  const auto out = [&](const KvRmsnormRopeCacheSide& side) {
-    return side.quantised != 0 && side.has_output == 0 ? 1 : bytes;
-  };
-  const int64_t queues =
-      2 * tile * (n + 3 * r) * bytes + 2 * tile * (n * out(tiling.norm) + r * out(tiling.rope));
-  const int64_t work = 2 * tile * n * 4 + RoundUp(tile * std::max(40 * r, n) / 2, kBlockBytes) +
-                       RoundUp(tile, 8) * 40;
-  return tiling.index_batch * 8 + weights + queues + work;
-}
-
 }  // namespace
 
 KvRmsnormRopeCachePlan PlanKvRmsnormRopeCache(const KvRmsnormRopeCacheArgs& args,
@@ -165,13 +151,14 @@ KvRmsnormRopeCachePlan PlanKvRmsnormRopeCache(const KvRmsnormRopeCacheArgs& args
   const auto fits = [&] {
     tiling.index_batch =
         std::min(RoundUp(per_core, tiling.tile), kIndexBatch / tiling.tile * tiling.tile);
-    return tiling.tile * tiling.norm_dim <= kMaxTileElements && UbBytes(tiling, bytes) <= budget;
+    return tiling.tile * tiling.norm_dim <= kMaxTileElements &&
+           KvRmsnormRopeCacheUbBytes(tiling, bytes) <= budget;
   };
   while (!fits() && tiling.tile > 1) --tiling.tile;
   VLLM_CANN_REQUIRE(kChecks, fits(),
                     "one token of " + Text(kv.shape[1]) + " elements takes " +
-                        Text(UbBytes(tiling, bytes)) + " bytes of UB, and " + device.soc_name +
-                        " offers " + Text(budget));
+                        Text(KvRmsnormRopeCacheUbBytes(tiling, bytes)) + " bytes of UB, and " +
+                        device.soc_name + " offers " + Text(budget));
   return plan;
 }
 

@@ -104,12 +104,9 @@ ReshapeAndCachePlan PlanReshapeAndCache(const ReshapeAndCacheArgs& args, const D
   const int64_t ub_bytes = device.ub_bytes - kReservedUbBytes;
   tiling.slot_batch =
       std::clamp(ub_bytes / 3 / tiling.slot_bytes, int64_t{1}, std::min(per_core, kSlotBatch));
-  const int64_t slot_bytes = RoundUp(tiling.slot_batch * tiling.slot_bytes, kBlockBytes);
-  const int64_t budget = (ub_bytes - slot_bytes) / 2;
-  const auto pitch = [](const ReshapeAndCacheSide& side) {
-    return side.parts * RoundUp(side.part_bytes, kBlockBytes);
-  };
-  const int64_t widest = std::max(pitch(tiling.key), pitch(tiling.value));
+  const int64_t budget = (ub_bytes - ReshapeAndCacheSlotBytes(tiling)) / 2;
+  const int64_t widest =
+      std::max(ReshapeAndCacheRowPitch(tiling.key), ReshapeAndCacheRowPitch(tiling.value));
   const int64_t wanted = std::min(widest * tiling.slot_batch, kMaxBufferBytes);
   tiling.buffer_bytes = std::min(wanted, budget / kBlockBytes * kBlockBytes);
   VLLM_CANN_REQUIRE(kChecks, tiling.buffer_bytes >= kBlockBytes,

@@ -8,7 +8,6 @@ namespace {
 
 constexpr Checks kChecks("slot_mapping");
 constexpr int64_t kMaxBatch = 1024;
-constexpr int64_t kBatchBytes = 8 + 2 * 8 + 8 + 6 * 4;  // UB of an element of a batch
 constexpr int64_t kMaxPosition = kSlotMappingPositions;
 // Below this a core costs more than it saves.
 constexpr int64_t kSlotsPerCore = 8;
@@ -76,13 +75,12 @@ SlotMappingPlan PlanSlotMapping(const SlotMappingArgs& args, const DeviceInfo& d
   tiling.position_bytes = ElementBytes(args.positions.type);
   plan.cores =
       static_cast<uint32_t>(std::min(Ceil(tiling.slots, kSlotsPerCore), device.vector_cores));
-  const int64_t starts = RoundUp((tiling.requests + 1) * 4, kBlockBytes);
-  const int64_t budget = device.ub_bytes - kReservedUbBytes - starts;
   tiling.batch = std::min(RoundUp(Ceil(tiling.slots, plan.cores), 16), kMaxBatch);
-  const int64_t left = budget - tiling.batch * kBatchBytes;
+  const int64_t left = device.ub_bytes - kReservedUbBytes - SlotMappingUbBytes(tiling);
   VLLM_CANN_REQUIRE(kChecks, left >= 0,
                     "query_start_loc of " + Text(tiling.requests) + " requests takes " +
-                        Text(starts) + " bytes of UB, more than " + device.soc_name +
+                        Text(SlotMappingBuffersOf(tiling).starts) + " bytes of UB, more than " +
+                        device.soc_name +
                         " has beside the "
                         "buffers of a batch");
   const int64_t row = RoundUp(tiling.table_width * 4, kBlockBytes);

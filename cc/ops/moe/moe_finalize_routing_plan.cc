@@ -15,18 +15,6 @@ constexpr int64_t kIndexWords = 2048;  // indices, scales or experts that are lo
 constexpr int64_t kLeastPartBytes = 2048;
 constexpr int64_t kMaxBufferBytes = 32768;  // rows that are loaded at once
 
-// What the kernel's buffers take; its constructor is the other side of this sum.
-int64_t UbBytes(const MoeFinalizeRoutingTiling& tiling, int64_t bytes) {
-  const bool has_bias = tiling.bias_rows > 0;
-  const int64_t slots = tiling.slots * (has_bias ? 2 : 1);
-  const int64_t words = RoundUp(tiling.token_batch, 8) * tiling.k * 4;
-  int64_t total = 2 * slots * tiling.part_pitch * bytes + 2 * tiling.part_pitch * bytes + words;
-  if (has_bias) total += words;
-  if (tiling.scale_type >= 0) total += words + (tiling.scale_type == 0 ? 0 : words);
-  if (bytes < 4) total += slots * tiling.part_pitch * 4 + tiling.part_pitch * 4;
-  return total;
-}
-
 }  // namespace
 
 MoeFinalizeRoutingPlan PlanMoeFinalizeRouting(const MoeFinalizeRoutingArgs& args,
@@ -110,13 +98,13 @@ MoeFinalizeRoutingPlan PlanMoeFinalizeRouting(const MoeFinalizeRoutingArgs& args
     if (tokens * tiling.parts <= device.vector_cores) {
       tiling.slots = std::min(tiling.slots, Ceil(k, 4));
     }
-    while (tiling.slots > 1 && UbBytes(tiling, bytes) > budget) --tiling.slots;
-    if (UbBytes(tiling, bytes) <= budget || tiling.part_elements == unit) break;
+    while (tiling.slots > 1 && MoeFinalizeRoutingUbBytes(tiling, bytes) > budget) --tiling.slots;
+    if (MoeFinalizeRoutingUbBytes(tiling, bytes) <= budget || tiling.part_elements == unit) break;
   }
-  if (UbBytes(tiling, bytes) > budget) {
+  if (MoeFinalizeRoutingUbBytes(tiling, bytes) > budget) {
     Refuse("moe_finalize_routing: " + Text(k) + " terms of a token take at least " +
-           Text(UbBytes(tiling, bytes)) + " bytes of UB, and " + device.soc_name + " offers " +
-           Text(budget));
+           Text(MoeFinalizeRoutingUbBytes(tiling, bytes)) + " bytes of UB, and " + device.soc_name +
+           " offers " + Text(budget));
   }
   plan.cores = static_cast<uint32_t>(std::min(tokens * tiling.parts, device.vector_cores));
   return plan;

@@ -60,47 +60,6 @@ void PlanMerges(MoeGatingTopKTiling& tiling) {
   tiling.list_bytes = buffers.list_bytes;
 }
 
-// What the parts of the kernel's arena take; its constructor is the other side of this sum.
-int64_t ArenaWords(const MoeGatingTopKTiling& tiling) {
-  const int64_t rows = tiling.rows_per_tile;
-  const int64_t tile = RoundUp(rows * tiling.width, kLanes);
-  const int64_t sorted = rows * tiling.sort_width;
-  const int64_t chosen = rows * tiling.kept_records;
-  const bool is_dense = tiling.score_pitch == tiling.group_size;
-  int64_t total = sorted + tiling.record_bytes / 4 + RoundUp(tiling.list_bytes / 4, 8) + 2 * chosen;
-  total += rows * (kLanes + 8) + RoundUp(rows, 8) * 8 + 8;
-  if (tiling.has_norm_out == 0) total += tile;
-  if (tiling.has_row_idx != 0) total += chosen;
-  if (tiling.has_finished != 0) total += RoundUp(rows, 8);
-  if (!is_dense) total += tiling.width;
-  if (tiling.has_bias != 0 || !is_dense) total += tile + tiling.width;
-  if (tiling.has_bias != 0) total += chosen;
-  if (tiling.score_pitch != tiling.sort_pitch) total += sorted;
-  if (tiling.groups > 1) {
-    const int64_t pitch = tiling.groups_pitch;
-    total += 3 * RoundUp(rows * pitch, kLanes) + rows * pitch * 8 + rows * kLanes;
-    total += 2 * RoundUp(rows * 2, 8) + 8 + tiling.kept_lists * tiling.list_records * 2;
-  }
-  return total;
-}
-
-int64_t UbBytes(const MoeGatingTopKTiling& tiling, int64_t bytes) {
-  const int64_t rows = tiling.rows_per_tile;
-  const int64_t chosen = rows * tiling.kept_records * 4;
-  int64_t total = tiling.arena_words * 4 + 2 * RoundUp(rows * tiling.width * bytes, kBlockBytes);
-  total += (tiling.has_row_idx != 0 ? 3 : 2) * 2 * chosen;
-  if (tiling.has_norm_out != 0) total += 2 * RoundUp(rows * tiling.width, kLanes) * 4;
-  if (tiling.has_finished != 0) total += 2 * RoundUp(rows, kBlockBytes);
-  if (tiling.has_bias != 0) total += RoundUp(tiling.width * bytes, kBlockBytes);
-  return total;
-}
-
-// The rest of a tiling whose rows per tile are known.
-void FitTile(MoeGatingTopKTiling& tiling) {
-  PlanMerges(tiling);
-  tiling.arena_words = ArenaWords(tiling);
-}
-
 }  // namespace
 
 MoeGatingTopKPlan PlanMoeGatingTopK(const MoeGatingTopKArgs& args, const DeviceInfo& device) {
@@ -214,17 +173,17 @@ MoeGatingTopKPlan PlanMoeGatingTopK(const MoeGatingTopKArgs& args, const DeviceI
       std::min({per_core, kMaxRepeat / tiling.groups, kMaxRepeat * kList / tiling.sort_width});
   if (tiling.width > kMaxPitch) most = 1;
   tiling.rows_per_tile = most;
-  for (FitTile(tiling); UbBytes(tiling, bytes) > budget; FitTile(tiling)) {
+  for (PlanMerges(tiling); MoeGatingTopKUbBytes(tiling, bytes) > budget; PlanMerges(tiling)) {
     if (tiling.rows_per_tile == 1) {
       Refuse("moe_gating_top_k: one row of " + Text(experts) + " experts takes " +
-             Text(UbBytes(tiling, bytes)) + " bytes of UB, and " + device.soc_name + " offers " +
-             Text(budget));
+             Text(MoeGatingTopKUbBytes(tiling, bytes)) + " bytes of UB, and " + device.soc_name +
+             " offers " + Text(budget));
     }
     --tiling.rows_per_tile;
   }
   // Tiles of a core are of one size as far as possible.
   tiling.rows_per_tile = Ceil(per_core, Ceil(per_core, tiling.rows_per_tile));
-  FitTile(tiling);
+  PlanMerges(tiling);
   return plan;
 }
 

@@ -13,9 +13,7 @@ constexpr int64_t kMaxPairedExperts = 5120;
 constexpr int64_t kMaxPlaces = 1 << 24;  // numbers of pairs and places are exact as floats
 constexpr int64_t kList = 32;            // what Sort32 sorts
 constexpr int64_t kLanes = 64;
-constexpr int64_t kWords = 128;                  // as in the kernel
 constexpr int64_t kMaxQuantised = 255 * kLanes;  // elements that one instruction divides
-constexpr int64_t kMaxZeroBytes = 4096;
 // Up to here every core sorts all pairs: cheaper than to exchange counts.
 constexpr int64_t kMaxPairsOfAll = 1024;
 constexpr int64_t kMaxChunk = 1024;
@@ -29,41 +27,6 @@ constexpr int64_t kBytesPerCore = 8192;
 constexpr int64_t kZeroBytesPerCore = 65536;
 
 int64_t Pitch(int64_t experts) { return RoundUp(experts + 1, kList); }
-
-// The kernel's constructor is the other side of these sums. Words that are used to sort, then to
-// quantise, are behind those of tables.
-int64_t ArenaWords(const MoeInitRoutingTiling& tiling, uint32_t cores) {
-  const int64_t records = RoundUp(tiling.chunk + tiling.tile_experts, kLanes);
-  const int64_t numbers = std::max(records, 2 * tiling.tile_experts);
-  const int64_t tables = 4 * tiling.tile_experts + numbers + RoundUp(numbers / 8, kBlockBytes) / 4 +
-                         2 * tiling.expert_pitch + tiling.chunk + 8 +
-                         (tiling.capacity > 0 ? kMaxZeroBytes / 4 : 0);
-  const int64_t sorting =
-      2 * records * 2 + 4 * numbers + (tiling.is_shared != 0 ? cores * tiling.tile_experts : 0);
-  if (tiling.quant_mode < 0) return tables + sorting;
-  const bool has_product = tiling.quant_mode == 1 && tiling.has_scale != 0;
-  const int64_t row = RoundUp(tiling.row_elements, kLanes);
-  return tables + std::max(sorting, (has_product ? 3 : 2) * row + kLanes + 2 * 8);
-}
-
-// All buffers but those for rows.
-int64_t UbBytes(const MoeInitRoutingTiling& tiling, uint32_t cores) {
-  int64_t total = tiling.chunk * tiling.index_bytes + ArenaWords(tiling, cores) * 4;
-  if (tiling.by_row_idx != 0) total += tiling.chunk * 4;
-  if (tiling.tokens_type >= 0) total += tiling.tile_experts * 16;
-  if (tiling.by_row_idx != 0 || tiling.gives_order != 0) total += 2 * kWords * kBlockBytes;
-  if (tiling.quant_mode < 0 && tiling.has_scale != 0)
-    total += kWords * 4 + 2 * kWords * kBlockBytes;
-  return total;
-}
-
-int64_t QuantBytes(const MoeInitRoutingTiling& tiling) {
-  const int64_t row = RoundUp(tiling.row_elements, kLanes);
-  const int64_t element = tiling.row_bytes / std::max<int64_t>(tiling.row_elements, 1);
-  int64_t total = 2 * row * element + 2 * row + 2 * kBlockBytes;
-  if (tiling.quant_mode == 1 && tiling.has_scale != 0) total += row * 4;
-  return total;
-}
 
 void CheckOutputs(const Checks& checks, const MoeInitRoutingArgs& args, int64_t pairs,
                   int64_t experts) {
@@ -258,16 +221,16 @@ MoeInitRoutingPlan PlanMoeInitRouting(const MoeInitRoutingArgs& args, const Devi
                       "workspace has " + Text(args.workspace.shape[0]) + " words, " + Text(words) +
                           " are needed");
   }
-  const int64_t budget = device.ub_bytes - kReservedUbBytes - UbBytes(tiling, plan.cores);
-  const int64_t needed = quantises ? QuantBytes(tiling) : 2 * kBlockBytes;
-  if (budget < needed) {
+  const int64_t budget = device.ub_bytes - kReservedUbBytes;
+  const int64_t used = MoeInitRoutingUbBytes(tiling, plan.cores);
+  const int64_t needed = used + (quantises ? 0 : 2 * kBlockBytes);
+  if (needed > budget) {
     Refuse("moe_init_routing: rows of " + Text(size) + " elements and " + Text(args.experts) +
-           " experts take " + Text(UbBytes(tiling, plan.cores) + needed) + " bytes of UB, and " +
-           device.soc_name + " offers " + Text(device.ub_bytes - kReservedUbBytes));
+           " experts take " + Text(needed) + " bytes of UB, and " + device.soc_name + " offers " +
+           Text(budget));
   }
-  tiling.arena_words = ArenaWords(tiling, plan.cores);
   // Factors of experts make rows differ.
-  const bool has_factors = tiling.quant_mode == 1 && tiling.has_scale != 0;
+  const bool has_factors = MoeInitRoutingHasFactors(tiling);
   const int64_t moving = plan.cores - tiling.counts_apart;
   tiling.shares_row = quantises && tokens == 1 && tiling.is_shared == 0 && !has_factors &&
                               moving <= Ceil(size, kLanes)
@@ -275,7 +238,8 @@ MoeInitRoutingPlan PlanMoeInitRouting(const MoeInitRoutingArgs& args, const Devi
                           : 0;
   tiling.batch = 1;
   if (!quantises) {
-    tiling.buffer_bytes = std::min(budget / 2 / kBlockBytes * kBlockBytes, kMaxBufferBytes);
+    tiling.buffer_bytes =
+        std::min((budget - used) / 2 / kBlockBytes * kBlockBytes, kMaxBufferBytes);
     // Less than the rows that a copy can have.
     const int64_t pitch = RoundUp(tiling.row_bytes, kBlockBytes);
     if (tiling.by_row_idx == 0) tiling.batch = std::max<int64_t>(1, tiling.buffer_bytes / pitch);

@@ -1,23 +1,10 @@
-// cc/ops/rotary/axes.h: what kernels with rotary::Angles share: lanes of axes, the UB, and cores.
+// cc/ops/rotary/axes.h: what kernels with rotary::Angles share: lanes of axes, and cores.
 #pragma once
 
 #include "cc/kernels/rotary/angles_tiling.h"
 #include "cc/ops/checks.h"
 
 namespace vllm_cann::ops {
-
-// What rotary::Angles takes of the UB for elements of so many bytes; its constructor is the other
-// side of this sum.
-inline int64_t AnglesBytes(const RotaryAngles& angles, int64_t bytes) {
-  const int64_t count = angles.axes * angles.tokens_per_tile * 2 * angles.half_pitch;
-  int64_t total = 2 * RoundUp(count * bytes, kBankRound);
-  if (bytes < 4) total += RoundUp(count * 4, kBankRound);
-  if (angles.has_positions != 0 && angles.has_copy_pad != 0) {
-    const int64_t axis = RoundUp(angles.position_batch * angles.position_bytes, kBlockBytes);
-    total += RoundUp(angles.axes * axis, kBankRound);
-  }
-  return total;
-}
 
 // The cores that share a token of so many elements: as long as one more for each token saves as
 // much as it costs. `worth`: the elements that one core computes while the head of a launch takes

@@ -149,35 +149,6 @@ int64_t PlanAngles(const QkvRmsnormRopeArgs& args, RotaryAngles& angles) {
   return cache.shape[1];
 }
 
-int64_t Whole(int64_t bytes) { return RoundUp(bytes, kBankRound); }
-
-// What the buffers of the kernels take; their constructors are the other side of these sums.
-int64_t TileBytes(const QkvRmsnormRopeTiling& tiling, int64_t bytes) {
-  const int64_t tokens = tiling.angles.tokens_per_tile;
-  const int64_t tile = tokens * tiling.rows_per_tile * tiling.row_pitch;
-  return 2 * Whole(tile * bytes) + Whole(tile * 4) + (bytes < 4 ? Whole(tile * 4) : 0) +
-         Whole((tokens * tiling.part_rows + 7) * kBlockBytes) + kBankRound;
-}
-
-int64_t UbBytes(const QkvRmsnormRopeTiling& tiling, int64_t bytes) {
-  const RotaryAngles& angles = tiling.angles;
-  const int64_t tile_rows = angles.tokens_per_tile * tiling.rows_per_tile;
-  int64_t total = TileBytes(tiling, bytes) + 2 * Whole(tile_rows * tiling.row_pitch * bytes);
-  total += AnglesBytes(angles, bytes) + Whole(angles.tokens_per_tile * 2 * angles.half_pitch * 4);
-  const int64_t weights = (tiling.has_sums != 0 ? tiling.part_rows : 2) * tiling.row_pitch;
-  const int64_t sets = tiling.has_bias != 0 ? 2 : 1;
-  total += sets * Whole(weights * 4) + Whole(sets * weights * bytes);
-  total += Whole(RoundUp(tile_rows, 8) * (1 + 1 + 8) * 4);
-  if (tiling.has_sums != 0) total += 2 * Whole(angles.tokens_per_tile * 8);
-  return total + 2 * Whole(tiling.copy_bytes);
-}
-
-int64_t SumUbBytes(const QkvRmsnormRopeTiling& tiling, int64_t bytes) {
-  const int64_t rows = tiling.heads + tiling.kv_heads;
-  return TileBytes(tiling, bytes) + 2 * Whole(tiling.angles.tokens_per_tile * 8) +
-         Whole(RoundUp(rows, 8) * 4);
-}
-
 // Buffers that value and gate go through, of `limit` bytes at most.
 int64_t CopyBytes(const QkvRmsnormRopeTiling& tiling, int64_t bytes, int64_t limit) {
   int64_t most = 0;
@@ -281,7 +252,7 @@ QkvRmsnormRopePlan PlanQkvRmsnormRope(const QkvRmsnormRopeArgs& args, const Devi
                          "qkv_rmsnorm_rope_float");
   const int64_t rows = tiling.heads + (args.norm_value ? 2 : 1) * tiling.kv_heads;
   const int64_t split = SplitOf(rows * size, kElementsOfACore, tokens, device.vector_cores);
-  plan.cores = PlanTiles(kChecks, device, rows, split, bytes, UbBytes, tiling);
+  plan.cores = PlanTiles(kChecks, device, rows, split, bytes, QkvRmsnormRopeUbBytes, tiling);
   return plan;
 }
 
@@ -299,8 +270,8 @@ QkvRmsnormRopePlan PlanQkvSquareSums(const QkvSquareSumsArgs& args, const Device
   if (tiling.angles.tokens == 0) return plan;
   plan.kernel =
       KernelOf(type, "qkv_square_sums_half", "qkv_square_sums_bfloat16", "qkv_square_sums_float");
-  plan.cores =
-      PlanTiles(kSumChecks, device, tiling.heads + tiling.kv_heads, 1, bytes, SumUbBytes, tiling);
+  plan.cores = PlanTiles(kSumChecks, device, tiling.heads + tiling.kv_heads, 1, bytes,
+                         QkvSquareSumsUbBytes, tiling);
   return plan;
 }
 

@@ -13,9 +13,7 @@ constexpr int64_t kPositionBatch = 512;
 constexpr int64_t kMaxTokensPerTile = 16;
 constexpr int64_t kMaxRows = 4095;         // of one copy
 constexpr int64_t kMaxPitch = 1020;        // floats: cos and sin are a repeat stride of 255 blocks
-constexpr int64_t kLanes = 64;             // floats of an instruction's repeat
 constexpr int64_t kElementsOfACore = 512;  // see SplitOf
-constexpr int64_t kBankGap = 256;          // bytes
 
 #define REQUIRE_OF(holds, tensor, what) \
   VLLM_CANN_REQUIRE(kChecks, holds, std::string(tensor) + " " + (what))
@@ -121,22 +119,6 @@ void Require310P(const RotaryEmbeddingArgs& args, const Table& table, const Devi
   }
 }
 
-// What the kernel's buffers take; its constructor is the other side of this sum.
-int64_t UbBytes(const RotaryEmbeddingTiling& tiling, int64_t bytes) {
-  const bool gptj = tiling.style == static_cast<int64_t>(RotaryStyle::kGptj);
-  const bool neox = tiling.style == static_cast<int64_t>(RotaryStyle::kNeox);
-  const int64_t half_pitch = tiling.angles.half_pitch;
-  const int64_t tokens = tiling.angles.tokens_per_tile;
-  const int64_t tile = tiling.rows_per_tile * (neox ? 2 * half_pitch : tiling.row_pitch);
-  int64_t total = AnglesBytes(tiling.angles, bytes) + 2 * 2 * tile * bytes + kBankGap + tile * 4;
-  if (bytes < 4) total += tile * 4;  // values are widened to float
-  if (!neox) total += tile * bytes;
-  if (gptj) total += 2 * tokens * 2 * tiling.row_pitch * 4;
-  const int64_t pitch = gptj ? tiling.row_pitch : half_pitch;
-  if (pitch != kLanes && kLanes % pitch == 0) total += tokens * 2 * kLanes * 4;
-  return total;
-}
-
 }  // namespace
 
 RotaryEmbeddingPlan PlanRotaryEmbedding(const RotaryEmbeddingArgs& args, const DeviceInfo& device) {
@@ -227,7 +209,7 @@ RotaryEmbeddingPlan PlanRotaryEmbedding(const RotaryEmbeddingArgs& args, const D
   angles.position_batch = std::min(per_core, kPositionBatch);
   angles.tokens_per_tile = std::min({per_core, kMaxTokensPerTile, angles.position_batch});
   const auto fits = [&] {
-    return tiling.rows_per_tile <= kMaxRows && UbBytes(tiling, bytes) <= budget;
+    return tiling.rows_per_tile <= kMaxRows && RotaryEmbeddingUbBytes(tiling, bytes) <= budget;
   };
   // Whole tokens while they fit, else some heads of one token.
   tiling.rows_per_tile = heads * angles.tokens_per_tile;
@@ -240,8 +222,8 @@ RotaryEmbeddingPlan PlanRotaryEmbedding(const RotaryEmbeddingArgs& args, const D
   }
   if (!fits()) {
     Refuse("rotary_embedding: one head of rotary dimension " + Text(rotary_dim) + " takes " +
-           Text(UbBytes(tiling, bytes)) + " bytes of UB, and " + device.soc_name + " offers " +
-           Text(budget));
+           Text(RotaryEmbeddingUbBytes(tiling, bytes)) + " bytes of UB, and " + device.soc_name +
+           " offers " + Text(budget));
   }
   return plan;
 }
