@@ -76,15 +76,18 @@ def sample(candidates: Iterable[Mutant], seed: int) -> list[Mutant]:
     return [mutant for _, _, mutant in sorted(drawn, key=lambda item: item[:2])]
 
 
-def _overlay(original: Path, to: Path, replaced: Path) -> None:
-    """Makes `to` a copy of `original` by links, without the file `replaced`, for which there is room."""
+def _overlay(original: Path, to: Path, replaced: list[Path]) -> None:
+    """Makes `to` a copy of `original` by links, without the files `replaced`, for which there is room."""
     to.mkdir(parents=True)
-    first, *rest = replaced.parts
+    inner: dict[str, list[Path]] = defaultdict(list)
+    for path in replaced:
+        inner[path.parts[0]] += [Path(*path.parts[1:])] if len(path.parts) > 1 else []
     for item in original.iterdir():
-        if item.name != first:
+        if item.name not in {path.parts[0] for path in replaced}:
             (to / item.name).symlink_to(item.absolute())
-    if rest:
-        _overlay(original / first, to / first, Path(*rest))
+    for name, paths in inner.items():
+        if paths:
+            _overlay(original / name, to / name, paths)
 
 
 def _limited(command: list[str], seconds: float) -> list[str]:
@@ -115,7 +118,7 @@ class Engine:
         self._checked: set[str] = set()  # sources whose tests in tests/ops pass
         texts = {
             path.relative_to(self.root).as_posix(): path.read_text()
-            for pattern in ("*/*.cpp", "*/*.h")
+            for pattern in ("*/*.cpp", "*/*.h", "*.h")
             for path in sorted((self.root / KERNELS).glob(pattern))
         }
         self.kernels = {source: [entry.name for entry in found] for source, text in texts.items() if (found := entries(text))}
@@ -196,7 +199,7 @@ class Engine:
         with tempfile.TemporaryDirectory(prefix="mutant-run-") as place:
             work = Path(place, "root")
             at = KERNELS / family / f"{family}.twin.so"
-            _overlay(self.root, work, at)
+            _overlay(self.root, work, [at])
             (work / at).symlink_to(library)
             command = _limited([str(binary), "--gtest_fail_fast", "--gtest_brief=1"], seconds)
             environment = {**os.environ, "TEST_TMPDIR": place}
@@ -285,11 +288,14 @@ class Engine:
 
     def _fails_operators(self, source: str, text: bytes) -> str:
         """The first failure of the tests of tests/ops that use a source, with this text in its place; empty: none."""
-        family = Path(source).parent.name
         with tempfile.TemporaryDirectory(prefix="mutant-") as place:
-            site = self._site(Path(place, "site"), family)
-            kernels = [kernel for kernel in self.kernels if Path(kernel).parent.name == family]
-            self.build(kernels, source, text, Path(place), site / f"vllm_cann/kernels/{family}.twin.so")
+            site = Path(place, "site")
+            families = sorted({Path(kernel).parent.name for kernel in self.users(source)})
+            libraries = [Path(f"vllm_cann/kernels/{family}.twin.so") for family in families]
+            _overlay(Path(_find_package("vllm_cann")).parent, site, libraries)
+            for family, library in zip(families, libraries, strict=True):
+                kernels = [kernel for kernel in self.kernels if Path(kernel).parent.name == family]
+                self.build(kernels, source, text, Path(place, family), site / library)
             for test in self._operator_tests(source):
                 status, output = self._pytest(test, site, Path(place))
                 if status != 0:
@@ -301,12 +307,6 @@ class Engine:
         names = {Path(kernel).stem for kernel in self.users(source)}
         uses = re.compile(rf"\b(?:{'|'.join(sorted(names))})\b")
         return [test for test in sorted((self.root / OPERATOR_TESTS).glob("*_test.py")) if uses.search(test.read_text())]
-
-    def _site(self, to: Path, family: str) -> Path:
-        """The directory of the installed plugin, by links, with room for another twin of the family."""
-        package = Path(_find_package("vllm_cann"))
-        _overlay(package.parent, to, Path(f"vllm_cann/kernels/{family}.twin.so"))
-        return to
 
     def _pytest(self, test: Path, site: Path, place: Path) -> tuple[int, str]:
         search = [str(site), *(path for path in sys.path if path)]

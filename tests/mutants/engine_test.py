@@ -124,7 +124,7 @@ def test_every_kernel_and_every_header_with_code_has_mutants() -> None:
         for path in Path("cc/kernels").glob("*/*.[ch]*")
         if path.suffix in (".cpp", ".h") and "__aicore__" in path.read_text()
     }
-    assert code == set(engine.sources)
+    assert code <= set(engine.sources)
     assert set(engine.kernels) <= set(engine.sources)
 
 

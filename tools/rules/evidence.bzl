@@ -1,7 +1,7 @@
 """What //tests/mutants and //tests/conformance take from a family of kernels."""
 
 def kernel_evidence():
-    """`:sources`, the AscendC files of the package, and `:tests`, the binaries of its tests.
+    """`:sources`, the AscendC files of the package and those of all families, and `:tests`, the binaries of its tests.
 
     Stands behind the package's tests.
     """
@@ -11,7 +11,10 @@ def kernel_evidence():
             "*.cpp",
             "*.h",
             "*_test.cc",
-        ]),
+        ]) + [
+            Label("//cc/kernels:device.h"),
+            Label("//cc/kernels:sizes.h"),
+        ],
     )
     native.filegroup(
         name = "tests",

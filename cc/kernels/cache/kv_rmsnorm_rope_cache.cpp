@@ -283,6 +283,8 @@ class KvRmsnormRopeCache {
   template <bool has_bias>
   __aicore__ inline void MulColumns(const LocalTensor<float>& x, const LocalTensor<float>& weight,
                                     const LocalTensor<float>& bias, int64_t rows, int64_t width) {
+    // mutant: argument off by one equivalent: Both branches give the same result; one takes fewer
+    // instructions.
     if (IsFewRows(rows, width)) {
       for (int64_t row = 0; row < rows; ++row) {
         const LocalTensor<float> one = x[(uint32_t)(row * width)];

@@ -66,6 +66,7 @@ class ReshapeAndCache {
                                   tiling_.block_size * side.parts * side.part_bytes);
     const int64_t part = ReshapeAndCachePartPitch(side);
     const int64_t pitch = ReshapeAndCacheRowPitch(side);
+    // mutant: drop bound, bound off by one equivalent: Same result by more instructions.
     if (pitch > tiling_.buffer_bytes) {
       for (int64_t i = 0; i < count; ++i) {
         const int64_t slot = Slot(i);
@@ -137,8 +138,8 @@ class ReshapeAndCache {
       // mutant: drop bound, bound off by one equivalent: Same result by more instructions.
       if (side.parts <= run) {
         for (int64_t p = 0; p < side.parts; ++p) {
-          // mutant: argument off by one of `pitch - part` equivalent: The integer quotient is the
-          // same for all values that occur.
+          // mutant: argument off by one of `pitch - part` equivalent: Gaps in the UB are in
+          // blocks; one byte more rounds away.
           Store(target[p * part_stride], source_row[(uint32_t)(p * part)], run, side.part_bytes, 0,
                 pitch - part, pad_);
         }

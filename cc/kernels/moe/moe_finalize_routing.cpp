@@ -38,6 +38,8 @@ class MoeFinalizeRouting {
     rows_gm_.SetGlobalBuffer((__gm__ Storage*)rows, tiling.rows * tiling.row_elements);
     out_gm_.SetGlobalBuffer((__gm__ Storage*)out, elements);
     index_gm_.SetGlobalBuffer((__gm__ int32_t*)indices, assignments);
+    // mutant: drop bound, bound off by one equivalent: Nothing accesses this tensor: its address
+    // is not used.
     if (tiling.skips > 0) skip_gm_[0].SetGlobalBuffer((__gm__ Storage*)skip1, elements);
     // mutant: drop bound, bound off by one equivalent: Nothing accesses this tensor: its address
     // is not used.

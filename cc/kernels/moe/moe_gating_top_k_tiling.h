@@ -101,6 +101,7 @@ VLLM_CANN_HOST_AND_DEVICE constexpr MoeGatingTopKArena MoeGatingTopKArenaOf(
   if (tiling.has_bias != 0) arena.starts = TakeBlocks(used, chosen);
   if (tiling.score_pitch != tiling.sort_pitch) arena.sorted = TakeBlocks(used, sorted);
   arena.one = TakeBlocks(used, sizes::kBlockFloats);
+  // mutant: drop bound, bound off by one equivalent: Nothing uses these parts of the buffer.
   if (tiling.groups > 1) {
     const int64_t groups = rows * tiling.groups_pitch;
     // What a comparison reads behind the last group of a tile.

@@ -120,6 +120,7 @@ class Angles {
       angles = wide_buffer_.Get<float>();
       Cast(angles, loaded_, RoundMode::CAST_NONE,
            (uint32_t)(shape_.axes * tokens * 2 * shape_.half_pitch));
+      // mutant: remove barrier equivalent: Another barrier orders the same accesses.
       PipeBarrier<PIPE_V>();
     }
     // mutant: drop bound, bound off by one equivalent: With one axis every lane takes the first.

@@ -154,6 +154,8 @@ class QkvRmsnormRope {
     // mutant: bound off by one equivalent: The extra iteration has no elements.
     for (int64_t side = 0; side < 3; ++side) {
       const SideRows of = SideRowsOf(tiling_, tile, side);
+      // mutant: drop condition of `of.rows <= 0 || (side == 2 && tiling_.norm_value == 0)`
+      // equivalent: A tile has no rows of value where they are copied.
       if (of.rows <= 0 || (side == 2 && tiling_.norm_value == 0)) continue;
       const int64_t width = (side == 0 ? tiling_.heads : tiling_.kv_heads) * tiling_.head_size;
       GlobalTensor<Storage> gm;

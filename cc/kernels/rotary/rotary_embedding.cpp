@@ -39,11 +39,8 @@ class RotaryEmbedding {
 
  public:
   // `sin` is null when sines follow the cosines of a row.
-  __aicore__
-      // mutant: drop term of `kLanes % pitch_` equivalent: Without repeated rows the results are
-      // the same, with fewer lanes in use.
-      inline RotaryEmbedding(TPipe* pipe, GM_ADDR positions, GM_ADDR cos, GM_ADDR sin,
-                             const RotaryEmbeddingTiling& tiling)
+  __aicore__ inline RotaryEmbedding(TPipe* pipe, GM_ADDR positions, GM_ADDR cos, GM_ADDR sin,
+                                    const RotaryEmbeddingTiling& tiling)
       : tiling_(tiling),
         half_(tiling.angles.rotary_dim / 2),
         heads_(tiling.query.heads + tiling.key.heads),
@@ -79,6 +76,7 @@ class RotaryEmbedding {
     // is only a promise of how far accesses go; a larger one changes nothing.
     Attach(key_out_, key_out == nullptr ? key : key_out, tiling_.key, tiling_.key.out_stride);
     // Few tokens have several cores each.
+    // mutant: drop term equivalent: Where cores share a token, each group of cores has one token.
     const int64_t cores = GetBlockNum() / tiling_.split;
     const int64_t core = GetBlockIdx() / tiling_.split;
     // mutant: drop term of `heads_ + tiling_.split - 1`, swap + and - of `-`, constant off by one
@@ -89,6 +87,8 @@ class RotaryEmbedding {
     const device::Share share = device::ShareOf(tiling_.angles.tokens, cores, core);
     for (int64_t first = share.begin; first < share.end; first += tiling_.angles.position_batch) {
       const int64_t count = Min(tiling_.angles.position_batch, share.end - first);
+      // mutant: argument off by one of `first != share.begin` equivalent: One more pair of set and
+      // wait orders more than needed.
       angles_.LoadPositions(first, count, first != share.begin);
       for (int64_t i = 0; i < count; i += tiling_.angles.tokens_per_tile) {
         const int64_t tokens = Min(tiling_.angles.tokens_per_tile, count - i);
