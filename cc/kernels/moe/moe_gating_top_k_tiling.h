@@ -90,6 +90,7 @@ VLLM_CANN_HOST_AND_DEVICE constexpr MoeGatingTopKArena MoeGatingTopKArenaOf(
   arena.folds = TakeBlocks(used, rows * sizes::kLanes);
   arena.blocks = TakeBlocks(used, row_blocks * sizes::kBlockFloats);
   arena.spread = TakeBlocks(used, rows * sizes::kBlockFloats);
+  // mutant: argument off by one of `tile` equivalent: Parts are whole blocks, which have room.
   if (tiling.has_norm_out == 0) arena.scores = TakeBlocks(used, tile);
   if (tiling.has_row_idx != 0) arena.rows = TakeBlocks(used, chosen);
   if (tiling.has_finished != 0) arena.finished = TakeBlocks(used, rows);

@@ -131,6 +131,8 @@ class MoeInitRouting {
   __aicore__ inline void AddUp() {
     counts_.AddUp([&](const ExpertTile& tile, bool gives_tokens) {
       indices_.CountKept(tile);
+      // mutant: drop guard, bound off by one equivalent: With no expert in the tile nothing is
+      // filled.
       if (tile.valid <= 0) return;
       if (tiling_.capacity > 0) zeros_.Give(tile);
       if (gives_tokens) tokens_.Give(tile, sorter_.spare().ReinterpretCast<int32_t>());
