@@ -52,9 +52,11 @@ class CopyBlocks {
     const int64_t count = Min(tiling_.buffer_bytes, block_bytes - at);
     const bool pad = tiling_.has_copy_pad != 0;
     LocalTensor<uint8_t> bytes = bytes_.AllocTensor<uint8_t>();
+    // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
     Load(bytes, from[at], 1, count, 0, 0, pad);
     bytes_.EnQue(bytes);
     bytes = bytes_.DeQue<uint8_t>();
+    // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
     Store(to[at], bytes, 1, count, 0, 0, pad);
     bytes_.FreeTensor(bytes);
   }

@@ -44,10 +44,15 @@ class GatherCache {
   __aicore__ inline void Run(GM_ADDR key_cache, GM_ADDR value_cache, GM_ADDR key, GM_ADDR value) {
     const auto [begin, end] = ShareOf(tiling_.rows);
     int64_t base = 0;  // first row of the request
+    // mutant: drop condition, bound off by one equivalent: Later requests have no rows of this
+    // core.
     for (int64_t request = 0; request < tiling_.requests && base < end; ++request) {
       const int64_t length = Length(request);
+      // mutant: bound off by one equivalent: Where the comparisons differ, both alternatives are
+      // equal.
       const int64_t first = begin > base ? begin - base : 0;
       const int64_t last = Min(length, end - base);
+      // mutant: drop bound, bound off by one equivalent: The extra iteration has no elements.
       if (first < last) {
         Gather(key_cache, key, tiling_.key, request, base, first, last);
         if (tiling_.value.parts > 0) {
@@ -116,9 +121,11 @@ class GatherCache {
     for (int64_t at = 0; at < bytes; at += tiling_.buffer_bytes) {
       const int64_t piece = Min(tiling_.buffer_bytes, bytes - at);
       LocalTensor<uint8_t> rows = rows_.AllocTensor<uint8_t>();
+      // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
       Load(rows, from[at], 1, piece, 0, 0, pad_);
       rows_.EnQue(rows);
       rows = rows_.DeQue<uint8_t>();
+      // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
       Store(to[at], rows, 1, piece, 0, 0, pad_);
       rows_.FreeTensor(rows);
     }
@@ -132,8 +139,12 @@ class GatherCache {
     const int64_t pitch = GatherCacheRowPitch(side);
     const int64_t part_stride = tiling_.block_size * side.part_bytes;
     LocalTensor<uint8_t> rows = rows_.AllocTensor<uint8_t>();
+    // mutant: drop bound, bound off by one equivalent: Both branches give the same result; one
+    // takes fewer instructions.
     if (side.parts <= count) {
       for (int64_t p = 0; p < side.parts; ++p) {
+        // mutant: argument off by one of `pitch - part` equivalent: Gaps in the UB are in blocks;
+        // one byte more rounds away.
         Load(rows[(uint32_t)(p * part)], from[p * part_stride], count, side.part_bytes, 0,
              pitch - part, pad_);
       }
@@ -172,6 +183,7 @@ class GatherCache {
                                     int64_t parts) {
     const int64_t part = GatherCachePartPitch(side);
     if (part == side.part_bytes) {
+      // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
       Store(to, rows, 1, parts * part, 0, 0, pad_);
       return;
     }

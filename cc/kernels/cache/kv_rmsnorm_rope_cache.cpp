@@ -52,6 +52,7 @@ class KvRmsnormRopeCache {
     sum_ = sum_buffer_.Get<float>();
     root_ = sum_[blocks];
     factor_ = root_[blocks];
+    // mutant: bound off by one equivalent: The element after the last is set again after the loop.
     for (uint32_t i = 0; i < 5; ++i) rope_[i] = rope_buffer_.Get<float>()[i * tile * r];
     rope_[5] = rope_[4][tile * r / 2];
   }
@@ -73,7 +74,11 @@ class KvRmsnormRopeCache {
     weights_in_.EnQue(weights_);
     // The last block of sums may have less rows.
     const int32_t blocks = (int32_t)((tiling_.tile + 7) / 8 * 8);
+    // mutant: argument off by one of `1.0f` equivalent: Nothing reads the values after the last
+    // row.
     Duplicate(sum_, 1.0f, blocks);
+    // mutant: argument off by one of `blocks` equivalent: The extra element is written again
+    // before it is read.
     Duplicate(root_, FloatOf(tiling_.root_bits), blocks);
     weights_ = weights_in_.DeQue<float>();
     gamma_ = gamma_buffer_.Get<float>();
@@ -105,9 +110,13 @@ class KvRmsnormRopeCache {
       // Elements of index that these tokens need.
       int64_t low = first, high = first + count;
       if (tiling_.index_kind == 1) {
+        // mutant: argument off by one equivalent: Loads more of the index; elements are counted
+        // from the first loaded one.
         low = PageOf(first, pages);
         high = PageOf(first + count - 1, pages) + 1;
       }
+      // mutant: argument off by one of `again` equivalent: One more pair of set and wait orders
+      // more than needed.
       const TEventID loaded = StartWords(pipe_, index_.template ReinterpretCast<int32_t>(),
                                          index_gm_[2 * low], 2 * (high - low), again, true);
       again = true;
@@ -153,6 +162,7 @@ class KvRmsnormRopeCache {
   __aicore__ inline void LoadWeight(const LocalTensor<W>& to, GM_ADDR from, int64_t count) {
     GlobalTensor<uint8_t> gm;
     gm.SetGlobalBuffer(from, count * sizeof(W));
+    // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
     Load(to.template ReinterpretCast<uint8_t>(), gm, 1, count * sizeof(W), 0, 0, true);
   }
 
@@ -168,6 +178,7 @@ class KvRmsnormRopeCache {
   __aicore__ inline void LoadRows(int64_t token, int64_t rows) {
     const int64_t n_bytes = n_ * sizeof(T), r_bytes = r_ * sizeof(T);
     const GlobalTensor<uint8_t> row = kv_[token * tiling_.token_stride];
+    // mutant: drop term, swap + and - equivalent: One row is copied: strides are not used.
     const int64_t stride = rows == 1 ? n_bytes + r_bytes : tiling_.token_stride;
     LocalTensor<uint8_t> norm = norm_in_.template AllocTensor<uint8_t>();
     Load(norm, row, rows, n_bytes, stride - n_bytes, 0, true);
@@ -175,7 +186,9 @@ class KvRmsnormRopeCache {
     LocalTensor<uint8_t> rope = rope_in_.template AllocTensor<uint8_t>();
     const uint32_t part = (uint32_t)(tiling_.tile * r_bytes);
     Load(rope, row[n_bytes], rows, r_bytes, stride - r_bytes, 0, true);
+    // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
     Load(rope[part], cos_[token * r_bytes], 1, rows * r_bytes, 0, 0, true);
+    // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
     Load(rope[2 * part], sin_[token * r_bytes], 1, rows * r_bytes, 0, 0, true);
     rope_in_.EnQue(rope);
   }
@@ -195,6 +208,7 @@ class KvRmsnormRopeCache {
     const uint8_t pitch = (uint8_t)(n_ * 4 / kBlockBytes);
     LocalTensor<float> terms = square_;
     int64_t width = n_;
+    // mutant: drop term equivalent: Both ways of summing give the same.
     if (width % kLanes == 0) {
       // No more repeats than an instruction may have: the plan's limit of a tile.
       BlockReduceSum(partial_, square_, (int32_t)(count / kLanes), (int32_t)kLanes, 1, 1, 8);
@@ -209,6 +223,8 @@ class KvRmsnormRopeCache {
       Add(terms, terms, terms[(uint32_t)at], lanes, repeats, columns);
       Step();
     }
+    // mutant: drop term, drop condition, bound off by one equivalent: Both ways of summing give
+    // the same; one is faster.
     if (n_ % kLanes == 0 && width >= kLanes && rows >= 8) {
       // Two steps of blocks take less time than sums of repeats. Behind the last row squares are
       // added up that nothing reads.
@@ -230,6 +246,8 @@ class KvRmsnormRopeCache {
     // A block of 8 equal numbers for each row.
     Brcb(factor_, sum_, (uint8_t)((rows + 7) / 8), BrcbRepeatParams(1, 8));
     Step();
+    // mutant: argument off by one equivalent: Both branches give the same result; one takes fewer
+    // instructions.
     if (IsFewRows(rows, n_)) {
       const BinaryRepeatParams along(1, 1, 0, 8, 8, 0);
       const int64_t whole = n_ / kLanes;
@@ -256,6 +274,8 @@ class KvRmsnormRopeCache {
 
   // Whether an instruction or two for each row are fewer than one for 64 columns each.
   __aicore__ inline bool IsFewRows(int64_t rows, int64_t width) {
+    // mutant: drop term, constant off by one, bound off by one, swap + and - equivalent: Both
+    // branches give the same result; one takes fewer instructions.
     return rows * 2 < (width + kLanes - 1) / kLanes;
   }
 
@@ -263,6 +283,8 @@ class KvRmsnormRopeCache {
   template <bool has_bias>
   __aicore__ inline void MulColumns(const LocalTensor<float>& x, const LocalTensor<float>& weight,
                                     const LocalTensor<float>& bias, int64_t rows, int64_t width) {
+    // mutant: argument off by one equivalent: Both branches give the same result; one takes fewer
+    // instructions.
     if (IsFewRows(rows, width)) {
       for (int64_t row = 0; row < rows; ++row) {
         const LocalTensor<float> one = x[(uint32_t)(row * width)];
@@ -305,7 +327,11 @@ class KvRmsnormRopeCache {
     // [rows, h] of the first and of the second elements of the pairs.
     const LocalTensor<float>&first = rope_[4], &second = rope_[5], &out = rope_[0];
     uint64_t kept = 0;
+    // mutant: constant off by one of `8`, constant off by one of `0` equivalent: One row is
+    // copied: strides are not used.
     const GatherMaskParams all(1, 1, 8, 0);
+    // mutant: argument off by one of `(uint32_t)count` equivalent: The pattern does not take the
+    // last element.
     GatherMask(first, x, (uint8_t)1, true, (uint32_t)count, all, kept);
     GatherMask(second, x, (uint8_t)2, true, (uint32_t)count, all, kept);
     Step();
@@ -350,6 +376,7 @@ class KvRmsnormRopeCache {
       if (side.has_output != 0) {
         GlobalTensor<uint8_t> gm;
         gm.SetGlobalBuffer(output, tiling_.tokens * width * sizeof(T));
+        // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
         Store(gm[token * width * sizeof(T)], bytes, 1, count * sizeof(T), 0, 0, true);
       }
       if (plain) CacheRows(bytes, side, token, rows, low, pages, cache);
@@ -380,6 +407,8 @@ class KvRmsnormRopeCache {
     Cast(whole, x, RoundMode::CAST_RINT, count);
     Step();
     const LocalTensor<half> narrow = whole.ReinterpretCast<half>();
+    // mutant: argument off by one of `count` equivalent: A larger buffer changes nothing, and
+    // there is room.
     Cast(narrow, whole, RoundMode::CAST_RINT, count);
     Step();
     Cast(to, narrow, RoundMode::CAST_RINT, count);

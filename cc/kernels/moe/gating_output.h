@@ -68,11 +68,14 @@ class GatingOutput {
     const LocalTensor<int32_t> chosen = arena_.Get<int32_t>(at_.chosen);
     const LocalTensor<float> weights = arena_.Get<float>(at_.weights);
     const int32_t count = (int32_t)(rows * keep);
+    // mutant: constant off by one of `0` equivalent: A pattern by number has no stride.
     const GatherMaskParams heads(1, (uint16_t)rows, (uint16_t)(lists.pitch / kRecordBlocks), 0);
     uint64_t taken = 0;
     GatherMask(chosen, lists.records.template ReinterpretCast<int32_t>(), 2, true,
                (uint32_t)(2 * keep), heads, taken);
     if (!tiling_.has_bias) {
+      // mutant: argument off by one of `(uint32_t)(2 * keep)` equivalent: The pattern does not
+      // take the last word.
       GatherMask(weights, lists.records, 1, true, (uint32_t)(2 * keep), heads, taken);
     }
     PipeBarrier<PIPE_V>();
@@ -92,6 +95,8 @@ class GatingOutput {
           reducer_.Reduce<Reduction::kSum>(weights, tiling_.k, keep, rows);
       Adds(sum, sum, FloatOf(tiling_.eps_bits), (int32_t)(rows * kBlockFloats));
       PipeBarrier<PIPE_V>();
+      // mutant: argument off by one of `keep` equivalent: The stride is in blocks; one float more
+      // rounds away.
       DivideByRow(weights, sum, tiling_.k, keep, rows);
     }
     GiveWeights(weights, row, rows);

@@ -10,6 +10,7 @@ namespace moe {
 template <typename Op>
 __aicore__ inline void EveryLane(int64_t count, Op op) {
   const int64_t rest = count % kLanes;
+  // mutant: drop bound, bound off by one equivalent: An instruction of 0 repeats does nothing.
   if (count > rest) op(0, (uint64_t)kLanes, (uint8_t)(count / kLanes));
   if (rest > 0) op((uint32_t)(count - rest), (uint64_t)rest, 1);
 }
@@ -19,6 +20,7 @@ __aicore__ inline void EveryLane(int64_t count, Op op) {
 // single row in one instruction; rows that are blocks are whole ones.
 template <typename Op>
 __aicore__ inline void ByRow(Op op, int64_t length, int64_t pitch, int64_t rows) {
+  // mutant: drop guard equivalent: The way for longer rows gives the same.
   if (pitch == kBlockFloats) {
     const BinaryRepeatParams blocks(1, 1, 1, 8, 8, 8);
     EveryLane(rows * kBlockFloats, [&](uint32_t at, uint64_t lanes, uint8_t repeats) {
@@ -29,6 +31,8 @@ __aicore__ inline void ByRow(Op op, int64_t length, int64_t pitch, int64_t rows)
   }
   const BinaryRepeatParams steps(1, 1, 0, Step(pitch), Step(pitch), 1);
   int64_t lane = 0;
+  // mutant: drop condition, bound off by one equivalent: Both branches give the same result; one
+  // takes fewer instructions.
   if (rows == 1 && length >= kLanes) {
     const BinaryRepeatParams along(1, 1, 0, 8, 8, 0);
     op(0, 0, (uint64_t)kLanes, (uint8_t)(length / kLanes), along);
@@ -43,6 +47,8 @@ __aicore__ inline void ByRow(Op op, int64_t length, int64_t pitch, int64_t rows)
 // dst /= a value of the row.
 __aicore__ inline void DivideByRow(const LocalTensor<float>& dst, const LocalTensor<float>& by,
                                    int64_t length, int64_t pitch, int64_t rows) {
+  // mutant: argument off by one of `pitch` equivalent: The stride is in blocks; one float more
+  // rounds away.
   ByRow(
       [&](uint32_t at, uint32_t of, uint64_t lanes, uint8_t repeats,
           const BinaryRepeatParams& steps) {
@@ -65,12 +71,14 @@ class RowReducer {
   __aicore__ inline LocalTensor<float> Reduce(const LocalTensor<float>& src, int64_t length,
                                               int64_t pitch, int64_t rows) {
     const LocalTensor<float> spread = arena_.Get<float>(at_.spread);
+    // mutant: bound off by one equivalent: Reducing in two steps gives the same.
     if (length <= kBlockFloats) {
       ReduceBlocks<reduction>(src, length, pitch, rows);
       return spread;
     }
     LocalTensor<float> from = src;
     uint8_t step = Step(pitch);
+    // mutant: bound off by one equivalent: Same result by more instructions.
     if (length > kLanes) {
       from = arena_.Get<float>(at_.folds);
       const auto fold = [&](const LocalTensor<float>& with, int64_t lane, uint8_t with_step) {
@@ -84,6 +92,7 @@ class RowReducer {
         PipeBarrier<PIPE_V>();
       };
       int64_t lane = kLanes;
+      // mutant: bound off by one, constant off by one equivalent: Both ways add in the same order.
       if (length >= 2 * kLanes) {
         fold(src, lane, step);
         lane += kLanes;

@@ -32,6 +32,8 @@ class GatingScorer {
                                  int64_t rows) {
     const int64_t width = tiling_.width;
     const LocalTensor<float> largest = reducer_.Reduce<Reduction::kLargest>(x, width, width, rows);
+    // mutant: argument off by one of `width` equivalent: The integer division drops the
+    // difference.
     ByRow(
         [&](uint32_t at, uint32_t of, uint64_t lanes, uint8_t repeats,
             const BinaryRepeatParams& steps) {
@@ -82,7 +84,11 @@ class GatingScorer {
     PipeBarrier<PIPE_V>();
     Adds(u, e, 1.0f, count);
     PipeBarrier<PIPE_V>();
+    // mutant: drop bound, bound off by one equivalent: With nothing to fill nothing happens either
+    // way.
     if ((int64_t)compared > count) {
+      // mutant: argument off by one of `0.0f` equivalent: Nothing reads these elements; they only
+      // need a value.
       Duplicate(u[(uint32_t)count], 0.0f, (int32_t)compared - count);
       PipeBarrier<PIPE_V>();
     }

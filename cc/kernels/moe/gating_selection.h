@@ -76,6 +76,7 @@ class GatingSelection {
       PipeBarrier<PIPE_V>();
     }
     if (!tiling_.has_bias) {
+      // mutant: bound off by one equivalent: The extra iteration has no elements.
       for (int64_t lane = 0; lane < tiling_.group_size; lane += kLanes) {
         for (int64_t group = 0; group < tiling_.groups; ++group) {
           Duplicate(bias[(uint32_t)(group * tiling_.score_pitch + lane)], 0.0f,
@@ -85,6 +86,7 @@ class GatingSelection {
       PipeBarrier<PIPE_V>();
       return;
     }
+    // mutant: drop bound, bound off by one equivalent: A tile of one row does not read the table.
     if (tiling_.rows_per_tile > 1) {
       const LocalTensor<int32_t> start = arena_.Get<int32_t>(at_.starts);
       Duplicate(start, 0, (int32_t)tiling_.kept_records);

@@ -49,13 +49,18 @@ class Arena {
 
 // A copy of `bytes` bytes in one piece, without padding; GatherMask over one row.
 __aicore__ inline AscendC::DataCopyExtParams OneRow(int64_t bytes) {
+  // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
   return AscendC::DataCopyExtParams(1, (uint32_t)bytes, 0, 0, 0);
 }
 template <typename T>
 __aicore__ inline AscendC::DataCopyPadExtParams<T> NoPad() {
+  // mutant: argument off by one equivalent: No padding: the padding value is not used.
   return AscendC::DataCopyPadExtParams<T>(false, 0, 0, (T)0);
 }
-__aicore__ inline AscendC::GatherMaskParams Once() { return AscendC::GatherMaskParams(1, 1, 0, 0); }
+__aicore__ inline AscendC::GatherMaskParams Once() {
+  // mutant: constant off by one of `0` equivalent: One repeat: strides are not used.
+  return AscendC::GatherMaskParams(1, 1, 0, 0);
+}
 
 // The pipe behind `event` goes on when the one before it has done all it was given.
 template <AscendC::HardEvent event>
@@ -73,11 +78,13 @@ __aicore__ inline void Pick(const AscendC::LocalTensor<E>& dst, const AscendC::L
                             const AscendC::LocalTensor<uint32_t>& offsets, uint32_t base,
                             uint32_t count) {
   const uint32_t whole = count / (uint32_t)kLanes * (uint32_t)kLanes;
+  // mutant: drop bound, bound off by one equivalent: With no elements nothing happens either way.
   if (whole > 0) {
     AscendC::Gather(dst, src, offsets, base, (uint64_t)kLanes, (uint8_t)(whole / (uint32_t)kLanes),
                     8);
   }
   if (whole < count) {
+    // mutant: constant off by one of `8` equivalent: One repeat: strides are not used.
     AscendC::Gather(dst[whole], src, offsets[whole], base, (uint64_t)(count - whole), 1, 8);
   }
 }

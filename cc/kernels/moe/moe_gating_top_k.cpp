@@ -69,6 +69,7 @@ class MoeGatingTopK {
     scorer_.Score(scores, input_.Logits(rows), rows);
     input_.Release();
     Lists lists = sorter_.Sort(selection_.SelectionOf(scores, rows), rows);
+    // mutant: drop bound, bound off by one equivalent: Nothing uses these parts of the buffer.
     if (tiling_.groups > 1) {
       lists = groups_.Keep(sorter_.Merge(lists, tiling_.sort_pitch / kList), rows);
     }

@@ -90,6 +90,7 @@ VLLM_CANN_HOST_AND_DEVICE constexpr MoeGatingTopKArena MoeGatingTopKArenaOf(
   arena.folds = TakeBlocks(used, rows * sizes::kLanes);
   arena.blocks = TakeBlocks(used, row_blocks * sizes::kBlockFloats);
   arena.spread = TakeBlocks(used, rows * sizes::kBlockFloats);
+  // mutant: argument off by one of `tile` equivalent: Parts are whole blocks, which have room.
   if (tiling.has_norm_out == 0) arena.scores = TakeBlocks(used, tile);
   if (tiling.has_row_idx != 0) arena.rows = TakeBlocks(used, chosen);
   if (tiling.has_finished != 0) arena.finished = TakeBlocks(used, rows);
@@ -101,6 +102,7 @@ VLLM_CANN_HOST_AND_DEVICE constexpr MoeGatingTopKArena MoeGatingTopKArenaOf(
   if (tiling.has_bias != 0) arena.starts = TakeBlocks(used, chosen);
   if (tiling.score_pitch != tiling.sort_pitch) arena.sorted = TakeBlocks(used, sorted);
   arena.one = TakeBlocks(used, sizes::kBlockFloats);
+  // mutant: drop bound, bound off by one equivalent: Nothing uses these parts of the buffer.
   if (tiling.groups > 1) {
     const int64_t groups = rows * tiling.groups_pitch;
     // What a comparison reads behind the last group of a tile.

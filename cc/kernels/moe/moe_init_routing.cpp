@@ -88,6 +88,8 @@ class MoeInitRouting {
 
   // Every core sorts its own assignments, in chunks; with several, once to count and once to move.
   __aicore__ inline void RunShared() {
+    // mutant: drop term, swap + and -, bound off by one equivalent: Sorting a sorted chunk again
+    // changes nothing.
     const bool is_single = share_.end - share_.begin <= tiling_.chunk;
     counts_.Clear();
     for (int64_t chunk = share_.begin; chunk < share_.end; chunk += tiling_.chunk) {
@@ -97,6 +99,7 @@ class MoeInitRouting {
       counts_.AddChunk();
     }
     counts_.Publish();
+    // mutant: remove barrier equivalent: SyncAll also waits for the pipes of its core.
     PipeBarrier<PIPE_ALL>();
     SyncAll();
     AddUp();
@@ -128,6 +131,8 @@ class MoeInitRouting {
   __aicore__ inline void AddUp() {
     counts_.AddUp([&](const ExpertTile& tile, bool gives_tokens) {
       indices_.CountKept(tile);
+      // mutant: drop guard, bound off by one equivalent: With no expert in the tile nothing is
+      // filled.
       if (tile.valid <= 0) return;
       if (tiling_.capacity > 0) zeros_.Give(tile);
       if (gives_tokens) tokens_.Give(tile, sorter_.spare().ReinterpretCast<int32_t>());

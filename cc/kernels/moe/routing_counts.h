@@ -68,6 +68,7 @@ class RoutingCounts {
     const int64_t core = GetBlockIdx();
     const bool gives_tokens = tiling_.tokens_type >= 0 && core == cores - 1;
     const LocalTensor<int32_t> bases = arena_.Get<int32_t>(at_.bases);
+    // mutant: bound off by one equivalent: The extra iteration has no elements.
     for (int64_t first = 0; first < tiling_.expert_pitch; first += tiling_.tile_experts) {
       const int64_t experts = Min(tiling_.tile_experts, tiling_.expert_pitch - first);
       const LocalTensor<int32_t> base = bases[(uint32_t)first];
@@ -80,6 +81,7 @@ class RoutingCounts {
         if (tiling_.capacity == 0) Add(base, base, tile.below, (int32_t)experts);
       } else {
         Duplicate(base, 0, (int32_t)experts);
+        // mutant: drop bound, bound off by one equivalent: The extra counts are not used.
         if (gives_tokens || tiling_.capacity > 0) {
           CountsOf(arena_.Get<int32_t>(at_.below), first, experts);
         }

@@ -33,12 +33,16 @@ class ExpertTokens {
     } else if (tiling_.tokens_type == 0) {
       Add(work, tile.below, tile.counts, (int32_t)tile.valid);
       PipeBarrier<PIPE_V>();
+      // mutant: argument off by one of `(uint32_t)tile.valid` equivalent: Nothing reads the extra
+      // elements.
       Cast(out, work, RoundMode::CAST_NONE, (uint32_t)tile.valid);
     } else {
       // If these are all experts, the zeros behind their pairs are stored with them.
       const bool is_all = tile.valid == tiling_.experts;
       words = 2 * MakePairs(tile, scratch, out.ReinterpretCast<int32_t>(), is_all);
       at = filled_ * 2;
+      // mutant: drop bound, bound off by one equivalent: With no elements nothing happens either
+      // way.
       if (words > 0) Cast(out, work, RoundMode::CAST_NONE, (uint32_t)words);
       if (is_all) words = tile.valid * 2;
       filled_ += words / 2;
@@ -81,6 +85,8 @@ class ExpertTokens {
     const uint32_t second = (uint32_t)tiling_.tile_experts;
     const LocalTensor<int32_t> offsets = arena_.Get<int32_t>(at_.numbers);
     Cast(value, tile.counts, RoundMode::CAST_NONE, (uint32_t)valid);
+    // mutant: argument off by one of `(int32_t)valid` equivalent: Nothing reads the extra
+    // elements.
     Adds(numbers, iota, (int32_t)(tiling_.first_expert + tile.first), (int32_t)valid);
     ShiftRight(offsets, iota, 1, (int32_t)(valid * 2));
     PipeBarrier<PIPE_V>();
@@ -108,7 +114,10 @@ class ExpertTokens {
       const uint64_t lanes = list == 0 ? 0x5555555555555555 : 0xAAAAAAAAAAAAAAAA;
       const uint32_t base = list * second * 4;
       const int64_t rest = words % kLanes;
+      // mutant: drop bound, bound off by one equivalent: With no elements nothing happens either
+      // way.
       if (words > rest) pick(lanes, 0, words / kLanes, base);
+      // mutant: drop bound, bound off by one equivalent: Nothing reads the extra 64 words.
       if (rest > 0) pick(lanes & (~(uint64_t)0 >> (kLanes - rest)), words - rest, 1, base);
     }
     PipeBarrier<PIPE_V>();

@@ -52,11 +52,14 @@ class PermutedIndices {
     Fields(number, sorter.records(), 1, n);
     if (has_offsets) counts.MakeOffsets();
     PipeBarrier<PIPE_V>();
+    // mutant: argument off by one of `n` equivalent: Nothing reads the extra elements.
     Muls(expert, expert, -1.0f, n);
     PipeBarrier<PIPE_V>();
     if (has_offsets) {
+      // mutant: argument off by one of `(uint32_t)n` equivalent: Nothing reads the extra elements.
       Cast(work, expert, RoundMode::CAST_RINT, (uint32_t)n);
       PipeBarrier<PIPE_V>();
+      // mutant: argument off by one of `n` equivalent: Nothing reads the extra elements.
       Muls(work, work, 4, n);
       PipeBarrier<PIPE_V>();
       const LocalTensor<int32_t> offset = arena_.Get<int32_t>(at_.values);
@@ -73,6 +76,7 @@ class PermutedIndices {
     if (tiling_.capacity > 0) {
       const LocalTensor<float> start = arena_.Get<float>(at_.work);
       CompareScalar(bits, index, (float)tiling_.capacity, CMPMODE::LT, compared);
+      // mutant: argument off by one of `n` equivalent: Nothing reads the extra elements.
       Muls(start, expert, (float)tiling_.capacity, n);
       PipeBarrier<PIPE_V>();
       Add(index, index, start, n);
@@ -87,6 +91,8 @@ class PermutedIndices {
     Cast(work, index, RoundMode::CAST_RINT, (uint32_t)n);
     Cast(expert, number, RoundMode::CAST_NONE, (uint32_t)n);
     PipeBarrier<PIPE_V>();
+    // mutant: argument off by one of `-1.0f` equivalent: Only the order of the keys counts.
+    // mutant: argument off by one of `n` equivalent: Nothing reads the extra elements.
     Muls(expert, expert, -1.0f, n);
     PipeBarrier<PIPE_V>();
     sorter.MergeSort(expert, work, n);
@@ -172,6 +178,7 @@ class PermutedIndices {
                                  const LocalTensor<int32_t>& values, const Share& share,
                                  Where where) {
     const int64_t begin = (share.begin - chunk_) / kBlockFloats * kBlockFloats;
+    // mutant: bound off by one equivalent: The extra iteration has no elements.
     for (int64_t first = begin; first < share.end - chunk_; first += kWords) {
       const int64_t last = Min(first + kWords, share.end - chunk_);
       LocalTensor<int32_t> words = words_out_.AllocTensor<int32_t>();
@@ -191,6 +198,7 @@ class PermutedIndices {
 
   // Rows behind the last one have no assignment.
   __aicore__ inline void ClearInverse(const Share& share) {
+    // mutant: drop term equivalent: Same result by more instructions.
     constexpr int64_t kAtOnce = kWords * kBlockFloats;
     for (int64_t at = Max(share.begin, kept_); at < share.end; at += kAtOnce) {
       LocalTensor<int32_t> none = words_out_.AllocTensor<int32_t>();

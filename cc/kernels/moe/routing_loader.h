@@ -23,12 +23,16 @@ class RoutingLoader {
   // Begins to load assignments [first, first + count).
   __aicore__ inline void Load(int64_t first, int64_t count) {
     if (count <= 0) return;
+    // mutant: constant off by one equivalent: The integer quotient is the same for all values that
+    // occur.
     const int64_t words = tiling_.index_bytes / 4;
     const uint8_t padding = (uint8_t)(RoundUp(count * words, kBlockFloats) - count * words);
+    // mutant: constant off by one equivalent: The value after the last pair is not used.
     DataCopyPad(expert_buffer_.Get<int32_t>(), expert_gm_[first * words],
                 OneRow(count * tiling_.index_bytes),
                 DataCopyPadExtParams<int32_t>(true, 0, padding, 0));
     if (tiling_.by_row_idx) {
+      // mutant: constant off by one of `0` equivalent: The value after the last pair is not used.
       DataCopyPad(row_buffer_.Get<int32_t>(), row_gm_[first], OneRow(count * 4),
                   DataCopyPadExtParams<int32_t>(true, 0, padding, 0));
     }
@@ -75,6 +79,7 @@ class RoutingLoader {
   // ... and its entry of row_idx, -1 when that is out of range.
   __aicore__ inline int64_t Row(uint32_t at) {
     const int64_t row = row_buffer_.Get<int32_t>().GetValue(at);
+    // mutant: drop condition equivalent: Callers treat every negative index alike.
     return row < tiling_.pairs && row >= 0 ? row : -1;
   }
 

@@ -33,6 +33,7 @@ class RowMover {
 
   // Begins to load what the first assignments of `share` move: their experts are not known yet.
   __aicore__ inline void LoadAhead(const Share& share) {
+    // mutant: drop bound equivalent: Rows that are not loaded ahead are loaded later.
     if (tiling_.by_row_idx || share.begin >= share.end) return;
     const int64_t token = share.begin / tiling_.k;
     Load(token, 0, Ceil(EndOfBatch(tiling_, share.begin, share.end), tiling_.k) - token);
@@ -92,6 +93,8 @@ class RowMover {
     for (int64_t token = share.begin / k; token * k < share.end; token += kWords) {
       const int64_t count = Min(kWords, Ceil(share.end, k) - token);
       LocalTensor<float> scales = scales_in_.AllocTensor<float>();
+      // mutant: argument off by one of `0.0f` equivalent: Nothing reads these elements; they only
+      // need a value.
       DataCopyPad(scales, scale_gm_[token], OneRow(count * 4),
                   DataCopyPadExtParams<float>(
                       true, 0, (uint8_t)(RoundUp(count, kBlockFloats) - count), 0.0f));

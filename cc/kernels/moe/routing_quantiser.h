@@ -57,6 +57,7 @@ class RowQuantiser {
 
   // Begins to load the row of the first assignment of `share`: its expert is not known yet.
   __aicore__ inline void LoadAhead(const Share& share) {
+    // mutant: drop bound equivalent: Rows that are not loaded ahead are loaded later.
     if (tiling_.by_row_idx || share.begin >= share.end) return;
     Load(share.begin / tiling_.k);
     is_ahead_ = true;
@@ -153,6 +154,8 @@ class RowQuantiser {
     ReduceMax(largest, scratch, scratch, count, false);
     PipeBarrier<PIPE_V>();
     const uint64_t first[2] = {0x0101010101010101, 0};
+    // mutant: constant off by one of `1`, constant off by one of `8` equivalent: One repeat:
+    // strides are not used.
     BlockReduceMax(copies, largest, 1, first, 1, 0, 8);
     PipeBarrier<PIPE_V>();
     Div(scale, copies, arena_.Get<float>(at_.limit), (int32_t)kBlockFloats);

@@ -39,19 +39,31 @@ class RoutingSorter {
     const uint32_t compared = (uint32_t)RoundUp(count, kLanes);
     const LocalTensor<uint8_t> bits = arena_.Get<uint8_t>(at_.bits);
     const float none = (float)tiling_.experts;
+    // mutant: argument off by one of `(int32_t)count` equivalent: Nothing reads the extra
+    // elements.
     Adds(expert, expert, -(float)tiling_.first_expert, (int32_t)count);
     PipeBarrier<PIPE_V>();
     CompareScalar(bits, expert, 0.0f, CMPMODE::GE, compared);
     PipeBarrier<PIPE_V>();
+    // mutant: argument off by one of `none` equivalent: The next instruction limits the value
+    // again.
     Select(expert, bits, expert, none, SELMODE::VSEL_TENSOR_SCALAR_MODE, compared);
     PipeBarrier<PIPE_V>();
+    // mutant: argument off by one of `(int32_t)count` equivalent: Nothing reads the extra
+    // elements.
     Mins(expert, expert, none, (int32_t)count);
     PipeBarrier<PIPE_V>();
+    // mutant: drop bound, bound off by one equivalent: Nothing reads these elements; they only
+    // need a value.
     if (padded_ > count) {
+      // mutant: drop term equivalent: The processor shifts modulo 64.
       const uint64_t behind[2] = {~uint64_t{0} << (count % kLanes), 0};
+      // mutant: constant off by one of `8` equivalent: One repeat: strides are not used.
       Duplicate(expert[(uint32_t)(count / kLanes * kLanes)], none, behind, 1, 1, 8);
       PipeBarrier<PIPE_V>();
     }
+    // mutant: argument off by one of `(int32_t)padded_` equivalent: Nothing reads the extra
+    // elements.
     Muls(expert, expert, -1.0f, (int32_t)padded_);
     PipeBarrier<PIPE_V>();
     MergeSort(expert, arena_.Get<int32_t>(at_.iota), padded_);
@@ -64,11 +76,16 @@ class RoutingSorter {
                                    const LocalTensor<int32_t>& numbers, int64_t count) {
     LocalTensor<float> from = arena_.Get<float>(at_.records);
     LocalTensor<float> to = arena_.Get<float>(at_.merged);
+    // mutant: argument off by one of `(int32_t)(count / kList)` equivalent: Nothing reads the
+    // extra elements.
     Sort32(from, keys, numbers.ReinterpretCast<uint32_t>(), (int32_t)(count / kList));
     PipeBarrier<PIPE_V>();
+    // mutant: bound off by one equivalent: Copies the one list once more.
     for (int64_t length = kList; length < count; length *= kFanIn) {
       const int64_t whole = count / (length * kFanIn);
       const int64_t done = whole * length * kFanIn;
+      // mutant: argument off by one of `whole * kFanIn * length` equivalent: Only whole lists
+      // count.
       if (whole > 0) MergeLists(to, from, length, whole * kFanIn * length, whole);
       if (done < count) {
         const uint32_t at = (uint32_t)(done * 2);
@@ -100,11 +117,21 @@ class RoutingSorter {
     const LocalTensor<int32_t> iota = arena_.Get<int32_t>(at_.iota);
     const LocalTensor<float> key = arena_.Get<float>(at_.work);
     const LocalTensor<int32_t> number = arena_.Get<int32_t>(at_.numbers);
+    // mutant: argument off by one of `(uint32_t)count` equivalent: Nothing reads the extra
+    // elements.
     Cast(key, iota, RoundMode::CAST_NONE, (uint32_t)count);
+    // mutant: argument off by one of `kMarker` equivalent: A marker only has to be larger than
+    // every pair's number.
+    // mutant: argument off by one of `(int32_t)count` equivalent: Nothing reads the extra
+    // elements.
     Adds(number, iota, kMarker, (int32_t)count);
     PipeBarrier<PIPE_V>();
+    // mutant: argument off by one of `(int32_t)count` equivalent: Nothing reads the extra
+    // elements.
     Adds(key, key, (float)first, (int32_t)count);
     PipeBarrier<PIPE_V>();
+    // mutant: argument off by one of `(int32_t)count` equivalent: Nothing reads the extra
+    // elements.
     Muls(key, key, -1.0f, (int32_t)count);
     PipeBarrier<PIPE_V>();
     Sort32(arena_.Get<float>(at_.markers), key, number.ReinterpretCast<uint32_t>(),
@@ -117,6 +144,7 @@ class RoutingSorter {
                                     int64_t length, int64_t count, int64_t repeats) {
     uint16_t lengths[4] = {0, 0, 0, 0};
     uint16_t valid = 0;
+    // mutant: bound off by one equivalent: One more empty list is merged.
     for (int64_t i = 0; i < kFanIn && i * length < count; ++i) {
       lengths[i] = (uint16_t)Min(length, count - i * length);
       valid = (uint16_t)(valid * 2 + 1);
@@ -132,10 +160,13 @@ class RoutingSorter {
     const LocalTensor<int32_t> number = arena_.Get<int32_t>(at_.numbers);
     const LocalTensor<float> value = arena_.Get<float>(at_.values);
     const LocalTensor<uint8_t> bits = arena_.Get<uint8_t>(at_.bits);
+    // mutant: bound off by one equivalent: The extra iteration has no elements.
     for (int64_t first = 0; first < tiling_.expert_pitch; first += tiling_.tile_experts) {
       const int64_t experts = Min(tiling_.tile_experts, tiling_.expert_pitch - first);
       const LocalTensor<int32_t> below = arena_.Get<int32_t>(at_.below)[(uint32_t)first];
       const int64_t count = experts + padded_;
+      // mutant: drop bound, bound off by one equivalent: Computes the same values again.
+      // mutant: argument off by one equivalent: Nothing reads the extra elements.
       if (tiling_.tile_experts < tiling_.expert_pitch) MakeMarkers(first, experts);
       const LocalTensor<float> marker = arena_.Get<float>(at_.markers);
       const uint16_t lengths[4] = {(uint16_t)experts, (uint16_t)padded_, 0, 0};
@@ -146,6 +177,8 @@ class RoutingSorter {
       PipeBarrier<PIPE_V>();
       Cast(value, number, RoundMode::CAST_NONE, (uint32_t)count);
       PipeBarrier<PIPE_V>();
+      // mutant: argument off by one of `(float)kMarker` equivalent: A marker only has to be larger
+      // than every pair's number.
       CompareScalar(bits, value, (float)kMarker, CMPMODE::GE, (uint32_t)RoundUp(count, kLanes));
       PipeBarrier<PIPE_V>();
       uint64_t taken = 0;

@@ -31,6 +31,8 @@ class RoutingZeros {
     Order<HardEvent::V_MTE3>();
     const int64_t begin = Max(share.begin, first);
     for (int64_t expert = begin; expert < Min(share.end, first + tile.valid); ++expert) {
+      // mutant: drop bound equivalent: With more pairs than capacity the loops do not run either
+      // way.
       const int64_t used = Min(tile.counts.GetValue((uint32_t)(expert - first)), tiling_.capacity);
       const int64_t at = expert * tiling_.capacity + used;
       const int64_t rows = tiling_.capacity - used;

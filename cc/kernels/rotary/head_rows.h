@@ -22,10 +22,13 @@ class HeadRows {
         pitch_(tiling.row_pitch),
         query_step_(tiling.head_size * (tiling.has_gate != 0 ? 2 : 1)),
         token_rows_(token_rows) {
+    // mutant: constant off by one equivalent: SetGlobalBuffer's size is only a promise of how far
+    // accesses go; a larger one changes nothing.
     const int64_t width = tiling.heads * query_step_ + 2 * tiling.kv_heads * tiling.head_size;
     qkv_gm_.SetGlobalBuffer((__gm__ Storage*)qkv,
                             (tiling.angles.tokens - 1) * tiling.token_stride + width);
     // Of few tokens, cores share the rows.
+    // mutant: drop term equivalent: Where cores share a token, each group of cores has one token.
     const int64_t cores = GetBlockNum() / tiling.split;
     const int64_t core = GetBlockIdx() / tiling.split;
     first_row_ = GetBlockIdx() % tiling.split * tiling.part_rows;
@@ -42,6 +45,7 @@ class HeadRows {
   // what is written beside its operands is at the end of the UB, as far from them as there is room.
   __aicore__ inline void InitRows(TPipe* pipe, const QkvRowBuffers& bytes) {
     if constexpr (!kIsFloat) pipe->InitBuffer(wide_buffer_, (uint32_t)bytes.wide);
+    // mutant: constant off by one equivalent: The place of the buffers changes time only.
     pipe->InitBuffer(shift_buffer_, (uint32_t)(kBankRound / 2));
     pipe->InitBuffer(in_, 2, (uint32_t)bytes.in);
   }
@@ -52,6 +56,8 @@ class HeadRows {
     Duplicate(partial_, 0.0f,
               (int32_t)((tiling_.angles.tokens_per_tile * tiling_.part_rows + 7) * 8));
     Step();
+    // mutant: drop term of `tiling_.gap_bytes + kBankRound / 2`, constant off by one equivalent:
+    // The place of the buffers changes time only.
     pipe->InitBuffer(gap_buffer_, (uint32_t)(tiling_.gap_bytes + kBankRound / 2));
   }
   __aicore__ inline void InitProducts(TPipe* pipe, const QkvRowBuffers& bytes) {
@@ -94,6 +100,7 @@ class HeadRows {
                                 query_step_, tiling_.token_stride);
     }
     if (end > split) {
+      // mutant: drop bound equivalent: Without a gate all rows are equally far apart.
       const int64_t gates = split < tiling_.heads ? split : tiling_.heads;
       const int64_t at = gates * query_step_ + (split - gates) * tiling_.head_size;
       copy_.template Move<true>(to[(uint32_t)((split - tile.row) * pitch_)], qkv_gm_[token + at],
@@ -126,11 +133,13 @@ class HeadRows {
     Step();
     const uint8_t stride = (uint8_t)(pitch_ / 8);
     const BinaryRepeatParams columns(1, 1, 1, stride, stride, stride);
+    // mutant: bound off by one equivalent: The extra iteration has no elements.
     for (int64_t lane = kLanes; lane < pitch_; lane += kLanes) {
       OnRows<Do::kAdd>(product_, product_, product_[(uint32_t)lane], rows,
                        Min(kLanes, pitch_ - lane), columns);
       Step();
     }
+    // mutant: bound off by one equivalent: The extra iteration has no elements.
     for (int64_t row = 0; row < rows; row += kMaxRepeat) {
       BlockReduceSum(partial_[(uint32_t)((first + row) * 8)], product_[(uint32_t)(row * pitch_)],
                      (int32_t)Min(kMaxRepeat, rows - row), (int32_t)Min(kLanes, pitch_), 1, 1,
@@ -142,6 +151,7 @@ class HeadRows {
   // sums[i] = the sum of the eight sums of row first + i.
   __aicore__ inline void BlockSums(const LocalTensor<float>& sums, int64_t first, int64_t rows) {
     const int64_t repeats = (rows + 7) / 8;
+    // mutant: bound off by one equivalent: The extra iteration has no elements.
     for (int64_t i = 0; i < repeats; i += kMaxRepeat) {
       BlockReduceSum(sums[(uint32_t)(i * 8)], partial_[(uint32_t)(first * 8 + i * kLanes)],
                      (int32_t)Min(kMaxRepeat, repeats - i), (int32_t)kLanes, 1, 1, 8);

@@ -36,6 +36,8 @@ class QkvNorm {
   __aicore__ inline void MakeTables() {
     // Brcb reads whole blocks, of which a tile may fill a part.
     Duplicate(sum_, 0.0f, (int32_t)sizes::RoundUp(tile_rows_, sizes::kBlockFloats));
+    // mutant: argument off by one of `tiling_.has_sums != 0 ? 2 * tiling_.angles.tokens_per_tile :
+    // tile_rows_` equivalent: Nothing reads these elements; they only need a value.
     OnSides(scale_, tiling_.has_sums != 0 ? 2 * tiling_.angles.tokens_per_tile : tile_rows_,
             tiling_.scale_bits, true);
     Step();
@@ -44,6 +46,8 @@ class QkvNorm {
   // Begins to load the given sums of the tokens of a tile, ...
   __aicore__ inline void LoadSums(const Tile& tile) {
     LocalTensor<uint32_t> sums = sums_in_.template AllocTensor<uint32_t>();
+    // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
+    // mutant: constant off by one of `0` equivalent: No padding: the padding value is not used.
     DataCopyPad(sums, sums_gm_[tile.token * 2],
                 DataCopyExtParams(1, (uint32_t)(tile.tokens * 8), 0, 0, 0),
                 DataCopyPadExtParams<uint32_t>(false, 0, 0, 0));
@@ -89,6 +93,8 @@ class QkvNorm {
     if (tiling_.has_sums == 0) {
       const float value = FloatOf(bits[0]);
       if (set) {
+        // mutant: argument off by one of `(int32_t)count` equivalent: Nothing reads these
+        // elements; they only need a value.
         Duplicate(dst, value, (int32_t)count);
       } else {
         Adds(dst, dst, value, (int32_t)count);
@@ -100,8 +106,10 @@ class QkvNorm {
       const uint64_t mask[2] = {turns >> (kLanes - count), 0};
       const float value = FloatOf(bits[side]);
       if (set) {
+        // mutant: constant off by one equivalent: One repeat: strides are not used.
         Duplicate(dst, value, mask, 1, 1, 8);
       } else {
+        // mutant: constant off by one of `8` equivalent: One repeat: strides are not used.
         Adds(dst, dst, value, mask, 1, UnaryRepeatParams(1, 1, 8, 8));
       }
     }
@@ -116,7 +124,10 @@ class QkvNorm {
     Div(sum_, scale_, sum_, (int32_t)count);
     Step();
     const int64_t repeats = (count + 7) / 8;
+    // mutant: bound off by one equivalent: The extra iteration has no elements.
     for (int64_t i = 0; i < repeats; i += kMaxRepeat) {
+      // mutant: drop term, constant off by one of `8`, drop bound, swap + and - equivalent: The UB
+      // holds fewer than 255 * 8 rows: the loop runs once.
       Brcb(factor_[(uint32_t)(i * kLanes)], sum_[(uint32_t)(i * 8)],
            (uint8_t)Min(kMaxRepeat, repeats - i), BrcbRepeatParams(1, 8));
     }
@@ -127,9 +138,12 @@ class QkvNorm {
   __aicore__ inline void MultiplyByFactor(const Tile& tile, const LocalTensor<float>& x,
                                           int64_t token, int64_t side) {
     const SideRows of = SideRowsOf(tiling_, tile, side);
+    // mutant: drop guard, bound off by one equivalent: With no rows nothing happens either way.
     if (of.rows <= 0) return;
     const LocalTensor<float> part = x[(uint32_t)((token * tile.rows + of.of_tile) * pitch_)];
     // One factor for all of them: rows of whole repeats are one after the other.
+    // mutant: drop term equivalent: Both branches give the same result; one takes fewer
+    // instructions.
     const bool is_whole = pitch_ % kLanes == 0;
     const uint8_t next = is_whole ? 8 : (uint8_t)(pitch_ / 8);
     OnRows<Do::kMul>(part, part, factor_[(uint32_t)((2 * token + side) * 8)],
@@ -141,6 +155,7 @@ class QkvNorm {
   __aicore__ inline void MultiplyByWeight(const Tile& tile, const LocalTensor<float>& x,
                                           int64_t token, int64_t side) {
     const SideRows of = SideRowsOf(tiling_, tile, side);
+    // mutant: drop guard, bound off by one equivalent: With no rows nothing happens either way.
     if (of.rows <= 0) return;
     const uint8_t stride = (uint8_t)(pitch_ / 8);
     const uint8_t step = tiling_.has_sums != 0 ? stride : 0;

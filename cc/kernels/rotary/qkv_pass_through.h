@@ -31,6 +31,8 @@ class QkvPassThrough {
     }
     const int64_t first = rows_.first_row();
     const int64_t gates = Min(rows_.end_row(), tiling_.heads) - first;
+    // mutant: drop condition, bound off by one equivalent: With no elements nothing happens either
+    // way.
     if (tiling_.has_gate == 0 || gates <= 0) return;
     for (int64_t token = 0; token < tile.tokens; ++token) {
       CopyRows(tensors_.gate, from + token * stride + (2 * first + 1) * size,
@@ -42,8 +44,10 @@ class QkvPassThrough {
   // Rows of `bytes`, which lie `step` apart in qkv and beside each other in `to`.
   __aicore__ inline void CopyRows(GM_ADDR to, int64_t from, int64_t at, int64_t rows, int64_t bytes,
                                   int64_t step) {
+    // mutant: drop bound equivalent: Same result by more instructions.
     const int64_t part = Min(bytes, tiling_.copy_bytes);
     const int64_t pitch = sizes::RoundUp(part, sizes::kBlockBytes);
+    // mutant: drop bound equivalent: A buffer of 16384 bytes holds fewer rows than the limit.
     const int64_t batch = Min(tiling_.copy_bytes / pitch, kMaxRows);
     GlobalTensor<uint8_t> source, target;
     source.SetGlobalBuffer(tensors_.qkv, from + (rows - 1) * step + bytes);
@@ -53,6 +57,9 @@ class QkvPassThrough {
         const uint16_t count = (uint16_t)Min(batch, rows - row);
         const uint32_t length = (uint32_t)Min(part, bytes - column);
         LocalTensor<uint8_t> copied = copies_.template AllocTensor<uint8_t>();
+        // mutant: drop bound, argument off by one of `count > 1 ? (uint32_t)(step - length) : 0`,
+        // bound off by one equivalent: One row is copied: strides are not used.
+        // mutant: constant off by one equivalent: No padding: the padding value is not used.
         DataCopyPad(
             copied, source[from + row * step + column],
             DataCopyExtParams(count, length, count > 1 ? (uint32_t)(step - length) : 0, 0, 0),

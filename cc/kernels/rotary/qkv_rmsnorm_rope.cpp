@@ -110,6 +110,7 @@ class QkvRmsnormRope {
                                 const LocalTensor<float>& negative) {
     const int64_t rows =
         Min(tile.rows, tiling_.heads + tiling_.kv_heads - tile.row);  // the others are of value
+    // mutant: drop guard, bound off by one equivalent: With no rows nothing happens either way.
     if (rows <= 0) return;
     const int64_t pitch = tiling_.angles.half_pitch;
     const int64_t row_pitch = tiling_.row_pitch;
@@ -150,8 +151,11 @@ class QkvRmsnormRope {
     out = out_.template DeQue<T>();
     const LocalTensor<Storage> from = out.template ReinterpretCast<Storage>();
     const GM_ADDR to[3] = {tensors_.q, tensors_.k, tensors_.v};
+    // mutant: bound off by one equivalent: The extra iteration has no elements.
     for (int64_t side = 0; side < 3; ++side) {
       const SideRows of = SideRowsOf(tiling_, tile, side);
+      // mutant: drop condition of `of.rows <= 0 || (side == 2 && tiling_.norm_value == 0)`
+      // equivalent: A tile has no rows of value where they are copied.
       if (of.rows <= 0 || (side == 2 && tiling_.norm_value == 0)) continue;
       const int64_t width = (side == 0 ? tiling_.heads : tiling_.kv_heads) * tiling_.head_size;
       GlobalTensor<Storage> gm;

@@ -45,6 +45,7 @@ class QkvSquareSums {
     }
     out_.EnQue(out);
     out = out_.template DeQue<float>();
+    // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
     DataCopyPad(sums_gm_[tile.token * 2], out,
                 DataCopyExtParams(1, (uint32_t)(tile.tokens * 8), 0, 0, 0));
     out_.FreeTensor(out);
@@ -53,11 +54,14 @@ class QkvSquareSums {
   // to[0] = the sum of the squares of `rows` rows from `row` on.
   __aicore__ inline void SumSide(const LocalTensor<float>& to, int64_t row, int64_t rows) {
     const LocalTensor<float> sums = sum_buffer_.Get<float>();
+    // mutant: argument off by one of `rows` equivalent: Nothing reads the extra elements.
     rows_.BlockSums(sums, row, rows);
+    // mutant: bound off by one equivalent: The extra iteration has no elements.
     for (int64_t at = kLanes; at < rows; at += kLanes) {
       Add(sums, sums, sums[(uint32_t)at], (int32_t)Min(kLanes, rows - at));
       Step();
     }
+    // mutant: constant off by one equivalent: One repeat: strides are not used.
     WholeReduceSum(to, sums, (int32_t)Min(kLanes, rows), 1, 1, 1, 8);
     Step();
   }

@@ -25,6 +25,7 @@ template <Do op>
 __aicore__ inline void OnRows(const LocalTensor<float>& dst, const LocalTensor<float>& a,
                               const LocalTensor<float>& b, int64_t rows, int64_t width,
                               const BinaryRepeatParams& params) {
+  // mutant: bound off by one equivalent: The extra iteration has no elements.
   for (int64_t row = 0; row < rows; row += kMaxRepeat) {
     const uint8_t repeat = (uint8_t)Min(kMaxRepeat, rows - row);
     for (int64_t lane = 0; lane < width; lane += kLanes) {

@@ -13,7 +13,6 @@ namespace {
 
 using namespace AscendC;
 using softnpu::Error;
-using softnpu::Format;
 using softnpu::ascendc::KernelError;
 using softnpu::ascendc::Launch;
 using softnpu::ascendc::LaunchForOutputs;

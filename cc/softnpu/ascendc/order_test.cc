@@ -10,7 +10,6 @@
 namespace {
 
 using namespace AscendC;
-using softnpu::Error;
 using softnpu::ascendc::KernelError;
 using softnpu::ascendc::Launch;
 using softnpu::ascendc::LaunchOptions;

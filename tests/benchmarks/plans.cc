@@ -1,4 +1,4 @@
-// tests/mutants/plans.cc: the tiling of the host operators as C functions, for kernels launched
+// tests/benchmarks/plans.cc: the tiling of the host operators as C functions, for kernels launched
 // from Python.
 #include <algorithm>
 #include <cstdio>
