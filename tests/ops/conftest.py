@@ -8,7 +8,7 @@ import torch_npu  # noqa: F401
 
 from vllm_cann import ops
 
-pytest.register_assert_rewrite("shared")
+pytest.register_assert_rewrite("shared")  # whose asserts then say what the numbers were
 
 
 @pytest.fixture(scope="session", autouse=True)

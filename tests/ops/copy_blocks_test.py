@@ -10,7 +10,7 @@ import reference
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from shared import CHECKS, Arguments, check_declaration, few, launches, noise, on_another_device, refused, same, want, zeros
+from shared import CHECKS, Arguments, check_declaration, few, launches, noise, on_another_device, refusals, refused, same, want, zeros
 
 from vllm_cann.ops.copy_blocks import copy_blocks
 
@@ -71,14 +71,11 @@ def test_another_device_than_the_current_one_is_refused() -> None:
     on_another_device(copy_blocks, legal())
 
 
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        (lambda: legal(mapping=torch.tensor([[0, 4]])), "mapping names block 4; there are 4"),
-        (lambda: legal(mapping=torch.tensor([[0, 1], [1, 2]])), "mapping has a destination that is another pair's"),
-        (lambda: legal(mapping=torch.tensor([0, 1])), "mapping is torch.int64 (2,); it must be int64 with 2 dimensions"),
-        (lambda: legal(mapping=zeros(2, 3, dtype=torch.int64)), "mapping has the shape (2, 3); it must be [pairs, 2]"),
-    ],
+@refusals(
+    (lambda: legal(mapping=torch.tensor([[0, 4]])), "mapping names block 4; there are 4"),
+    (lambda: legal(mapping=torch.tensor([[0, 1], [1, 2]])), "mapping has a destination that is another pair's"),
+    (lambda: legal(mapping=torch.tensor([0, 1])), "mapping is torch.int64 (2,); it must be int64 with 2 dimensions"),
+    (lambda: legal(mapping=zeros(2, 3, dtype=torch.int64)), "mapping has the shape (2, 3); it must be [pairs, 2]"),
 )
 def test_refused_before_a_launch(change: Callable[[], Arguments], sentence: str) -> None:
     refused(copy_blocks, change(), sentence)

@@ -10,7 +10,22 @@ import reference
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from shared import CHECKS, DTYPES, LAYOUTS, Arguments, check_declaration, few, laid_out, launches, noise, refused, same, want, zeros
+from shared import (
+    CHECKS,
+    DTYPES,
+    LAYOUTS,
+    Arguments,
+    check_declaration,
+    few,
+    laid_out,
+    launches,
+    noise,
+    refusals,
+    refused,
+    same,
+    want,
+    zeros,
+)
 
 from vllm_cann.ops.gather_cache import gather_cache
 from vllm_cann.ops.reshape_and_cache import reshape_and_cache
@@ -99,13 +114,10 @@ def test_one_launch_whatever_the_contents(name: str, content: list[Any]) -> None
         gather_cache(**arguments)
 
 
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        (lambda: legal(block_table=torch.zeros(2, 3, dtype=torch.int32)), "block_table is on cpu"),
-        (lambda: legal(key=torch.zeros(3, 1, 16)), "key is on cpu"),
-        (lambda: legal(seq_starts=zeros(1, dtype=torch.int32)), "seq_starts has 1 in dimension 0, requests are 2"),
-    ],
+@refusals(
+    (lambda: legal(block_table=torch.zeros(2, 3, dtype=torch.int32)), "block_table is on cpu"),
+    (lambda: legal(key=torch.zeros(3, 1, 16)), "key is on cpu"),
+    (lambda: legal(seq_starts=zeros(1, dtype=torch.int32)), "seq_starts has 1 in dimension 0, requests are 2"),
 )
 def test_refused_before_a_launch(change: Callable[[], Arguments], sentence: str) -> None:
     refused(gather_cache, change(), sentence)

@@ -10,7 +10,7 @@ import reference
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from shared import CHECKS, Arguments, check_declaration, few, launches, noise, refused, same, want, zeros
+from shared import CHECKS, Arguments, check_declaration, few, launches, noise, refusals, refused, same, want, zeros
 
 from vllm_cann.ops.kv_rmsnorm_rope_cache import kv_rmsnorm_rope_cache
 
@@ -128,20 +128,17 @@ def test_one_launch_whatever_the_contents(slots: list[int]) -> None:
         kv_rmsnorm_rope_cache(**arguments)
 
 
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        (
-            lambda: legal(k_cache=zeros(6, 16, 1, 32, dtype=torch.float16)),
-            "k_cache has the shape [6, 16, 1, 32]; for heads of [1, 64] it has to be [6, 16, 1, 64]",
-        ),
-        (lambda: legal(index=zeros(3, dtype=torch.int64)), "index has 3 in dimension 0, the tokens of kv are 40"),
-        (
-            lambda: legal(kv=zeros(2, 1, 20, 1152, dtype=torch.float16)[..., ::2]),
-            "kv has strides [23040, 11520, 1152, 2]; its tokens have to be one step apart, and their elements contiguous",
-        ),
-        (lambda: legal(kv=zeros(2, 2, 20, 576)), "kv has the shape [2, 2, 20, 576]; it has to be [sequences, 1, tokens, size]"),
-    ],
+@refusals(
+    (
+        lambda: legal(k_cache=zeros(6, 16, 1, 32, dtype=torch.float16)),
+        "k_cache has the shape [6, 16, 1, 32]; for heads of [1, 64] it has to be [6, 16, 1, 64]",
+    ),
+    (lambda: legal(index=zeros(3, dtype=torch.int64)), "index has 3 in dimension 0, the tokens of kv are 40"),
+    (
+        lambda: legal(kv=zeros(2, 1, 20, 1152, dtype=torch.float16)[..., ::2]),
+        "kv has strides [23040, 11520, 1152, 2]; its tokens have to be one step apart, and their elements contiguous",
+    ),
+    (lambda: legal(kv=zeros(2, 2, 20, 576)), "kv has the shape [2, 2, 20, 576]; it has to be [sequences, 1, tokens, size]"),
 )
 def test_refused_before_a_launch(change: Callable[[], Arguments], sentence: str) -> None:
     refused(kv_rmsnorm_rope_cache, change(), sentence)

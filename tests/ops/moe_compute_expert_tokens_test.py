@@ -9,7 +9,7 @@ import reference
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from shared import CHECKS, Arguments, check_declaration, few, integers, launches, refused, same, want, zeros
+from shared import CHECKS, Arguments, check_declaration, few, integers, launches, refusals, refused, same, want, zeros
 
 from vllm_cann.ops.moe_compute_expert_tokens import moe_compute_expert_tokens
 
@@ -37,12 +37,9 @@ def test_one_launch_whatever_the_contents(expert: int) -> None:
         moe_compute_expert_tokens(**arguments)
 
 
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        (lambda: legal(sorted_experts=zeros(5)), "sorted_experts is float32, not int32"),
-        (lambda: legal(sorted_experts=torch.zeros(5).int()), "sorted_experts is on cpu; all tensors must be on one NPU"),
-    ],
+@refusals(
+    (lambda: legal(sorted_experts=zeros(5)), "sorted_experts is float32, not int32"),
+    (lambda: legal(sorted_experts=torch.zeros(5).int()), "sorted_experts is on cpu; all tensors must be on one NPU"),
 )
 def test_refused_before_a_launch(change: Any, sentence: str) -> None:
     refused(moe_compute_expert_tokens, change(), sentence)

@@ -10,7 +10,7 @@ import reference
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from shared import CHECKS, FLOATS, Arguments, check_declaration, few, integers, launches, near, noise, refused, same, want, zeros
+from shared import CHECKS, FLOATS, Arguments, check_declaration, few, integers, launches, near, noise, refusals, refused, same, want, zeros
 
 from vllm_cann.ops.moe_gating_top_k import moe_gating_top_k, moe_gating_top_k_softmax
 
@@ -134,17 +134,14 @@ def test_one_launch_whatever_the_contents(value: float, function: Callable[..., 
         function(**arguments)
 
 
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        (lambda: legal(x=zeros(32, 5).t()), "x has stride 5 in dimension 1; it has to be contiguous"),
-        (lambda: legal(x=zeros(5, 32, dtype=torch.int32)), "x is int32; it can be float16, bfloat16 or float32"),
-        (lambda: legal(k=0), "k is 0; it can be 1 to the 32 experts of 1 groups (k_group)"),
-        (lambda: legal(k=33), "k is 33; it can be 1 to the 32 experts of 1 groups"),
-        (lambda: legal(bias=zeros(8, dtype=FLOAT16)), "bias has 8 in dimension 0, x has experts: 32"),
-        (lambda: legal(bias=torch.zeros(32, dtype=FLOAT16)), "bias is on cpu; all tensors must be on one NPU"),
-        (lambda: legal(finished=zeros(5, dtype=FLOAT16)), "finished is float16, not bool"),
-    ],
+@refusals(
+    (lambda: legal(x=zeros(32, 5).t()), "x has stride 5 in dimension 1; it has to be contiguous"),
+    (lambda: legal(x=zeros(5, 32, dtype=torch.int32)), "x is int32; it can be float16, bfloat16 or float32"),
+    (lambda: legal(k=0), "k is 0; it can be 1 to the 32 experts of 1 groups (k_group)"),
+    (lambda: legal(k=33), "k is 33; it can be 1 to the 32 experts of 1 groups"),
+    (lambda: legal(bias=zeros(8, dtype=FLOAT16)), "bias has 8 in dimension 0, x has experts: 32"),
+    (lambda: legal(bias=torch.zeros(32, dtype=FLOAT16)), "bias is on cpu; all tensors must be on one NPU"),
+    (lambda: legal(finished=zeros(5, dtype=FLOAT16)), "finished is float16, not bool"),
 )
 def test_refused_before_a_launch(change: Callable[[], Arguments], sentence: str) -> None:
     refused(moe_gating_top_k, change(), sentence)

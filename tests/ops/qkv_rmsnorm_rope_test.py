@@ -25,6 +25,7 @@ from shared import (
     launches,
     near,
     noise,
+    refusals,
     refused,
     same,
     want,
@@ -316,64 +317,61 @@ def test_schema_and_fake(function: Callable[..., Any], make: Callable[[], Argume
     check_declaration(function, utility, make())
 
 
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        (lambda: legal(qkv=torch.zeros(5, 512)), "qkv is on cpu"),
-        (lambda: legal(qkv=zeros(5, 512, dtype=torch.float64)), "qkv is float64; it can be float16, bfloat16 or float32"),
-        (
-            lambda: legal(qkv=torch.empty(5, 512, dtype=torch.float8_e4m3fn, device="npu")),
-            "qkv is float8_e4m3fn: floats of 8 bits exist from Ascend 950 on, and this is Ascend910B3",
-        ),
-        (lambda: legal(qkv=zeros(512, 5).t()), "qkv has strides [1, 5]; a row has to be contiguous, and rows must not overlap"),
-        (lambda: legal(qkv=zeros(5, 500)), "qkv has 500 elements per token; 4 heads of query, and 2 of key and of value, of 64"),
-        (lambda: legal(has_gate=True), "4 heads of query and of gate, and 2 of key and of value, of 64 elements, are 768"),
-        (lambda: legal(num_heads=0), "there are 0 heads of query and 2 of key, of 64 elements; all have to be positive"),
-        (lambda: legal(q_weight=zeros(65)), "q_weight has 65 in dimension 0, it takes 64"),
-        (lambda: legal(k_weight=zeros(64, dtype=torch.float16)), "k_weight is float16, not float32"),
-        (lambda: legal(q_bias=zeros(64)), "q_bias and k_bias come together"),
-        (lambda: legal(q_bias=zeros(64), k_bias=zeros(1)), "k_bias has 1 in dimension 0, it takes 64"),
-        (lambda: legal(positions=None), "angles are cos_sin_cache and positions, or cos and sin"),
-        (lambda: legal(cos=zeros(5, 32)), "angles are cos_sin_cache and positions, or cos and sin"),
-        (
-            lambda: by_rows(cos=zeros(5, 32), sin=zeros(5, 31)),
-            "sin has rows of 31 with the stride 31, cos of 32 with 32; they have to be laid out alike",
-        ),
-        (
-            lambda: by_rows(cos=zeros(5, 32), sin=zeros(5, 64)[:, :32]),
-            "sin has rows of 32 with the stride 64, cos of 32 with 32; they have to be laid out alike",
-        ),
-        (
-            lambda: by_rows(cos=zeros(4, 32), sin=zeros(4, 32)),
-            "cos has 4 in dimension 0, the tokens of qkv are 5",
-        ),
-        (lambda: legal(cos_sin_cache=zeros(9, 63)), "cos_sin_cache has the rotary dimension 63; it has to be even"),
-        (lambda: legal(cos_sin_cache=zeros(9, 64, dtype=torch.float16)), "cos_sin_cache is float16, not float32"),
-        (lambda: legal(positions=zeros(4, dtype=torch.int64)), "positions has 4 in dimension 0, the tokens of qkv are 5"),
-        (lambda: legal(positions=zeros(5)), "positions is float32, not int32 or int64"),
-        (
-            lambda: legal(positions=zeros(10, dtype=torch.int64)[::2]),
-            "positions has stride 2 and axes 5 apart; positions of an axis have to be contiguous, and must not overlap",
-        ),
-        (lambda: legal(positions=zeros(3, 5, dtype=torch.int64)), "the sections have 0 lanes, half of the rotary dimension is 32"),
-        (
-            lambda: legal(positions=zeros(0, 5, dtype=torch.int64), mrope_section=[12, 10, 10]),
-            "positions has 0 axes; there can be one or three",
-        ),
-        (
-            lambda: by_rows(zeros(5, 32), zeros(5, 32), mrope_section=[12, 10, 10]),
-            "mrope_section and mrope_interleaved are for positions; cos and sin are those of each token already",
-        ),
-        (lambda: legal(mrope_section=[16, 16]), "mrope_section has 2 numbers; it must have 3"),
-        (
-            lambda: legal(positions=zeros(3, 5, dtype=torch.int64), mrope_section=[12, 10, 9]),
-            "the sections have 31 lanes, half of the rotary dimension is 32",
-        ),
-        (lambda: legal(square_sums=zeros(5, 1)), "square_sums has 1 in dimension 1, query and key are 2"),
-        (lambda: legal(square_sums=zeros(5, 2)), "q_weight has 64 in dimension 0, it takes 256"),
-        (lambda: legal(world_size=2), "world_size is 2; it has to be positive, and 1 without square_sums"),
-        (lambda: legal(eps=-1.0), "epsilon is -1.000000; it has to be 0 or positive"),
-    ],
+@refusals(
+    (lambda: legal(qkv=torch.zeros(5, 512)), "qkv is on cpu"),
+    (lambda: legal(qkv=zeros(5, 512, dtype=torch.float64)), "qkv is float64; it can be float16, bfloat16 or float32"),
+    (
+        lambda: legal(qkv=torch.empty(5, 512, dtype=torch.float8_e4m3fn, device="npu")),
+        "qkv is float8_e4m3fn: floats of 8 bits exist from Ascend 950 on, and this is Ascend910B3",
+    ),
+    (lambda: legal(qkv=zeros(512, 5).t()), "qkv has strides [1, 5]; a row has to be contiguous, and rows must not overlap"),
+    (lambda: legal(qkv=zeros(5, 500)), "qkv has 500 elements per token; 4 heads of query, and 2 of key and of value, of 64"),
+    (lambda: legal(has_gate=True), "4 heads of query and of gate, and 2 of key and of value, of 64 elements, are 768"),
+    (lambda: legal(num_heads=0), "there are 0 heads of query and 2 of key, of 64 elements; all have to be positive"),
+    (lambda: legal(q_weight=zeros(65)), "q_weight has 65 in dimension 0, it takes 64"),
+    (lambda: legal(k_weight=zeros(64, dtype=torch.float16)), "k_weight is float16, not float32"),
+    (lambda: legal(q_bias=zeros(64)), "q_bias and k_bias come together"),
+    (lambda: legal(q_bias=zeros(64), k_bias=zeros(1)), "k_bias has 1 in dimension 0, it takes 64"),
+    (lambda: legal(positions=None), "angles are cos_sin_cache and positions, or cos and sin"),
+    (lambda: legal(cos=zeros(5, 32)), "angles are cos_sin_cache and positions, or cos and sin"),
+    (
+        lambda: by_rows(cos=zeros(5, 32), sin=zeros(5, 31)),
+        "sin has rows of 31 with the stride 31, cos of 32 with 32; they have to be laid out alike",
+    ),
+    (
+        lambda: by_rows(cos=zeros(5, 32), sin=zeros(5, 64)[:, :32]),
+        "sin has rows of 32 with the stride 64, cos of 32 with 32; they have to be laid out alike",
+    ),
+    (
+        lambda: by_rows(cos=zeros(4, 32), sin=zeros(4, 32)),
+        "cos has 4 in dimension 0, the tokens of qkv are 5",
+    ),
+    (lambda: legal(cos_sin_cache=zeros(9, 63)), "cos_sin_cache has the rotary dimension 63; it has to be even"),
+    (lambda: legal(cos_sin_cache=zeros(9, 64, dtype=torch.float16)), "cos_sin_cache is float16, not float32"),
+    (lambda: legal(positions=zeros(4, dtype=torch.int64)), "positions has 4 in dimension 0, the tokens of qkv are 5"),
+    (lambda: legal(positions=zeros(5)), "positions is float32, not int32 or int64"),
+    (
+        lambda: legal(positions=zeros(10, dtype=torch.int64)[::2]),
+        "positions has stride 2 and axes 5 apart; positions of an axis have to be contiguous, and must not overlap",
+    ),
+    (lambda: legal(positions=zeros(3, 5, dtype=torch.int64)), "the sections have 0 lanes, half of the rotary dimension is 32"),
+    (
+        lambda: legal(positions=zeros(0, 5, dtype=torch.int64), mrope_section=[12, 10, 10]),
+        "positions has 0 axes; there can be one or three",
+    ),
+    (
+        lambda: by_rows(zeros(5, 32), zeros(5, 32), mrope_section=[12, 10, 10]),
+        "mrope_section and mrope_interleaved are for positions; cos and sin are those of each token already",
+    ),
+    (lambda: legal(mrope_section=[16, 16]), "mrope_section has 2 numbers; it must have 3"),
+    (
+        lambda: legal(positions=zeros(3, 5, dtype=torch.int64), mrope_section=[12, 10, 9]),
+        "the sections have 31 lanes, half of the rotary dimension is 32",
+    ),
+    (lambda: legal(square_sums=zeros(5, 1)), "square_sums has 1 in dimension 1, query and key are 2"),
+    (lambda: legal(square_sums=zeros(5, 2)), "q_weight has 64 in dimension 0, it takes 256"),
+    (lambda: legal(world_size=2), "world_size is 2; it has to be positive, and 1 without square_sums"),
+    (lambda: legal(eps=-1.0), "epsilon is -1.000000; it has to be 0 or positive"),
 )
 def test_refused_before_a_launch(change: Callable[[], Arguments], sentence: str) -> None:
     refused(qkv_rmsnorm_rope, change(), sentence)

@@ -19,6 +19,7 @@ from shared import (
     laid_out,
     launches,
     noise,
+    refusals,
     refused,
     same,
     want,
@@ -123,49 +124,46 @@ def test_one_launch_whatever_the_contents(slots: list[int]) -> None:
         reshape_and_cache(**arguments)
 
 
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        (lambda: legal(key=zeros(5, 64)), "key has 2 dimensions, not [tokens, heads, size]"),
-        (lambda: legal(value_cache=zeros(3, 8, 32)), "value_cache has 3 dimensions, not four: blocks first"),
-        (lambda: legal(slot_mapping=torch.arange(5)), "slot_mapping is on cpu; all tensors must be on one NPU"),
-        (lambda: legal(key=torch.zeros(5, 2, 32)), "key is on cpu; all tensors must be on one NPU"),
-        (lambda: legal(value=None), "value and value_cache go together"),
-        (lambda: legal(value=zeros(4, 2, 16)), "value has 4 in dimension 0, key has 5"),
-        (lambda: legal(layout="BNSD"), "layout is 'BNSD'; there are ND, HND, NZ"),
-        (
-            lambda: legal(layout="NZ"),
-            "key_cache has the shape [3, 8, 2, 32]; for heads of [2, 32] it has to be [3, 8, 2, 8]",
-        ),
-        (
-            lambda: legal(key_cache=zeros(3, 8, 2, 16)),
-            "key_cache has the shape [3, 8, 2, 16]; for heads of [2, 32] it has to be [3, 8, 2, 32]",
-        ),
-        (lambda: legal(value_cache=zeros(3, 4, 2, 16)), "value_cache has 3 blocks of 4, key_cache has 3 of 8"),
-        (lambda: legal(value=zeros(5, 2, 16, dtype=torch.float16)), "value_cache is float32, but value is float16"),
-        (lambda: legal(key_cache=zeros(3, 8, 2, 32, dtype=torch.int8)), "key_cache is int8, but key is float32"),
-        (lambda: legal(slot_mapping=torch.arange(10).npu()[::2]), "slot_mapping has stride 2 in dimension 0; it has to be contiguous"),
-        (lambda: legal(slot_mapping=zeros(5)), "slot_mapping is float32, not int32 or int64"),
-        (
-            lambda: {name: tensor.to(torch.int64) for name, tensor in legal().items()},
-            "key is int64; it can be float16, bfloat16, float32, int8, uint8 or int32",
-        ),
-        (lambda: legal(key=zeros(5, 32, 2).transpose(1, 2)), "key has strides [64, 1, 2]; the heads of a token have to be contiguous"),
-        (lambda: legal(value=zeros(5, 3, 16)[:, ::2]), "value has strides [48, 32, 1]; the heads of a token have to be contiguous"),
-        # Keys and values of a slot side by side: between slots there is a hole.
-        (
-            lambda: legal(key_cache=zeros(3, 8, 2, 2, 32)[:, :, 0]),
-            "key_cache has strides [1024, 128, 32, 1]; a block has to be contiguous",
-        ),
-        (
-            lambda: legal(value_cache=zeros(3, 2, 8, 16).transpose(1, 2)),
-            "value_cache has strides [256, 16, 128, 1]; a block has to be contiguous",
-        ),
-        (
-            lambda: legal(key_cache=zeros(1, 8, 2, 32).expand(3, 8, 2, 32)),
-            "key_cache has the block stride 0, less than a block's 512 elements",
-        ),
-    ],
+@refusals(
+    (lambda: legal(key=zeros(5, 64)), "key has 2 dimensions, not [tokens, heads, size]"),
+    (lambda: legal(value_cache=zeros(3, 8, 32)), "value_cache has 3 dimensions, not four: blocks first"),
+    (lambda: legal(slot_mapping=torch.arange(5)), "slot_mapping is on cpu; all tensors must be on one NPU"),
+    (lambda: legal(key=torch.zeros(5, 2, 32)), "key is on cpu; all tensors must be on one NPU"),
+    (lambda: legal(value=None), "value and value_cache go together"),
+    (lambda: legal(value=zeros(4, 2, 16)), "value has 4 in dimension 0, key has 5"),
+    (lambda: legal(layout="BNSD"), "layout is 'BNSD'; there are ND, HND, NZ"),
+    (
+        lambda: legal(layout="NZ"),
+        "key_cache has the shape [3, 8, 2, 32]; for heads of [2, 32] it has to be [3, 8, 2, 8]",
+    ),
+    (
+        lambda: legal(key_cache=zeros(3, 8, 2, 16)),
+        "key_cache has the shape [3, 8, 2, 16]; for heads of [2, 32] it has to be [3, 8, 2, 32]",
+    ),
+    (lambda: legal(value_cache=zeros(3, 4, 2, 16)), "value_cache has 3 blocks of 4, key_cache has 3 of 8"),
+    (lambda: legal(value=zeros(5, 2, 16, dtype=torch.float16)), "value_cache is float32, but value is float16"),
+    (lambda: legal(key_cache=zeros(3, 8, 2, 32, dtype=torch.int8)), "key_cache is int8, but key is float32"),
+    (lambda: legal(slot_mapping=torch.arange(10).npu()[::2]), "slot_mapping has stride 2 in dimension 0; it has to be contiguous"),
+    (lambda: legal(slot_mapping=zeros(5)), "slot_mapping is float32, not int32 or int64"),
+    (
+        lambda: {name: tensor.to(torch.int64) for name, tensor in legal().items()},
+        "key is int64; it can be float16, bfloat16, float32, int8, uint8 or int32",
+    ),
+    (lambda: legal(key=zeros(5, 32, 2).transpose(1, 2)), "key has strides [64, 1, 2]; the heads of a token have to be contiguous"),
+    (lambda: legal(value=zeros(5, 3, 16)[:, ::2]), "value has strides [48, 32, 1]; the heads of a token have to be contiguous"),
+    # Keys and values of a slot side by side: between slots there is a hole.
+    (
+        lambda: legal(key_cache=zeros(3, 8, 2, 2, 32)[:, :, 0]),
+        "key_cache has strides [1024, 128, 32, 1]; a block has to be contiguous",
+    ),
+    (
+        lambda: legal(value_cache=zeros(3, 2, 8, 16).transpose(1, 2)),
+        "value_cache has strides [256, 16, 128, 1]; a block has to be contiguous",
+    ),
+    (
+        lambda: legal(key_cache=zeros(1, 8, 2, 32).expand(3, 8, 2, 32)),
+        "key_cache has the block stride 0, less than a block's 512 elements",
+    ),
 )
 def test_refused_before_a_launch(change: Callable[[], Arguments], sentence: str) -> None:
     refused(reshape_and_cache, change(), sentence)

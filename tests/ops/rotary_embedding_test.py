@@ -27,6 +27,7 @@ from shared import (
     launches,
     near,
     noise,
+    refusals,
     refused,
     same,
     want,
@@ -309,79 +310,73 @@ def test_one_launch_whatever_the_contents(position: int) -> None:
         rotary_embedding(**arguments)
 
 
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        (lambda: legal(cos_sin_cache=zeros(512)), "cos_sin_cache has 1 dimensions, not [positions, rotary_dim]"),
-        (lambda: legal(query=zeros(5, 2, 2, 32)), "query has 4 dimensions, not [tokens, heads, size]"),
-        (lambda: legal(positions=torch.arange(5)), "positions is on cpu; all tensors must be on one NPU"),
-        (lambda: legal(key=torch.zeros(5, 64)), "key is on cpu; all tensors must be on one NPU"),
-        (lambda: legal(query=zeros(4, 128)), "query has 4 tokens, the others have 5"),
-        (lambda: legal(key=zeros(5, 64, dtype=torch.float16)), "key is float16, but cos_sin_cache is float32"),
-        (lambda: legal(query=zeros(128, 5).t()), "query has strides [1, 5]; the heads of a token have to be contiguous"),
-        (lambda: legal(key=zeros(5, 3, 32)[:, ::2]), "key has strides [96, 64, 1]; the heads of a token have to be contiguous"),
-        (lambda: legal(key=zeros(5, 80)), "key has 80 elements per token, which are no heads of 32"),
-        (lambda: legal(cos_sin_cache=zeros(32, 16).t()), "cos_sin_cache has strides [1, 16]; it has to be contiguous"),
-        (lambda: legal(positions=torch.arange(10).npu()[::2]), "positions has stride 2 in dimension 0; it has to be contiguous"),
-        (lambda: legal(positions=zeros(5)), "positions is float32, not int32 or int64"),
-        (
-            lambda: legal(query=zeros(5, 128, dtype=torch.int8), key=None, cos_sin_cache=zeros(16, 32, dtype=torch.int8)),
-            "cos_sin_cache is int8; it can be float16, bfloat16 or float32",
-        ),
-        (lambda: legal(query=zeros(5, 128, dtype=torch.float64)), "query is float64, but cos_sin_cache is float32"),
-        (lambda: legal(cos_sin_cache=zeros(16, 64)), "cos_sin_cache has rotary dimension 64, more than the head size 32 of query"),
-        (lambda: legal(query=zeros(1, 128).expand(5, 128)), "query has the token stride 0, less than the 128 elements of a token"),
-        (lambda: legal(to_halves=True), "to_halves is for neighbours that are paired"),
-        (lambda: by_rows(zeros(5, 32), zeros(5, 32), key=zeros(4, 64)), "key has 4 tokens, the others have 5"),
-        (
-            lambda: by_rows(zeros(5, 32), zeros(4, 32)),
-            "sin is float32 [4, 32], and is not laid out like cos, float32 [5, 32]",
-        ),
-        (
-            lambda: by_rows(zeros(5, 32), zeros(5, 32), mrope_section=[12, 10, 10]),
-            "mrope_section and mrope_interleaved are for positions; cos and sin are those of each token already",
-        ),
-        (
-            lambda: three_axes(out_dtype=torch.float8_e5m2),
-            "out_dtype is torch.float8_e5m2: floats of 8 bits exist from Ascend 950 on, and this is Ascend910B3",
-        ),
-        (
-            lambda: three_axes(query=torch.empty(5, 128, dtype=torch.float8_e4m3fn, device="npu")),
-            "query is float8_e4m3fn: floats of 8 bits exist from Ascend 950 on, and this is Ascend910B3",
-        ),
-        (lambda: three_axes(positions=None), "angles are cos_sin_cache and positions, or cos and sin"),
-        (lambda: three_axes(cos=zeros(5, 32)), "angles are cos_sin_cache and positions, or cos and sin"),
-        (lambda: three_axes(mrope_section=[12, 10, 9]), "the sections have 31 lanes, half of the rotary dimension is 32"),
-        (lambda: three_axes(mrope_section=[16, 16]), "mrope_section has 2 numbers; it must have 3"),
-        (lambda: three_axes(positions=zeros(2, 5, dtype=torch.int64)), "positions has 2 axes; there can be one or three"),
-    ],
+@refusals(
+    (lambda: legal(cos_sin_cache=zeros(512)), "cos_sin_cache has 1 dimensions, not [positions, rotary_dim]"),
+    (lambda: legal(query=zeros(5, 2, 2, 32)), "query has 4 dimensions, not [tokens, heads, size]"),
+    (lambda: legal(positions=torch.arange(5)), "positions is on cpu; all tensors must be on one NPU"),
+    (lambda: legal(key=torch.zeros(5, 64)), "key is on cpu; all tensors must be on one NPU"),
+    (lambda: legal(query=zeros(4, 128)), "query has 4 tokens, the others have 5"),
+    (lambda: legal(key=zeros(5, 64, dtype=torch.float16)), "key is float16, but cos_sin_cache is float32"),
+    (lambda: legal(query=zeros(128, 5).t()), "query has strides [1, 5]; the heads of a token have to be contiguous"),
+    (lambda: legal(key=zeros(5, 3, 32)[:, ::2]), "key has strides [96, 64, 1]; the heads of a token have to be contiguous"),
+    (lambda: legal(key=zeros(5, 80)), "key has 80 elements per token, which are no heads of 32"),
+    (lambda: legal(cos_sin_cache=zeros(32, 16).t()), "cos_sin_cache has strides [1, 16]; it has to be contiguous"),
+    (lambda: legal(positions=torch.arange(10).npu()[::2]), "positions has stride 2 in dimension 0; it has to be contiguous"),
+    (lambda: legal(positions=zeros(5)), "positions is float32, not int32 or int64"),
+    (
+        lambda: legal(query=zeros(5, 128, dtype=torch.int8), key=None, cos_sin_cache=zeros(16, 32, dtype=torch.int8)),
+        "cos_sin_cache is int8; it can be float16, bfloat16 or float32",
+    ),
+    (lambda: legal(query=zeros(5, 128, dtype=torch.float64)), "query is float64, but cos_sin_cache is float32"),
+    (lambda: legal(cos_sin_cache=zeros(16, 64)), "cos_sin_cache has rotary dimension 64, more than the head size 32 of query"),
+    (lambda: legal(query=zeros(1, 128).expand(5, 128)), "query has the token stride 0, less than the 128 elements of a token"),
+    (lambda: legal(to_halves=True), "to_halves is for neighbours that are paired"),
+    (lambda: by_rows(zeros(5, 32), zeros(5, 32), key=zeros(4, 64)), "key has 4 tokens, the others have 5"),
+    (
+        lambda: by_rows(zeros(5, 32), zeros(4, 32)),
+        "sin is float32 [4, 32], and is not laid out like cos, float32 [5, 32]",
+    ),
+    (
+        lambda: by_rows(zeros(5, 32), zeros(5, 32), mrope_section=[12, 10, 10]),
+        "mrope_section and mrope_interleaved are for positions; cos and sin are those of each token already",
+    ),
+    (
+        lambda: three_axes(out_dtype=torch.float8_e5m2),
+        "out_dtype is torch.float8_e5m2: floats of 8 bits exist from Ascend 950 on, and this is Ascend910B3",
+    ),
+    (
+        lambda: three_axes(query=torch.empty(5, 128, dtype=torch.float8_e4m3fn, device="npu")),
+        "query is float8_e4m3fn: floats of 8 bits exist from Ascend 950 on, and this is Ascend910B3",
+    ),
+    (lambda: three_axes(positions=None), "angles are cos_sin_cache and positions, or cos and sin"),
+    (lambda: three_axes(cos=zeros(5, 32)), "angles are cos_sin_cache and positions, or cos and sin"),
+    (lambda: three_axes(mrope_section=[12, 10, 9]), "the sections have 31 lanes, half of the rotary dimension is 32"),
+    (lambda: three_axes(mrope_section=[16, 16]), "mrope_section has 2 numbers; it must have 3"),
+    (lambda: three_axes(positions=zeros(2, 5, dtype=torch.int64)), "positions has 2 axes; there can be one or three"),
 )
 def test_refused_before_a_launch(change: Callable[[], Arguments], sentence: str) -> None:
     refused(rotary_embedding, change(), sentence)
 
 
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        (
-            lambda: legal_apply(cos=zeros(4, 32)),
-            "x has the shape (2, 5, 2, 64), cos (4, 32); they must be [.., tokens, heads, size], [tokens, angles]",
-        ),
-        (
-            lambda: legal_apply(sin=zeros(5, 32, dtype=torch.float16)),
-            "sin is float16 [5, 32], and is not laid out like cos, float32 [5, 32]",
-        ),
-        (
-            lambda: legal_apply(cos=zeros(5, 64)[:, :32]),
-            "sin is float32 [5, 32], and is not laid out like cos, float32 [5, 32]",
-        ),
-        (lambda: legal_apply(x=torch.zeros(2, 5, 2, 64)), "query is on cpu; all tensors must be on one NPU"),
-        (
-            lambda: legal_apply(out_dtype=torch.float8_e4m3fn),
-            "out_dtype is torch.float8_e4m3fn: floats of 8 bits exist from Ascend 950 on, and this is Ascend910B3",
-        ),
-        (lambda: legal_apply(out_dtype=torch.float16), "out_dtype is torch.float16; the result has that of x, torch.float32"),
-    ],
+@refusals(
+    (
+        lambda: legal_apply(cos=zeros(4, 32)),
+        "x has the shape (2, 5, 2, 64), cos (4, 32); they must be [.., tokens, heads, size], [tokens, angles]",
+    ),
+    (
+        lambda: legal_apply(sin=zeros(5, 32, dtype=torch.float16)),
+        "sin is float16 [5, 32], and is not laid out like cos, float32 [5, 32]",
+    ),
+    (
+        lambda: legal_apply(cos=zeros(5, 64)[:, :32]),
+        "sin is float32 [5, 32], and is not laid out like cos, float32 [5, 32]",
+    ),
+    (lambda: legal_apply(x=torch.zeros(2, 5, 2, 64)), "query is on cpu; all tensors must be on one NPU"),
+    (
+        lambda: legal_apply(out_dtype=torch.float8_e4m3fn),
+        "out_dtype is torch.float8_e4m3fn: floats of 8 bits exist from Ascend 950 on, and this is Ascend910B3",
+    ),
+    (lambda: legal_apply(out_dtype=torch.float16), "out_dtype is torch.float16; the result has that of x, torch.float32"),
 )
 def test_apply_refused_before_a_launch(change: Callable[[], Arguments], sentence: str) -> None:
     refused(apply_rotary_emb, change(), sentence)

@@ -159,6 +159,11 @@ def refused(function: Callable[..., Any], arguments: Arguments, sentence: str) -
         function(**arguments)
 
 
+def refusals(*cases: tuple[Callable[[], Arguments], str]) -> pytest.MarkDecorator:
+    """Parameters `change`, which makes the arguments of a call, and `sentence`, with which it is refused."""
+    return pytest.mark.parametrize(("change", "sentence"), cases)
+
+
 def on_another_device(function: Callable[..., Any], arguments: Arguments) -> None:
     """Fails unless a call with tensors of device 0 is refused when device 1 is the current one."""
     torch.npu.set_device(1)

@@ -10,7 +10,7 @@ import reference
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from shared import CHECKS, Arguments, check_declaration, few, integers, launches, refused, same, want, zeros
+from shared import CHECKS, Arguments, check_declaration, few, integers, launches, refusals, refused, same, want, zeros
 
 from vllm_cann.ops.slot_mapping import slot_mapping
 
@@ -97,12 +97,9 @@ def test_one_launch_whatever_the_contents(name: str, content: list[int]) -> None
         slot_mapping(**arguments)
 
 
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        (lambda: legal(num_tokens=6), "slot_mapping: the number of tokens is 6; the limits are 0 and 3"),
-        (lambda: legal(query_start_loc=zeros(3)), "query_start_loc is float32, not int32"),
-    ],
+@refusals(
+    (lambda: legal(num_tokens=6), "slot_mapping: the number of tokens is 6; the limits are 0 and 3"),
+    (lambda: legal(query_start_loc=zeros(3)), "query_start_loc is float32, not int32"),
 )
 def test_refused_before_a_launch(change: Callable[[], Arguments], sentence: str) -> None:
     refused(slot_mapping, change(), sentence)

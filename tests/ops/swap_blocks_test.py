@@ -10,7 +10,7 @@ import reference
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from shared import CHECKS, Arguments, check_declaration, few, launches, noise, on_another_device, refused, same, want, zeros
+from shared import CHECKS, Arguments, check_declaration, few, launches, noise, on_another_device, refusals, refused, same, want, zeros
 
 from vllm_cann.ops.swap_blocks import swap_blocks
 
@@ -82,12 +82,9 @@ def test_another_device_than_the_current_one_is_refused() -> None:
     on_another_device(swap_blocks, legal(src=zeros(2, 1), dst=torch.zeros(2, 1)))
 
 
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        (lambda: legal(src=torch.zeros(2, 1), dst=torch.zeros(2, 1)), "no tensor is on an NPU"),
-        (lambda: legal(src=zeros(2, 1), dst=torch.zeros(2, 2)), "their blocks have to be alike"),
-    ],
+@refusals(
+    (lambda: legal(src=torch.zeros(2, 1), dst=torch.zeros(2, 1)), "no tensor is on an NPU"),
+    (lambda: legal(src=zeros(2, 1), dst=torch.zeros(2, 2)), "their blocks have to be alike"),
 )
 def test_refused_before_a_copy(change: Callable[[], Arguments], sentence: str) -> None:
     refused(swap_blocks, change(), sentence)
