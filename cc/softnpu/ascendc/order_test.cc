@@ -504,6 +504,23 @@ TEST(Cluster, CoresThatWaitForEachOtherHaveToFitTheChip) {
   }
 }
 
+// The first core ends with a line in its data cache that the second one has, too.
+void LeavesADirtyLine(GM_ADDR x, GM_ADDR y, GM_ADDR w) {
+  Frame f(x, y, w);
+  (void)f.w.GetValue(0);
+  SyncAll();
+  if (GetBlockIdx() == 0) f.w.SetValue(1, 7);
+  SyncAll();
+  if (GetBlockIdx() == 1) (void)f.w.GetValue(0);
+}
+
+TEST(Cluster, ALineThatIsLeftDirtyReachesTheOthersWhenItsCoreEnds) {
+  const auto entry = softnpu::twin::MakeEntry<&LeavesADirtyLine>("dirty", __FILE__, __LINE__);
+  Device device;
+  EXPECT_NO_THROW(device.Run(entry, 2));
+  EXPECT_EQ(device.w()[1], 7);
+}
+
 // y[me] = sum over rounds of the neighbour's last value: every order of cores gives the same.
 void Exchange(GM_ADDR x, GM_ADDR y, GM_ADDR w) {
   Frame f(x, y, w);
