@@ -1,5 +1,5 @@
 // cc/softnpu/ascendc/queue_test.cc: queues, buffers, tensors and scalar accesses that work.
-#include "cc/softnpu/ascendc/vector_testing.h"
+#include "cc/softnpu/ascendc/testing/vector.h"
 
 namespace {
 

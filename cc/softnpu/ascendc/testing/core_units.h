@@ -15,7 +15,7 @@
 #include "cc/softnpu/ascendc/race_monitor.h"
 #include "cc/softnpu/ascendc/scalar_cache.h"
 #include "cc/softnpu/ascendc/site.h"
-#include "cc/softnpu/ascendc/testing.h"
+#include "cc/softnpu/ascendc/testing/kernels.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
