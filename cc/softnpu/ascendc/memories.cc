@@ -33,7 +33,7 @@ void Memories::GiveBackAll() {
   for (Space& memory : spaces_) memory.taken = 0;
 }
 
-void Memories::Resolve(Access& access) {
+void Memories::ResolveWithChecks(Access& access) {
   if (access.tensor->space == SOFTNPU_SPACE_GM) {
     ResolveGlobal(access);
   } else {
@@ -125,7 +125,7 @@ void Memories::ResolveGlobal(Access& access) {
   access.host = region.host + (access.base - region.base);
 }
 
-void Memories::CheckInitialised(const Access& access) const {
+void Memories::CheckRows(const Access& access) const {
   if (access.tensor->space == SOFTNPU_SPACE_GM) {
     const GlobalRegion& region = regions_[static_cast<size_t>(access.region)];
     if (region.initialised == nullptr) return;

@@ -31,9 +31,28 @@ class Memories {
   void GiveBackAll();
 
   // Sets access.host and access.region; throws KernelError when a byte is out of limits.
-  void Resolve(Access& access);
+  void Resolve(Access& access) {
+    // Nearly all accesses are on the chip and inside their tensors, so this case is inline.
+    const SoftnpuTensor& tensor = *access.tensor;
+    if (tensor.space < spaces_.size()) {
+      std::vector<std::byte>& memory = spaces_[tensor.space].bytes;  // of GM: empty
+      const uint64_t last = access.base + access.extent();
+      if (access.base >= tensor.begin && last >= access.base && last <= tensor.end &&
+          last <= memory.size() && !memory.empty()) [[likely]] {
+        access.host = memory.data() + access.base;
+        return;
+      }
+    }
+    ResolveWithChecks(access);
+  }
   // Throws KernelError when the access, which was resolved, reads a byte that holds no value.
-  void CheckInitialised(const Access& access) const;
+  void CheckInitialised(const Access& access) const {
+    if (access.rows == 1 && access.tensor->space != SOFTNPU_SPACE_GM) {
+      const uint64_t end = access.base + access.bytes;
+      if (spaces_[access.tensor->space].defined.FirstMissing(access.base, end) == end) return;
+    }
+    CheckRows(access);
+  }
   // The bytes of a write, which was resolved, hold values.
   void Commit(const Access& access);
   // The bytes [begin, end) of a memory on the chip hold no value any more.
@@ -51,6 +70,8 @@ class Memories {
     uint64_t taken = 0;
   };
 
+  void ResolveWithChecks(Access& access);
+  void CheckRows(const Access& access) const;
   void ResolveOnChip(Access& access);
   void ResolveGlobal(Access& access);
   void CommitGlobal(const Access& access);
