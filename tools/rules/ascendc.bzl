@@ -62,8 +62,8 @@ def ascendc_kernel_library(name, srcs, hdrs = [], copts = [], **kwargs):
 def ascendc_kernel_test(name, srcs, kernels, deps = [], data = [], **kwargs):
     """A GoogleTest of kernels: their twins run on the simulated cores.
 
-    Sources include cc/softnpu/ascendc/testing.h: Twin(path) loads "<package>/<family>.twin.so", HostMemory is GM, and Launch runs a kernel
-    under all checks.
+    Sources include cc/softnpu/ascendc/testing/kernels.h: Twin(path) loads "<package>/<family>.twin.so", HostMemory is GM, and Launch runs a
+    kernel under all checks.
 
     Args:
         name: name of the target
@@ -79,7 +79,7 @@ def ascendc_kernel_test(name, srcs, kernels, deps = [], data = [], **kwargs):
         srcs = srcs,
         data = kernels + data,
         deps = deps + [
-            Label("//cc/softnpu/ascendc:testing"),
+            Label("//cc/softnpu/ascendc/testing"),
             "@googletest//:gtest_main",
         ],
         **kwargs

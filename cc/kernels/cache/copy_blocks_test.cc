@@ -8,7 +8,7 @@
 #include "cc/kernels/conformance.h"
 #include "cc/kernels/values.h"
 #include "cc/ops/cache/copy_blocks.h"
-#include "cc/softnpu/ascendc/testing.h"
+#include "cc/softnpu/ascendc/testing/kernels.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

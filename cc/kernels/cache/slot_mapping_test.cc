@@ -6,7 +6,7 @@
 
 #include "cc/kernels/conformance.h"
 #include "cc/ops/cache/slot_mapping.h"
-#include "cc/softnpu/ascendc/testing.h"
+#include "cc/softnpu/ascendc/testing/kernels.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

@@ -10,7 +10,7 @@
 #include "cc/kernels/conformance.h"
 #include "cc/kernels/values.h"
 #include "cc/ops/cache/transpose_kv_cache.h"
-#include "cc/softnpu/ascendc/testing.h"
+#include "cc/softnpu/ascendc/testing/kernels.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

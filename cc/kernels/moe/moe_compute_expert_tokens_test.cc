@@ -4,7 +4,7 @@
 
 #include "cc/kernels/conformance.h"
 #include "cc/ops/moe/moe_compute_expert_tokens.h"
-#include "cc/softnpu/ascendc/testing.h"
+#include "cc/softnpu/ascendc/testing/kernels.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

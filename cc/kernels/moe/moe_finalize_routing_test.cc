@@ -11,7 +11,7 @@
 #include "cc/kernels/conformance.h"
 #include "cc/kernels/values.h"
 #include "cc/ops/moe/moe_finalize_routing.h"
-#include "cc/softnpu/ascendc/testing.h"
+#include "cc/softnpu/ascendc/testing/kernels.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

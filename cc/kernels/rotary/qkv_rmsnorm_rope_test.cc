@@ -16,7 +16,7 @@
 #include "cc/kernels/conformance.h"
 #include "cc/kernels/values.h"
 #include "cc/ops/rotary/qkv_rmsnorm_rope.h"
-#include "cc/softnpu/ascendc/testing.h"
+#include "cc/softnpu/ascendc/testing/kernels.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

@@ -12,7 +12,7 @@
 #include "cc/kernels/conformance.h"
 #include "cc/kernels/values.h"
 #include "cc/ops/rotary/rotary_embedding.h"
-#include "cc/softnpu/ascendc/testing.h"
+#include "cc/softnpu/ascendc/testing/kernels.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

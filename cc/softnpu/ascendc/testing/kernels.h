@@ -1,4 +1,5 @@
-// cc/softnpu/ascendc/testing.h: memory and launches for tests of kernels, without a runtime.
+// cc/softnpu/ascendc/testing/kernels.h: memory and launches for tests of kernels, without a
+// runtime.
 //
 // HostMemory hands out device addresses that the host cannot dereference, poisons new memory and
 // tracks which of its bytes were written, so strict launches find reads of what nobody wrote.

@@ -1,4 +1,4 @@
-// cc/softnpu/ascendc/vector_testing.h: runs a few vector instructions on bytes and hands back
+// cc/softnpu/ascendc/testing/vector.h: runs a few vector instructions on bytes and hands back
 // bytes.
 #pragma once
 
@@ -9,7 +9,7 @@
 #include <random>
 #include <string>
 
-#include "cc/softnpu/ascendc/testing.h"
+#include "cc/softnpu/ascendc/testing/kernels.h"
 #include "cc/softnpu/ascendc/twin.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

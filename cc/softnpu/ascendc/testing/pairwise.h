@@ -1,4 +1,5 @@
-// cc/softnpu/ascendc/pairwise.h: test cases that cover every pair of values of several factors.
+// cc/softnpu/ascendc/testing/pairwise.h: test cases that cover every pair of values of several
+// factors.
 #pragma once
 
 #include <array>
