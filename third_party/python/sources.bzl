@@ -75,6 +75,14 @@ cc_library(
 exports_files(["torch/lib/libtorch_cpu.so", "torch/lib/libc10.so"])
 
 filegroup(name = "libraries", srcs = ["torch/lib/libtorch_cpu.so", "torch/lib/libc10.so"])
+
+# ATen for a program without Python. The C++ runtime inside the program must not serve torch, which brings another one.
+cc_library(
+    name = "aten",
+    testonly = True,
+    srcs = [":libraries", "torch/lib/libgomp.so.1"],
+    linkopts = ["-Wl,--exclude-libs,libc++.a:libc++abi.a:libunwind.a"],
+)
 """
 
 _TORCH_NPU = """
@@ -131,7 +139,7 @@ def source_repositories(packages, data):
     _wheel_files(
         name = "torch",
         build = _TORCH,
-        keep = ["torch/include", "torch/lib/libtorch_cpu.so", "torch/lib/libc10.so"],
+        keep = ["torch/include", "torch/lib/libtorch_cpu.so", "torch/lib/libc10.so", "torch/lib/libgomp.so.1"],
         package = json.encode(packages["torch"]),
     )
     _wheel_files(
