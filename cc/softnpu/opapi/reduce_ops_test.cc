@@ -192,6 +192,12 @@ TEST(Reductions, RefuseByName) {
             "refused 161002: aclnnSoftmax: dimension 2 of float32 [2, 3]");
   EXPECT_EQ(CALL(Softmax, whole, 0, out).result,
             "refused 161002: aclnnSoftmax: 'self' is int32 [2, 3]");
+  EXPECT_EQ(CALL(Softmax, x, 0, out).result,
+            "refused 161002: aclnnSoftmax: 'out' is float32 [2], 'self' is float32 [2, 3]");
+  EXPECT_EQ(CALL(Cumsum, x, 0, kFloat32, out).result,
+            "refused 161002: aclnnCumsum: 'out' is float32 [2], 'self' is float32 [2, 3]");
+  EXPECT_EQ(CALL(MaxDim, x, 0, false, out, places).result,
+            "failed 161002: aclnnMaxDim: 'out' is float32 [2], the result is float32 [3]");
   EXPECT_EQ(CALL(Mean, whole, kAllDims, false, 3, whole).result,
             "refused 161002: aclnnMean: 'out' is int32 [2, 3], a mean is floating");
   EXPECT_EQ(CALL(ArgMax, x, 0, false, out).result,
