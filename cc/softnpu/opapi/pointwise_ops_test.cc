@@ -151,6 +151,27 @@ TEST(Arithmetic, IntegersWrap) {
               ElementsAre(81, 0, -1, 0, 1));
 }
 
+// The least int64 has no opposite: its negative is itself, and a division by -1 traps on the host.
+TEST(Arithmetic, TheLeastIntegerWraps) {
+  const double least = -0x1p63;
+  const DeviceTensor x(DType::kInt64, {2}, {least, 6});
+  const DeviceTensor minus_one(DType::kInt64, {1}, {-1});
+  const DeviceTensor out(DType::kInt64, {2});
+  const auto gives = [&](const Outcome& outcome, double first, double second) {
+    ASSERT_EQ(outcome.result, "ran");
+    EXPECT_THAT(out.Values(), ElementsAre(first, second));
+  };
+  gives(CALL(FloorDivide, x, minus_one, out), least, -6);
+  gives(CALL(DivMod, x, minus_one, 1, out), least, -6);
+  gives(CALL(RemainderTensorTensor, x, minus_one, out), 0, 0);
+  gives(CALL(Neg, x, out), least, -6);
+  gives(CALL(Abs, x, out), least, 6);
+  gives(CALL(Square, x, out), 0, 36);
+  const HostScalar one(DType::kInt64, 1);
+  const HostScalar zero(DType::kInt64, 0);
+  gives(CALL(Rsubs, x, zero, one, out), least, -6);
+}
+
 TEST(Arithmetic, Divisions) {
   const std::vector<double> a = {7, -7, 7, -7, 6};
   const std::vector<double> b = {2, 2, -2, -2, 3};

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <set>
 #include <vector>
 
@@ -90,6 +91,17 @@ TEST(Random, GivesEveryIntegerOfItsRange) {
   ASSERT_EQ(CALL(InplaceRandom, x, -2, 3, 5, 0).result, "ran");
   const std::vector<double> values = x.Values();
   EXPECT_EQ(std::set<double>(values.begin(), values.end()), (std::set<double>{-2, -1, 0, 1, 2}));
+}
+
+TEST(Random, TakesARangeWiderThanAnInteger) {
+  const DeviceTensor x(DType::kInt64, {100});
+  ASSERT_EQ(CALL(InplaceRandom, x, std::numeric_limits<int64_t>::min(),
+                 std::numeric_limits<int64_t>::max(), 5, 0)
+                .result,
+            "ran");
+  const std::vector<double> values = x.Values();
+  EXPECT_LT(*std::min_element(values.begin(), values.end()), -0x1p62);
+  EXPECT_GT(*std::max_element(values.begin(), values.end()), 0x1p62);
 }
 
 TEST(Random, OneNumberIsARangeToo) {
