@@ -121,6 +121,17 @@ TEST(IndexPut, WritesOrAddsAtPlaces) {
             "failed 507015: aclnnIndexPutImpl: 'self' is read where nobody has written");
 }
 
+// The account has one byte for a byte: as many writes as that counts to leave it written.
+TEST(IndexPut, OnePlaceManyTimes) {
+  const DeviceTensor at(DType::kInt64, {256}, std::vector<double>(256, 1));
+  const DeviceTensors where({&at});
+  const DeviceTensor values(DType::kFloat, {256}, std::vector<double>(256, 3));
+  const DeviceTensor x(DType::kFloat, {2});
+  ASSERT_EQ(CALL(IndexPutImpl, x, where, values, false, false).result, "ran");
+  EXPECT_EQ(x.Written(), ".w");
+  EXPECT_EQ(x.Values()[1], 3);
+}
+
 TEST(IndexPut, RefusesAnotherDtype) {
   const DeviceTensor x(DType::kFloat, {2}, {1, 2});
   const DeviceTensor at(DType::kInt64, {1}, {0});
@@ -256,6 +267,16 @@ TEST(Cat, JoinsParts) {
   EXPECT_THAT(out.Values(), ElementsAre(1, 3, 4, 2, 5, 6));
   EXPECT_THAT(outcome.accesses, ElementsAre("tensors reads [2, 1]", "tensors reads [0]",
                                             "tensors reads [2, 2]", "out writes [2, 3]"));
+}
+
+TEST(Cat, JoinsRows) {
+  const DeviceTensor one(DType::kFloat, {1, 2}, {1, 2});
+  const DeviceTensor two(DType::kFloat, {2, 2}, {3, 4, 5, 6});
+  const DeviceTensors parts({&one, &two});
+  // The output has a gap behind each row.
+  const DeviceTensor out(DType::kFloat, {3, 2}, {3, 1}, 0, std::vector<double>(9, 9));
+  ASSERT_EQ(CALL(Cat, parts, 0, out).result, "ran");
+  EXPECT_THAT(out.Storage(), ElementsAre(1, 2, 9, 3, 4, 9, 5, 6, 9));
 }
 
 TEST(Cat, RefusesByName) {
