@@ -14,6 +14,7 @@
 #include <random>
 
 #include "cc/kernels/conformance.h"
+#include "cc/kernels/smallest_ub.h"
 #include "cc/kernels/values.h"
 #include "cc/ops/cache/kv_rmsnorm_rope_cache_plan.h"
 #include "cc/softnpu/ascendc/testing.h"
@@ -29,6 +30,7 @@ using softnpu::ascendc::testing::Twin;
 using softnpu::ascendc::testing::With;
 using ::testing::HasSubstr;
 using vllm_cann::kernels::CaseName;
+using vllm_cann::kernels::CheckSmallestUb;
 using vllm_cann::kernels::Drawn;
 using vllm_cann::kernels::LastPlace;
 using vllm_cann::kernels::RunConformance;
@@ -280,7 +282,8 @@ std::string Check(const Case& test) {
   const KvRmsnormRopeCachePlan plan = PlanKvRmsnormRopeCache(
       args, DeviceInfo{"Ascend910B3", 2201, test.vector_cores, test.ub_bytes});
   if (tokens == 0) return plan.cores == 0 ? "" : "no tokens launch something";
-  const softnpu::Profile chip = With(Chip910B(), test.vector_cores, test.ub_bytes);
+  const softnpu::Profile chip =
+      With(Chip910B(), test.vector_cores, test.ub_bytes - vllm_cann::ops::kReservedUbBytes);
   static const Twin twin("cc/kernels/cache/cache.twin.so");
   const Slots packed(args.kv.address, args.gamma.address, args.cos.address, args.sin.address,
                      args.index.address, args.k_cache.address, args.ckv_cache.address,
@@ -399,6 +402,19 @@ TEST(KvRmsnormRopeCache, RefusesByName) {
   refused([](auto&, auto& d) { d = {"Ascend310P3", 2002, 8, 262144}; },
           "Ascend310P3 has no DataCopyPad");
   refused([](auto&, auto& d) { d.ub_bytes = 20000; }, "one token of 576 elements takes");
+}
+
+TEST(KvRmsnormRopeCache, SmallestUb) {
+  std::vector<Case> tests(3);
+  tests[1].narrow_norm = tests[1].narrow_rope = tests[1].offsets = true;
+  tests[2].type = DataType::kFloat;
+  tests[2].narrow_norm = tests[2].outputs = true;
+  for (Case& test : tests) {
+    CheckSmallestUb([&](int64_t ub_bytes) {
+      test.ub_bytes = ub_bytes;
+      EXPECT_EQ(Check(test), "") << "UB of " << ub_bytes;
+    });
+  }
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include <random>
 
 #include "cc/kernels/conformance.h"
+#include "cc/kernels/smallest_ub.h"
 #include "cc/kernels/values.h"
 #include "cc/ops/rotary/qkv_rmsnorm_rope_plan.h"
 #include "cc/softnpu/ascendc/testing.h"
@@ -29,6 +30,7 @@ using softnpu::ascendc::testing::Slots;
 using softnpu::ascendc::testing::Twin;
 using softnpu::ascendc::testing::With;
 using vllm_cann::kernels::CaseName;
+using vllm_cann::kernels::CheckSmallestUb;
 using vllm_cann::kernels::Drawn;
 using vllm_cann::kernels::LastPlace;
 using vllm_cann::kernels::RunConformance;
@@ -108,7 +110,7 @@ Tensor Result(HostMemory& memory, DataType type, int64_t rows, int64_t columns, 
 }
 
 softnpu::Profile Chip(const Case& test) {
-  return With(Chip910B(), test.vector_cores, test.ub_bytes);
+  return With(Chip910B(), test.vector_cores, test.ub_bytes - vllm_cann::ops::kReservedUbBytes);
 }
 
 DeviceInfo Device(const Case& test) {
@@ -605,6 +607,34 @@ TEST(QkvSquareSums, Conformance) {
       },
       NameOf, CheckSums);
   EXPECT_GE(ran, 30u);
+}
+
+TEST(QkvRmsnormRope, SmallestUb) {
+  std::vector<Case> tests(5);
+  tests[1].type = DataType::kFloat;
+  tests[1].has_bias = true;
+  tests[2].has_gate = true;
+  tests[2].head_size = 96;
+  tests[2].rotary_dim = 64;
+  tests[3].norm = Norm::kValueToo;
+  tests[4].norm = Norm::kAllHeads;
+  for (Case& test : tests) {
+    CheckSmallestUb([&](int64_t ub_bytes) {
+      test.ub_bytes = ub_bytes;
+      Check(test);
+    });
+  }
+}
+
+TEST(QkvSquareSums, SmallestUb) {
+  for (const DataType type : {DataType::kBfloat16, DataType::kFloat}) {
+    Case test;
+    test.type = type;
+    CheckSmallestUb([&](int64_t ub_bytes) {
+      test.ub_bytes = ub_bytes;
+      EXPECT_EQ(CheckSums(test), "") << "UB of " << ub_bytes;
+    });
+  }
 }
 
 }  // namespace
