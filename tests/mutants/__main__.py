@@ -18,6 +18,7 @@ from engine import Engine, Outcome, changed_lines, merge_base, sample
 from mutations import Mutant
 
 KINDS = ("killed", "equivalent", "survived")
+HERE = Path(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
 
 
 def table(outcomes: list[Outcome]) -> str:
@@ -59,10 +60,14 @@ def run(engine: Engine, options: argparse.Namespace) -> list[Outcome]:
     """Judges the mutants; prints survivors as they are found."""
     start = time.monotonic()
     outcomes: list[Outcome] = []
+    report = (HERE / options.report).open("w") if options.report else None
     for outcome in engine.examine_all(choose(engine, options), options.jobs, options.sample):
         if outcome.kind == "survived" and options.operators:
             outcome = engine.examine_by_operators(outcome.mutant)
         outcomes.append(outcome)
+        if report:  # at once, so that a run that is ended early leaves what it found
+            report.write(json.dumps(asdict(outcome)) + "\n")
+            report.flush()
         if outcome.kind == "survived":
             print(f"survived: {outcome.mutant}", flush=True)
     no_build = sum(outcome.kind == "no build" for outcome in outcomes)
@@ -95,12 +100,9 @@ def main() -> None:
         outcomes = run(Engine(), options)
     except RuntimeError as error:
         sys.exit(str(error))
-    here = Path(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
-    if options.report:
-        (here / options.report).write_text("".join(json.dumps(asdict(outcome)) + "\n" for outcome in outcomes))
     if options.table:
         survivors = "".join(f"- {outcome.mutant}\n" for outcome in outcomes if outcome.kind == "survived")
-        (here / options.table).write_text(f"{table(outcomes)}\n\n{survivors}")
+        (HERE / options.table).write_text(f"{table(outcomes)}\n\n{survivors}")
     sys.exit(1 if any(outcome.kind == "survived" for outcome in outcomes) else 0)
 
 
