@@ -59,9 +59,9 @@ const DlpackExchange* FindExchange(PyTypeObject* type) {
 
 // DLPack's names of the floats of 8 bits and less, from the type code 7 on.
 constexpr const char* kNarrowFloats[] = {
-    "float8_e3m4",     "float8_e4m3",     "float8_e4m3b11fnuz", "float8_e4m3fn",
-    "float8_e4m3fnuz", "float8_e5m2",     "float8_e5m2fnuz",    "float8_e8m0fnu",
-    "float6_e2m3fn",   "float6_e3m2fn",   "float4_e2m1fn",
+    "float8_e3m4",     "float8_e4m3",   "float8_e4m3b11fnuz", "float8_e4m3fn",
+    "float8_e4m3fnuz", "float8_e5m2",   "float8_e5m2fnuz",    "float8_e8m0fnu",
+    "float6_e2m3fn",   "float6_e3m2fn", "float4_e2m1fn",
 };
 constexpr int kFirstNarrowFloat = 7;
 constexpr int kNumNarrowFloats = sizeof(kNarrowFloats) / sizeof(kNarrowFloats[0]);
@@ -124,9 +124,9 @@ void ReadDlpack(const Operator& declared, const char* name, const DlpackExchange
                   std::to_string(tensor.device_type) + ", which is no NPU");
     }
     if (device >= 0 && tensor.device_id != device) {
-      ops::Refuse(Subject(declared, name) + " is on npu:" + std::to_string(tensor.device_id) +
-                  "; all tensors must be on one NPU, and another is on npu:" +
-                  std::to_string(device));
+      ops::Refuse(
+          Subject(declared, name) + " is on npu:" + std::to_string(tensor.device_id) +
+          "; all tensors must be on one NPU, and another is on npu:" + std::to_string(device));
     }
     device = tensor.device_id;
   }

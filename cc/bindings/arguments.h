@@ -1,4 +1,5 @@
-// cc/bindings/arguments.h: what Python gives an operator: tensors and options in the declared order.
+// cc/bindings/arguments.h: what Python gives an operator: tensors and options in the declared
+// order.
 #pragma once
 
 #include <nanobind/nanobind.h>

@@ -12,8 +12,8 @@
 
 namespace vllm_cann::bindings {
 
-// Layers of a model, and steps with as many tokens, give the same shapes: checks and tiling are paid
-// for once. The least recently used launch goes first. Calls hold the GIL.
+// Layers of a model, and steps with as many tokens, give the same shapes: checks and tiling are
+// paid for once. The least recently used launch goes first. Calls hold the GIL.
 class Caller {
  public:
   static constexpr size_t kMostPrepared = 512;

@@ -190,7 +190,8 @@ NB_MODULE(_ops, m) {
       "queues the kernel. Any number of times.");
   nb::class_<Caller>(
       m, "Operator", nb::type_slots(g_operator_slots),
-      "An operator by its name. Called with its tensors, None for one that is absent, and then its\n"
+      "An operator by its name. Called with its tensors, None for one that is absent, and then "
+      "its\n"
       "options, in the declared order, it queues its kernel on the current stream of the tensors'\n"
       "device. Launches are remembered by types, shapes, strides and options, 512 at most.")
       .def(nb::init<std::string_view>(), nb::arg("name"))

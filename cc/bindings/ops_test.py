@@ -78,7 +78,11 @@ def test_arguments_that_do_not_fit(tensors: tuple, options: tuple, error: type[E
         ((0, "gpt", False, None, False), ValueError, "rotary_embedding: style is 'gpt'; there are gptj, neox, pairs_to_halves"),
         ((0, 1, False, None, False), TypeError, "style is of the type <class 'int'>; it must be a name"),
         ((0, "neox", False, (1, 2), False), ValueError, "mrope_section has 2 numbers; it must have 3"),
-        ((0, "neox", False, 1, False), TypeError, "mrope_section is of the type <class 'int'>; it must be a sequence of whole numbers or None"),
+        (
+            (0, "neox", False, 1, False),
+            TypeError,
+            "mrope_section is of the type <class 'int'>; it must be a sequence of whole numbers or None",
+        ),
     ],
 )
 def test_options_that_do_not_fit(options: tuple, error: type[Exception], sentence: str) -> None:

@@ -98,7 +98,8 @@ class Checks {
     return out;
   }
   // `tensor` has the dimensions of `of` but for the last one, without gaps.
-  void Leading(const Tensor& tensor, const char* name, const Tensor& of, const char* of_name) const {
+  void Leading(const Tensor& tensor, const char* name, const Tensor& of,
+               const char* of_name) const {
     bool fits = tensor.dims == of.dims - 1;
     for (int i = 0; fits && i < tensor.dims; ++i) fits = tensor.shape[i] == of.shape[i];
     VLLM_CANN_REQUIRE(*this, fits,

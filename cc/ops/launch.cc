@@ -212,8 +212,7 @@ void Launch::operator()(const uint64_t* addresses, void* stream) const {
                       static_cast<size_t>(next - arguments) * sizeof(uint64_t), nullptr, 0);
   if (code != ACL_SUCCESS) {
     Check(code, std::string("the launch of ") + planned_.kernel + " on " +
-                    std::to_string(planned_.cores) +
-                    " cores (aclrtLaunchKernelWithHostArgs)");
+                    std::to_string(planned_.cores) + " cores (aclrtLaunchKernelWithHostArgs)");
   }
 }
 

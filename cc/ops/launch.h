@@ -42,11 +42,10 @@ class Launch {
 
   size_t num_addresses() const { return addresses_.size(); }
 
-  // Queues the kernel with the tensors at `addresses`, in the order of the operator's tensors (those
-  // that share a place have one address), 0 for those that are absent. `stream` is one of the
-  // device, which is current.
-  // Throws std::invalid_argument: an address is missing, or not one of such elements;
-  // std::runtime_error: what ACL reports.
+  // Queues the kernel with the tensors at `addresses`, in the order of the operator's tensors
+  // (those that share a place have one address), 0 for those that are absent. `stream` is one of
+  // the device, which is current. Throws std::invalid_argument: an address is missing, or not one
+  // of such elements; std::runtime_error: what ACL reports.
   void operator()(const uint64_t* addresses, void* stream) const;
 
  private:

@@ -154,8 +154,9 @@ using WorkspaceOf = int64_t (*)(const Args&, const DeviceInfo&);
 //   [[maybe_unused]] const bool kDeclared = Declare("add", "math", &PlanAdd,
 //       {{"x", &AddArgs::x}, {"y", &AddArgs::y}}, {{"alpha", &AddArgs::alpha}});
 template <typename Args, typename Tiling>
-bool Declare(const char* name, const char* family, Plan<Tiling> (*plan)(const Args&, const DeviceInfo&),
-             TensorsOf<Args> tensors, OptionsOf<Args> options,
+bool Declare(const char* name, const char* family,
+             Plan<Tiling> (*plan)(const Args&, const DeviceInfo&), TensorsOf<Args> tensors,
+             OptionsOf<Args> options,
              WorkspaceOf<std::type_identity_t<Args>> workspace_bytes = nullptr) {
   static_assert(sizeof(Tiling) % sizeof(uint64_t) == 0);
   const ArgumentReader<Args> read(tensors, options);
@@ -167,7 +168,8 @@ bool Declare(const char* name, const char* family, Plan<Tiling> (*plan)(const Ar
     return {planned.cores, planned.kernel, {words, words + sizeof(Tiling) / sizeof(uint64_t)}};
   };
   if (workspace_bytes != nullptr) {
-    declared.workspace_bytes = [read, workspace_bytes](const Tensor* given, const OptionValue* values,
+    declared.workspace_bytes = [read, workspace_bytes](const Tensor* given,
+                                                       const OptionValue* values,
                                                        const DeviceInfo& device) {
       return workspace_bytes(read(given, values), device);
     };

@@ -88,7 +88,7 @@ struct Tensor {
   int dims = 0;
   int64_t shape[kMaxDims] = {};
   int64_t strides[kMaxDims] = {};
-  uintptr_t address = 0;   // where it is, if that is known already: plans do not look
+  uintptr_t address = 0;  // where it is, if that is known already: plans do not look
   bool is_on_host = false;
 };
 

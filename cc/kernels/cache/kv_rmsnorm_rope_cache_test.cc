@@ -9,6 +9,8 @@
 // + |b s|). Then one rounding to the type: half of its last place at the result, which the former
 // error may push to the next binade. In int8 the exact number is at most 1/2 away, plus the former
 // errors and u for each of product and sum.
+#include "cc/ops/cache/kv_rmsnorm_rope_cache.h"
+
 #include <algorithm>
 #include <cmath>
 #include <random>
@@ -16,7 +18,6 @@
 #include "cc/kernels/conformance.h"
 #include "cc/kernels/smallest_ub.h"
 #include "cc/kernels/values.h"
-#include "cc/ops/cache/kv_rmsnorm_rope_cache.h"
 #include "cc/softnpu/ascendc/testing/kernels.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -40,8 +41,8 @@ using vllm_cann::ops::DataType;
 using vllm_cann::ops::DeviceInfo;
 using vllm_cann::ops::ElementBytes;
 using vllm_cann::ops::KvRmsnormRopeCacheArgs;
-using vllm_cann::ops::LatentCacheMode;
 using vllm_cann::ops::KvRmsnormRopeCachePlan;
+using vllm_cann::ops::LatentCacheMode;
 using vllm_cann::ops::PlanKvRmsnormRopeCache;
 using vllm_cann::ops::Tensor;
 
@@ -51,7 +52,8 @@ enum class CacheIndex { kSlot, kPage, kRow };
 
 LatentCacheMode ModeOf(CacheLayout layout, CacheIndex index) {
   const bool nz = layout == CacheLayout::kNz;
-  if (index == CacheIndex::kPage) return nz ? LatentCacheMode::kPaBlkNz : LatentCacheMode::kPaBlkBnsd;
+  if (index == CacheIndex::kPage)
+    return nz ? LatentCacheMode::kPaBlkNz : LatentCacheMode::kPaBlkBnsd;
   if (index == CacheIndex::kSlot) return nz ? LatentCacheMode::kPaNz : LatentCacheMode::kPa;
   return LatentCacheMode::kNorm;
 }
@@ -390,7 +392,8 @@ TEST(KvRmsnormRopeCache, RefusesByName) {
   };
   refused([](auto& a, auto&) { a.kv.dims = 2; }, "kv has 2 dimensions, not [sequences, 1,");
   refused([](auto& a, auto&) { a.kv.type = DataType::kInt8; }, "kv is int8; it can be float16");
-  refused([](auto& a, auto&) { a.kv.strides[0] = 1729; }, "kv has strides [1729, 1728, 576, 1]; its tokens");
+  refused([](auto& a, auto&) { a.kv.strides[0] = 1729; },
+          "kv has strides [1729, 1728, 576, 1]; its tokens");
   refused([](auto& a, auto&) { a.kv.shape[3] = 575; }, "kv has rows of 575, gamma has 512");
   refused([](auto& a, auto&) { a.gamma.type = DataType::kFloat; },
           "gamma is float32, not bfloat16");
@@ -411,8 +414,9 @@ TEST(KvRmsnormRopeCache, RefusesByName) {
           "c_kv_scale is given, but ckv_cache is not int8");
   refused([](auto& a, auto&) { a.k_rope_offset = {DataType::kFloat, 1, {64}, {1}}; },
           "k_rope_offset is given, but k_cache is not int8");
-  refused([](auto& a, auto&) { a.k_rope = {DataType::kBfloat16, 4, {2, 1, 3, 63}, {189, 189, 63, 1}}; },
-          "k_rope has 63 in dimension 1, it takes 64");
+  refused(
+      [](auto& a, auto&) { a.k_rope = {DataType::kBfloat16, 4, {2, 1, 3, 63}, {189, 189, 63, 1}}; },
+      "k_rope has 63 in dimension 1, it takes 64");
   refused([](auto& a, auto&) { a.ckv_cache.shape[0] = 7; },
           "ckv_cache has 7 blocks of 128, k_cache");
   refused([](auto& a, auto&) { a.epsilon = -1; }, "epsilon is -1.000000");

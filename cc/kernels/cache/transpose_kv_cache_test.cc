@@ -2,6 +2,8 @@
 //
 // Runs the twin as it is shipped, with the tiling of the host operator, in strict mode. Bytes are
 // moved, so all comparisons are exact.
+#include "cc/ops/cache/transpose_kv_cache.h"
+
 #include <algorithm>
 #include <map>
 #include <numeric>
@@ -9,7 +11,6 @@
 
 #include "cc/kernels/conformance.h"
 #include "cc/kernels/values.h"
-#include "cc/ops/cache/transpose_kv_cache.h"
 #include "cc/softnpu/ascendc/testing/kernels.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -4,6 +4,8 @@
 // sum of the terms' magnitudes and n their number: a row with its bias is rounded once, its product
 // with the scale once, and each of n - 1 additions rounds a partial sum of at most m once: together
 // (n + 1) 2^-24 m. Then the type's rounding: half its last place.
+#include "cc/ops/moe/moe_finalize_routing.h"
+
 #include <algorithm>
 #include <numeric>
 #include <random>
@@ -11,7 +13,6 @@
 #include "cc/kernels/conformance.h"
 #include "cc/kernels/smallest_ub.h"
 #include "cc/kernels/values.h"
-#include "cc/ops/moe/moe_finalize_routing.h"
 #include "cc/softnpu/ascendc/testing/kernels.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -5,6 +5,8 @@
 // logits are drawn again until no decision between experts or groups hangs on less than twice the
 // error that scores may have, equal scores excepted: those are equal in every precision, and the
 // lower number has to win.
+#include "cc/ops/moe/moe_gating_top_k.h"
+
 #include <functional>
 #include <numeric>
 #include <random>
@@ -12,7 +14,6 @@
 #include "cc/kernels/conformance.h"
 #include "cc/kernels/smallest_ub.h"
 #include "cc/kernels/values.h"
-#include "cc/ops/moe/moe_gating_top_k.h"
 #include "cc/softnpu/ascendc/testing/kernels.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -2,6 +2,8 @@
 // within one step.
 //
 // Runs the twins as they are shipped, with the tiling of the host operator, in strict mode.
+#include "cc/ops/moe/moe_init_routing.h"
+
 #include <algorithm>
 #include <numeric>
 #include <random>
@@ -9,7 +11,6 @@
 #include "cc/kernels/conformance.h"
 #include "cc/kernels/smallest_ub.h"
 #include "cc/kernels/values.h"
-#include "cc/ops/moe/moe_init_routing.h"
 #include "cc/softnpu/ascendc/testing/kernels.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -9,6 +9,8 @@
 // are a unit each, and so is the sum of two products: 14 u < 2^-20 of the sum of the magnitudes.
 // Rows of D <= 2040 have 28 additions of columns more, of which the root keeps a half: 28 u <
 // 2^-19. The rounding to the result's type is half of its last place. Value and gate are exact.
+#include "cc/ops/rotary/qkv_rmsnorm_rope.h"
+
 #include <algorithm>
 #include <cmath>
 #include <random>
@@ -16,7 +18,6 @@
 #include "cc/kernels/conformance.h"
 #include "cc/kernels/smallest_ub.h"
 #include "cc/kernels/values.h"
-#include "cc/ops/rotary/qkv_rmsnorm_rope.h"
 #include "cc/softnpu/ascendc/testing/kernels.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -144,7 +145,8 @@ Outcome Execute(const Case& test) {
   const int64_t stride = width + test.token_gap;
   const bool all_heads = test.norm == Norm::kAllHeads;
   QkvRmsnormRopeArgs args;
-  static_cast<vllm_cann::ops::QkvShape&>(args) = {{}, test.heads, test.kv_heads, size, test.has_gate};
+  static_cast<vllm_cann::ops::QkvShape&>(args) = {
+      {}, test.heads, test.kv_heads, size, test.has_gate};
   Values qkv = Noise(test.type, tokens == 0 ? 0 : (tokens - 1) * stride + width, random);
   // Rows whose magnitudes differ, so that a factor of another row shows.
   for (size_t i = 0; i < qkv.size(); ++i) {
@@ -548,11 +550,12 @@ std::string CheckSums(const Case& test) {
   const int64_t stride = width + test.token_gap;
   const Values qkv = Noise(test.type, (tokens - 1) * stride + width, random);
   QkvSquareSumsArgs args;
-  static_cast<vllm_cann::ops::QkvShape&>(args) = {{test.type, 2, {tokens, width}, {stride, 1}, memory.Put(qkv.bytes, "qkv")},
-                test.heads,
-                test.kv_heads,
-                size,
-                test.has_gate};
+  static_cast<vllm_cann::ops::QkvShape&>(args) = {
+      {test.type, 2, {tokens, width}, {stride, 1}, memory.Put(qkv.bytes, "qkv")},
+      test.heads,
+      test.kv_heads,
+      size,
+      test.has_gate};
   args.sums = Result(memory, DataType::kFloat, tokens, 2, "sums");
   const auto plan = PlanQkvSquareSums(args, Device(test));
   const Slots slots(args.qkv.address, args.sums.address, plan.tiling);

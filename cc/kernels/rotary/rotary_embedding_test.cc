@@ -5,6 +5,8 @@
 // sum by u of itself, which is at most m, the sum of the products' magnitudes, times 1 + u:
 // together 2 u m (1 + u). Then one rounding into the type, half a last place of the output.
 // Everything outside the rotary part has to stay as it is, bit for bit.
+#include "cc/ops/rotary/rotary_embedding.h"
+
 #include <algorithm>
 #include <cmath>
 #include <random>
@@ -12,7 +14,6 @@
 #include "cc/kernels/conformance.h"
 #include "cc/kernels/smallest_ub.h"
 #include "cc/kernels/values.h"
-#include "cc/ops/rotary/rotary_embedding.h"
 #include "cc/softnpu/ascendc/testing/kernels.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

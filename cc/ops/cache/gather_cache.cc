@@ -106,15 +106,14 @@ GatherCachePlan PlanGatherCache(const GatherCacheArgs& args, const DeviceInfo& d
 }
 
 using Args = GatherCacheArgs;
-[[maybe_unused]] const bool kDeclared =
-    Declare("gather_cache", "cache", &PlanGatherCache,
-            {{"key_cache", &Args::key_cache},
-             {"value_cache", &Args::value_cache},
-             {"block_table", &Args::block_table},
-             {"seq_lens", &Args::seq_lens},
-             {"seq_starts", &Args::seq_starts},
-             {"key", &Args::key},
-             {"value", &Args::value}},
-            {{"layout", &Args::layout, kCacheLayouts}});
+[[maybe_unused]] const bool kDeclared = Declare("gather_cache", "cache", &PlanGatherCache,
+                                                {{"key_cache", &Args::key_cache},
+                                                 {"value_cache", &Args::value_cache},
+                                                 {"block_table", &Args::block_table},
+                                                 {"seq_lens", &Args::seq_lens},
+                                                 {"seq_starts", &Args::seq_starts},
+                                                 {"key", &Args::key},
+                                                 {"value", &Args::value}},
+                                                {{"layout", &Args::layout, kCacheLayouts}});
 
 }  // namespace vllm_cann::ops

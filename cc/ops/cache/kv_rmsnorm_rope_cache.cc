@@ -46,13 +46,13 @@ void MergeTokens(Tensor& rows, const char* name, bool is_dense) {
   }
   const int64_t sequences = rows.shape[0], seq = rows.shape[2];
   const int64_t step = seq > 1 ? rows.strides[2] : rows.strides[0];
-  VLLM_CANN_REQUIRE(kChecks,
-                    rows.strides[3] == 1 && (seq <= 1 || sequences <= 1 || seq == 0 ||
-                                             rows.strides[0] == seq * rows.strides[2]),
-                    std::string(name) + " has strides [" + Text(rows.strides[0]) + ", " +
-                        Text(rows.strides[1]) + ", " + Text(rows.strides[2]) + ", " +
-                        Text(rows.strides[3]) +
-                        "]; its tokens have to be one step apart, and their elements contiguous");
+  VLLM_CANN_REQUIRE(
+      kChecks,
+      rows.strides[3] == 1 &&
+          (seq <= 1 || sequences <= 1 || seq == 0 || rows.strides[0] == seq * rows.strides[2]),
+      std::string(name) + " has strides [" + Text(rows.strides[0]) + ", " + Text(rows.strides[1]) +
+          ", " + Text(rows.strides[2]) + ", " + Text(rows.strides[3]) +
+          "]; its tokens have to be one step apart, and their elements contiguous");
   rows = {rows.type, 2, {sequences * seq, rows.shape[3]}, {step, 1}};
 }
 
@@ -74,17 +74,18 @@ void AsPaged(Tensor& cache, const char* name, LatentCacheMode mode) {
     return take({0, 1, 2, 4});
   }
   const int one = mode == LatentCacheMode::kNorm ? 1 : 2;
-  VLLM_CANN_REQUIRE(kChecks, cache.dims == 4 && cache.shape[one] == 1,
-                    std::string(name) + " has the shape " + ShapeText(cache) + "; it has to be " +
-                        (one == 1 ? "[sequences, 1, rows, size]" : "[blocks, block size, 1, size]"));
+  VLLM_CANN_REQUIRE(
+      kChecks, cache.dims == 4 && cache.shape[one] == 1,
+      std::string(name) + " has the shape " + ShapeText(cache) + "; it has to be " +
+          (one == 1 ? "[sequences, 1, rows, size]" : "[blocks, block size, 1, size]"));
   if (one == 1) take({0, 2, 1, 3});
 }
 
 Latent Merge(const KvRmsnormRopeCacheArgs& args) {
   Latent out{args};
-  VLLM_CANN_REQUIRE(kChecks, args.kv.dims == 4,
-                    "kv has " + Text(args.kv.dims) +
-                        " dimensions, not [sequences, 1, tokens, size]");
+  VLLM_CANN_REQUIRE(
+      kChecks, args.kv.dims == 4,
+      "kv has " + Text(args.kv.dims) + " dimensions, not [sequences, 1, tokens, size]");
   out.sequences = args.kv.shape[0];
   out.seq = args.kv.shape[2];
   MergeTokens(out.kv, "kv", false);
@@ -102,10 +103,9 @@ Latent Merge(const KvRmsnormRopeCacheArgs& args) {
   return out;
 }
 
-KvRmsnormRopeCacheSide PlanSide(const Latent& args, const Tensor& cache,
-                                const char* cache_name, int64_t size, const Tensor& scale,
-                                const char* scale_name, const Tensor& offset,
-                                const char* offset_name, const Tensor& output,
+KvRmsnormRopeCacheSide PlanSide(const Latent& args, const Tensor& cache, const char* cache_name,
+                                int64_t size, const Tensor& scale, const char* scale_name,
+                                const Tensor& offset, const char* offset_name, const Tensor& output,
                                 const char* output_name) {
   const DataType type = args.kv.type;
   VLLM_CANN_REQUIRE(kChecks, cache.type == type || cache.type == DataType::kInt8,
@@ -241,24 +241,22 @@ KvRmsnormRopeCachePlan PlanKvRmsnormRopeCache(const KvRmsnormRopeCacheArgs& give
 }
 
 using Args = KvRmsnormRopeCacheArgs;
-[[maybe_unused]] const bool kDeclared =
-    Declare("kv_rmsnorm_rope_cache", "cache", &PlanKvRmsnormRopeCache,
-            {{"kv", &Args::kv},
-             {"gamma", &Args::gamma},
-             {"cos", &Args::cos},
-             {"sin", &Args::sin},
-             {"index", &Args::index},
-             {"k_cache", &Args::k_cache},
-             {"ckv_cache", &Args::ckv_cache},
-             {"k_rope_scale", &Args::k_rope_scale},
-             {"c_kv_scale", &Args::c_kv_scale},
-             {"k_rope_offset", &Args::k_rope_offset},
-             {"c_kv_offset", &Args::c_kv_offset},
-             {"k_rope", &Args::k_rope},
-             {"c_kv", &Args::c_kv}},
-            {{"cache_mode",
-              &Args::mode,
-              {"Norm", "PA", "PA_BNSD", "PA_NZ", "PA_BLK_BNSD", "PA_BLK_NZ"}},
-             {"epsilon", &Args::epsilon}});
+[[maybe_unused]] const bool kDeclared = Declare(
+    "kv_rmsnorm_rope_cache", "cache", &PlanKvRmsnormRopeCache,
+    {{"kv", &Args::kv},
+     {"gamma", &Args::gamma},
+     {"cos", &Args::cos},
+     {"sin", &Args::sin},
+     {"index", &Args::index},
+     {"k_cache", &Args::k_cache},
+     {"ckv_cache", &Args::ckv_cache},
+     {"k_rope_scale", &Args::k_rope_scale},
+     {"c_kv_scale", &Args::c_kv_scale},
+     {"k_rope_offset", &Args::k_rope_offset},
+     {"c_kv_offset", &Args::c_kv_offset},
+     {"k_rope", &Args::k_rope},
+     {"c_kv", &Args::c_kv}},
+    {{"cache_mode", &Args::mode, {"Norm", "PA", "PA_BNSD", "PA_NZ", "PA_BLK_BNSD", "PA_BLK_NZ"}},
+     {"epsilon", &Args::epsilon}});
 
 }  // namespace vllm_cann::ops

@@ -24,15 +24,15 @@ enum class LatentCacheMode : int32_t {
 
 // norm_dim n, rope_dim r.
 struct KvRmsnormRopeCacheArgs {
-  Tensor kv;     // [S, 1, L, n + r], float16, bfloat16 or float32; any stride between tokens
-  Tensor gamma;  // [n], the type of kv, contiguous
-  Tensor cos;    // [S, 1, L, r], the type of kv, contiguous
-  Tensor sin;    // the same
-  Tensor index;  // int64, contiguous; [S, L] and [S * L] are the same
-  Tensor k_cache;        // rotated parts, d = r; type of kv, or int8; any stride between blocks
-  Tensor ckv_cache;      // normalised parts, d = n; type of kv, or int8; the same
-  Tensor k_rope_scale;   // [r], float32; present if and only if k_cache is int8
-  Tensor c_kv_scale;     // [n], the same of ckv_cache
+  Tensor kv;            // [S, 1, L, n + r], float16, bfloat16 or float32; any stride between tokens
+  Tensor gamma;         // [n], the type of kv, contiguous
+  Tensor cos;           // [S, 1, L, r], the type of kv, contiguous
+  Tensor sin;           // the same
+  Tensor index;         // int64, contiguous; [S, L] and [S * L] are the same
+  Tensor k_cache;       // rotated parts, d = r; type of kv, or int8; any stride between blocks
+  Tensor ckv_cache;     // normalised parts, d = n; type of kv, or int8; the same
+  Tensor k_rope_scale;  // [r], float32; present if and only if k_cache is int8
+  Tensor c_kv_scale;    // [n], the same of ckv_cache
   Tensor k_rope_offset;  // [r], float32; absent: 0
   Tensor c_kv_offset;    // [n], the same
   Tensor k_rope;  // [S, 1, L, r], type of kv, contiguous: the rotated parts; absent: not wanted

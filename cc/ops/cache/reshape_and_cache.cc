@@ -76,8 +76,7 @@ ReshapeAndCachePlan PlanReshapeAndCache(const ReshapeAndCacheArgs& args, const D
   VLLM_CANN_REQUIRE(kChecks, has_value == (args.value_cache.dims != 0),
                     "value and value_cache go together: one of them is absent");
   if (has_value) {
-    tiling.value =
-        PlanSide(args.value, args.value_cache, "value", "value_cache", args.layout);
+    tiling.value = PlanSide(args.value, args.value_cache, "value", "value_cache", args.layout);
     for (int i = 0; i < 2; ++i) kChecks.Size(args.value, "value", i, args.key.shape[i], "key has");
     const int64_t block_size = BlockSize(args.value_cache, args.layout);
     VLLM_CANN_REQUIRE(
@@ -115,13 +114,12 @@ ReshapeAndCachePlan PlanReshapeAndCache(const ReshapeAndCacheArgs& args, const D
 }
 
 using Args = ReshapeAndCacheArgs;
-[[maybe_unused]] const bool kDeclared =
-    Declare("reshape_and_cache", "cache", &PlanReshapeAndCache,
-            {{"key", &Args::key},
-             {"value", &Args::value},
-             {"key_cache", &Args::key_cache},
-             {"value_cache", &Args::value_cache},
-             {"slot_mapping", &Args::slot_mapping}},
-            {{"layout", &Args::layout, kCacheLayouts}});
+[[maybe_unused]] const bool kDeclared = Declare("reshape_and_cache", "cache", &PlanReshapeAndCache,
+                                                {{"key", &Args::key},
+                                                 {"value", &Args::value},
+                                                 {"key_cache", &Args::key_cache},
+                                                 {"value_cache", &Args::value_cache},
+                                                 {"slot_mapping", &Args::slot_mapping}},
+                                                {{"layout", &Args::layout, kCacheLayouts}});
 
 }  // namespace vllm_cann::ops

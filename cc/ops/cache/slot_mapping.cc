@@ -90,18 +90,17 @@ SlotMappingPlan PlanSlotMapping(const SlotMappingArgs& args, const DeviceInfo& d
 }
 
 using Args = SlotMappingArgs;
-[[maybe_unused]] const bool kDeclared =
-    Declare("slot_mapping", "cache", &PlanSlotMapping,
-            {{"query_start_loc", &Args::query_start_loc},
-             {"positions", &Args::positions},
-             {"block_table", &Args::block_table},
-             {"slot_mapping", &Args::slot_mapping}},
-            {{"num_tokens", &Args::tokens},
-             {"block_size", &Args::block_size},
-             {"world_size", &Args::world_size},
-             {"rank", &Args::rank},
-             {"interleave", &Args::interleave},
-             {"pad_id", &Args::pad_id},
-             {"is_circular", &Args::is_circular}});
+[[maybe_unused]] const bool kDeclared = Declare("slot_mapping", "cache", &PlanSlotMapping,
+                                                {{"query_start_loc", &Args::query_start_loc},
+                                                 {"positions", &Args::positions},
+                                                 {"block_table", &Args::block_table},
+                                                 {"slot_mapping", &Args::slot_mapping}},
+                                                {{"num_tokens", &Args::tokens},
+                                                 {"block_size", &Args::block_size},
+                                                 {"world_size", &Args::world_size},
+                                                 {"rank", &Args::rank},
+                                                 {"interleave", &Args::interleave},
+                                                 {"pad_id", &Args::pad_id},
+                                                 {"is_circular", &Args::is_circular}});
 
 }  // namespace vllm_cann::ops

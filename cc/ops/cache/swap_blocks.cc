@@ -50,15 +50,15 @@ void SwapBlocks(const SwapBlocksArgs& args, void* stream) {
   const BlockMemory destination = CheckBlocks(args.destination, "dst");
   VLLM_CANN_REQUIRE(kChecks, !args.source.is_on_host || !args.destination.is_on_host,
                     "neither the source nor the destination is on the device");
-  bool alike = args.source.type == args.destination.type &&
-               args.source.dims == args.destination.dims;
+  bool alike =
+      args.source.type == args.destination.type && args.source.dims == args.destination.dims;
   for (int i = 1; alike && i < args.source.dims; ++i) {
     alike = args.source.shape[i] == args.destination.shape[i];
   }
   VLLM_CANN_REQUIRE(kChecks, alike,
-                    std::string("src is ") + Name(args.source.type) + " " +
-                        ShapeText(args.source) + ", dst " + Name(args.destination.type) +
-                        " " + ShapeText(args.destination) + "; their blocks have to be alike");
+                    std::string("src is ") + Name(args.source.type) + " " + ShapeText(args.source) +
+                        ", dst " + Name(args.destination.type) + " " + ShapeText(args.destination) +
+                        "; their blocks have to be alike");
   kChecks.Dense(args.mapping, "mapping", 2, "[pairs, 2]");
   kChecks.Type(args.mapping, "mapping", DataType::kInt64);
   kChecks.Size(args.mapping, "mapping", 1, 2, "source and destination are");
@@ -92,10 +92,8 @@ void SwapBlocks(const SwapBlocksArgs& args, void* stream) {
 }
 
 using Args = SwapBlocksArgs;
-[[maybe_unused]] const bool kDeclared = DeclareHost("swap_blocks", &SwapBlocks,
-                                                    {{"src", &Args::source},
-                                                     {"dst", &Args::destination},
-                                                     {"mapping", &Args::mapping}},
-                                                    {});
+[[maybe_unused]] const bool kDeclared = DeclareHost(
+    "swap_blocks", &SwapBlocks,
+    {{"src", &Args::source}, {"dst", &Args::destination}, {"mapping", &Args::mapping}}, {});
 
 }  // namespace vllm_cann::ops

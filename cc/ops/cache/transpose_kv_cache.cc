@@ -25,9 +25,9 @@ TransposeKvCachePlan PlanTransposeKvCache(const TransposeKvCacheArgs& args,
   kChecks.Dense(args.block_ids, "block_ids", 1, "[blocks]");
   kChecks.Type(args.block_ids, "block_ids", DataType::kInt64);
   const int64_t bytes = args.element_bytes;
-  VLLM_CANN_REQUIRE(kChecks, bytes == 1 || bytes == 2 || bytes == 4,
-                    "the caches have elements of " + Text(bytes) +
-                        " bytes; they can have elements of 1, 2 or 4");
+  VLLM_CANN_REQUIRE(
+      kChecks, bytes == 1 || bytes == 2 || bytes == 4,
+      "the caches have elements of " + Text(bytes) + " bytes; they can have elements of 1, 2 or 4");
   const auto positive = [](int64_t value, const char* name) {
     VLLM_CANN_REQUIRE(kChecks, value > 0,
                       std::string(name) + " is " + Text(value) + "; it has to be positive");

@@ -182,8 +182,7 @@ MoeInitRoutingPlan PlanMoeInitRouting(const MoeInitRoutingArgs& args, const Devi
   checks.Type(args.expanded_x, "expanded_x", quantises ? DataType::kInt8 : args.x.type);
   checks.Size(expanded, "expanded_x", 1, size, "rows of x have");
   if (args.capacity > 0) {
-    checks.Size(expanded, "expanded_x", 0, args.capacity * args.experts,
-                "capacity * experts is");
+    checks.Size(expanded, "expanded_x", 0, args.capacity * args.experts, "capacity * experts is");
   } else {
     VLLM_CANN_REQUIRE(
         checks, rows <= pairs,

@@ -121,9 +121,9 @@ void Require310P(const RotaryEmbeddingArgs& args, const Table& table, const Devi
 void SplitHeads(Tensor& rows, const char* name, int64_t head_size) {
   if (head_size == 0 || rows.dims < 2 || rows.dims > 3) return;
   const int64_t width = rows.dims == 2 ? rows.shape[1] : rows.shape[1] * rows.shape[2];
-  REQUIRE_OF(head_size > 0 && width % head_size == 0, name,
-             "has " + Text(width) + " elements per token, which are no heads of " +
-                 Text(head_size));
+  REQUIRE_OF(
+      head_size > 0 && width % head_size == 0, name,
+      "has " + Text(width) + " elements per token, which are no heads of " + Text(head_size));
   REQUIRE_OF(rows.dims == 2 || rows.shape[2] == head_size, name,
              "has the head size " + Text(rows.shape[2]) + ", not " + Text(head_size));
   if (rows.dims == 3) return;

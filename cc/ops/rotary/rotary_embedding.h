@@ -21,13 +21,13 @@ struct RotaryEmbeddingArgs {
   Tensor positions;
   // [T, Hq, D] or, with head_size, [T, Hq * D]; any stride between tokens.
   Tensor query;
-  Tensor key;            // [T, Hk, D], the same; may be absent (dims 0)
-  Tensor cos_sin_cache;  // [P, R], contiguous: cos and then sin of R / 2 frequencies
-  Tensor cos;            // instead of it: [rows, R / 2]; token t takes row t % rows
-  Tensor sin;            // the same; as far from row to row
-  Tensor query_out;      // [T, Hq, D]; absent: in place. Needs R = D
-  Tensor key_out;        // [T, Hk, D], the same
-  int64_t head_size = 0;    // D; 0: as query says
+  Tensor key;             // [T, Hk, D], the same; may be absent (dims 0)
+  Tensor cos_sin_cache;   // [P, R], contiguous: cos and then sin of R / 2 frequencies
+  Tensor cos;             // instead of it: [rows, R / 2]; token t takes row t % rows
+  Tensor sin;             // the same; as far from row to row
+  Tensor query_out;       // [T, Hq, D]; absent: in place. Needs R = D
+  Tensor key_out;         // [T, Hk, D], the same
+  int64_t head_size = 0;  // D; 0: as query says
   RotaryStyle style = RotaryStyle::kNeox;
   bool is_inverse = false;  // rotates back
   // Of R / 2 lanes, how many take each axis of [3, T] positions: the first sections[0] the first

@@ -95,7 +95,22 @@ def qkv_rmsnorm_rope(
         RuntimeError: the launch failed. Positions that cos_sin_cache does not have are errors of the device
     """
     results = q, k, v, gate = _results(qkv, q_weight, k_weight, num_heads, num_kv_heads, head_size, eps, has_gate=has_gate)
-    tensors = (positions, qkv, q_weight, k_weight, q_bias, k_bias, cos_sin_cache, cos, sin, square_sums, q, k, v, gate if has_gate else None)
+    tensors = (
+        positions,
+        qkv,
+        q_weight,
+        k_weight,
+        q_bias,
+        k_bias,
+        cos_sin_cache,
+        cos,
+        sin,
+        square_sums,
+        q,
+        k,
+        v,
+        gate if has_gate else None,
+    )
     options = (num_heads, num_kv_heads, head_size, eps, has_gate, norm_value, mrope_section, mrope_interleaved, world_size)
     _KERNEL(*tensors, *options)
     return results

@@ -16,7 +16,9 @@ def _check_out_dtype(out_dtype: torch.dtype | None, like: torch.Tensor, name: st
     """Results have the dtype of an operand."""
     if out_dtype is not None and out_dtype != like.dtype:
         if out_dtype.itemsize == 1 and out_dtype.is_floating_point:
-            raise ValueError(f"out_dtype is {out_dtype}: floats of 8 bits exist from Ascend 950 on, and this is {torch.npu.get_device_name()}")
+            raise ValueError(
+                f"out_dtype is {out_dtype}: floats of 8 bits exist from Ascend 950 on, and this is {torch.npu.get_device_name()}"
+            )
         raise ValueError(f"out_dtype is {out_dtype}; the result has that of {name}, {like.dtype}")
 
 
@@ -104,7 +106,9 @@ def apply_rotary_emb(
     """
     _check_out_dtype(out_dtype, x, "x")
     if x.dim() not in (3, 4) or cos.dim() != 2 or cos.shape[0] != x.shape[-3]:
-        raise ValueError(f"x has the shape {tuple(x.shape)}, cos {tuple(cos.shape)}; they must be [.., tokens, heads, size], [tokens, angles]")
+        raise ValueError(
+            f"x has the shape {tuple(x.shape)}, cos {tuple(cos.shape)}; they must be [.., tokens, heads, size], [tokens, angles]"
+        )
     style = "neox" if is_neox else "gptj"
     heads, head_size = x.shape[-2:]
     rows = x.reshape(-1, heads, head_size)

@@ -45,5 +45,7 @@ def transpose_kv_cache_by_block(
         if block_ids.unique().numel() != block_ids.numel():
             raise ValueError("block_ids has a block twice")
     ids = on_device(block_ids, "block_ids", 1, first.device)
-    addresses = table(tuple(word for cache in caches for word in (cache.data_ptr(), cache.stride(0) * cache.element_size())), 2, first.device)
+    addresses = table(
+        tuple(word for cache in caches for word in (cache.data_ptr(), cache.stride(0) * cache.element_size())), 2, first.device
+    )
     _KERNEL(addresses, ids, first.element_size(), *first.shape, splits)

@@ -79,15 +79,20 @@ def measure_ways() -> None:
         "a Python call of nothing": many(lambda: None),
         "checks and tiling alone": lambda: _pybind11.plan(tokens, heads, size, rows, COUNT),
         "nanobind": many(lambda: by_nanobind(a, b, c, d, 0, 0, 0, stream)),
-        "nanobind, with its checks and tiling": many(lambda: _ops.prepare("rotary_embedding", tensors, options)(a, b, c, d, 0, 0, 0, stream)),
+        "nanobind, with its checks and tiling": many(
+            lambda: _ops.prepare("rotary_embedding", tensors, options)(a, b, c, d, 0, 0, 0, stream)
+        ),
         "nanobind, from tensors": many(lambda: operator(*tensors, *options)),
         "pybind11": many(lambda: by_pybind11(a, b, c, d, 0, 0, 0, stream)),
-        "pybind11, with its checks and tiling": many(lambda: _pybind11.rotary_embedding(tokens, heads, size, rows)(a, b, c, d, 0, 0, 0, stream)),
+        "pybind11, with its checks and tiling": many(
+            lambda: _pybind11.rotary_embedding(tokens, heads, size, rows)(a, b, c, d, 0, 0, 0, stream)
+        ),
         "vllm_cann.ops": many(lambda: rotary_embedding(positions, query, key, size, table, True)),
         "vllm_cann.ops, reshape_and_cache": many(lambda: reshape_and_cache(rows_of, rows_of, key_cache, value_cache, slots)),
         "torch.library": many(lambda: overload(positions, query, key, size, table, True)),
         "torch.library, by its name": many(lambda: torch.ops.vllm_cann.rotary_embedding(positions, query, key, size, table, True)),
     }
+
     def step() -> float:
         start = time.thread_time()
         slot_mapping(starts, positions, blocks, slots, tokens, 128)
