@@ -36,7 +36,7 @@ def test_every_operator_is_found() -> None:
         assert operator.name == name
         assert operator.tensors
         assert len(set(operator.tensors + operator.options)) == len(operator.tensors) + len(operator.options)
-    with pytest.raises(ValueError, match="^there is no operator 'add'$"):
+    with pytest.raises(ValueError, match=r"^there is no operator 'add'$"):
         _ops.Operator("add")
 
 

@@ -17,6 +17,8 @@ import torch_npu
 
 import softnpu
 from vllm_cann import ops
+from vllm_cann.ops.gather_cache import gather_cache
+from vllm_cann.ops.reshape_and_cache import reshape_and_cache
 
 SENTENCE = "is read where nobody has written"
 
@@ -208,14 +210,14 @@ def test_kernels_mark_what_they_write_and_stop_at_the_rest() -> None:
     block, heads, size = 16, 1, 32
     cache = torch.empty(2, 4, block, heads, size, dtype=torch.float16, device="npu")
     keys = torch.ones(3, heads, size, dtype=torch.float16, device="npu")
-    ops.reshape_and_cache(keys, keys, cache[0], cache[1], torch.tensor([0, 1, 2], dtype=torch.int32, device="npu"))
+    reshape_and_cache(keys, keys, cache[0], cache[1], torch.tensor([0, 1, 2], dtype=torch.int32, device="npu"))
     assert cache[1, 0, :3].cpu().eq(1).all()
     stops(lambda: cache[0, 0, 3] + 0)
     out = torch.empty(2, 4, heads, size, dtype=torch.float16, device="npu")
     table = torch.zeros(1, 1, dtype=torch.int32, device="npu")
 
     def gather(length: int) -> None:
-        ops.cache.gather_cache(cache[0], cache[1], table, torch.tensor([length], dtype=torch.int32, device="npu"), out[0], out[1])
+        gather_cache(cache[0], cache[1], table, torch.tensor([length], dtype=torch.int32, device="npu"), out[0], out[1])
         torch.npu.synchronize()
 
     gather(3)
