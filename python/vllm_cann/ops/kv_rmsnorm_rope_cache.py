@@ -11,21 +11,7 @@ _KERNEL = _ops.Operator("kv_rmsnorm_rope_cache")
 
 
 def _results(
-    kv: torch.Tensor,
-    gamma: torch.Tensor,
-    cos: torch.Tensor,
-    sin: torch.Tensor,
-    index: torch.Tensor,
-    k_cache: torch.Tensor,
-    ckv_cache: torch.Tensor,
-    *,
-    k_rope_scale: torch.Tensor | None = None,
-    c_kv_scale: torch.Tensor | None = None,
-    k_rope_offset: torch.Tensor | None = None,
-    c_kv_offset: torch.Tensor | None = None,
-    epsilon: float = 1e-5,
-    cache_mode: str = "Norm",
-    is_output_kv: bool = False,
+    kv: torch.Tensor, gamma: torch.Tensor, cos: torch.Tensor, *_: object, is_output_kv: bool = False, **__: object
 ) -> tuple[torch.Tensor, torch.Tensor]:
     shapes = (cos.shape, (*kv.shape[:-1], gamma.shape[0])) if is_output_kv else ((0,), (0,))
     return kv.new_empty(shapes[0]), kv.new_empty(shapes[1])
@@ -73,7 +59,7 @@ def kv_rmsnorm_rope_cache(
         ValueError: shapes, dtypes, strides or numbers that do not fit
         RuntimeError: the launch failed
     """
-    k_rope, c_kv = _results(kv, gamma, cos, sin, index, k_cache, ckv_cache, is_output_kv=is_output_kv)
+    k_rope, c_kv = _results(kv, gamma, cos, is_output_kv=is_output_kv)
     scales = (k_rope_scale, c_kv_scale, k_rope_offset, c_kv_offset)
     results = (k_rope, c_kv) if is_output_kv else (None, None)
     _KERNEL(kv, gamma, cos, sin, index, k_cache, ckv_cache, *scales, *results, cache_mode, epsilon)

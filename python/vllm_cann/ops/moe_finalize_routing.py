@@ -13,11 +13,7 @@ _KERNEL = _ops.Operator("moe_finalize_routing")
 
 
 def _unpermute_results(
-    permuted_tokens: torch.Tensor,
-    sorted_indices: torch.Tensor,
-    probs: torch.Tensor | None = None,
-    padded_mode: bool = False,
-    restore_shape: Sequence[int] | None = None,
+    permuted_tokens: torch.Tensor, sorted_indices: torch.Tensor, probs: torch.Tensor | None = None, *_: object
 ) -> torch.Tensor:
     return permuted_tokens.new_empty((sorted_indices if probs is None else probs).shape[0], permuted_tokens.shape[-1])
 

@@ -10,21 +10,7 @@ from vllm_cann.ops._operator import operator, size
 _KERNEL = _ops.Operator("moe_gating_top_k")
 
 
-def _gating_results(
-    x: torch.Tensor,
-    k: int,
-    *,
-    bias: torch.Tensor | None = None,
-    finished: torch.Tensor | None = None,
-    k_group: int = 1,
-    group_count: int = 1,
-    group_select_mode: int = 0,
-    renorm: int = 0,
-    norm_type: int = 0,
-    out_flag: bool = False,
-    routed_scaling_factor: float = 1.0,
-    eps: float = 1e-20,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _gating_results(x: torch.Tensor, k: int, *, out_flag: bool = False, **_: object) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     y = x.new_empty(*x.shape[:-1], size(k))
     scores = x.new_empty(x.shape if out_flag else (0,), dtype=torch.float32)
     return y, torch.empty_like(y, dtype=torch.int32), scores
@@ -75,7 +61,7 @@ def moe_gating_top_k(
 
 
 def _softmax_results(
-    x: torch.Tensor, finished: torch.Tensor | None = None, k: int = 1, renorm: int = 0
+    x: torch.Tensor, finished: object = None, k: int = 1, renorm: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     y = x.new_empty(*x.shape[:-1], size(k))
     return y, torch.empty_like(y, dtype=torch.int32), torch.empty_like(y, dtype=torch.int32)

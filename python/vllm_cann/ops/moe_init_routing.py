@@ -87,7 +87,6 @@ def _routed_results(
     expert_idx: torch.Tensor,
     *,
     scale: torch.Tensor | None = None,
-    offset: torch.Tensor | None = None,
     active_num: int = -1,
     expert_capacity: int = -1,
     expert_num: int = -1,
@@ -96,7 +95,7 @@ def _routed_results(
     expert_tokens_num_flag: bool = False,
     quant_mode: int = -1,
     active_expert_range: Sequence[int] | None = None,
-    row_idx_type: int = 0,
+    **_: object,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     begin, end = _range(expert_num, active_expert_range)
     number = end - begin

@@ -15,25 +15,14 @@ _SUMS = _ops.Operator("qkv_square_sums")
 
 def _results(
     qkv: torch.Tensor,
-    q_weight: torch.Tensor,
-    k_weight: torch.Tensor,
+    q_weight: object,
+    k_weight: object,
     num_heads: int,
     num_kv_heads: int,
     head_size: int,
-    eps: float,
-    *,
-    cos_sin_cache: torch.Tensor | None = None,
-    positions: torch.Tensor | None = None,
-    cos: torch.Tensor | None = None,
-    sin: torch.Tensor | None = None,
-    q_bias: torch.Tensor | None = None,
-    k_bias: torch.Tensor | None = None,
+    *_: object,
     has_gate: bool = False,
-    norm_value: bool = False,
-    mrope_section: Sequence[int] | None = None,
-    mrope_interleaved: bool = False,
-    square_sums: torch.Tensor | None = None,
-    world_size: int = 1,
+    **__: object,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     tokens, queries, keys = qkv.shape[0], size(num_heads * head_size), size(num_kv_heads * head_size)
     q, k, v = (qkv.new_empty(tokens, width) for width in (queries, keys, keys))
@@ -94,7 +83,7 @@ def qkv_rmsnorm_rope(
         ValueError: shapes, dtypes, strides or numbers that do not fit
         RuntimeError: the launch failed. Positions that cos_sin_cache does not have are errors of the device
     """
-    results = q, k, v, gate = _results(qkv, q_weight, k_weight, num_heads, num_kv_heads, head_size, eps, has_gate=has_gate)
+    results = q, k, v, gate = _results(qkv, q_weight, k_weight, num_heads, num_kv_heads, head_size, has_gate=has_gate)
     tensors = (
         positions,
         qkv,

@@ -3,7 +3,7 @@
 The same rotary embedding of 8 tokens as a bare ACL call in a loop of C++, with the same arguments, ready; by nanobind and by pybind11, on
 a launch that is ready for these shapes, and with checks and tiling each time; by nanobind from tensors, whose launch is looked up; through
 our Python function; and through torch.library. On SoftNPU without checks. Kernels run on threads of its own, so processor time of the
-calling thread is measured: other load hardly changes it. Rounds are interleaved; figures are medians of the rounds, microseconds per launch.
+calling thread is measured: other load hardly changes it. Rounds are interleaved; figures are medians of them, microseconds per launch.
 """
 
 from __future__ import annotations
