@@ -7,6 +7,7 @@ load("//third_party/python:wheels.bzl", "wheels")
 load("//third_party/zig:repositories.bzl", "zig_repositories")
 load("//tools/lint:sources.bzl", "sources")
 load(":buildifier.bzl", "buildifier")
+load(":clang_tidy.bzl", "clang_tidy")
 load(":fetch.bzl", "read_lock")
 
 def _pinned_impl(mctx):
@@ -24,6 +25,7 @@ def _pinned_impl(mctx):
         wheels = "@wheels//:names.txt",
     )
     buildifier(name = "buildifier")
+    clang_tidy(name = "clang_tidy")
     sources(
         name = "sources",
         directories = [".ci", "cc", "examples", "python", "tests", "third_party", "tools"],

@@ -66,17 +66,22 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Device:
     return Device()
 
 
+def described(array: Array) -> _ops.Tensor:
+    strides = [stride // array.itemsize for stride in array.strides]
+    return _ops.Tensor(DTYPES[array.dtype], list(array.shape), strides)
+
+
+def copies(block_bytes: int) -> _ops.Launch:
+    """Of one pair of blocks of a cache with four."""
+    return _ops.prepare("copy_blocks", (_ops.Tensor(INT64, [1, 3]), _ops.Tensor(INT64, [1, 2])), (4, block_bytes, True))
+
+
 def launch_cache(device: Device, key: Array, value: Array, key_cache: Array, value_cache: Array, slots: Array) -> None:
-    tokens, heads, key_size = key.shape
+    heads = key.shape[1]
     blocks, block_size = key_cache.shape[:2]
     arrays = [key, value, key_cache, value_cache, slots]
     addresses = [device.put(array) for array in arrays]
-    launch = _ops.reshape_and_cache(
-        *(tokens, heads, key_size, value.shape[2], blocks, block_size),
-        *(key.strides[0] // 2, value.strides[0] // 2),
-        *(key_cache.strides[0] // 2, value_cache.strides[0] // 2),
-        *(0, FLOAT16, DTYPES[slots.dtype]),
-    )
+    launch = _ops.prepare("reshape_and_cache", tuple(map(described, arrays)), ("ND",))
     launch(*addresses, device.stream)
     assert device.synchronize() == 0, device.acl.aclGetRecentErrMsg()
     for address, cache, rows in [
@@ -101,15 +106,11 @@ def test_reshape_and_cache(device: Device, slot_type: type) -> None:
     launch_cache(device, key, value, key_cache, value_cache, slots)
 
 
-def rotate(addresses: list[int], shape: tuple[int, int, int, int, int, int], is_neox: bool, stream: int | None) -> None:
-    """In place; of the addresses of positions, query, key and cos_sin_cache, and tokens, heads of both, sizes, and rows of the table."""
-    positions, query, key, cache = addresses
-    tokens, heads, kv_heads, size, rotary, rows = shape
-    launch = _ops.rotary_embedding(
-        *(tokens, heads, kv_heads, size, rotary, rows, rotary, heads * size, kv_heads * size, 0, 0, True),
-        *(1, 0, 0, 0, False, FLOAT16, INT64, int(is_neox), False),
-    )
-    launch(positions, query, key, cache, 0, 0, 0, stream)
+def turn(tokens: int, heads: int, kv_heads: int, size: int, rotary: int, rows: int, is_neox: bool = True) -> _ops.Launch:
+    """In place, of float16 and positions of int64."""
+    query, key = (_ops.Tensor(FLOAT16, [tokens, number, size]) for number in (heads, kv_heads))
+    tensors = (_ops.Tensor(INT64, [tokens]), query, key, _ops.Tensor(FLOAT16, [rows, rotary]), None, None, None, None)
+    return _ops.prepare("rotary_embedding", tensors, (size, "neox" if is_neox else "gptj", False, None, False))
 
 
 @pytest.mark.parametrize("is_neox", [True, False])
@@ -121,7 +122,7 @@ def test_rotary_embedding(device: Device, is_neox: bool) -> None:
     cache = random.uniform(-1, 1, size=(64, rotary)).astype(np.float16)
     positions = random.integers(0, 64, size=tokens)
     addresses = [device.put(array) for array in [positions, query, key, cache]]
-    rotate(addresses, (tokens, heads, kv_heads, size, rotary, 64), is_neox, device.stream)
+    turn(tokens, heads, kv_heads, size, rotary, 64, is_neox)(*addresses, 0, 0, 0, device.stream)
     assert device.synchronize() == 0, device.acl.aclGetRecentErrMsg()
     cos, sin = np.split(cache[positions].astype(np.float64)[:, None, :], 2, axis=-1)
     for address, before in [(addresses[1], query), (addresses[2], key)]:
@@ -136,19 +137,19 @@ def test_rotary_embedding(device: Device, is_neox: bool) -> None:
 
 
 def test_no_tokens_launch_nothing(device: Device) -> None:
-    rotate([0, 0, 0, 0], (0, 8, 1, 64, 64, 64), True, device.stream)
+    turn(0, 8, 1, 64, 64, 64)(*[0] * 7, device.stream)
     assert device.synchronize() == 0
 
 
 def test_argument_errors_are_sentences(device: Device) -> None:
     with pytest.raises(ValueError, match="cos_sin_cache has rotary dimension 63; it has to be even"):
-        rotate([1, 1, 1, 1], (1, 8, 1, 64, 63, 64), True, 0)
+        turn(1, 8, 1, 64, 63, 64)
 
 
 def test_a_launch_takes_other_addresses_each_time(device: Device) -> None:
     caches = [device.put(np.arange(i, i + 64, dtype=np.int64)) for i in (0, 1000)]
     mapping = device.put(np.array([[0, 3]]))
-    launch = _ops.copy_blocks(1, 1, 4, 128, True)
+    launch = copies(128)
     for cache in caches:
         table = device.put(np.array([[cache, 128, 128]]))
         launch(table, mapping, device.stream)
@@ -171,21 +172,19 @@ def test_a_launch_takes_other_addresses_each_time(device: Device) -> None:
     ],
 )
 def test_addresses_that_do_not_fit_are_refused(device: Device, addresses: tuple[int, ...], sentence: str) -> None:
-    launch = _ops.rotary_embedding(1, 1, 1, 64, 64, 4, 64, 64, 64, 0, 0, True, 1, 0, 0, 0, False, FLOAT16, INT64, 1, False)
+    launch = turn(1, 1, 1, 64, 64, 4)
     with pytest.raises(ValueError, match=f"^{sentence}$"):
         launch(*addresses, device.stream)
 
 
-def test_a_launch_takes_whole_numbers_by_position() -> None:
-    launch = _ops.copy_blocks(1, 1, 4, 128, True)
+def test_a_launch_takes_whole_numbers_by_position(device: Device) -> None:
+    launch = copies(128)
     with pytest.raises(TypeError, match="int"):
         launch(64, "64", 0)
     with pytest.raises(OverflowError):
         launch(64, -64, 0)
     with pytest.raises(TypeError, match="by name"):
         launch(64, 64, stream=0)
-    with pytest.raises(TypeError, match="operators make launches"):
-        _ops.Launch.__new__(_ops.Launch)(64, 64, 0)
 
 
 def test_fault_of_a_kernel_names_its_line(device: Device) -> None:
@@ -193,7 +192,7 @@ def test_fault_of_a_kernel_names_its_line(device: Device) -> None:
     query: Array = np.zeros((1, 1, 64), np.float16)
     cache: Array = np.zeros((4, 64), np.float16)
     addresses = [device.put(array) for array in [np.array([4]), query, query, cache]]
-    rotate(addresses, (1, 1, 1, 64, 64, 4), True, device.stream)
+    turn(1, 1, 1, 64, 64, 4)(*addresses, 0, 0, 0, device.stream)
     assert device.synchronize() == 507035
     message = device.acl.aclGetRecentErrMsg().decode()
     assert "outside the 512 bytes that SetGlobalBuffer gave the tensor" in message
@@ -210,12 +209,14 @@ def test_missing_binary_names_its_path(tmp_path: Path) -> None:
         "import ctypes, os, sys; import _ops\n"
         "acl = ctypes.CDLL(os.environ['ASCENDCL'], mode=ctypes.RTLD_GLOBAL)\n"
         "acl.aclInit(None); acl.aclrtSetDevice(0)\n"
+        "table = _ops.Tensor(9, [1, 3]), _ops.Tensor(9, [1, 2])\n"
+        "prepare = lambda: _ops.prepare('copy_blocks', table, (4, 64, True))\n"
         "try:\n"
-        "    _ops.copy_blocks(1, 1, 4, 64, True)\n"
+        "    prepare()\n"
         "except RuntimeError as error: print(error)\n"
         "_ops.set_kernel_directory(sys.argv[1])\n"
         "try:\n"
-        "    _ops.copy_blocks(1, 1, 4, 64, True)\n"
+        "    prepare()\n"
         "except RuntimeError as error: print(error)\n"
     )
     path = os.pathsep.join(sys.path)

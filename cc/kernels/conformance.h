@@ -19,7 +19,7 @@
 #include <string>
 #include <vector>
 
-#include "cc/softnpu/ascendc/pairwise.h"
+#include "cc/softnpu/ascendc/testing/pairwise.h"
 #include "gtest/gtest.h"
 
 namespace vllm_cann::kernels {

@@ -12,6 +12,11 @@ inline constexpr int64_t kBlockBytes = 32;
 inline constexpr int64_t kArch310P = 2002;
 
 inline std::string Text(int64_t value) { return std::to_string(value); }
+inline std::string ShapeText(const Tensor& tensor) {
+  std::string text = "[";
+  for (int i = 0; i < tensor.dims; ++i) text += (i == 0 ? "" : ", ") + Text(tensor.shape[i]);
+  return text + "]";
+}
 inline int64_t Ceil(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline int64_t RoundUp(int64_t a, int64_t b) { return Ceil(a, b) * b; }
 
@@ -65,10 +70,42 @@ class Checks {
                       std::string(name) + " is " + Name(tensor.type) +
                           "; it can be float16, bfloat16 or float32");
   }
+  // Rows that are moved as they are.
+  void Moved(const Tensor& tensor, const char* name) const {
+    const DataType type = tensor.type;
+    VLLM_CANN_REQUIRE(*this,
+                      type == DataType::kFloat || type == DataType::kFloat16 ||
+                          type == DataType::kBfloat16 || type == DataType::kInt8 ||
+                          type == DataType::kUint8 || type == DataType::kInt32,
+                      std::string(name) + " is " + Name(type) +
+                          "; it can be float16, bfloat16, float32, int8, uint8 or int32");
+  }
   void Size(const Tensor& tensor, const char* name, int dim, int64_t size, const char* of) const {
     VLLM_CANN_REQUIRE(*this, tensor.shape[dim] == size,
                       std::string(name) + " has " + Text(tensor.shape[dim]) + " in dimension " +
                           Text(dim) + ", " + of + " " + Text(size));
+  }
+  // A contiguous tensor of any number of dimensions from `least` on as rows of its last one.
+  Tensor AsRows(const Tensor& tensor, const char* name, int least, const char* form) const {
+    VLLM_CANN_REQUIRE(*this, tensor.dims >= least,
+                      std::string(name) + " has " + Text(tensor.dims) + " dimensions, not " + form);
+    Dense(tensor, name, tensor.dims, form);
+    const int64_t size = tensor.shape[tensor.dims - 1];
+    int64_t rows = 1;
+    for (int i = 0; i + 1 < tensor.dims; ++i) rows *= tensor.shape[i];
+    Tensor out = {tensor.type, 2, {rows, size}, {size, 1}};
+    out.address = tensor.address;
+    return out;
+  }
+  // `tensor` has the dimensions of `of` but for the last one, without gaps.
+  void Leading(const Tensor& tensor, const char* name, const Tensor& of,
+               const char* of_name) const {
+    bool fits = tensor.dims == of.dims - 1;
+    for (int i = 0; fits && i < tensor.dims; ++i) fits = tensor.shape[i] == of.shape[i];
+    VLLM_CANN_REQUIRE(*this, fits,
+                      std::string(name) + " has the shape " + ShapeText(tensor) + " for " +
+                          of_name + " of the shape " + ShapeText(of));
+    Dense(tensor, name, tensor.dims, "those of the rows");
   }
   // The device has what all kernels of the family use.
   void Device(const DeviceInfo& device) const {

@@ -79,25 +79,30 @@ constexpr auto kNpuArch = static_cast<aclrtDevAttr>(601);
 // Arguments of a kernel: the tensors and the words of the tiling.
 constexpr size_t kMaxArguments = 64;
 
-aclrtFuncHandle FindFunction(const CurrentDevice& device, const char* family, const char* kernel) {
-  std::lock_guard<std::mutex> lock(g_mutex);
+// Of a family on a device; g_mutex is held.
+aclrtBinHandle FindBinary(const CurrentDevice& device, const std::string& family) {
   if (g_directory.empty()) {
     throw std::runtime_error("the directory of the kernels is not set: call set_kernel_directory");
   }
-  const Acl& acl = GetAcl();
   aclrtBinHandle& binary = g_binaries[{device.id, family}];
   if (binary == nullptr) {
     std::string soc = device.info->soc_name;
     for (char& c : soc) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
     const std::string path = g_directory + "/" + family + "." + soc + ".o";
     aclrtBinHandle loaded = nullptr;
-    Check(acl.load_binary(path.c_str(), nullptr, &loaded),
+    Check(GetAcl().load_binary(path.c_str(), nullptr, &loaded),
           "aclrtBinaryLoadFromFile('" + path + "')");
     binary = loaded;
   }
+  return binary;
+}
+
+aclrtFuncHandle FindFunction(const CurrentDevice& device, const char* family, const char* kernel) {
+  std::lock_guard<std::mutex> lock(g_mutex);
+  aclrtBinHandle binary = FindBinary(device, family);
   aclrtFuncHandle& function = g_functions[{device.id, family, kernel}];
   if (function == nullptr) {
-    Check(acl.get_function(binary, kernel, &function),
+    Check(GetAcl().get_function(binary, kernel, &function),
           std::string("aclrtBinaryGetFunction('") + kernel + "')");
   }
   return function;
@@ -116,10 +121,23 @@ void SetKernelDirectory(const std::string& directory) {
   g_functions.clear();
 }
 
+void LoadFamily(const std::string& family) {
+  const CurrentDevice device = GetCurrentDevice();
+  std::lock_guard<std::mutex> lock(g_mutex);
+  FindBinary(device, family);
+}
+
+int32_t GetCurrentDeviceId() {
+  int32_t id = 0;
+  const aclError code = GetAcl().get_device(&id);
+  if (code != ACL_SUCCESS) Check(code, "aclrtGetDevice");
+  return id;
+}
+
 CurrentDevice GetCurrentDevice() {
   const Acl& acl = GetAcl();
   CurrentDevice current;
-  Check(acl.get_device(&current.id), "aclrtGetDevice");
+  current.id = GetCurrentDeviceId();
   std::lock_guard<std::mutex> lock(g_mutex);
   std::unique_ptr<DeviceInfo>& known = g_devices[current.id];
   if (known == nullptr) {
@@ -145,24 +163,27 @@ CurrentDevice GetCurrentDevice() {
   return current;
 }
 
-Launch::Launch(const char* operation, const char* kernel, uint32_t cores,
-               std::initializer_list<Parameter> parameters, const uint64_t* tiling, size_t words)
-    : operation_(operation), kernel_(kernel), cores_(cores), tiling_(tiling, tiling + words) {
-  if (parameters.size() + words > kMaxArguments) {
-    throw std::logic_error(std::string(kernel) + " has more than " + std::to_string(kMaxArguments) +
-                           " arguments");
-  }
-  for (const auto& [name, tensor] : parameters) {
+Launch::Launch(const Operator& declared, const Tensor* tensors, const OptionValue* options)
+    : operation_(declared.name) {
+  const CurrentDevice device = GetCurrentDevice();
+  planned_ = declared.plan(tensors, options, *device.info);
+  for (size_t i = 0; i < declared.tensors.size(); ++i) {
+    const Tensor& tensor = tensors[i];
+    if (declared.tensors[i].shares_place) {
+      if (tensor.dims == 0) continue;
+      addresses_.pop_back();
+    }
     bool has_elements = tensor.dims > 0;
-    for (int i = 0; i < tensor.dims; ++i) has_elements = has_elements && tensor.shape[i] > 0;
+    for (int d = 0; d < tensor.dims; ++d) has_elements = has_elements && tensor.shape[d] > 0;
     const uint64_t unaligned =
         tensor.dims == 0 ? ~uint64_t{0} : static_cast<uint64_t>(ElementBytes(tensor.type)) - 1;
-    addresses_.push_back({name, unaligned, has_elements});
+    addresses_.push_back({declared.tensors[i].name, unaligned, has_elements});
   }
-}
-
-void Launch::Load(const CurrentDevice& device, const char* family) {
-  function_ = FindFunction(device, family, kernel_);
+  if (addresses_.size() + planned_.tiling.size() > kMaxArguments) {
+    throw std::logic_error(std::string(operation_) + " has more than " +
+                           std::to_string(kMaxArguments) + " arguments");
+  }
+  if (planned_.cores != 0) function_ = FindFunction(device, declared.family, planned_.kernel);
 }
 
 void Launch::RefuseAddress(const Address& address, uint64_t value) const {
@@ -175,7 +196,7 @@ void Launch::RefuseAddress(const Address& address, uint64_t value) const {
 }
 
 void Launch::operator()(const uint64_t* addresses, void* stream) const {
-  if (cores_ == 0) return;
+  if (planned_.cores == 0) return;
   uint64_t arguments[kMaxArguments];
   uint64_t* next = arguments;
   for (const Address& address : addresses_) {
@@ -185,13 +206,13 @@ void Launch::operator()(const uint64_t* addresses, void* stream) const {
     }
     *next++ = value;
   }
-  next = std::copy(tiling_.begin(), tiling_.end(), next);
+  next = std::copy(planned_.tiling.begin(), planned_.tiling.end(), next);
   const aclError code =
-      GetAcl().launch(function_, cores_, stream, nullptr, arguments,
+      GetAcl().launch(function_, planned_.cores, stream, nullptr, arguments,
                       static_cast<size_t>(next - arguments) * sizeof(uint64_t), nullptr, 0);
   if (code != ACL_SUCCESS) {
-    Check(code, std::string("the launch of ") + kernel_ + " on " + std::to_string(cores_) +
-                    " cores (aclrtLaunchKernelWithHostArgs)");
+    Check(code, std::string("the launch of ") + planned_.kernel + " on " +
+                    std::to_string(planned_.cores) + " cores (aclrtLaunchKernelWithHostArgs)");
   }
 }
 

@@ -6,17 +6,20 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <initializer_list>
 #include <string>
 #include <vector>
 
-#include "cc/ops/tensor.h"
+#include "cc/ops/operator.h"
 
 namespace vllm_cann::ops {
 
 // An absolute path. Launches that are made from now on have their kernels from there.
 // Throws std::invalid_argument.
 void SetKernelDirectory(const std::string& directory);
+
+// Loads the binary of a family for the current device, which launches do otherwise when they are
+// prepared. Throws std::runtime_error: no CANN, no current device, or what ACL reports.
+void LoadFamily(const std::string& family);
 
 // The device that is current on this thread and its numbers, asked of it once.
 struct CurrentDevice {
@@ -25,37 +28,24 @@ struct CurrentDevice {
 };
 // Throws std::runtime_error: no CANN, no current device, or what ACL reports.
 CurrentDevice GetCurrentDevice();
+int32_t GetCurrentDeviceId();
 
 // A launch of one kernel, checked and tiled for tensors of certain types and shapes, which takes
 // their addresses: it can be queued any number of times, from any thread, at the price of a copy of
 // its arguments.
 class Launch {
  public:
-  // A parameter of the kernel that is a tensor; its name has static storage.
-  struct Parameter {
-    const char* name;
-    const Tensor& tensor;
-  };
-
-  // `plan` has the kernel's name, its cores, 0 of which launch nothing, and the tiling, whose words
-  // the kernel takes behind its tensors. `operation` and the kernel's name have static storage.
-  // Throws std::runtime_error: the kernel cannot be loaded on the device.
-  template <typename Plan>
-  Launch(const CurrentDevice& device, const char* operation, const char* family, const Plan& plan,
-         std::initializer_list<Parameter> parameters)
-      : Launch(operation, plan.kernel, plan.cores, parameters,
-               reinterpret_cast<const uint64_t*>(&plan.tiling),
-               sizeof(plan.tiling) / sizeof(uint64_t)) {
-    static_assert(sizeof(plan.tiling) % sizeof(uint64_t) == 0);
-    if (plan.cores != 0) Load(device, family);
-  }
+  // Of `declared`, for tensors and options in its order, on the current device.
+  // Throws std::invalid_argument: the plan refuses them; std::runtime_error: no CANN, no device, or
+  // the kernel cannot be loaded on it.
+  Launch(const Operator& declared, const Tensor* tensors, const OptionValue* options);
 
   size_t num_addresses() const { return addresses_.size(); }
 
-  // Queues the kernel with the tensors at `addresses`, in the order of the parameters, 0 for those
-  // that are absent. `stream` is one of the device, which is current.
-  // Throws std::invalid_argument: an address is missing, or not one of such elements;
-  // std::runtime_error: what ACL reports.
+  // Queues the kernel with the tensors at `addresses`, in the order of the operator's tensors
+  // (those that share a place have one address), 0 for those that are absent. `stream` is one of
+  // the device, which is current. Throws std::invalid_argument: an address is missing, or not one
+  // of such elements; std::runtime_error: what ACL reports.
   void operator()(const uint64_t* addresses, void* stream) const;
 
  private:
@@ -65,17 +55,12 @@ class Launch {
     bool is_needed;      // the tensor has elements
   };
 
-  Launch(const char* operation, const char* kernel, uint32_t cores,
-         std::initializer_list<Parameter> parameters, const uint64_t* tiling, size_t words);
-  void Load(const CurrentDevice& device, const char* family);
   [[noreturn]] void RefuseAddress(const Address& address, uint64_t value) const;
 
   const char* operation_;
-  const char* kernel_;
-  uint32_t cores_;
+  PlannedKernel planned_;
   void* function_ = nullptr;
   std::vector<Address> addresses_;
-  std::vector<uint64_t> tiling_;
 };
 
 enum class CopyKind { kHostToDevice, kDeviceToHost, kDeviceToDevice };

@@ -14,7 +14,13 @@ enum class DataType : int32_t {
   kInt8 = 2,
   kInt32 = 3,
   kUint8 = 4,
+  kInt16 = 6,
+  kUint16 = 7,
+  kUint32 = 8,
   kInt64 = 9,
+  kUint64 = 10,
+  kDouble = 11,
+  kBool = 12,
   kBfloat16 = 27,
 };
 
@@ -23,14 +29,20 @@ constexpr int64_t ElementBytes(DataType type) {
   switch (type) {
     case DataType::kInt8:
     case DataType::kUint8:
+    case DataType::kBool:
       return 1;
     case DataType::kFloat16:
     case DataType::kBfloat16:
+    case DataType::kInt16:
+    case DataType::kUint16:
       return 2;
     case DataType::kFloat:
     case DataType::kInt32:
+    case DataType::kUint32:
       return 4;
     case DataType::kInt64:
+    case DataType::kUint64:
+    case DataType::kDouble:
       return 8;
   }
   return 0;
@@ -48,24 +60,36 @@ constexpr const char* Name(DataType type) {
       return "int32";
     case DataType::kUint8:
       return "uint8";
+    case DataType::kInt16:
+      return "int16";
+    case DataType::kUint16:
+      return "uint16";
+    case DataType::kUint32:
+      return "uint32";
     case DataType::kInt64:
       return "int64";
+    case DataType::kUint64:
+      return "uint64";
+    case DataType::kDouble:
+      return "float64";
+    case DataType::kBool:
+      return "bool";
     case DataType::kBfloat16:
       return "bfloat16";
   }
   return "an unknown data type";
 }
 
-inline constexpr int kMaxDims = 4;
+inline constexpr int kMaxDims = 8;
 
-// A tensor in device memory. Sizes and strides are in elements. An absent optional tensor has no
-// dimensions.
+// A tensor. Sizes and strides are in elements. An absent optional tensor has no dimensions.
 struct Tensor {
   DataType type = DataType::kFloat;
   int dims = 0;
   int64_t shape[kMaxDims] = {};
   int64_t strides[kMaxDims] = {};
-  uintptr_t address = 0;  // where it is, if that is known already: plans and launches do not look
+  uintptr_t address = 0;  // where it is, if that is known already: plans do not look
+  bool is_on_host = false;
 };
 
 // The numbers of an NPU on which tiling depends.

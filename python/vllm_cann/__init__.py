@@ -27,7 +27,7 @@ def register() -> None:
     if current_platform.is_out_of_tree() and current_platform.device_type == "npu":
         from vllm.v1.attention.backends.registry import AttentionBackendEnum, register_backend
 
-        from vllm_cann.ops import layers
+        from vllm_cann import layers
 
-        register_backend(AttentionBackendEnum.CUSTOM, "vllm_cann.attention.CannAttentionBackend")
+        register_backend(AttentionBackendEnum.CUSTOM, "vllm_cann.attention.backend.CannAttentionBackend")
         layers.register()

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 logger = init_logger("vllm.plugins.cann.platform")
 
-# Blocks of the paged cache: the only size that the fused attention takes for every query length.
-BLOCK_SIZE = 128
-
 
 class CannPlatform(Platform):
     """Huawei Ascend NPUs through torch_npu."""
@@ -49,7 +46,7 @@ class CannPlatform(Platform):
 
     @classmethod
     def import_ir_kernels(cls) -> None:
-        """None: our layers override vLLM's, see ops/layers.py."""
+        """None: our layers override vLLM's, see layers."""
 
     @classmethod
     def register_triton_kernel_overrides(cls) -> None:
@@ -70,7 +67,7 @@ class CannPlatform(Platform):
             raise ValueError("vllm_cann has no attention backend for MLA or sparse attention.")
         if selected_backend is not None and selected_backend.name != "CUSTOM":
             raise ValueError(f"vllm_cann has one attention backend, CUSTOM; {selected_backend.name} was asked for.")
-        return "vllm_cann.attention.CannAttentionBackend"
+        return "vllm_cann.attention.backend.CannAttentionBackend"
 
     @classmethod
     def apply_config_platform_defaults(cls, vllm_config: VllmConfig) -> None:

@@ -18,7 +18,7 @@ from torch import nn
 from vllm.logger import init_logger
 from vllm.v1.sample.ops import topk_topp_sampler
 
-from vllm_cann.ops import layers
+from vllm_cann.layers import qk_norm_attention
 
 logger = init_logger("vllm.plugins.cann.replacements")
 
@@ -78,7 +78,7 @@ class LayerReplacement:
 _QK_NORM = "vLLM fuses what is between projection and attention only in graphs that it compiles, and its model calls each step by itself"
 
 LAYER_TABLE = tuple(
-    LayerReplacement(f"vllm.model_executor.models.{module}", layer, _QK_NORM, layers.qk_norm_attention, layers.why_not_qk_norm_attention)
+    LayerReplacement(f"vllm.model_executor.models.{module}", layer, _QK_NORM, qk_norm_attention.forward, qk_norm_attention.why_not)
     for module, layer in (("qwen3", "Qwen3Attention"), ("qwen3_moe", "Qwen3MoeAttention"))
 )
 

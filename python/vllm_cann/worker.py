@@ -58,7 +58,7 @@ class CannWorker(Worker):
     def _make_model_runner(self) -> GPUModelRunner:
         # The platform has seen to it; only a process with another environment than the one that checked the configuration gets here.
         assert not self.use_v2_model_runner, "the worker was to run vLLM's V1 model runner"
-        from vllm_cann.model_runner_v1 import CannModelRunner
+        from vllm_cann.runners.v1 import CannModelRunner
 
         return CannModelRunner(self.vllm_config, self.device)
 

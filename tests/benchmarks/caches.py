@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from cases import Plans, integers
 
 import softnpu
 from tests.benchmarks.moe import CORES, PROFILE, TOKENS, Work, size
+from tests.benchmarks.plans import Plans, integers
 
 CACHE = softnpu.load("cc/kernels/cache/cache.twin.so")
 ROTARY = softnpu.load("cc/kernels/rotary/rotary.twin.so")

@@ -6,7 +6,7 @@
 #include <cstdio>
 #include <vector>
 
-#include "cc/softnpu/ascendc/testing.h"
+#include "cc/softnpu/ascendc/testing/kernels.h"
 
 using softnpu::ascendc::GlobalMemory;
 using softnpu::ascendc::GlobalRegion;

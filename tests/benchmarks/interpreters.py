@@ -69,13 +69,12 @@ def compare(found: list[np.ndarray], wanted: list[np.ndarray], tolerances: list[
 
 def on_softnpu(work: str, how: str, arrays: list[np.ndarray], directory: Path) -> tuple[Callable[[], None], list[np.ndarray]]:
     """A function that launches the kernel once, and where its results are."""
-    from cases import TYPES, Plans, integers
-    from engine import use_zig
-
     import softnpu
     from softnpu import profiles
+    from tests.benchmarks.plans import Plans, integers
 
-    use_zig(directory)
+    os.environ["CXX"] = f"{Path(os.environ['ZIG']).resolve()} c++ -nostdlib++"
+    os.environ["ZIG_GLOBAL_CACHE_DIR"] = os.environ["ZIG_LOCAL_CACHE_DIR"] = str(directory)
 
     profile = "ascend910b3"
     if how == "untimed":
@@ -93,7 +92,7 @@ def on_softnpu(work: str, how: str, arrays: list[np.ndarray], directory: Path) -
             "plan_rotary_embedding",
             profile,
             40,
-            TYPES[kind][1],
+            {"half": 1, "float": 0}[kind],
             9,
             integers(tokens, heads, size),
             heads * size,

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cases import Plans, integers
 
 import softnpu
+from tests.benchmarks.plans import Plans, integers
 
 KERNELS = softnpu.load("cc/kernels/moe/moe.twin.so")
 PROFILE = "ascend910b3"

@@ -1,22 +1,29 @@
-"""Mutants of AscendC kernels by rules on the syntax tree.
+"""Mutants of AscendC sources, made by operators on the syntax tree.
 
-A mutant is a kernel's source with one piece of text replaced; line breaks stay, so lines keep their numbers. It is known by its source, the
-rule, the text of its line and the replacement, not by its place, so that a result stays valid when other lines change.
+A mutant is a source with one piece of text replaced. Line breaks stay, so every line keeps its number. A mutant is known by its source, its
+operator, the text of its line and the replacement, not by its place: a sample that is drawn by these names stays the same when other lines
+change.
+
+A comment in the source says why a mutant is equivalent to the original:
+
+    // mutant: bound off by one, drop bound of `n < end` equivalent: A copy of no bytes does nothing.
+
+It names operators, each with the replaced text if only mutants of that text are meant, and a reason, which may go on in the next lines. It
+covers the statement, declaration or argument that follows, without the blocks in braces in it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tree_sitter
 import tree_sitter_cpp
 
 # What the parser of plain C++ does not know; blanks of the same length keep all offsets.
-_ATTRIBUTES = re.compile(rb"__(?:aicore|cube|global|gm|ubuf|vector)__")
-_ENTRY = re.compile(r'extern\s+"C"\s+__global__')
+_ATTRIBUTES = re.compile(rb"__(?:aicore|cube|global|gm|ubuf|vector)__|\bVLLM_CANN_HOST_AND_DEVICE\b")
 _REMOVED = {
     "PipeBarrier": "remove barrier",
     "SyncAll": "remove barrier",
@@ -32,28 +39,56 @@ _REMOVED = {
 # Calls that are neither instructions nor their parameters.
 _NO_INSTRUCTION = {"Min", "InitBuffer", "SetGlobalBuffer", "GetValue", "FetchEventID", "AllocTensor"} | set(_REMOVED)
 _RELATIONS = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}
+OPERATORS = sorted(
+    {
+        *_REMOVED.values(),
+        "remove pair",
+        "drop guard",
+        "drop bound",
+        "drop condition",
+        "bound off by one",
+        "drop term",
+        "swap + and -",
+        "constant off by one",
+        "argument off by one",
+        "drop argument",
+    }
+)
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """`source` with bytes [begin, end) replaced by `after`. `twin`: of equal ones in a line, which."""
+    """`source` with bytes [begin, end) replaced by `after`.
+
+    Attributes:
+        source: path of the file, from the repository's root
+        operator: name of the rule
+        number, line: where the replaced text begins: number of the line, from 1, and its text without indentation
+        begin, end: replaced bytes
+        before, after: replaced text and replacement, with each run of white space as one blank
+        nth: counts mutants of equal names, from 0
+        reason: why it is equivalent to the original, from a comment in the source; empty: no comment says so
+    """
 
     source: str
-    kernel: str
-    rule: str
+    operator: str
     number: int
     line: str
     begin: int
     end: int
     before: str
     after: str
-    twin: int = 0
+    nth: int = 0
+    reason: str = ""
 
     @property
     def key(self) -> str:
-        """Its name in results."""
-        nth = f" #{self.twin + 1}" if self.twin else ""
-        return f"{self.source} | {self.rule} | {self.line} | {self.before} -> {self.after or 'nothing'}{nth}"
+        """Its name. It does not change when other lines do."""
+        nth = f" #{self.nth + 1}" if self.nth else ""
+        return f"{self.source} | {self.operator} | {self.line} | {self.before} -> {self.after or 'nothing'}{nth}"
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.number}: {self.operator}: `{self.before}` -> `{self.after}`, in: {self.line}"
 
     def apply(self, text: bytes) -> bytes:
         """The source with the fault."""
@@ -215,61 +250,68 @@ def _arguments(node: tree_sitter.Node) -> Iterator[_Change]:
         yield "drop argument", comma, last, ""
 
 
-def _reach(root: tree_sitter.Node) -> dict[str, set[str]]:
-    """Name of a function or class at top level -> the entries that use it."""
-    bodies: dict[str, str] = {}
+@dataclass(frozen=True)
+class _Reason:
+    """Mutants that begin in one of `places` are equivalent if one of (operator, replaced text or nothing) is theirs."""
 
-    def collect(node: tree_sitter.Node) -> None:
-        for child in node.named_children:
-            if child.type in ("namespace_definition", "declaration_list", "template_declaration", "linkage_specification"):
-                collect(child)
-            elif child.type in ("function_definition", "class_specifier", "struct_specifier"):
-                bodies[_definition(child)] = bodies.get(_definition(child), "") + _text(child)
+    places: list[tuple[int, int]]
+    changes: list[tuple[str, str]]
+    text: str
 
-    collect(root)
-    uses = {name: {other for other in bodies if other != name and re.search(rf"\b{other}\b", body)} for name, body in bodies.items()}
-    entries = {name for name, body in bodies.items() if re.match(r"void\s+" + name, body.lstrip())} & {
-        _definition(function)
-        for linkage in _walk(root)
-        if linkage.type == "linkage_specification"
-        for function in linkage.named_children
-        if function.type == "function_definition"
-    }
-    reached: dict[str, set[str]] = {name: set() for name in bodies}
-    for entry in entries:
-        open_names = [entry]
-        while open_names:
-            name = open_names.pop()
-            if entry not in reached[name]:
-                reached[name].add(entry)
-                open_names += uses[name]
-    return reached
+    def covers(self, mutant: Mutant) -> bool:
+        return any(begin <= mutant.begin < end for begin, end in self.places) and any(
+            operator == mutant.operator and text in ("", mutant.before) for operator, text in self.changes
+        )
 
 
-def _definition(node: tree_sitter.Node) -> str:
-    if node.type != "function_definition":
-        return _text(_field(node, "name"))
-    for inner in _walk(_field(node, "declarator")):
-        if inner.type in ("identifier", "field_identifier"):
-            return _text(inner)
-    return ""
+_COMMENT = re.compile(r"mutant: (?P<changes>.+?) equivalent: (?P<reason>.+)")
+_CHANGE = re.compile(r"(?P<operator>[^`,]+?)(?: of `(?P<text>[^`]+)`)?(?:, |$)")
 
 
-def _kernel(entries: set[str]) -> str:
-    """One name for entries that share code: rope for rope_half and rope_float."""
-    words = [name.split("_") for name in sorted(entries)]
-    common = [column[0] for column in zip(*words, strict=False) if len(set(column)) == 1]
-    return "_".join(common) or "shared"
+def _outside_of_blocks(node: tree_sitter.Node) -> Iterator[tuple[int, int]]:
+    """The byte ranges of a node without its blocks in braces."""
+    begin = node.start_byte
+    open_nodes = [node]
+    while open_nodes:
+        inner = open_nodes.pop()
+        if inner.type == "compound_statement":
+            yield begin, inner.start_byte
+            begin = inner.end_byte
+        else:
+            open_nodes += reversed(inner.children)
+    yield begin, node.end_byte
+
+
+def _reasons(root: tree_sitter.Node, path: Path) -> list[_Reason]:
+    """All that comments say of equivalent mutants."""
+    out = []
+    for node in _walk(root):
+        previous = node.prev_named_sibling
+        if node.type == "comment" or previous is None or previous.type != "comment":
+            continue
+        lines: list[str] = []
+        number = previous.start_point[0] + 1
+        while previous is not None and previous.type == "comment":
+            lines.insert(0, _text(previous).removeprefix("//").strip())
+            previous = previous.prev_named_sibling
+        for text in re.split(r"(?=\bmutant: )", " ".join(lines))[1:]:
+            if not (found := _COMMENT.fullmatch(text.strip())):
+                raise ValueError(f"{path}:{number}: not `mutant: OPERATOR [of `TEXT`], ... equivalent: REASON`: {text}")
+            changes = [(change["operator"], change["text"] or "") for change in _CHANGE.finditer(found["changes"])]
+            if unknown := [operator for operator, _ in changes if operator not in OPERATORS]:
+                raise ValueError(f"{path}:{number}: {unknown[0]!r} is no operator; there are: {', '.join(OPERATORS)}")
+            out.append(_Reason(list(_outside_of_blocks(node)), changes, found["reason"]))
+    return out
 
 
 def mutants(path: Path, source: str) -> list[Mutant]:
-    """All mutants of a source, in the order of their places. A header's are its own, not a kernel's.
+    """All mutants of a source, in the order of their places.
 
     Args:
         path: the file
-        source: the name that it has in keys
+        source: its name in the mutants
     Raises:
-        ValueError: the parser does not understand the source
+        ValueError: the parser does not understand the source; a comment about mutants is malformed, or covers no mutant
     """
     original = path.read_bytes()
     plain = _ATTRIBUTES.sub(lambda match: b" " * len(match[0]), original)
@@ -278,32 +320,37 @@ def mutants(path: Path, source: str) -> list[Mutant]:
         bad = next(node for node in _walk(root) if node.type == "ERROR" or node.is_missing)
         raise ValueError(f"{path}:{bad.start_point[0] + 1}: not understood: {_text(bad)[:60]}")
     lines = original.decode().split("\n")
-    reached = _reach(root)
     out: list[Mutant] = []
     seen: set[tuple[int, int, str]] = set()
     count: dict[str, int] = {}
 
-    def visit(node: tree_sitter.Node, kernel: str) -> None:
-        is_definition = node.type in ("function_definition", "class_specifier", "struct_specifier")
-        if path.suffix != ".h" and is_definition and _definition(node) in reached:
-            kernel = _kernel(reached[_definition(node)]) if reached[_definition(node)] else ""
+    def visit(node: tree_sitter.Node) -> None:
         if node.type in ("template_parameter_list", "static_assert_declaration", "template_argument_list"):
             return
-        for rules in (_statements, _bounds, _terms, _arguments):
-            for rule, begin, end, after in rules(node):
+        # Its size is a promise of how far accesses go; it changes no result.
+        if node.type == "call_expression" and _name(node) == "SetGlobalBuffer":
+            return
+        for operators in (_statements, _bounds, _terms, _arguments):
+            for operator, begin, end, after in operators(node):
                 at = (begin.start_byte, end.end_byte, after)
-                if not kernel or at in seen:
+                if at in seen:
                     continue
                 seen.add(at)
                 number = begin.start_point[0] + 1
                 before = " ".join(original[begin.start_byte : end.end_byte].decode().split())
                 mutant = Mutant(
-                    source, kernel, rule, number, lines[number - 1].strip(), begin.start_byte, end.end_byte, before, " ".join(after.split())
+                    source, operator, number, lines[number - 1].strip(), begin.start_byte, end.end_byte, before, " ".join(after.split())
                 )
-                twin = count[mutant.key] = count.get(mutant.key, -1) + 1
-                out.append(Mutant(**{**mutant.__dict__, "twin": twin}))
+                nth = count[mutant.key] = count.get(mutant.key, -1) + 1
+                out.append(replace(mutant, nth=nth))
         for child in node.children:
-            visit(child, kernel)
+            visit(child)
 
-    visit(root, path.name if path.suffix == ".h" else "")
+    visit(root)
+    for reason in _reasons(root, path):
+        covered = [i for i, mutant in enumerate(out) if reason.covers(mutant)]
+        if not covered:
+            raise ValueError(f"{path}: no mutant is covered by: {reason.changes} equivalent: {reason.text}")
+        for i in covered:
+            out[i] = replace(out[i], reason=reason.text)
     return sorted(out, key=lambda mutant: (mutant.begin, mutant.end, mutant.after))

@@ -1,14 +1,24 @@
-"""How requests go into padded calls of the fused attention."""
+"""The layout of the cache, how requests go into padded calls of the fused attention, and attention in plain torch operators."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from vllm.config import set_current_vllm_config
+from vllm.engine.arg_utils import EngineArgs
+from vllm.v1.kv_cache_interface import FullAttentionSpec, KVCacheSpec, MambaSpec, MLAAttentionSpec
 
-from vllm_cann import attention
+from vllm_cann.attention.backend import BLOCK_SIZE, CannAttentionBackend
+from vllm_cann.attention.dense import CannAttention
+from vllm_cann.attention.metadata import CannMetadata
+
+MODEL = Path(os.environ["MODEL"]).absolute().parent
+HEADS, KV_HEADS, SIZE = 6, 2, 32
 
 
 class Copies(TorchDispatchMode):
@@ -25,15 +35,14 @@ class Copies(TorchDispatchMode):
         return function(*args, **kwargs)
 
 
-def step(query_lens: list[int]) -> attention.CannMetadata:
+def step(query_lens: list[int]) -> CannMetadata:
     requests = len(query_lens)
     ends = torch.tensor(query_lens).cumsum(0).tolist()
-    return attention.CannMetadata(
+    return CannMetadata(
         num_tokens=ends[-1],
         query_ends=ends,
         query_lens=query_lens,
         kv_lens=[length + 3 for length in query_lens],
-        seq_lens=torch.tensor([length + 3 for length in query_lens], dtype=torch.int32).npu(),
         block_table=torch.arange(requests * 2, dtype=torch.int32).view(requests, 2).npu(),
         mask=None,
     )
@@ -47,7 +56,7 @@ def step(query_lens: list[int]) -> attention.CannMetadata:
 def test_padding_puts_each_token_back(query_lens: list[int]) -> None:
     given = step(query_lens)
     with Copies() as copies:
-        padding = attention._pad(given)
+        padding = given.padding
     # One copy at most, and the device reads its source after this function has returned.
     assert copies.pinned in ([], [True])
     rows = torch.arange(given.num_tokens)
@@ -71,8 +80,75 @@ def test_padding_puts_each_token_back(query_lens: list[int]) -> None:
 
 def test_steps_of_one_kind_need_no_gathering() -> None:
     for query_lens in ([1, 1, 1], [4], [3, 3]):
-        padding = attention._pad(step(query_lens))
+        padding = step(query_lens).padding
         [group] = padding.groups
         assert group.sources is None
         assert group.places is None
         assert padding.order is None
+
+
+def spec(dtype: torch.dtype = torch.float32) -> FullAttentionSpec:
+    return FullAttentionSpec(block_size=BLOCK_SIZE, num_kv_heads=KV_HEADS, head_size=SIZE, dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_cache_has_the_bytes_that_vllm_counts(dtype: torch.dtype) -> None:
+    shape = CannAttentionBackend.cache_shape("layer", spec(dtype), 7)
+    assert torch.Size(shape).numel() * dtype.itemsize == 7 * spec(dtype).page_size_bytes
+    cache = torch.empty(shape, dtype=dtype)
+    keys, values = CannAttentionBackend.keys_and_values(cache)
+    assert keys.shape == values.shape == (7, BLOCK_SIZE, KV_HEADS, SIZE)
+    assert [part.shape for part in CannAttentionBackend.rows(cache)] == [(7, BLOCK_SIZE, KV_HEADS * SIZE)] * 2
+    assert [part.data_ptr() for part in CannAttentionBackend.rows(cache)] == [keys.data_ptr(), values.data_ptr()]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        MLAAttentionSpec(block_size=BLOCK_SIZE, num_kv_heads=1, head_size=576, dtype=torch.bfloat16),
+        FullAttentionSpec(block_size=BLOCK_SIZE, num_kv_heads=2, head_size=192, head_size_v=128, dtype=torch.bfloat16),
+        MambaSpec(block_size=BLOCK_SIZE, shapes=((4, 4),), dtypes=(torch.float32,)),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_other_caches_are_refused(other: KVCacheSpec) -> None:
+    kind = type(other).__name__
+    with pytest.raises(ValueError, match=rf"the layer model\.layers\.3 needs a cache of the kind {kind}, {other.page_size_bytes} bytes"):
+        CannAttentionBackend.cache_shape("model.layers.3", other, 7)
+
+
+def test_plain_attention() -> None:
+    """Against float64 on the host. Blocks lie in any order, and what is beyond a request's length is no number."""
+    with set_current_vllm_config(EngineArgs(str(MODEL), max_model_len=512, dtype="float32").create_engine_config()):
+        layer = CannAttention(HEADS, SIZE, SIZE**-0.5, KV_HEADS)
+    query_lens, kv_lens = [1, 5, 0, 130, 1], [257, 5, 3, 300, 128]
+    generator = torch.Generator().manual_seed(8)
+    order = iter(torch.randperm(20, generator=generator).tolist())
+    table = torch.zeros(len(kv_lens), 4, dtype=torch.int32)
+    cache = torch.full(CannAttentionBackend.cache_shape("layer", spec(), 20), float("nan"))
+    query = torch.randn(sum(query_lens), HEADS, SIZE, generator=generator).clamp(-2, 2)
+    wanted = []
+    for request, length in enumerate(kv_lens):
+        rows = torch.randn(2, length, KV_HEADS, SIZE, generator=generator).clamp(-2, 2)
+        for number, part in enumerate(rows.split(BLOCK_SIZE, 1)):
+            table[request, number] = block = next(order)
+            for half, given in zip(CannAttentionBackend.keys_and_values(cache), part, strict=True):
+                half[block, : given.shape[0]] = given
+        tokens = query_lens[request]
+        begin = sum(query_lens[:request])
+        own = query[begin : begin + tokens].double()
+        keys, values = rows.double().repeat_interleave(HEADS // KV_HEADS, 2)
+        scores = torch.einsum("qhd,khd->hqk", own, keys) * SIZE**-0.5
+        seen = torch.ones(tokens, length, dtype=torch.bool).tril(length - tokens)
+        wanted.append(torch.einsum("hqk,khd->qhd", scores.masked_fill(~seen, float("-inf")).softmax(-1), values))
+    ends = torch.tensor(query_lens).cumsum(0).tolist()
+    step = CannMetadata(ends[-1], ends, query_lens, kv_lens, table.npu(), mask=None)
+    # The runner's buffers are longer than the step.
+    buffer = torch.cat([query, torch.zeros(3, HEADS, SIZE)]).npu()
+    found = layer.forward(None, buffer, buffer, buffer, cache.npu(), step, torch.full_like(buffer, 7))
+    assert (found[ends[-1] :] == 7).all()
+    # Elements are at most 2. A score is a sum of SIZE products of at most 4: it is off by SIZE + 1 roundings of SIZE * 4 * SIZE^-0.5.
+    # A weight is off by twice that, and by its own roundings and those of the sum: one for each token, like the sum of values.
+    score = (SIZE + 1) * 2**-24 * 4 * SIZE**0.5
+    bound = 2 * (2 * score + 2 * max(kv_lens) * 2**-24)
+    torch.testing.assert_close(found[: ends[-1]].cpu().double(), torch.cat(wanted), rtol=0, atol=bound)

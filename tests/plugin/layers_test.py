@@ -1,4 +1,4 @@
-"""Attention layers that vLLM builds: which of them get the fused forward, and that it gives what their own gives."""
+"""Attention layers that vLLM builds: which of them get the fused forward, that it gives what their own gives, and their caches."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -18,10 +20,14 @@ from vllm.model_executor.layers.rotary_embedding import get_rope
 from vllm.model_executor.models.qwen3 import Qwen3Attention
 from vllm.model_executor.models.qwen3_moe import Qwen3MoeAttention
 from vllm.plugins import load_general_plugins
+from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
+from vllm.v1.kv_cache_interface import KVCacheConfig, KVCacheGroupSpec, KVCacheTensor
 from vllm.v1.worker.gpu_worker import init_worker_distributed_environment
 
 from softnpu import trace
 from vllm_cann import ops, replacements
+from vllm_cann.attention.backend import CannAttentionBackend
+from vllm_cann.runners.v1 import CannModelRunner
 
 MODEL = Path(os.environ["MODEL"]).absolute().parent
 STATE = Path(os.environ["SOFTNPU_STATE_DIR"])
@@ -156,3 +162,28 @@ def test_other_layers_keep_their_steps(
     assert said[0] == "1 layers Qwen3Attention normalise and rotate query and key in one launch"
     assert said[1].startswith("1 layers Qwen3Attention normalise and rotate query and key in launches of their own: its ")
     assert reason in said[1]
+
+
+def test_the_runner_asks_the_backend_of_a_layer_for_the_shape_of_its_cache(config: VllmConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = build(Qwen3Attention, PLAIN, config)
+    name, blocks = layer.attn.layer_name, 5
+    spec = layer.attn.get_kv_cache_spec(config).copy_with_new_block_size(128)
+    page = spec.page_size_bytes
+    caches = KVCacheConfig(blocks, [KVCacheTensor(blocks * page, [name], blocks * page, page)], [KVCacheGroupSpec([name], spec)])
+    # What the function takes of its runner.
+    runner: Any = SimpleNamespace(
+        compilation_config=config.compilation_config, device=torch.device("npu:0"), shared_kv_cache_layers={}, kv_caches=[]
+    )
+    [(owner, cache)] = CannModelRunner.initialize_kv_cache_tensors(runner, caches, [128]).items()
+    assert owner == name
+    assert cache.shape == CannAttentionBackend.cache_shape(name, spec, blocks) == (2, blocks, 128, KV_HEADS, SIZE)
+    assert cache.dtype == torch.float32
+    assert layer.attn.kv_cache is cache is runner.kv_caches[0]
+    assert not cache.cpu().any()
+
+    monkeypatch.setattr(CannAttentionBackend, "cache_shape", lambda layer, spec, blocks: (blocks, 3))
+    runner.kv_caches.clear()
+    assert CannModelRunner.initialize_kv_cache_tensors(runner, caches, [128])[name].shape == (blocks, 3)
+    monkeypatch.setattr(layer.attn, "attn_backend", CPUAttentionBackend)
+    with pytest.raises(ValueError, match=rf"the layer {name} has the attention backend CPUAttentionBackend"):
+        CannModelRunner.initialize_kv_cache_tensors(runner, caches, [128])

@@ -6,8 +6,7 @@ import pytest
 import torch
 from vllm.config import VllmConfig, set_current_vllm_config
 
-from vllm_cann import ops
-from vllm_cann.ops import layers
+from vllm_cann import layers, ops
 
 # Half a last place of a result below 16, and of float32 those of two products and a sum.
 ERROR = {torch.float32: 16 * 2**-23, torch.float16: 8 * 2**-11, torch.bfloat16: 8 * 2**-8}

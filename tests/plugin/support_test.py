@@ -18,6 +18,7 @@ from vllm.config.engram import EngramConfig
 from vllm.engine.arg_utils import EngineArgs
 
 from vllm_cann import support
+from vllm_cann.support import accepted, page, refused
 
 LLAMA = {
     "architectures": ["LlamaForCausalLM"],
@@ -183,7 +184,7 @@ def paths(cls: type, prefix: str = "") -> Iterator[tuple[str, bool]]:
             yield from paths(typing.cast(type, one), f"{prefix}{field.name}.")
 
 
-NAMED = {*support.FINE, *(field for row in support.ROWS for field in row.fields)}
+NAMED = {*accepted.ACCEPTED, *(field for row in refused.REFUSED for field in row.fields)}
 
 
 def judged(path: str) -> bool:
@@ -193,7 +194,7 @@ def judged(path: str) -> bool:
 
 def test_every_field_of_vllm_was_judged() -> None:
     unknown = [path for path, inner in paths(VllmConfig) if not inner and not judged(path)]
-    assert unknown == [], "new in vLLM: give each a row in support.ROWS or a reason in support.FINE"
+    assert unknown == [], "new in vLLM: give each a row in refused.REFUSED or a reason in accepted.ACCEPTED"
 
 
 def test_every_judged_field_is_one_of_vllm() -> None:
@@ -207,7 +208,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> VllmConfig:
 
 @pytest.mark.parametrize("path", FIELDS)
 def test_a_field_is_refused(path: str, served: VllmConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    row = next(row for row in support.ROWS if path in row.fields)
+    row = next(row for row in refused.REFUSED if path in row.fields)
     assert row.found(served) is None
     *owners, name = path.split(".")
     owner: Any = served
@@ -238,7 +239,7 @@ def test_every_row_has_a_case() -> None:
     seen = {*FIELDS, *PROPERTIES}
     without = [
         row.feature
-        for row in support.ROWS
+        for row in refused.REFUSED
         if not (seen & {row.feature, *row.fields[:1]} or any(feature in row.feature for _, _, feature, _ in CASES))
     ]
     assert without == []
@@ -251,5 +252,5 @@ def test_the_defaults_are_served_without_touching_the_device(served: VllmConfig)
 
 
 def test_the_page_is_current() -> None:
-    page = Path(os.environ["SUPPORT_PAGE"]).read_text()
-    assert page == support.markdown(), "run: python -m vllm_cann.support > docs/support.md"
+    text = Path(os.environ["SUPPORT_PAGE"]).read_text()
+    assert text == page.markdown(), "run: python -m vllm_cann.support > docs/support.md"

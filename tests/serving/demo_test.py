@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shutil
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import MODEL
+from harness import MODEL, changed_installation
 from perfetto.protos.perfetto.trace import perfetto_trace_pb2 as schema
 from vllm_cann_demo.conversation import QUESTIONS, Page
 from vllm_cann_demo.server import Server, ServerError
@@ -101,17 +100,9 @@ def test_a_conversation(tmp_path: Path) -> None:
 
 
 def test_a_fault_in_a_kernel_makes_the_demo_fail(tmp_path: Path) -> None:
-    spec = importlib.util.find_spec("vllm_cann")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    changed = tmp_path / "site"
-    shutil.copytree(Path(spec.submodule_search_locations[0]).parent, changed)
-    file = changed / "vllm_cann/kernels/cache.twin.so"
-    file.chmod(0o644)
-    shutil.copy(os.environ["CACHE_INDEX"], file)
-    search = ":".join([str(changed), os.environ["PYTHONPATH"]])
+    changed = changed_installation(tmp_path, {"kernels/cache.twin.so": os.environ["CACHE_INDEX"]})
     command = demo("--output", str(tmp_path), model=LANGUAGE_MODEL)
-    result = run(command, timeout=300, env={**os.environ, "PYTHONPATH": search})
+    result = run(command, timeout=300, env={**os.environ, **changed})
     assert result.returncode == 1
     assert result.stderr.strip() == "demo: rounding to bfloat16 does not explain the server's tokens"
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import shutil
 from pathlib import Path
 
 import httpx
-from harness import MODEL
+from harness import MODEL, changed_installation
 from vllm_cann_demo.server import Server
 from vllm_cann_demo.task import questions
 
@@ -38,20 +36,12 @@ def stream(server: Server, prompt: str) -> str:
 
 
 def test_a_kernel_that_stops_is_an_error_and_the_next_start_serves(tmp_path: Path) -> None:
-    spec = importlib.util.find_spec("vllm_cann")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    changed = tmp_path / "site"
-    shutil.copytree(Path(spec.submodule_search_locations[0]).parent, changed)
-    file = changed / "vllm_cann/kernels/cache.twin.so"
-    file.chmod(0o644)
-    shutil.copy(os.environ["CACHE_BEYOND"], file)
-    search = ":".join([str(changed), os.environ["PYTHONPATH"]])
+    changed = changed_installation(tmp_path, {"kernels/cache.twin.so": os.environ["CACHE_BEYOND"]})
     [question] = questions(seed=37, count=1)
 
     for streamed in (False, True):
         directory = tmp_path / f"broken-{streamed}"
-        server = Server(MODEL, directory, SERVE, ["--memory", "1GiB"], environment={"PYTHONPATH": search})
+        server = Server(MODEL, directory, SERVE, ["--memory", "1GiB"], environment=changed)
         with server:
             if streamed:
                 assert '"text":' not in stream(server, question.prompt)

@@ -1,14 +1,16 @@
-"""What the serving tests share: prompts, requests, the reference."""
+"""What the serving tests share: prompts, requests, the reference, an installation with a file that is another."""
 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -81,3 +83,37 @@ def reference(directory: Path, model: Path = MODEL, **job: object) -> dict:
     source.write_text(json.dumps(job))
     subprocess.run([sys.executable, str(REFERENCE), str(model), str(source), str(target)], check=True)
     return json.loads(target.read_text())
+
+
+def installed() -> Path:
+    """The installed package vllm_cann, which is not imported."""
+    spec = importlib.util.find_spec("vllm_cann")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    return Path(spec.submodule_search_locations[0])
+
+
+def changed_installation(directory: Path, files: Mapping[str, Path | str | None]) -> dict[str, str]:
+    """A copy of the installed vllm_cann and its metadata, in which some files are others.
+
+    Args:
+        directory: where the copy is made, in a new directory `site`
+        files: a file of the package, as `kernels/cache.twin.so`, and what takes its place; None takes the file away
+
+    Returns:
+        the environment in which a process imports the copy
+
+    Raises:
+        FileNotFoundError: the installed package has no such file, so that nothing would be changed
+    """
+    site = directory / "site"
+    # Without its compiled Python, which would be taken for a changed source as long as size and time are the same.
+    shutil.copytree(installed().parent, site, ignore=shutil.ignore_patterns("__pycache__"))
+    for name, other in files.items():
+        file = site / "vllm_cann" / name
+        # What Bazel has made is read-only, and so is its directory.
+        file.parent.chmod(0o755)
+        file.unlink()
+        if other is not None:
+            shutil.copy(other, file)
+    return {"PYTHONPATH": os.pathsep.join([str(site), os.environ["PYTHONPATH"]])}

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness import reference
@@ -49,7 +50,7 @@ def model(made: dict[str, Path], architecture: str, factory: pytest.TempPathFact
 
 
 @contextmanager
-def served(path: Path, dtype: str) -> Iterator[LLM]:
+def served(path: Path, dtype: str, **options: Any) -> Iterator[LLM]:
     llm = LLM(
         model=str(path),
         dtype=dtype,
@@ -57,6 +58,7 @@ def served(path: Path, dtype: str) -> Iterator[LLM]:
         max_num_batched_tokens=256,
         gpu_memory_utilization=0.5,
         structured_outputs_config={"backend": "xgrammar", "disable_any_whitespace": True},
+        **options,
     )
     try:
         yield llm
@@ -93,7 +95,10 @@ def test_requests_with_options(made: dict[str, Path], tmp_path_factory: pytest.T
         "required": ["colour", "whole"],
         "additionalProperties": False,
     }
-    with served(model(made, "llama", tmp_path_factory), "bfloat16") as llm:
+    # 2 for keys and values, bfloat16 of 2 bytes; KV heads and head size of the model "llama".
+    block_bytes = LAYERS * 2 * 128 * 2 * 64 * 2
+    with served(model(made, "llama", tmp_path_factory), "bfloat16", kv_cache_memory_bytes=40 * block_bytes) as llm:
+        assert llm.llm_engine.vllm_config.cache_config.num_gpu_blocks == 40
 
         def ask(prompt: str = "abc", **options: object) -> list:
             [output] = llm.generate([prompt], SamplingParams(**{"temperature": 0, "max_tokens": 6, **options}), use_tqdm=False)

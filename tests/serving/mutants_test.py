@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import os
-import shutil
 from pathlib import Path
 
 import pytest
-from harness import MODEL
+from harness import MODEL, changed_installation
 from vllm_cann_demo.recall import ask_all
 from vllm_cann_demo.server import Server
 from vllm_cann_demo.task import questions
@@ -19,23 +17,14 @@ MUTANTS = {
     "none": None,
     "rotary_sign": "kernels/rotary.twin.so",
     "cache_index": "kernels/cache.twin.so",
-    "dropped_mask": "attention.py",
+    "dropped_mask": "attention/metadata.py",
 }
 
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_planted_fault_is_seen(name: str, tmp_path: Path) -> None:
-    spec = importlib.util.find_spec("vllm_cann")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    installed = Path(spec.submodule_search_locations[0]).parent
-    changed = tmp_path / "site"
-    shutil.copytree(installed, changed)
-    if target := MUTANTS[name]:
-        file = changed / "vllm_cann" / target
-        file.chmod(0o644)
-        shutil.copy(os.environ[name.upper()], file)
-    search = ":".join([str(changed), os.environ["PYTHONPATH"]])
+    target = MUTANTS[name]
+    changed = changed_installation(tmp_path, {target: os.environ[name.upper()]} if target else {})
     asked = questions(seed=23, count=12)
     serve = [
         "--max-model-len",
@@ -45,7 +34,7 @@ def test_a_planted_fault_is_seen(name: str, tmp_path: Path) -> None:
         "--served-model-name",
         "m",
     ]
-    with Server(MODEL, tmp_path, serve, ["--memory", "1GiB"], environment={"PYTHONPATH": search}) as server:
+    with Server(MODEL, tmp_path, serve, ["--memory", "1GiB"], environment=changed) as server:
         answers = asyncio.run(ask_all(server.url, "m", asked)).answers
     right = sum(answer == question.answer for answer, question in zip(answers, asked, strict=True))
     if target:

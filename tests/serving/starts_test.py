@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import MODEL
+from harness import MODEL, changed_installation, installed
 from vllm_cann_demo.server import free_port
 
 from softnpu import profiles
@@ -142,15 +142,7 @@ def test_an_installation_that_does_not_fit_is_named(package: str, version: str, 
 
 
 def test_a_wheel_without_kernels_for_the_chip_is_named(tmp_path: Path) -> None:
-    import importlib.util
-    import shutil
-
-    spec = importlib.util.find_spec("vllm_cann")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    shutil.copytree(Path(spec.submodule_search_locations[0]).parent, tmp_path / "site")
-    for twin in (tmp_path / "site/vllm_cann/kernels").iterdir():
-        twin.unlink()
-    result = serve(softnpu=SMALL, environment={"PYTHONPATH": f"{tmp_path / 'site'}:{os.environ['PYTHONPATH']}"})
+    kernels = dict.fromkeys(f"kernels/{file.name}" for file in (installed() / "kernels").iterdir())
+    result = serve(softnpu=SMALL, environment=changed_installation(tmp_path, kernels))
     assert result.returncode != 0
     assert "this wheel has no device binaries for it" in result.stdout + result.stderr

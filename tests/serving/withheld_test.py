@@ -81,7 +81,7 @@ def prepare() -> None:
     import vllm.v1.worker.gpu_model_runner  # noqa: F401
     from vllm import LLM  # noqa: F401
 
-    import vllm_cann.ops.layers  # noqa: F401
+    import vllm_cann.layers  # noqa: F401
 
 
 @pytest.fixture(scope="module", params=["bfloat16", "float32"])

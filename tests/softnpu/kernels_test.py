@@ -57,7 +57,7 @@ def test_an_output_has_to_be_written_and_not_read() -> None:
         (lambda x: softnpu.launch(KERNELS["meet"], x, blocks=41), softnpu.KernelError, "41 blocks take 41 vector cores"),
         (lambda x: softnpu.launch(KERNELS["chain"], x[::2]), ValueError, "argument 0: the array is not C-contiguous"),
         (lambda x: softnpu.launch(KERNELS["chain"], "x"), TypeError, "argument 0 is of type str"),
-        (lambda x: softnpu.launch(KERNELS["chain"], softnpu.Output(3)), TypeError, "argument 0: Output of int"),  # type: ignore[arg-type]
+        (lambda x: softnpu.launch(KERNELS["chain"], softnpu.Output(3)), TypeError, "argument 0: Output of int"),
         (lambda x: softnpu.launch(KERNELS["chain"], x, checks="lax"), ValueError, "'lax'"),
         (lambda x: softnpu.launch(KERNELS["chain"], x, l2="hot"), ValueError, "'hot'"),
         (lambda x: softnpu.launch(KERNELS["chain"], x, schedules=0), ValueError, "schedules is 0"),

@@ -195,6 +195,13 @@ def test_products(dtype: torch.dtype) -> None:
     check(lambda t, u: torch.nn.functional.linear(t, u, u[:, 0]), a, b, tolerance=tolerance)
 
 
+def test_a_product_goes_to_the_elements_of_a_strided_output() -> None:
+    vector, matrix = torch.tensor([1.0, 2, 3]).npu(), torch.tensor([[1.0, 0], [2, -1], [1, 10]]).npu()
+    out = torch.full((4,), 9.0).npu()
+    torch.matmul(vector, matrix, out=out[::2])
+    assert out.tolist() == [8, 9, 28, 9]
+
+
 def test_integer_sums_are_exact() -> None:
     check(lambda t: t.sum(-1), make(torch.int64, 40, 50))
     check(lambda t: t.cumsum(0), make(torch.int64, 40, 50))
@@ -218,3 +225,5 @@ def test_integers_wrap() -> None:
     check(lambda t: t + 1, big)
     check(lambda t: t * 3, big)
     check(lambda t: t - 1, big)
+    check(lambda t: t // -1, big)
+    check(lambda t: t % -1, big)

@@ -27,7 +27,7 @@ def run(profile: str, *launches: list) -> dict:
 
 
 def flat(prefix: str, table: dict) -> dict[str, float]:
-    out = {}
+    out: dict[str, float] = {}
     for key, value in table.items():
         out |= flat(f"{prefix}{key}.", value) if isinstance(value, dict) else {prefix + key: float(value)}
     return out

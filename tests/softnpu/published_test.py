@@ -63,8 +63,8 @@ def test_rms_norm(kind: str, bits: int) -> None:
 
 @pytest.mark.parametrize(("kind", "side", "dtype"), [("16", 128, np.uint16), ("32", 64, np.uint32)])
 def test_transpose(kind: str, side: int, dtype: type) -> None:
-    x = RANDOM.integers(0, 1 << 16, (side * 3, side * 2)).astype(dtype)
-    out = np.zeros((side * 2, side * 3), dtype)
+    x: np.ndarray = RANDOM.integers(0, 1 << 16, (side * 3, side * 2)).astype(dtype)
+    out: np.ndarray = np.zeros((side * 2, side * 3), dtype)
     softnpu.launch(KERNELS[f"transpose_{kind}"], x, softnpu.Output(out), side * 3, side * 2, **RUN)
     assert (out == x.T).all()
 

@@ -28,6 +28,8 @@ _wheel_files = repository_rule(
 
 # Linked mode: the library is compiled into each module. (Its shared back end, "split mode", refuses libc++.)
 _NANOBIND = """
+exports_files(["nanobind/stubgen.py"])
+
 [
     cc_library(
         name = abi,
@@ -75,6 +77,14 @@ cc_library(
 exports_files(["torch/lib/libtorch_cpu.so", "torch/lib/libc10.so"])
 
 filegroup(name = "libraries", srcs = ["torch/lib/libtorch_cpu.so", "torch/lib/libc10.so"])
+
+# ATen for a program without Python. The C++ runtime inside the program must not serve torch, which brings another one.
+cc_library(
+    name = "aten",
+    testonly = True,
+    srcs = [":libraries", "torch/lib/libgomp.so.1"],
+    linkopts = ["-Wl,--exclude-libs,libc++.a:libc++abi.a:libunwind.a"],
+)
 """
 
 _TORCH_NPU = """
@@ -112,7 +122,7 @@ def source_repositories(packages, data):
     _wheel_files(
         name = "nanobind",
         build = _NANOBIND.format(main = Label("//:all").workspace_name),
-        keep = ["nanobind/include", "nanobind/src", "nanobind/ext"],
+        keep = ["nanobind/include", "nanobind/src", "nanobind/ext", "nanobind/stubgen.py"],
         package = json.encode(packages["nanobind"]),
     )
     _wheel_files(
@@ -131,7 +141,7 @@ def source_repositories(packages, data):
     _wheel_files(
         name = "torch",
         build = _TORCH,
-        keep = ["torch/include", "torch/lib/libtorch_cpu.so", "torch/lib/libc10.so"],
+        keep = ["torch/include", "torch/lib/libtorch_cpu.so", "torch/lib/libc10.so", "torch/lib/libgomp.so.1"],
         package = json.encode(packages["torch"]),
     )
     _wheel_files(

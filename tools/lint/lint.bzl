@@ -6,8 +6,8 @@ def lint_test(name, kind, args, data = [], prefixes = []):
     Args:
         name: name of the target
         kind: list of @sources
-        args: a Python module, or the path of a program, and its arguments
-        data: the program
+        args: a Python module, or the path of a script or program, and its arguments
+        data: the script or program
         prefixes: only files whose paths begin with one of these
     """
     listing = "@sources//:{}.txt".format(kind)

@@ -20,7 +20,9 @@ def main() -> int:
     if not files:
         print("no files")
         return 0
-    if "/" in tool:
+    if tool.endswith(".py"):
+        command = [sys.executable, str(Path(tool).resolve())]
+    elif "/" in tool:
         command = [str(Path(tool).resolve())]
     elif tool == "clang-format":
         command = [str(Path(sys.executable).parent / tool)]

@@ -1,6 +1,6 @@
 """AscendC kernels: one source, compiled for each NPU and for the host."""
 
-def ascendc_kernel_library(name, srcs, entries, hdrs = [], copts = [], **kwargs):
+def ascendc_kernel_library(name, srcs, hdrs = [], copts = [], **kwargs):
     """The binaries of a family of kernels.
 
     `<name>.twin.so` is the family compiled by the host compiler against SoftNPU's AscendC headers. Host code loads
@@ -11,8 +11,8 @@ def ascendc_kernel_library(name, srcs, entries, hdrs = [], copts = [], **kwargs)
 
     Args:
         name: name of the family
-        srcs: AscendC files. They include kernel_operator.h, files in `hdrs` and nothing else
-        entries: names of the kernels, each defined once in `srcs` as `extern "C" __global__ __aicore__ void name(...)`
+        srcs: AscendC files. They include kernel_operator.h, files in `hdrs` and nothing else. Kernels are found: functions that are
+            defined as `extern "C" __global__ __aicore__ void name(...)`
         hdrs: headers: plain ones shared with the host, with the structs that kernels take by value, which include stdint.h, and ones
             for kernels alone, which may include kernel_operator.h; both may include each other
         copts: options of the host compiler
@@ -26,7 +26,6 @@ def ascendc_kernel_library(name, srcs, entries, hdrs = [], copts = [], **kwargs)
         outs = wrappers + [name + ".twin.cc"],
         cmd = " ".join(
             ["$(execpath {})".format(tool)] +
-            ["--entry " + entry for entry in entries] +
             ["--header $(execpath {})".format(hdr) for hdr in hdrs] +
             ["--source $(execpath {}) $(execpath {})".format(src, wrapper) for src, wrapper in zip(srcs, wrappers)] +
             ["--table $(execpath {}.twin.cc)".format(name)],
@@ -63,8 +62,8 @@ def ascendc_kernel_library(name, srcs, entries, hdrs = [], copts = [], **kwargs)
 def ascendc_kernel_test(name, srcs, kernels, deps = [], data = [], **kwargs):
     """A GoogleTest of kernels: their twins run on the simulated cores.
 
-    Sources include cc/softnpu/ascendc/testing.h: Twin(path) loads "<package>/<family>.twin.so", HostMemory is GM, and Launch runs a kernel
-    under all checks.
+    Sources include cc/softnpu/ascendc/testing/kernels.h: Twin(path) loads "<package>/<family>.twin.so", HostMemory is GM, and Launch runs a
+    kernel under all checks.
 
     Args:
         name: name of the target
@@ -80,7 +79,7 @@ def ascendc_kernel_test(name, srcs, kernels, deps = [], data = [], **kwargs):
         srcs = srcs,
         data = kernels + data,
         deps = deps + [
-            Label("//cc/softnpu/ascendc:testing"),
+            Label("//cc/softnpu/ascendc/testing"),
             "@googletest//:gtest_main",
         ],
         **kwargs

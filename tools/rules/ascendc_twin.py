@@ -2,7 +2,7 @@
 
 One file per kernel source, which includes it and describes its entries, and one with the table of
 the twin. Refuses a source that a device compiler could not take: an include of anything but
-kernel_operator.h and the family's headers, an entry that is missing or defined twice.
+kernel_operator.h and the family's headers, a family without entries, an entry that is defined twice.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ def check_includes(path: str, text: str, allowed: set[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--entry", action="append", default=[])
     parser.add_argument("--header", action="append", default=[])
     parser.add_argument("--source", action="append", default=[], nargs=2)
     parser.add_argument("--table", required=True)
@@ -44,16 +43,13 @@ def main() -> None:
         check_includes(source, text, allowed)
         entries = twin.entries(text)
         for entry in entries:
-            if entry.name not in arguments.entry:
-                fail(f"{source} defines the kernel {entry.name}, which is not among the entries")
             if entry.name in found:
                 fail(f"the kernel {entry.name} is defined in {found[entry.name]} and in {source}")
             found[entry.name] = source
         Path(wrapper).write_text(twin.wrapper(source, entries))
-    for name in arguments.entry:
-        if name not in found:
-            fail(f'no source defines the entry as: extern "C" __global__ __aicore__ void {name}(')
-    Path(arguments.table).write_text(twin.table(arguments.entry))
+    if not found:
+        fail('no source defines an entry as: extern "C" __global__ __aicore__ void <name>(')
+    Path(arguments.table).write_text(twin.table(sorted(found)))
 
 
 if __name__ == "__main__":

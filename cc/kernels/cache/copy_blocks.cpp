@@ -6,6 +6,7 @@
 // or destination. The kernel traps at a block beyond the caches before it copies that pair.
 #include "cc/kernels/cache/copy_blocks_tiling.h"
 #include "cc/kernels/cache/row_copy.h"
+#include "cc/kernels/device.h"
 #include "kernel_operator.h"
 
 namespace {
@@ -24,8 +25,7 @@ class CopyBlocks {
   }
 
   __aicore__ inline void Run() {
-    int64_t begin = 0, end = 0;
-    Share(tiling_.tensors * tiling_.pairs * tiling_.pieces, begin, end);
+    const auto [begin, end] = ShareOf(tiling_.tensors * tiling_.pairs * tiling_.pieces);
     for (int64_t item = begin; item < end; ++item) {
       const int64_t pair = item / tiling_.pieces % tiling_.pairs;
       CopyPiece(item / tiling_.pieces / tiling_.pairs, Block(2 * pair), Block(2 * pair + 1),
@@ -52,9 +52,11 @@ class CopyBlocks {
     const int64_t count = Min(tiling_.buffer_bytes, block_bytes - at);
     const bool pad = tiling_.has_copy_pad != 0;
     LocalTensor<uint8_t> bytes = bytes_.AllocTensor<uint8_t>();
+    // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
     Load(bytes, from[at], 1, count, 0, 0, pad);
     bytes_.EnQue(bytes);
     bytes = bytes_.DeQue<uint8_t>();
+    // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
     Store(to[at], bytes, 1, count, 0, 0, pad);
     bytes_.FreeTensor(bytes);
   }

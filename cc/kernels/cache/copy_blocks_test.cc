@@ -2,13 +2,14 @@
 //
 // Runs the twin as it is shipped, with the tiling of the host operator, in strict mode. Bytes are
 // moved, so all comparisons are exact.
+#include "cc/ops/cache/copy_blocks.h"
+
 #include <algorithm>
 #include <random>
 
 #include "cc/kernels/conformance.h"
 #include "cc/kernels/values.h"
-#include "cc/ops/cache/copy_blocks_plan.h"
-#include "cc/softnpu/ascendc/testing.h"
+#include "cc/softnpu/ascendc/testing/kernels.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

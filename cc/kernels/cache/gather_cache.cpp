@@ -11,6 +11,7 @@
 // Without DataCopyPad, on 310P, only whole blocks of 32 bytes are moved.
 #include "cc/kernels/cache/gather_cache_tiling.h"
 #include "cc/kernels/cache/row_copy.h"
+#include "cc/kernels/device.h"
 #include "kernel_operator.h"
 
 namespace {
@@ -28,11 +29,12 @@ class GatherCache {
     GlobalTensor<int32_t> lengths_gm, starts_gm;
     lengths_gm.SetGlobalBuffer((__gm__ int32_t*)seq_lens, lengths);
     starts_gm.SetGlobalBuffer((__gm__ int32_t*)seq_starts, tiling.requests);
-    pipe->InitBuffer(lengths_buffer_, (uint32_t)(lengths * 4));
+    const GatherCacheIndices bytes = GatherCacheIndicesOf(tiling);
+    pipe->InitBuffer(lengths_buffer_, (uint32_t)bytes.lengths);
     lengths_ = lengths_buffer_.Get<int32_t>();
     LoadWords(pipe, lengths_, lengths_gm, lengths, false, pad_);
     if (tiling.has_starts != 0) {
-      pipe->InitBuffer(starts_buffer_, (uint32_t)(tiling.requests * 4));
+      pipe->InitBuffer(starts_buffer_, (uint32_t)bytes.starts);
       starts_ = starts_buffer_.Get<int32_t>();
       LoadWords(pipe, starts_, starts_gm, tiling.requests, false, pad_);
     }
@@ -40,13 +42,17 @@ class GatherCache {
   }
 
   __aicore__ inline void Run(GM_ADDR key_cache, GM_ADDR value_cache, GM_ADDR key, GM_ADDR value) {
-    int64_t begin = 0, end = 0;
-    Share(tiling_.rows, begin, end);
+    const auto [begin, end] = ShareOf(tiling_.rows);
     int64_t base = 0;  // first row of the request
+    // mutant: drop condition, bound off by one equivalent: Later requests have no rows of this
+    // core.
     for (int64_t request = 0; request < tiling_.requests && base < end; ++request) {
       const int64_t length = Length(request);
+      // mutant: bound off by one equivalent: Where the comparisons differ, both alternatives are
+      // equal.
       const int64_t first = begin > base ? begin - base : 0;
       const int64_t last = Min(length, end - base);
+      // mutant: drop bound, bound off by one equivalent: The extra iteration has no elements.
       if (first < last) {
         Gather(key_cache, key, tiling_.key, request, base, first, last);
         if (tiling_.value.parts > 0) {
@@ -75,7 +81,7 @@ class GatherCache {
     to.SetGlobalBuffer(rows, tiling_.rows * row_bytes);
     const int64_t start =
         tiling_.has_starts != 0 ? starts_.GetValue((uint32_t)request) : (int64_t)0;
-    const int64_t pitch = side.parts * WholeBlocks(side.part_bytes);
+    const int64_t pitch = GatherCacheRowPitch(side);
     // Rows that lie together in the cache, too, are a run of bytes, which may end anywhere.
     const bool dense = side.parts == 1;
     const int64_t most = tiling_.buffer_bytes / pitch;
@@ -115,9 +121,11 @@ class GatherCache {
     for (int64_t at = 0; at < bytes; at += tiling_.buffer_bytes) {
       const int64_t piece = Min(tiling_.buffer_bytes, bytes - at);
       LocalTensor<uint8_t> rows = rows_.AllocTensor<uint8_t>();
+      // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
       Load(rows, from[at], 1, piece, 0, 0, pad_);
       rows_.EnQue(rows);
       rows = rows_.DeQue<uint8_t>();
+      // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
       Store(to[at], rows, 1, piece, 0, 0, pad_);
       rows_.FreeTensor(rows);
     }
@@ -127,12 +135,16 @@ class GatherCache {
   __aicore__ inline void CopyRows(const GlobalTensor<uint8_t>& to,
                                   const GlobalTensor<uint8_t>& from, const GatherCacheSide& side,
                                   int64_t count) {
-    const int64_t part = WholeBlocks(side.part_bytes);
-    const int64_t pitch = part * side.parts;
+    const int64_t part = GatherCachePartPitch(side);
+    const int64_t pitch = GatherCacheRowPitch(side);
     const int64_t part_stride = tiling_.block_size * side.part_bytes;
     LocalTensor<uint8_t> rows = rows_.AllocTensor<uint8_t>();
+    // mutant: drop bound, bound off by one equivalent: Both branches give the same result; one
+    // takes fewer instructions.
     if (side.parts <= count) {
       for (int64_t p = 0; p < side.parts; ++p) {
+        // mutant: argument off by one of `pitch - part` equivalent: Gaps in the UB are in blocks;
+        // one byte more rounds away.
         Load(rows[(uint32_t)(p * part)], from[p * part_stride], count, side.part_bytes, 0,
              pitch - part, pad_);
       }
@@ -151,7 +163,7 @@ class GatherCache {
   // A row that is larger than a buffer.
   __aicore__ inline void CopyParts(const GlobalTensor<uint8_t>& to,
                                    const GlobalTensor<uint8_t>& from, const GatherCacheSide& side) {
-    const int64_t most = tiling_.buffer_bytes / WholeBlocks(side.part_bytes);
+    const int64_t most = tiling_.buffer_bytes / GatherCachePartPitch(side);
     const int64_t part_stride = tiling_.block_size * side.part_bytes;
     for (int64_t p = 0; p < side.parts; p += most) {
       const int64_t parts = Min(most, side.parts - p);
@@ -169,8 +181,9 @@ class GatherCache {
   __aicore__ inline void StoreParts(const GlobalTensor<uint8_t>& to,
                                     const LocalTensor<uint8_t>& rows, const GatherCacheSide& side,
                                     int64_t parts) {
-    const int64_t part = WholeBlocks(side.part_bytes);
+    const int64_t part = GatherCachePartPitch(side);
     if (part == side.part_bytes) {
+      // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
       Store(to, rows, 1, parts * part, 0, 0, pad_);
       return;
     }

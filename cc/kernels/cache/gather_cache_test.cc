@@ -2,14 +2,15 @@
 //
 // Runs the twin as it is shipped, with the tiling of the host operator, in strict mode. Bytes are
 // moved, so all comparisons are exact.
+#include "cc/ops/cache/gather_cache.h"
+
 #include <algorithm>
 #include <numeric>
 #include <random>
 
 #include "cc/kernels/conformance.h"
 #include "cc/kernels/values.h"
-#include "cc/ops/cache/gather_cache_plan.h"
-#include "cc/softnpu/ascendc/testing.h"
+#include "cc/softnpu/ascendc/testing/kernels.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

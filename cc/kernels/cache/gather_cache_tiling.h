@@ -1,10 +1,13 @@
-// cc/kernels/cache/gather_cache_tiling.h: what the host tells the kernel gather_cache.
+// cc/kernels/cache/gather_cache_tiling.h: what the host tells the kernel gather_cache, and
+// what of the UB it takes.
 //
 // Passed by value. All fields have eight bytes, so that every compiler lays the struct out the
 // same.
 #pragma once
 
 #include <stdint.h>
+
+#include "cc/kernels/sizes.h"
 
 // The key or the value: the paged cache, whose blocks lie as [parts, slots, part_bytes], and the
 // dense rows [rows, parts, part_bytes] that are made of it.
@@ -13,6 +16,15 @@ struct GatherCacheSide {
   int64_t part_bytes;
   int64_t block_stride;  // bytes from a cache block to the next
 };
+
+// The bytes in the UB of a part, ...
+VLLM_CANN_HOST_AND_DEVICE constexpr int64_t GatherCachePartPitch(const GatherCacheSide& side) {
+  return sizes::RoundUp(side.part_bytes, sizes::kBlockBytes);
+}
+// ... and of a row.
+VLLM_CANN_HOST_AND_DEVICE constexpr int64_t GatherCacheRowPitch(const GatherCacheSide& side) {
+  return side.parts * GatherCachePartPitch(side);
+}
 
 struct GatherCacheTiling {
   int64_t requests;
@@ -27,3 +39,19 @@ struct GatherCacheTiling {
   GatherCacheSide key;
   GatherCacheSide value;
 };
+
+// The buffers of a core that hold what tells its rows, in bytes; 0: absent.
+struct GatherCacheIndices {
+  int64_t lengths;
+  int64_t starts;
+};
+
+VLLM_CANN_HOST_AND_DEVICE constexpr GatherCacheIndices GatherCacheIndicesOf(
+    const GatherCacheTiling& tiling) {
+  GatherCacheIndices indices{};
+  indices.lengths = sizes::RoundUp((tiling.requests + tiling.cumulative) * 4, sizes::kBlockBytes);
+  if (tiling.has_starts != 0) {
+    indices.starts = sizes::RoundUp(tiling.requests * 4, sizes::kBlockBytes);
+  }
+  return indices;
+}

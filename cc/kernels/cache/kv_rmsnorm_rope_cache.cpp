@@ -13,6 +13,7 @@
 // negative index is padding, as is a slot beyond the cache: nothing is cached for it.
 #include "cc/kernels/cache/kv_rmsnorm_rope_cache_tiling.h"
 #include "cc/kernels/cache/row_copy.h"
+#include "cc/kernels/device.h"
 #include "kernel_operator.h"
 
 namespace {
@@ -20,9 +21,7 @@ namespace {
 using namespace AscendC;
 using namespace cache_rows;
 
-constexpr int64_t kLanes = 64;  // floats of a repeat
-
-__aicore__ inline void Step() { PipeBarrier<PIPE_V>(); }
+using device::FloatOf;
 
 template <typename T>
 class KvRmsnormRopeCache {
@@ -34,18 +33,18 @@ class KvRmsnormRopeCache {
         r_(tiling.rope_dim),
         is_folded_(tiling.norm.quantised != 0 && tiling.norm.has_output == 0) {
     const uint32_t tile = (uint32_t)tiling.tile, n = (uint32_t)n_, r = (uint32_t)r_;
-    pipe->InitBuffer(index_buffer_, (uint32_t)(tiling.index_batch * 8));
-    pipe->InitBuffer(norm_in_, 2, tile * n * sizeof(T));
-    pipe->InitBuffer(rope_in_, 2, tile * 3 * r * sizeof(T));  // rows, cos, sin
-    pipe->InitBuffer(norm_out_, 2, tile * n * OutBytes(tiling.norm));
-    pipe->InitBuffer(rope_out_, 2, tile * r * OutBytes(tiling.rope));
-    pipe->InitBuffer(weights_in_, 1, (n + 2 * (n + r)) * 4);
-    pipe->InitBuffer(gamma_buffer_, n * 4);
-    pipe->InitBuffer(x_buffer_, 2 * tile * n * 4);
-    // Also the sums of 8 neighbours each of the rows to be normalised.
-    pipe->InitBuffer(rope_buffer_, tile * (40 * r > n ? 40 * r : n) / 2);
+    const KvRmsnormRopeCacheBuffers bytes = KvRmsnormRopeCacheBuffersOf(tiling, sizeof(T));
+    pipe->InitBuffer(index_buffer_, (uint32_t)bytes.index);
+    pipe->InitBuffer(norm_in_, 2, (uint32_t)bytes.norm_in);
+    pipe->InitBuffer(rope_in_, 2, (uint32_t)bytes.rope_in);
+    pipe->InitBuffer(norm_out_, 2, (uint32_t)bytes.norm_out);
+    pipe->InitBuffer(rope_out_, 2, (uint32_t)bytes.rope_out);
+    pipe->InitBuffer(weights_in_, 1, (uint32_t)bytes.weights);
+    pipe->InitBuffer(gamma_buffer_, (uint32_t)bytes.gamma);
+    pipe->InitBuffer(x_buffer_, (uint32_t)bytes.x);
+    pipe->InitBuffer(rope_buffer_, (uint32_t)bytes.rope);
+    pipe->InitBuffer(sum_buffer_, (uint32_t)bytes.sums);
     const uint32_t blocks = (tile + 7) / 8 * 8;  // Brcb makes whole blocks of 8 rows
-    pipe->InitBuffer(sum_buffer_, blocks * (4 + 4 + 32));
     index_ = index_buffer_.Get<int64_t>();
     x_ = x_buffer_.Get<float>();
     square_ = x_[tile * n];
@@ -53,6 +52,7 @@ class KvRmsnormRopeCache {
     sum_ = sum_buffer_.Get<float>();
     root_ = sum_[blocks];
     factor_ = root_[blocks];
+    // mutant: bound off by one equivalent: The element after the last is set again after the loop.
     for (uint32_t i = 0; i < 5; ++i) rope_[i] = rope_buffer_.Get<float>()[i * tile * r];
     rope_[5] = rope_[4][tile * r / 2];
   }
@@ -74,7 +74,11 @@ class KvRmsnormRopeCache {
     weights_in_.EnQue(weights_);
     // The last block of sums may have less rows.
     const int32_t blocks = (int32_t)((tiling_.tile + 7) / 8 * 8);
+    // mutant: argument off by one of `1.0f` equivalent: Nothing reads the values after the last
+    // row.
     Duplicate(sum_, 1.0f, blocks);
+    // mutant: argument off by one of `blocks` equivalent: The extra element is written again
+    // before it is read.
     Duplicate(root_, FloatOf(tiling_.root_bits), blocks);
     weights_ = weights_in_.DeQue<float>();
     gamma_ = gamma_buffer_.Get<float>();
@@ -96,8 +100,7 @@ class KvRmsnormRopeCache {
     index_gm_.SetGlobalBuffer(
         (__gm__ int32_t*)index,
         2 * (tiling_.index_kind == 1 ? tokens / tiling_.seq * pages : tokens));
-    int64_t begin = 0, end = 0;
-    Share(tokens, begin, end);
+    const auto [begin, end] = ShareOf(tokens);
     bool again = false;
     // Rows are loaded a tile ahead: the instructions on a tile are more than a pipe's queue holds,
     // so what is issued after them starts late.
@@ -107,9 +110,13 @@ class KvRmsnormRopeCache {
       // Elements of index that these tokens need.
       int64_t low = first, high = first + count;
       if (tiling_.index_kind == 1) {
+        // mutant: argument off by one equivalent: Loads more of the index; elements are counted
+        // from the first loaded one.
         low = PageOf(first, pages);
         high = PageOf(first + count - 1, pages) + 1;
       }
+      // mutant: argument off by one of `again` equivalent: One more pair of set and wait orders
+      // more than needed.
       const TEventID loaded = StartWords(pipe_, index_.template ReinterpretCast<int32_t>(),
                                          index_gm_[2 * low], 2 * (high - low), again, true);
       again = true;
@@ -155,6 +162,7 @@ class KvRmsnormRopeCache {
   __aicore__ inline void LoadWeight(const LocalTensor<W>& to, GM_ADDR from, int64_t count) {
     GlobalTensor<uint8_t> gm;
     gm.SetGlobalBuffer(from, count * sizeof(W));
+    // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
     Load(to.template ReinterpretCast<uint8_t>(), gm, 1, count * sizeof(W), 0, 0, true);
   }
 
@@ -170,6 +178,7 @@ class KvRmsnormRopeCache {
   __aicore__ inline void LoadRows(int64_t token, int64_t rows) {
     const int64_t n_bytes = n_ * sizeof(T), r_bytes = r_ * sizeof(T);
     const GlobalTensor<uint8_t> row = kv_[token * tiling_.token_stride];
+    // mutant: drop term, swap + and - equivalent: One row is copied: strides are not used.
     const int64_t stride = rows == 1 ? n_bytes + r_bytes : tiling_.token_stride;
     LocalTensor<uint8_t> norm = norm_in_.template AllocTensor<uint8_t>();
     Load(norm, row, rows, n_bytes, stride - n_bytes, 0, true);
@@ -177,7 +186,9 @@ class KvRmsnormRopeCache {
     LocalTensor<uint8_t> rope = rope_in_.template AllocTensor<uint8_t>();
     const uint32_t part = (uint32_t)(tiling_.tile * r_bytes);
     Load(rope, row[n_bytes], rows, r_bytes, stride - r_bytes, 0, true);
+    // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
     Load(rope[part], cos_[token * r_bytes], 1, rows * r_bytes, 0, 0, true);
+    // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
     Load(rope[2 * part], sin_[token * r_bytes], 1, rows * r_bytes, 0, 0, true);
     rope_in_.EnQue(rope);
   }
@@ -197,6 +208,7 @@ class KvRmsnormRopeCache {
     const uint8_t pitch = (uint8_t)(n_ * 4 / kBlockBytes);
     LocalTensor<float> terms = square_;
     int64_t width = n_;
+    // mutant: drop term equivalent: Both ways of summing give the same.
     if (width % kLanes == 0) {
       // No more repeats than an instruction may have: the plan's limit of a tile.
       BlockReduceSum(partial_, square_, (int32_t)(count / kLanes), (int32_t)kLanes, 1, 1, 8);
@@ -211,6 +223,8 @@ class KvRmsnormRopeCache {
       Add(terms, terms, terms[(uint32_t)at], lanes, repeats, columns);
       Step();
     }
+    // mutant: drop term, drop condition, bound off by one equivalent: Both ways of summing give
+    // the same; one is faster.
     if (n_ % kLanes == 0 && width >= kLanes && rows >= 8) {
       // Two steps of blocks take less time than sums of repeats. Behind the last row squares are
       // added up that nothing reads.
@@ -232,6 +246,8 @@ class KvRmsnormRopeCache {
     // A block of 8 equal numbers for each row.
     Brcb(factor_, sum_, (uint8_t)((rows + 7) / 8), BrcbRepeatParams(1, 8));
     Step();
+    // mutant: argument off by one equivalent: Both branches give the same result; one takes fewer
+    // instructions.
     if (IsFewRows(rows, n_)) {
       const BinaryRepeatParams along(1, 1, 0, 8, 8, 0);
       const int64_t whole = n_ / kLanes;
@@ -252,61 +268,45 @@ class KvRmsnormRopeCache {
     }
     Step();
     if (is_folded_) return;
-    MulColumns(x_, gamma_, rows, n_);
+    MulColumns<false>(x_, gamma_, gamma_, rows, n_);
     Step();
   }
 
   // Whether an instruction or two for each row are fewer than one for 64 columns each.
   __aicore__ inline bool IsFewRows(int64_t rows, int64_t width) {
+    // mutant: drop term, constant off by one, bound off by one, swap + and - equivalent: Both
+    // branches give the same result; one takes fewer instructions.
     return rows * 2 < (width + kLanes - 1) / kLanes;
   }
 
-  // x[row, i] *= weight[i]
+  // x[row, i] *= weight[i]; or x[row, i] = x[row, i] * weight[i] + bias[i], rounded once.
+  template <bool has_bias>
   __aicore__ inline void MulColumns(const LocalTensor<float>& x, const LocalTensor<float>& weight,
-                                    int64_t rows, int64_t width) {
+                                    const LocalTensor<float>& bias, int64_t rows, int64_t width) {
+    // mutant: argument off by one equivalent: Both branches give the same result; one takes fewer
+    // instructions.
     if (IsFewRows(rows, width)) {
       for (int64_t row = 0; row < rows; ++row) {
         const LocalTensor<float> one = x[(uint32_t)(row * width)];
-        Mul(one, one, weight, (int32_t)width);
+        if constexpr (has_bias) {
+          FusedMulAdd(one, weight, bias, (int32_t)width);
+        } else {
+          Mul(one, one, weight, (int32_t)width);
+        }
       }
       return;
     }
     const uint8_t pitch = (uint8_t)(width * 4 / kBlockBytes);
-    const BinaryRepeatParams by_column(1, 1, 1, pitch, pitch, 0);
+    const BinaryRepeatParams by_column(1, 1, 1, pitch, has_bias ? 0 : pitch, 0);
     for (int64_t at = 0; at < width; at += kLanes) {
-      const LocalTensor<float> part = x[(uint32_t)at];
-      Mul(part, part, weight[(uint32_t)at], (uint64_t)Min(kLanes, width - at), (uint8_t)rows,
-          by_column);
-    }
-  }
-
-  // x[row, i] = x[row, i] * weight[i] + bias[i], rounded once
-  __aicore__ inline void MulAddColumns(const LocalTensor<float>& x,
-                                       const LocalTensor<float>& weight,
-                                       const LocalTensor<float>& bias, int64_t rows,
-                                       int64_t width) {
-    if (IsFewRows(rows, width)) {
-      for (int64_t row = 0; row < rows; ++row) {
-        FusedMulAdd(x[(uint32_t)(row * width)], weight, bias, (int32_t)width);
+      const uint64_t lanes = (uint64_t)Min(kLanes, width - at);
+      const LocalTensor<float> part = x[(uint32_t)at], factor = weight[(uint32_t)at];
+      if constexpr (has_bias) {
+        FusedMulAdd(part, factor, bias[(uint32_t)at], lanes, (uint8_t)rows, by_column);
+      } else {
+        Mul(part, part, factor, lanes, (uint8_t)rows, by_column);
       }
-      return;
     }
-    const uint8_t pitch = (uint8_t)(width * 4 / kBlockBytes);
-    const BinaryRepeatParams by_column(1, 1, 1, pitch, 0, 0);
-    for (int64_t at = 0; at < width; at += kLanes) {
-      FusedMulAdd(x[(uint32_t)at], weight[(uint32_t)at], bias[(uint32_t)at],
-                  (uint64_t)Min(kLanes, width - at), (uint8_t)rows, by_column);
-    }
-  }
-
-  // Of an element on its way out.
-  static __aicore__ inline uint32_t OutBytes(const KvRmsnormRopeCacheSide& side) {
-    return side.quantised != 0 && side.has_output == 0 ? 1 : sizeof(T);
-  }
-
-  static __aicore__ inline float FloatOf(int64_t bits) {
-    const int32_t low = (int32_t)bits;
-    return *(const float*)&low;
   }
 
   // rope_[0] = the rotated rows, [rows, r].
@@ -327,7 +327,11 @@ class KvRmsnormRopeCache {
     // [rows, h] of the first and of the second elements of the pairs.
     const LocalTensor<float>&first = rope_[4], &second = rope_[5], &out = rope_[0];
     uint64_t kept = 0;
+    // mutant: constant off by one of `8`, constant off by one of `0` equivalent: One row is
+    // copied: strides are not used.
     const GatherMaskParams all(1, 1, 8, 0);
+    // mutant: argument off by one of `(uint32_t)count` equivalent: The pattern does not take the
+    // last element.
     GatherMask(first, x, (uint8_t)1, true, (uint32_t)count, all, kept);
     GatherMask(second, x, (uint8_t)2, true, (uint32_t)count, all, kept);
     Step();
@@ -372,6 +376,7 @@ class KvRmsnormRopeCache {
       if (side.has_output != 0) {
         GlobalTensor<uint8_t> gm;
         gm.SetGlobalBuffer(output, tiling_.tokens * width * sizeof(T));
+        // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
         Store(gm[token * width * sizeof(T)], bytes, 1, count * sizeof(T), 0, 0, true);
       }
       if (plain) CacheRows(bytes, side, token, rows, low, pages, cache);
@@ -393,15 +398,17 @@ class KvRmsnormRopeCache {
                                   const KvRmsnormRopeCacheSide& side, int64_t rows, int64_t width) {
     const int32_t count = (int32_t)(rows * width);
     if (side.has_offset != 0) {
-      MulAddColumns(x, scale, offset, rows, width);
+      MulColumns<true>(x, scale, offset, rows, width);
     } else {
-      MulColumns(x, scale, rows, width);
+      MulColumns<false>(x, scale, offset, rows, width);
     }
     Step();
     const LocalTensor<int16_t> whole = square_.ReinterpretCast<int16_t>();
     Cast(whole, x, RoundMode::CAST_RINT, count);
     Step();
     const LocalTensor<half> narrow = whole.ReinterpretCast<half>();
+    // mutant: argument off by one of `count` equivalent: A larger buffer changes nothing, and
+    // there is room.
     Cast(narrow, whole, RoundMode::CAST_RINT, count);
     Step();
     Cast(to, narrow, RoundMode::CAST_RINT, count);

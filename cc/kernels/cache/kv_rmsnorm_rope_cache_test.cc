@@ -9,14 +9,16 @@
 // + |b s|). Then one rounding to the type: half of its last place at the result, which the former
 // error may push to the next binade. In int8 the exact number is at most 1/2 away, plus the former
 // errors and u for each of product and sum.
+#include "cc/ops/cache/kv_rmsnorm_rope_cache.h"
+
 #include <algorithm>
 #include <cmath>
 #include <random>
 
 #include "cc/kernels/conformance.h"
+#include "cc/kernels/smallest_ub.h"
 #include "cc/kernels/values.h"
-#include "cc/ops/cache/kv_rmsnorm_rope_cache_plan.h"
-#include "cc/softnpu/ascendc/testing.h"
+#include "cc/softnpu/ascendc/testing/kernels.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -29,21 +31,32 @@ using softnpu::ascendc::testing::Twin;
 using softnpu::ascendc::testing::With;
 using ::testing::HasSubstr;
 using vllm_cann::kernels::CaseName;
+using vllm_cann::kernels::CheckSmallestUb;
 using vllm_cann::kernels::Drawn;
 using vllm_cann::kernels::LastPlace;
 using vllm_cann::kernels::RunConformance;
 using vllm_cann::kernels::Values;
-using vllm_cann::ops::CacheIndex;
 using vllm_cann::ops::CacheLayout;
 using vllm_cann::ops::DataType;
 using vllm_cann::ops::DeviceInfo;
 using vllm_cann::ops::ElementBytes;
 using vllm_cann::ops::KvRmsnormRopeCacheArgs;
 using vllm_cann::ops::KvRmsnormRopeCachePlan;
+using vllm_cann::ops::LatentCacheMode;
 using vllm_cann::ops::PlanKvRmsnormRopeCache;
 using vllm_cann::ops::Tensor;
 
 constexpr double kU = 0x1p-24;
+
+enum class CacheIndex { kSlot, kPage, kRow };
+
+LatentCacheMode ModeOf(CacheLayout layout, CacheIndex index) {
+  const bool nz = layout == CacheLayout::kNz;
+  if (index == CacheIndex::kPage)
+    return nz ? LatentCacheMode::kPaBlkNz : LatentCacheMode::kPaBlkBnsd;
+  if (index == CacheIndex::kSlot) return nz ? LatentCacheMode::kPaNz : LatentCacheMode::kPa;
+  return LatentCacheMode::kNorm;
+}
 
 struct Case {
   DataType type = DataType::kFloat16;
@@ -223,18 +236,20 @@ std::string Check(const Case& test) {
     if (rows == 0) return {type, 1, {columns}, {1}, address};
     return {type, 2, {rows, columns}, {columns, 1}, address};
   };
-  args.kv = dense(memory.Put(kv.bytes, "kv"), test.type, std::max<int64_t>(tokens, 1), n + r);
-  args.kv.shape[0] = tokens;
-  args.kv.strides[0] = row;
+  const auto latent = [&](uintptr_t address, int64_t size, int64_t step) -> Tensor {
+    return {test.type,
+            4,
+            {test.sequences, 1, test.seq, size},
+            {test.seq * step, test.seq * step, step, 1},
+            address};
+  };
+  args.kv = latent(memory.Put(kv.bytes, "kv"), n + r, row);
   args.gamma = dense(memory.Put(gamma.bytes, "gamma"), test.type, 0, n);
-  args.cos = dense(memory.Put(cos.bytes, "cos"), test.type, std::max<int64_t>(tokens, 1), r);
-  args.sin = dense(memory.Put(sin.bytes, "sin"), test.type, std::max<int64_t>(tokens, 1), r);
-  args.cos.shape[0] = args.sin.shape[0] = tokens;
+  args.cos = latent(memory.Put(cos.bytes, "cos"), r, r);
+  args.sin = latent(memory.Put(sin.bytes, "sin"), r, r);
   args.index =
       dense(memory.Put(index, "index"), DataType::kInt64, 0, static_cast<int64_t>(index.size()));
-  args.layout = test.layout;
-  args.index_kind = test.index;
-  args.seq = test.seq;
+  args.mode = ModeOf(test.layout, test.index);
   args.epsilon = test.epsilon;
   const auto side = [&](Part& part, bool narrow, Tensor& cache, Tensor& scale, Tensor& offset,
                         Tensor& output, const std::string& name) {
@@ -246,17 +261,17 @@ std::string Check(const Case& test) {
         static_cast<size_t>((test.num_blocks - 1) * part.block_stride + block * bytes));
     for (uint8_t& byte : part.before) byte = static_cast<uint8_t>(random() % 100);
     part.cache = memory.Put(part.before, name);
-    cache = test.layout == CacheLayout::kNz
-                ? Tensor{part.cache_type,
-                         4,
-                         {test.num_blocks, part.size / width, test.block_size, width},
-                         {block + test.block_gap, test.block_size * width, width, 1},
-                         part.cache}
-                : Tensor{part.cache_type,
-                         4,
-                         {test.num_blocks, test.block_size, 1, part.size},
-                         {block + test.block_gap, part.size, part.size, 1},
-                         part.cache};
+    const int64_t step = block + test.block_gap, blocks = test.num_blocks, slots = test.block_size;
+    cache = {part.cache_type, 4, {blocks, slots, 1, part.size}, {step, part.size, part.size, 1}};
+    if (test.index == CacheIndex::kRow) {
+      cache = {part.cache_type, 4, {blocks, 1, slots, part.size}, {step, block, part.size, 1}};
+    } else if (test.layout == CacheLayout::kNz) {
+      cache = {part.cache_type,
+               5,
+               {blocks, part.size / width, slots, 1, width},
+               {step, slots * width, width, width, 1}};
+    }
+    cache.address = part.cache;
     if (narrow) {
       for (int64_t i = 0; i < part.size; ++i) {
         part.scale.push_back(20.0f * std::abs(normal(random)));
@@ -270,7 +285,7 @@ std::string Check(const Case& test) {
     if (test.outputs && tokens > 0) {
       part.output = memory.Allocate(
           static_cast<size_t>(tokens * part.size * ElementBytes(test.type)), name + " output");
-      output = dense(part.output, test.type, tokens, part.size);
+      output = latent(part.output, part.size, part.size);
     }
   };
   side(rope, test.narrow_rope, args.k_cache, args.k_rope_scale, args.k_rope_offset, args.k_rope,
@@ -280,7 +295,8 @@ std::string Check(const Case& test) {
   const KvRmsnormRopeCachePlan plan = PlanKvRmsnormRopeCache(
       args, DeviceInfo{"Ascend910B3", 2201, test.vector_cores, test.ub_bytes});
   if (tokens == 0) return plan.cores == 0 ? "" : "no tokens launch something";
-  const softnpu::Profile chip = With(Chip910B(), test.vector_cores, test.ub_bytes);
+  const softnpu::Profile chip =
+      With(Chip910B(), test.vector_cores, test.ub_bytes - vllm_cann::ops::kReservedUbBytes);
   static const Twin twin("cc/kernels/cache/cache.twin.so");
   const Slots packed(args.kv.address, args.gamma.address, args.cos.address, args.sin.address,
                      args.index.address, args.k_cache.address, args.ckv_cache.address,
@@ -319,8 +335,9 @@ TEST(KvRmsnormRopeCache, Conformance) {
         test.rope_dim = sizes[c[2]].second;
         test.block_size = block_sizes[c[3]];
         test.token_gap = test.block_gap = gaps[c[4]];
-        test.layout = layouts[c[5]];
         test.index = indices[c[6]];
+        // Rows of a sequence's own block are in ND alone.
+        test.layout = test.index == CacheIndex::kRow ? CacheLayout::kNd : layouts[c[5]];
         test.narrow_rope = c[7] == 1 || c[7] >= 3;
         test.narrow_norm = c[7] >= 2;
         test.offsets = c[7] == 4;
@@ -359,9 +376,10 @@ TEST(KvRmsnormRopeCache, RefusesByName) {
   const auto refused = [](auto&& change, const char* sentence) {
     KvRmsnormRopeCacheArgs args;
     const DataType type = DataType::kBfloat16;
-    args.kv = {type, 2, {6, 576}, {576, 1}};
+    args.kv = {type, 4, {2, 1, 3, 576}, {1728, 1728, 576, 1}};
+    args.mode = LatentCacheMode::kPa;
     args.gamma = {type, 1, {512}, {1}};
-    args.cos = args.sin = {type, 2, {6, 64}, {64, 1}};
+    args.cos = args.sin = {type, 4, {2, 1, 3, 64}, {192, 192, 64, 1}};
     args.index = {DataType::kInt64, 1, {6}, {1}};
     args.k_cache = {type, 4, {8, 128, 1, 64}, {8192, 64, 64, 1}};
     args.ckv_cache = {type, 4, {8, 128, 1, 512}, {65536, 512, 512, 1}};
@@ -372,17 +390,22 @@ TEST(KvRmsnormRopeCache, RefusesByName) {
                 ::testing::ThrowsMessage<std::invalid_argument>(
                     HasSubstr(std::string("kv_rmsnorm_rope_cache: ") + sentence)));
   };
-  refused([](auto& a, auto&) { a.kv.dims = 4; }, "kv has 4 dimensions, not [tokens, size]");
+  refused([](auto& a, auto&) { a.kv.dims = 2; }, "kv has 2 dimensions, not [sequences, 1,");
   refused([](auto& a, auto&) { a.kv.type = DataType::kInt8; }, "kv is int8; it can be float16");
-  refused([](auto& a, auto&) { a.kv.strides[0] = 575; }, "kv has strides [575, 1]; a row");
-  refused([](auto& a, auto&) { a.kv.shape[1] = 575; }, "kv has rows of 575, gamma has 512");
+  refused([](auto& a, auto&) { a.kv.strides[0] = 1729; },
+          "kv has strides [1729, 1728, 576, 1]; its tokens");
+  refused([](auto& a, auto&) { a.kv.shape[3] = 575; }, "kv has rows of 575, gamma has 512");
   refused([](auto& a, auto&) { a.gamma.type = DataType::kFloat; },
           "gamma is float32, not bfloat16");
-  refused([](auto& a, auto&) { a.sin.shape[0] = 5; }, "sin has 5 in dimension 0, the tokens of kv");
+  refused([](auto& a, auto&) { a.sin.shape[0] = 3; }, "sin has 9 in dimension 0, the tokens of kv");
   refused([](auto& a, auto&) { a.index.shape[0] = 5; }, "index has 5 in dimension 0, the tokens");
   refused([](auto& a, auto&) { a.index.type = DataType::kInt32; }, "index is int32, not int64");
-  refused([](auto& a, auto&) { a.seq = 4; }, "6 tokens are no sequences of 4");
-  refused([](auto& a, auto&) { a.layout = CacheLayout::kHnd; }, "the caches have one head");
+  refused([](auto& a, auto&) { a.kv.shape[1] = 2; },
+          "kv has the shape [2, 2, 3, 576]; it has to be [sequences, 1, tokens, size]");
+  refused([](auto& a, auto&) { a.mode = LatentCacheMode::kPaNz; },
+          "k_cache has the shape [8, 128, 1, 64]; in NZ it has to be [blocks, size / w, block");
+  refused([](auto& a, auto&) { a.mode = LatentCacheMode::kNorm; },
+          "k_cache has the shape [8, 128, 1, 64]; it has to be [sequences, 1, rows, size]");
   refused([](auto& a, auto&) { a.k_cache.type = DataType::kFloat16; },
           "k_cache is float16; it can be int8 or bfloat16, as kv is");
   refused([](auto& a, auto&) { a.k_cache.type = DataType::kInt8; },
@@ -391,14 +414,28 @@ TEST(KvRmsnormRopeCache, RefusesByName) {
           "c_kv_scale is given, but ckv_cache is not int8");
   refused([](auto& a, auto&) { a.k_rope_offset = {DataType::kFloat, 1, {64}, {1}}; },
           "k_rope_offset is given, but k_cache is not int8");
-  refused([](auto& a, auto&) { a.k_rope = {DataType::kBfloat16, 2, {6, 63}, {63, 1}}; },
-          "k_rope has 63 in dimension 1, it takes 64");
+  refused(
+      [](auto& a, auto&) { a.k_rope = {DataType::kBfloat16, 4, {2, 1, 3, 63}, {189, 189, 63, 1}}; },
+      "k_rope has 63 in dimension 1, it takes 64");
   refused([](auto& a, auto&) { a.ckv_cache.shape[0] = 7; },
           "ckv_cache has 7 blocks of 128, k_cache");
   refused([](auto& a, auto&) { a.epsilon = -1; }, "epsilon is -1.000000");
   refused([](auto&, auto& d) { d = {"Ascend310P3", 2002, 8, 262144}; },
           "Ascend310P3 has no DataCopyPad");
   refused([](auto&, auto& d) { d.ub_bytes = 20000; }, "one token of 576 elements takes");
+}
+
+TEST(KvRmsnormRopeCache, SmallestUb) {
+  std::vector<Case> tests(3);
+  tests[1].narrow_norm = tests[1].narrow_rope = tests[1].offsets = true;
+  tests[2].type = DataType::kFloat;
+  tests[2].narrow_norm = tests[2].outputs = true;
+  for (Case& test : tests) {
+    CheckSmallestUb([&](int64_t ub_bytes) {
+      test.ub_bytes = ub_bytes;
+      EXPECT_EQ(Check(test), "") << "UB of " << ub_bytes;
+    });
+  }
 }
 
 }  // namespace

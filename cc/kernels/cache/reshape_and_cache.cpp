@@ -9,6 +9,7 @@
 // 310P, only whole blocks of 32 bytes are moved.
 #include "cc/kernels/cache/reshape_and_cache_tiling.h"
 #include "cc/kernels/cache/row_copy.h"
+#include "cc/kernels/device.h"
 #include "kernel_operator.h"
 
 namespace {
@@ -24,18 +25,22 @@ class ReshapeAndCache {
       : tiling_(tiling), pad_(tiling.has_copy_pad != 0), pipe_(pipe) {
     slots_gm_.SetGlobalBuffer((__gm__ int32_t*)slot_mapping,
                               tiling.tokens * (tiling.slot_bytes / 4));
-    pipe->InitBuffer(slot_buffer_, (uint32_t)(tiling.slot_batch * tiling.slot_bytes));
+    pipe->InitBuffer(slot_buffer_, (uint32_t)ReshapeAndCacheSlotBytes(tiling));
     pipe->InitBuffer(rows_, 2, (uint32_t)tiling.buffer_bytes);
     slots_ = slot_buffer_.Get<int32_t>();
   }
 
   __aicore__ inline void Run(GM_ADDR key, GM_ADDR value, GM_ADDR key_cache, GM_ADDR value_cache) {
-    int64_t begin = 0, end = 0;
-    Share(tiling_.tokens, begin, end);
+    const auto [begin, end] = ShareOf(tiling_.tokens);
     for (int64_t first = begin; first < end; first += tiling_.slot_batch) {
       const int64_t count = Min(tiling_.slot_batch, end - first);
+      // mutant: constant off by one equivalent: The integer quotient is the same for all values
+      // that occur.
       const int64_t words = tiling_.slot_bytes / 4;
+      // mutant: argument off by one of `first != begin` equivalent: One more pair of set and wait
+      // orders more than needed.
       LoadWords(pipe_, slots_, slots_gm_[first * words], count * words, first != begin, pad_);
+      // mutant: drop bound, bound off by one equivalent: The operator refuses calls without a key.
       if (tiling_.key.parts > 0) Scatter(key, key_cache, tiling_.key, first, count);
       if (tiling_.value.parts > 0) Scatter(value, value_cache, tiling_.value, first, count);
     }
@@ -47,6 +52,7 @@ class ReshapeAndCache {
     const int64_t slot = tiling_.slot_bytes == 8
                              ? slots_.ReinterpretCast<int64_t>().GetValue((uint32_t)i)
                              : (int64_t)slots_.GetValue((uint32_t)i);
+    // mutant: drop condition equivalent: Callers treat every negative slot alike.
     return slot < tiling_.num_blocks * tiling_.block_size && slot >= 0 ? slot : -1;
   }
 
@@ -58,22 +64,31 @@ class ReshapeAndCache {
     GlobalTensor<uint8_t> to;
     to.SetGlobalBuffer(cache, (tiling_.num_blocks - 1) * side.block_stride +
                                   tiling_.block_size * side.parts * side.part_bytes);
-    const int64_t part = WholeBlocks(side.part_bytes);
-    const int64_t pitch = part * side.parts;  // of a row in the UB
+    const int64_t part = ReshapeAndCachePartPitch(side);
+    const int64_t pitch = ReshapeAndCacheRowPitch(side);
+    // mutant: drop bound, bound off by one equivalent: Same result by more instructions.
     if (pitch > tiling_.buffer_bytes) {
       for (int64_t i = 0; i < count; ++i) {
         const int64_t slot = Slot(i);
+        // mutant: argument off by one of `part` equivalent: Same result by more instructions.
         if (slot >= 0) CopyInPieces(from, to, side, part, first + i, slot);
       }
       return;
     }
+    // mutant: drop bound, drop term of `kMaxRows / side.parts` equivalent: Buffers of at most
+    // 65536 bytes hold at most 2048 rows of 32 bytes.
     int64_t batch = Min(tiling_.buffer_bytes / pitch, kMaxRows / side.parts);
     const int64_t gap = side.token_stride - side.parts * side.part_bytes;
     // In the UB a part begins with a block. So rows of several parts that are no whole blocks
     // come in parts, which is one copy only if there is no gap between tokens.
+    // mutant: drop condition, bound off by one equivalent: Same result by more instructions.
     const bool split = side.parts > 1 && part != side.part_bytes;
+    // mutant: drop term equivalent: Same result by more instructions.
     const int64_t widest = pad_ ? kMaxGap : kMaxGapBlocks * kBlockBytes;
+    // mutant: drop bound, bound off by one, drop condition of `split && gap != 0` equivalent: Same
+    // result by more instructions.
     if (gap < 0 || gap > widest || (split && gap != 0)) batch = 1;
+    // mutant: bound off by one equivalent: The extra iteration has no elements.
     for (int64_t i = 0; i < count; i += batch) {
       CopyRows(from, to, side, part, first, i, Min(batch, count - i));
     }
@@ -94,6 +109,7 @@ class ReshapeAndCache {
     LocalTensor<uint8_t> rows = rows_.AllocTensor<uint8_t>();
     const GlobalTensor<uint8_t> source = from[(first + i) * side.token_stride];
     if (side.parts > 1 && part != side.part_bytes) {
+      // mutant: argument off by one of `pad_` equivalent: Only chips with DataCopyPad come here.
       Load(rows, source, count * side.parts, side.part_bytes, 0, 0, pad_);
     } else {
       const int64_t row_bytes = side.parts * side.part_bytes;
@@ -114,11 +130,16 @@ class ReshapeAndCache {
       const int64_t place = slot % tiling_.block_size;
       const int64_t longest = Min(count - row, tiling_.block_size - place);
       int64_t run = 1;
+      // mutant: drop term of `i + row + run`, drop term of `slot + run` equivalent: Same result by
+      // more instructions.
       while (run < longest && Slot(i + row + run) == slot + run) ++run;
       const GlobalTensor<uint8_t> target = to[block * side.block_stride + place * side.part_bytes];
       const LocalTensor<uint8_t> source_row = rows[(uint32_t)(row * pitch)];
+      // mutant: drop bound, bound off by one equivalent: Same result by more instructions.
       if (side.parts <= run) {
         for (int64_t p = 0; p < side.parts; ++p) {
+          // mutant: argument off by one of `pitch - part` equivalent: Gaps in the UB are in
+          // blocks; one byte more rounds away.
           Store(target[p * part_stride], source_row[(uint32_t)(p * part)], run, side.part_bytes, 0,
                 pitch - part, pad_);
         }
@@ -142,6 +163,10 @@ class ReshapeAndCache {
     const GlobalTensor<uint8_t> target = to[slot / tiling_.block_size * side.block_stride +
                                             slot % tiling_.block_size * side.part_bytes];
     const int64_t part_stride = tiling_.block_size * side.part_bytes;
+    // mutant: drop bound of `Min(part > tiling_.buffer_bytes ? 1 : tiling_.buffer_bytes / part,
+    // kMaxRows)` equivalent: Buffers of at most 65536 bytes hold at most 2048 rows of 32 bytes.
+    // mutant: bound off by one equivalent: Where the comparisons differ, both alternatives are
+    // equal.
     const int64_t most =
         Min(part > tiling_.buffer_bytes ? 1 : tiling_.buffer_bytes / part, kMaxRows);
     for (int64_t p = 0; p < side.parts; p += most) {

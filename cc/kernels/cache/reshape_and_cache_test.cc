@@ -1,20 +1,20 @@
 // cc/kernels/cache/reshape_and_cache_test.cc: the kernel against a byte-for-byte reference.
 //
 // Runs the twin as it is shipped, with the tiling of the host operator, in strict mode.
+#include "cc/ops/cache/reshape_and_cache.h"
+
 #include <algorithm>
 #include <numeric>
 #include <random>
 
 #include "cc/kernels/conformance.h"
 #include "cc/kernels/values.h"
-#include "cc/ops/cache/reshape_and_cache_plan.h"
-#include "cc/softnpu/ascendc/testing.h"
+#include "cc/softnpu/ascendc/testing/kernels.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace {
 
-using softnpu::ascendc::KernelError;
 using softnpu::ascendc::testing::Chip310P;
 using softnpu::ascendc::testing::Chip910B;
 using softnpu::ascendc::testing::HostMemory;

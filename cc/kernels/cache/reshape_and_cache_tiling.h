@@ -1,10 +1,13 @@
-// cc/kernels/cache/reshape_and_cache_tiling.h: what the host tells the kernel reshape_and_cache.
+// cc/kernels/cache/reshape_and_cache_tiling.h: what the host tells the kernel reshape_and_cache,
+// and what of the UB it takes.
 //
 // Passed by value. All fields have eight bytes, so that every compiler lays the struct out the
 // same.
 #pragma once
 
 #include <stdint.h>
+
+#include "cc/kernels/sizes.h"
 
 // The key or the value: rows in the order of tokens, and the paged cache that they go into. A row
 // lies in a block of the cache in parts, one for each head (HND), for each 32 bytes (NZ), or one
@@ -15,6 +18,17 @@ struct ReshapeAndCacheSide {
   int64_t token_stride;  // from a token's row to the next token's
   int64_t block_stride;  // from a cache block to the next
 };
+
+// The bytes in the UB of a part, ...
+VLLM_CANN_HOST_AND_DEVICE constexpr int64_t ReshapeAndCachePartPitch(
+    const ReshapeAndCacheSide& side) {
+  return sizes::RoundUp(side.part_bytes, sizes::kBlockBytes);
+}
+// ... and of a row.
+VLLM_CANN_HOST_AND_DEVICE constexpr int64_t ReshapeAndCacheRowPitch(
+    const ReshapeAndCacheSide& side) {
+  return side.parts * ReshapeAndCachePartPitch(side);
+}
 
 struct ReshapeAndCacheTiling {
   int64_t tokens;
@@ -27,3 +41,9 @@ struct ReshapeAndCacheTiling {
   ReshapeAndCacheSide key;
   ReshapeAndCacheSide value;
 };
+
+// The bytes of a core's buffer of slots.
+VLLM_CANN_HOST_AND_DEVICE constexpr int64_t ReshapeAndCacheSlotBytes(
+    const ReshapeAndCacheTiling& tiling) {
+  return sizes::RoundUp(tiling.slot_batch * tiling.slot_bytes, sizes::kBlockBytes);
+}

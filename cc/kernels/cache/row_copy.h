@@ -3,29 +3,21 @@
 
 #include <stdint.h>
 
+#include "cc/kernels/device.h"
 #include "kernel_operator.h"
 
 namespace cache_rows {
 
-constexpr int64_t kBlockBytes = 32;
+using device::kBlockBytes;
+using device::kLanes;
+using device::Min;
+using device::Share;
+using device::ShareOf;
+using device::Step;
+
 constexpr int64_t kMaxRows = 4095;         // of one copy
 constexpr int64_t kMaxGap = 0xFFFFFFFFll;  // bytes between the rows of one DataCopyPad in GM
 constexpr int64_t kMaxGapBlocks = 65535;   // of one DataCopy, on both sides
-
-__aicore__ inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
-
-__aicore__ inline int64_t WholeBlocks(int64_t bytes) {
-  return (bytes + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
-}
-
-// The items [begin, end) of the calling block: the first `items % blocks` blocks take one more.
-__aicore__ inline void Share(int64_t items, int64_t& begin, int64_t& end) {
-  const int64_t blocks = AscendC::GetBlockNum();
-  const int64_t block = AscendC::GetBlockIdx();
-  const int64_t rest = items % blocks;
-  begin = block * (items / blocks) + Min(block, rest);
-  end = begin + items / blocks + (block < rest ? 1 : 0);
-}
 
 // `rows` of `bytes` each; gaps lie between rows, in bytes. In the UB a row begins with a block of
 // 32 bytes, and `ub_gap` is of whole blocks. Without DataCopyPad, on 310P, `bytes` and `gm_gap` are
@@ -36,6 +28,7 @@ __aicore__ inline void Load(const AscendC::LocalTensor<uint8_t>& to,
   if (has_copy_pad) {
     const AscendC::DataCopyExtParams shape((uint16_t)rows, (uint32_t)bytes, (uint32_t)gm_gap,
                                            (uint32_t)(ub_gap / kBlockBytes), 0);
+    // mutant: constant off by one equivalent: No padding: the padding value is not used.
     const AscendC::DataCopyPadExtParams<uint8_t> pad(false, 0, 0, 0);
     AscendC::DataCopyPad(to, from, shape, pad);
   } else {
@@ -74,11 +67,15 @@ __aicore__ inline AscendC::TEventID StartWords(AscendC::TPipe* pipe,
     AscendC::WaitFlag<AscendC::HardEvent::S_MTE2>(read);
   }
   if (has_copy_pad) {
+    // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
     const AscendC::DataCopyExtParams shape(1, (uint32_t)(words * 4), 0, 0, 0);
+    // mutant: constant off by one equivalent: No padding: the padding value is not used.
     const AscendC::DataCopyPadExtParams<int32_t> pad(false, 0, 0, 0);
     AscendC::DataCopyPad(to, from, shape, pad);
   } else {
     // Whole blocks, and the rest by the scalar unit.
+    // mutant: drop term of `kBlockBytes / 4`, constant off by one equivalent: Same result by more
+    // instructions.
     const int64_t whole = words / (kBlockBytes / 4) * (kBlockBytes / 4);
     if (whole > 0) AscendC::DataCopy(to, from, (uint32_t)whole);
     for (int64_t i = whole; i < words; ++i) {
@@ -94,6 +91,8 @@ __aicore__ inline AscendC::TEventID StartWords(AscendC::TPipe* pipe,
 __aicore__ inline void LoadWords(AscendC::TPipe* pipe, const AscendC::LocalTensor<int32_t>& to,
                                  const AscendC::GlobalTensor<int32_t>& from, int64_t words,
                                  bool again, bool has_copy_pad) {
+  // mutant: argument off by one of `again` equivalent: One more pair of set and wait orders more
+  // than needed.
   AscendC::WaitFlag<AscendC::HardEvent::MTE2_S>(
       StartWords(pipe, to, from, words, again, has_copy_pad));
 }

@@ -15,6 +15,7 @@
 // 32-bit integers, so positions are below 2^24 and slots below 2^31; others by the scalar unit.
 #include "cc/kernels/cache/row_copy.h"
 #include "cc/kernels/cache/slot_mapping_tiling.h"
+#include "cc/kernels/device.h"
 #include "kernel_operator.h"
 
 namespace {
@@ -23,8 +24,6 @@ using namespace AscendC;
 using namespace cache_rows;
 
 constexpr int64_t kVectorTokens = 24;  // runs that are shorter take longer on the vector unit
-
-__aicore__ inline void Step() { PipeBarrier<PIPE_V>(); }
 
 class SlotMapping {
  public:
@@ -37,29 +36,35 @@ class SlotMapping {
     positions_.SetGlobalBuffer((__gm__ uint8_t*)positions, tiling.tokens * tiling.position_bytes);
     table_.SetGlobalBuffer((__gm__ int32_t*)block_table, tiling.requests * tiling.table_width);
     slots_.SetGlobalBuffer((__gm__ uint8_t*)slot_mapping, tiling.slots * tiling.slot_bytes);
-    pipe->InitBuffer(starts_buffer_, (uint32_t)((tiling.requests + 1) * 4));
+    const SlotMappingBuffers bytes = SlotMappingBuffersOf(tiling);
+    pipe->InitBuffer(starts_buffer_, (uint32_t)bytes.starts);
     starts_ = starts_buffer_.Get<int32_t>();
     LoadWords(pipe, starts_, starts, tiling.requests + 1, false, true);
     const uint32_t batch = (uint32_t)tiling.batch;
-    pipe->InitBuffer(given_, 1, batch * 8);
-    pipe->InitBuffer(out_, 2, batch * 8);
-    pipe->InitBuffer(single_buffer_, batch * 8);
-    pipe->InitBuffer(work_buffer_, kWork * batch * 4);
+    pipe->InitBuffer(given_, 1, (uint32_t)bytes.given);
+    pipe->InitBuffer(out_, 2, (uint32_t)bytes.out);
+    pipe->InitBuffer(single_buffer_, (uint32_t)bytes.single);
+    pipe->InitBuffer(work_buffer_, (uint32_t)bytes.work);
     single_ = single_buffer_.Get<uint8_t>();
     for (uint32_t i = 0; i < kWork; ++i) work_[i] = work_buffer_.Get<int32_t>()[i * batch];
-    if (tiling.row_blocks > 0) pipe->InitBuffer(row_, 1, (uint32_t)(tiling.row_blocks * 4));
+    if (tiling.row_blocks > 0) pipe->InitBuffer(row_, 1, (uint32_t)bytes.row);
   }
 
   __aicore__ inline void Run() {
-    int64_t begin = 0, end = 0;
-    Share(tiling_.slots, begin, end);
+    const auto [begin, end] = ShareOf(tiling_.slots);
     const int64_t tokens =
         Min(tiling_.tokens, tiling_.requests == 0 ? 0 : End(tiling_.requests - 1));
     const int64_t last = Min(end, tokens);
+    // mutant: drop bound, bound off by one equivalent: Follow() continues a search that ends
+    // early.
     int64_t request = begin < last ? RequestOf(begin) : 0;
     int64_t token = begin;
     while (token < last) {
+      // mutant: argument off by one of `last` equivalent: Both branches give the same result; one
+      // takes fewer instructions.
       const int64_t run = Follow(request, token, last);
+      // mutant: drop condition, bound off by one equivalent: Both branches give the same result;
+      // one takes fewer instructions.
       if (run >= kVectorTokens && TakesVectors()) {
         for (int64_t at = 0; at < run; at += tiling_.batch) {
           OnVectors(request, token + at, Min(tiling_.batch, run - at));
@@ -74,10 +79,14 @@ class SlotMapping {
   }
 
  private:
-  static constexpr uint32_t kWork = 6;
+  static constexpr uint32_t kWork = kSlotMappingWork;
 
   // The vector unit finds blocks in the UB only.
-  __aicore__ inline bool TakesVectors() { return tiling_.is_circular || tiling_.row_blocks > 0; }
+  __aicore__ inline bool TakesVectors() {
+    // mutant: drop condition equivalent: Both branches give the same result; one takes fewer
+    // instructions.
+    return tiling_.is_circular || tiling_.row_blocks > 0;
+  }
 
   __aicore__ inline int64_t End(int64_t request) {
     return starts_.GetValue((uint32_t)(request + 1));
@@ -91,9 +100,13 @@ class SlotMapping {
 
   // The first request that ends behind the token, by bisection; query_start_loc is sorted.
   __aicore__ inline int64_t RequestOf(int64_t token) {
+    // mutant: drop term, constant off by one equivalent: Follow() continues a search that ends
+    // early.
     int64_t low = 0, high = tiling_.requests - 1;
     while (low < high) {
       const int64_t middle = (low + high) / 2;
+      // mutant: drop bound, bound off by one equivalent: Follow() continues a search that ends
+      // early.
       if (End(middle) > token) {
         high = middle;
       } else {
@@ -136,6 +149,8 @@ class SlotMapping {
     int64_t token = first;
     while (token < most) {
       const int64_t run = Follow(request, token, most);
+      // mutant: drop guard, drop condition, bound off by one equivalent: Both branches give the
+      // same result; one takes fewer instructions.
       if (token > first && run >= kVectorTokens && TakesVectors()) break;
       for (const int64_t end = token + run; token < end; ++token) {
         const int64_t slot = Slot(request, Position(token));
@@ -150,6 +165,7 @@ class SlotMapping {
     const TEventID written = pipe_->FetchEventID(HardEvent::S_MTE3);
     SetFlag<HardEvent::S_MTE3>(written);
     WaitFlag<HardEvent::S_MTE3>(written);
+    // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
     Store(slots_[first * tiling_.slot_bytes], single_, 1, (token - first) * tiling_.slot_bytes, 0,
           0, true);
     SetFlag<HardEvent::MTE3_S>(EVENT_ID0);
@@ -176,6 +192,10 @@ class SlotMapping {
     Step();
     // One less where the remainder is negative, one more where it is d or above: x >> 31 is -1 for
     // negative numbers, else 0.
+    // mutant: argument off by one of `(int32_t)31` equivalent: A shift by 31 already leaves only
+    // the sign.
+    // mutant: argument off by one of `(int32_t)31` equivalent: Values have less than 30 bits: a
+    // shift by 30 leaves only the sign.
     ShiftRight(t, r, (int32_t)31, n);
     Step();
     Add(q, q, t, n);
@@ -188,6 +208,10 @@ class SlotMapping {
     Step();
     Adds(t, t, d - 1, n);
     Step();
+    // mutant: argument off by one of `(int32_t)31` equivalent: A shift by 31 already leaves only
+    // the sign.
+    // mutant: argument off by one of `(int32_t)31` equivalent: Values have less than 30 bits: a
+    // shift by 30 leaves only the sign.
     ShiftRight(t, t, (int32_t)31, n);
     Step();
     Sub(q, q, t, n);
@@ -202,12 +226,15 @@ class SlotMapping {
   __aicore__ inline void OnVectors(int64_t request, int64_t first, int64_t count) {
     const int32_t n = (int32_t)count;
     LocalTensor<uint8_t> given = given_.AllocTensor<uint8_t>();
+    // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
     Load(given, positions_[first * tiling_.position_bytes], 1, count * tiling_.position_bytes, 0, 0,
          true);
     given_.EnQue(given);
     if (!tiling_.is_circular) {
       LocalTensor<int32_t> row = row_.AllocTensor<int32_t>();
+      // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
       const DataCopyExtParams shape(1, (uint32_t)(tiling_.table_width * 4), 0, 0, 0);
+      // mutant: constant off by one equivalent: No padding: the padding value is not used.
       const DataCopyPadExtParams<int32_t> pad(false, 0, 0, 0);
       DataCopyPad(row, table_[request * tiling_.table_width], shape, pad);
       row_.EnQue(row);
@@ -226,8 +253,12 @@ class SlotMapping {
 
     const LocalTensor<int32_t>&block = work_[1], &offset = work_[2], &local = work_[3];
     if (tiling_.is_circular) {
+      // mutant: argument off by one of `(int32_t)31` equivalent: A shift by 31 already leaves only
+      // the sign.
       ShiftRight(local, x, (int32_t)31, n);
       Step();
+      // mutant: argument off by one of `(int32_t)0`, argument off by one of `n` equivalent: Only
+      // the sign of a negative position is used.
       Maxs(x, x, (int32_t)0, n);
       Step();
       Divide(block, offset, x, (int32_t)span_, n);
@@ -235,6 +266,7 @@ class SlotMapping {
       Step();
     } else {
       Divide(block, offset, x, (int32_t)span_, n);
+      // mutant: drop bound, bound off by one equivalent: With one rank every token is local.
       if (tiling_.world_size > 1) Localise(local, offset, n);
       // Byte offsets into the row.
       Muls(x, block, (int32_t)4, n);
@@ -273,10 +305,15 @@ class SlotMapping {
     Step();
     Add(offset, offset, rest, n);
     // -|x| >> 31
+    // mutant: argument off by one of `(int32_t)-1` equivalent: Only the sign is used.
     Muls(turn, local, (int32_t)-1, n);
     Step();
     Min(local, local, turn, n);
     Step();
+    // mutant: argument off by one of `(int32_t)31` equivalent: A shift by 31 already leaves only
+    // the sign.
+    // mutant: argument off by one of `(int32_t)31` equivalent: Values have less than 30 bits: a
+    // shift by 30 leaves only the sign.
     ShiftRight(local, local, (int32_t)31, n);
     Step();
   }
@@ -308,6 +345,8 @@ class SlotMapping {
 
   __aicore__ inline void Pad(int64_t first, int64_t count) {
     const int32_t n = (int32_t)count;
+    // mutant: argument off by one of `n` equivalent: A larger buffer changes nothing, and there is
+    // room.
     Duplicate(work_[0], (int32_t)tiling_.pad_id, n);
     Step();
     WriteOut(work_[0], first, n);
@@ -322,6 +361,7 @@ class SlotMapping {
     }
     out_.EnQue(out);
     out = out_.DeQue<uint8_t>();
+    // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
     Store(slots_[first * tiling_.slot_bytes], out, 1, n * tiling_.slot_bytes, 0, 0, true);
     out_.FreeTensor(out);
     Step();

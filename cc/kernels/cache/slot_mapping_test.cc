@@ -1,12 +1,13 @@
 // cc/kernels/cache/slot_mapping_test.cc: the kernel against the formula in 64-bit integers.
 //
 // Runs the twin as it is shipped, with the tiling of the host operator, in strict mode.
+#include "cc/ops/cache/slot_mapping.h"
+
 #include <algorithm>
 #include <random>
 
 #include "cc/kernels/conformance.h"
-#include "cc/ops/cache/slot_mapping_plan.h"
-#include "cc/softnpu/ascendc/testing.h"
+#include "cc/softnpu/ascendc/testing/kernels.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

@@ -50,6 +50,7 @@ class TransposeKvCache {
     const int64_t group = GetBlockIdx() / tiling_.pieces;
     const int64_t first = GetBlockIdx() % tiling_.pieces * tiling_.piece_tokens;
     const int64_t tokens = Min(tiling_.piece_tokens, tiling_.block_tokens - first);
+    // mutant: argument off by one of `items` equivalent: There are no more groups than cores.
     GlobalTensor<uint8_t> block = Read(group, items, first, tokens);
     for (int64_t item = group; item - group < items; item += groups) {
       // The next block is read while this one is written.
@@ -90,6 +91,8 @@ class TransposeKvCache {
     const int64_t gap = (tiling_.splits - 1) * pitch;
     for (int64_t split = 0; split < tiling_.splits; ++split) {
       const int64_t from = (split * tiling_.block_tokens + first) * tiling_.chunk_bytes;
+      // mutant: argument off by one of `gap` equivalent: Gaps in the UB are in blocks; one byte
+      // more rounds away.
       cache_rows::Load(chunks[(uint32_t)(split * pitch)], block[from], tokens, tiling_.chunk_bytes,
                        0, gap, pitch != tiling_.chunk_bytes);
     }

@@ -2,6 +2,8 @@
 //
 // Runs the twin as it is shipped, with the tiling of the host operator, in strict mode. Bytes are
 // moved, so all comparisons are exact.
+#include "cc/ops/cache/transpose_kv_cache.h"
+
 #include <algorithm>
 #include <map>
 #include <numeric>
@@ -9,8 +11,7 @@
 
 #include "cc/kernels/conformance.h"
 #include "cc/kernels/values.h"
-#include "cc/ops/cache/transpose_kv_cache_plan.h"
-#include "cc/softnpu/ascendc/testing.h"
+#include "cc/softnpu/ascendc/testing/kernels.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -66,7 +67,7 @@ TransposeKvCacheArgs ArgsOf(const Case& test, uintptr_t table, uintptr_t ids, in
   TransposeKvCacheArgs args;
   args.caches = {DataType::kInt64, 2, {2 * test.layers, 2}, {2, 1}, table};
   args.block_ids = {DataType::kInt64, 1, {count}, {1}, ids};
-  args.type = test.type;
+  args.element_bytes = ElementBytes(test.type);
   args.num_blocks = test.num_blocks;
   args.block_size = test.block_size;
   args.heads = test.heads;

@@ -5,6 +5,7 @@
 // ended; what it reads of the list depends on the contents, so the scalar unit reads it.
 // clang-format off
 #include "kernel_operator.h"
+#include "cc/kernels/device.h"
 #include "cc/kernels/moe/moe_common.h"
 #include "cc/kernels/moe/moe_compute_expert_tokens_tiling.h"
 // clang-format on
@@ -15,12 +16,14 @@ extern "C" __global__ __aicore__ void moe_compute_expert_tokens(
   using namespace AscendC;
   TPipe pipe;
   TQue<TPosition::VECOUT, 1> counts_out;
+  // mutant: constant off by one equivalent: A larger buffer changes nothing, and there is room.
   pipe.InitBuffer(counts_out, 1, (uint32_t)(tiling.experts_per_core * 4));
   GlobalTensor<int32_t> sorted, counts_gm;
   sorted.SetGlobalBuffer((__gm__ int32_t*)sorted_experts, tiling.entries);
   counts_gm.SetGlobalBuffer((__gm__ int32_t*)expert_tokens, tiling.experts);
   const int64_t begin = GetBlockIdx() * tiling.experts_per_core;
   const int64_t end = moe::Min(begin + tiling.experts_per_core, tiling.experts);
+  // mutant: drop guard, bound off by one equivalent: The tiling gives every core experts.
   if (begin >= end) return;
   LocalTensor<int32_t> counts = counts_out.AllocTensor<int32_t>();
   int64_t low = 0;  // entries before it are not above the expert

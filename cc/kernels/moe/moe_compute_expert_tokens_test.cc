@@ -1,10 +1,11 @@
 // cc/kernels/moe/moe_compute_expert_tokens_test.cc: the kernel against std::upper_bound.
+#include "cc/ops/moe/moe_compute_expert_tokens.h"
+
 #include <algorithm>
 #include <random>
 
 #include "cc/kernels/conformance.h"
-#include "cc/ops/moe/moe_compute_expert_tokens_plan.h"
-#include "cc/softnpu/ascendc/testing.h"
+#include "cc/softnpu/ascendc/testing/kernels.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

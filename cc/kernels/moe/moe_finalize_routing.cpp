@@ -10,6 +10,7 @@
 // the biases behind them, widened by one instruction and added one by one.
 // clang-format off
 #include "kernel_operator.h"
+#include "cc/kernels/device.h"
 #include "cc/kernels/moe/moe_common.h"
 #include "cc/kernels/moe/moe_finalize_routing_tiling.h"
 // clang-format on
@@ -33,32 +34,34 @@ class MoeFinalizeRouting {
                                        const MoeFinalizeRoutingTiling& tiling)
       : tiling_(tiling) {
     const int64_t elements = tiling.tokens * tiling.row_elements;
-    const int64_t pairs = tiling.tokens * tiling.k;
+    const int64_t assignments = tiling.tokens * tiling.k;
     rows_gm_.SetGlobalBuffer((__gm__ Storage*)rows, tiling.rows * tiling.row_elements);
     out_gm_.SetGlobalBuffer((__gm__ Storage*)out, elements);
-    index_gm_.SetGlobalBuffer((__gm__ int32_t*)indices, pairs);
+    index_gm_.SetGlobalBuffer((__gm__ int32_t*)indices, assignments);
+    // mutant: drop bound, bound off by one equivalent: Nothing accesses this tensor: its address
+    // is not used.
     if (tiling.skips > 0) skip_gm_[0].SetGlobalBuffer((__gm__ Storage*)skip1, elements);
+    // mutant: drop bound, bound off by one equivalent: Nothing accesses this tensor: its address
+    // is not used.
     if (tiling.skips > 1) skip_gm_[1].SetGlobalBuffer((__gm__ Storage*)skip2, elements);
-    const int64_t slots = tiling.slots * (tiling.bias_rows > 0 ? 2 : 1);
-    const uint32_t pitch = (uint32_t)tiling.part_pitch;
-    const uint32_t words = (uint32_t)(RoundUp(tiling.token_batch, kBlockFloats) * tiling.k * 4);
-    pipe->InitBuffer(in_, 2, (uint32_t)slots * pitch * (uint32_t)sizeof(T));
-    pipe->InitBuffer(out_, 2, pitch * (uint32_t)sizeof(T));
-    pipe->InitBuffer(index_buffer_, words);
+    const MoeFinalizeRoutingBuffers bytes = MoeFinalizeRoutingBuffersOf(tiling, sizeof(T));
+    pipe->InitBuffer(in_, 2, (uint32_t)bytes.rows);
+    pipe->InitBuffer(out_, 2, (uint32_t)bytes.out);
+    pipe->InitBuffer(index_buffer_, (uint32_t)bytes.indices);
     if (tiling.bias_rows > 0) {
       bias_gm_.SetGlobalBuffer((__gm__ Storage*)bias, tiling.bias_rows * tiling.row_elements);
-      expert_gm_.SetGlobalBuffer((__gm__ int32_t*)experts, pairs);
-      pipe->InitBuffer(expert_buffer_, words);
+      expert_gm_.SetGlobalBuffer((__gm__ int32_t*)experts, assignments);
+      pipe->InitBuffer(expert_buffer_, (uint32_t)bytes.experts);
     }
     if (tiling.scale_type >= 0) {
       const int64_t narrow = tiling.scale_type == 0 ? 1 : 2;
-      scale_gm_.SetGlobalBuffer((__gm__ uint16_t*)scales, pairs * 2 / narrow);
-      pipe->InitBuffer(scale_buffer_, words);
-      if (narrow > 1) pipe->InitBuffer(narrow_buffer_, words);
+      scale_gm_.SetGlobalBuffer((__gm__ uint16_t*)scales, assignments * 2 / narrow);
+      pipe->InitBuffer(scale_buffer_, (uint32_t)bytes.scales);
+      if (narrow > 1) pipe->InitBuffer(narrow_buffer_, (uint32_t)bytes.narrow_scales);
     }
     if constexpr (!kIsFloat) {
-      pipe->InitBuffer(wide_buffer_, (uint32_t)slots * pitch * 4);
-      pipe->InitBuffer(sum_buffer_, pitch * 4);
+      pipe->InitBuffer(wide_buffer_, (uint32_t)bytes.wide);
+      pipe->InitBuffer(sum_buffer_, (uint32_t)bytes.sum);
     }
   }
 
@@ -67,6 +70,7 @@ class MoeFinalizeRouting {
     int64_t loaded = 0;  // tokens whose indices are there end here
     for (int64_t work = share.begin; work < share.end; ++work) {
       const int64_t token = work / tiling_.parts;
+      // mutant: drop bound equivalent: Same result by more instructions.
       if (token >= loaded) {
         const int64_t last = Ceil(share.end, tiling_.parts);
         loaded = Min(token + tiling_.token_batch, last);
@@ -121,6 +125,8 @@ class MoeFinalizeRouting {
     if (tiling_.scale_type == kHalfType) {
       Cast(scale, loaded.ReinterpretCast<half>(), RoundMode::CAST_NONE, (uint32_t)count);
     } else {
+      // mutant: argument off by one of `(uint32_t)count` equivalent: Nothing reads the extra
+      // elements.
       Cast(scale, loaded.ReinterpretCast<bfloat16_t>(), RoundMode::CAST_NONE, (uint32_t)count);
     }
     Order<HardEvent::V_S>();
@@ -131,6 +137,7 @@ class MoeFinalizeRouting {
     const int64_t at =
         tiling_.by_column ? j * pitch_ + token - first_ : (token - first_) * tiling_.k + j;
     const int64_t row = index_buffer_.Get<int32_t>().GetValue((uint32_t)at);
+    // mutant: drop condition equivalent: Callers treat every negative index alike.
     return row < tiling_.rows && row >= 0 ? row : -1;
   }
 
@@ -154,6 +161,7 @@ class MoeFinalizeRouting {
     }
     bool is_first = true;
     PipeBarrier<PIPE_V>();
+    // mutant: drop bound, bound off by one equivalent: The extra iteration has no elements.
     if (tiling_.skips > 0) {
       LocalTensor<T> in = in_.template AllocTensor<T>();
       int64_t terms = 0;
@@ -189,6 +197,7 @@ class MoeFinalizeRouting {
     const int64_t begin = j;
     int64_t terms = 0;
     while (j < tiling_.k && RowOf(token, j) < 0) ++j;
+    // mutant: drop guard equivalent: The extra iteration has no elements.
     if (j == tiling_.k) return j;
     const bool has_bias = tiling_.bias_rows > 0;
     LocalTensor<T> in = in_.template AllocTensor<T>();
@@ -232,12 +241,15 @@ class MoeFinalizeRouting {
   __aicore__ inline int64_t ExpertOf(int64_t token, int64_t j) {
     const int64_t at = (token - first_) * tiling_.k + j;
     const int64_t expert = expert_buffer_.Get<int32_t>().GetValue((uint32_t)at);
+    // mutant: drop condition equivalent: Callers treat every negative index alike.
     return expert < tiling_.bias_rows && expert >= 0 ? expert : -1;
   }
 
   // The part of row `row` of a tensor; its last block is filled up with zeros.
   __aicore__ inline void LoadSlot(const LocalTensor<T>& in, int64_t slot,
                                   const GlobalTensor<Storage>& from, int64_t row) {
+    // mutant: constant off by one equivalent: Nothing reads these elements; they only need a
+    // value.
     DataCopyPad(in[(uint32_t)(slot * pitch_of_part_)].template ReinterpretCast<Storage>(),
                 from[row * tiling_.row_elements + at_], OneRow(length_ * (int64_t)sizeof(T)),
                 DataCopyPadExtParams<Storage>(true, 0, (uint8_t)(pitch_of_part_ - length_), 0));
@@ -250,6 +262,7 @@ class MoeFinalizeRouting {
       return in;
     } else {
       const LocalTensor<float> wide = wide_buffer_.Get<float>();
+      // mutant: remove barrier equivalent: Another barrier orders the same accesses.
       PipeBarrier<PIPE_V>();  // the former terms have been added
       Cast(wide, in, RoundMode::CAST_NONE, (uint32_t)(slots * pitch_of_part_));
       in_.FreeTensor(in);

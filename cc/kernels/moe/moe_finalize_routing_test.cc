@@ -4,14 +4,16 @@
 // sum of the terms' magnitudes and n their number: a row with its bias is rounded once, its product
 // with the scale once, and each of n - 1 additions rounds a partial sum of at most m once: together
 // (n + 1) 2^-24 m. Then the type's rounding: half its last place.
+#include "cc/ops/moe/moe_finalize_routing.h"
+
 #include <algorithm>
 #include <numeric>
 #include <random>
 
 #include "cc/kernels/conformance.h"
+#include "cc/kernels/smallest_ub.h"
 #include "cc/kernels/values.h"
-#include "cc/ops/moe/moe_finalize_routing_plan.h"
-#include "cc/softnpu/ascendc/testing.h"
+#include "cc/softnpu/ascendc/testing/kernels.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -23,6 +25,7 @@ using softnpu::ascendc::testing::Slots;
 using softnpu::ascendc::testing::Twin;
 using softnpu::ascendc::testing::With;
 using vllm_cann::kernels::CaseName;
+using vllm_cann::kernels::CheckSmallestUb;
 using vllm_cann::kernels::LastPlace;
 using vllm_cann::kernels::RunConformance;
 using vllm_cann::kernels::Values;
@@ -126,7 +129,8 @@ std::string Check(const Case& test, Result* given = nullptr) {
                      args.out.address, result.plan.tiling);
   softnpu::ascendc::LaunchOptions options;
   options.outputs = {{args.out.address, bytes, "out"}};
-  const softnpu::Profile chip = With(Chip910B(), test.cores, test.ub_bytes);
+  const softnpu::Profile chip =
+      With(Chip910B(), test.cores, test.ub_bytes - vllm_cann::ops::kReservedUbBytes);
   softnpu::ascendc::Launch(chip, memory, MoeTwin()[result.plan.kernel], packed.data(),
                            packed.bytes(), result.plan.cores, options);
   result.out = Values(test.type, 0);
@@ -282,6 +286,22 @@ TEST(MoeFinalizeRouting, FewTokensShareTheirRowsAmongCores) {
   Result result;
   EXPECT_EQ(Check(test, &result), "");
   EXPECT_EQ(result.plan.cores, 7u);
+}
+
+TEST(MoeFinalizeRouting, SmallestUb) {
+  std::vector<Case> tests(3);
+  tests[1].type = DataType::kFloat;
+  tests[1].scale_type = DataType::kFloat;
+  tests[1].skips = 2;
+  tests[2].bias = true;
+  tests[2].scale_type = DataType::kFloat16;
+  for (Case& test : tests) {
+    test.k = 300;  // so that little but its indices fits
+    CheckSmallestUb([&](int64_t ub_bytes) {
+      test.ub_bytes = ub_bytes;
+      EXPECT_EQ(Check(test), "") << "UB of " << ub_bytes;
+    });
+  }
 }
 
 }  // namespace

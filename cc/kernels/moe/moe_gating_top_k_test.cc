@@ -5,14 +5,16 @@
 // logits are drawn again until no decision between experts or groups hangs on less than twice the
 // error that scores may have, equal scores excepted: those are equal in every precision, and the
 // lower number has to win.
+#include "cc/ops/moe/moe_gating_top_k.h"
+
 #include <functional>
 #include <numeric>
 #include <random>
 
 #include "cc/kernels/conformance.h"
+#include "cc/kernels/smallest_ub.h"
 #include "cc/kernels/values.h"
-#include "cc/ops/moe/moe_gating_top_k_plan.h"
-#include "cc/softnpu/ascendc/testing.h"
+#include "cc/softnpu/ascendc/testing/kernels.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -25,6 +27,7 @@ using softnpu::ascendc::testing::Slots;
 using softnpu::ascendc::testing::Twin;
 using softnpu::ascendc::testing::With;
 using vllm_cann::kernels::CaseName;
+using vllm_cann::kernels::CheckSmallestUb;
 using vllm_cann::kernels::LastPlace;
 using vllm_cann::kernels::RunConformance;
 using vllm_cann::kernels::Values;
@@ -159,7 +162,7 @@ Result Launch(const Case& test, const std::vector<Values>& x, const Values& bias
     args.bias = {test.type, 1, {test.experts}, {1}, memory.Put(bias.bytes, "bias")};
   }
   if (test.finished) {
-    args.finished = {DataType::kUint8, 1, {test.rows}, {1}, memory.Put(finished, "finished")};
+    args.finished = {DataType::kBool, 1, {test.rows}, {1}, memory.Put(finished, "finished")};
   }
   std::vector<Output> outputs;
   const auto out = [&](const char* name, DataType type, int64_t columns) -> vllm_cann::ops::Tensor {
@@ -190,7 +193,8 @@ Result Launch(const Case& test, const std::vector<Values>& x, const Values& bias
   softnpu::ascendc::LaunchOptions options;
   options.strict = test.strict;
   options.outputs = outputs;
-  const softnpu::Profile chip = With(Chip910B(), test.cores, test.ub_bytes);
+  const softnpu::Profile chip =
+      With(Chip910B(), test.cores, test.ub_bytes - vllm_cann::ops::kReservedUbBytes);
   softnpu::ascendc::Launch(chip, memory, MoeTwin()[result.plan.kernel], packed.data(),
                            packed.bytes(), result.plan.cores, options);
   result.experts = memory.Get<int32_t>(args.expert_idx.address);
@@ -609,6 +613,29 @@ TEST(MoeGatingTopK, SmallUbTakesSmallTiles) {
   Result small;
   EXPECT_EQ(Check(test, &small), "");
   EXPECT_LT(small.plan.tiling.rows_per_tile, large.plan.tiling.rows_per_tile);
+}
+
+TEST(MoeGatingTopK, SmallestUb) {
+  std::vector<Case> tests(5);
+  tests[1].experts = 60;  // a pitch that is not their number
+  tests[1].type = DataType::kFloat16;
+  tests[1].norm_type = 2;
+  tests[2].groups = 4;
+  tests[2].kept_groups = 2;
+  tests[2].norm_type = 1;
+  tests[2].bias = Bias::kPositive;
+  tests[3].finished = true;
+  tests[3].row_idx = true;
+  tests[4].out_flag = true;
+  tests[4].renorm = 1;
+  for (Case& test : tests) {
+    test.rows = 3;
+    const int64_t least = CheckSmallestUb([&](int64_t ub_bytes) {
+      test.ub_bytes = ub_bytes;
+      EXPECT_EQ(Check(test), "") << "UB of " << ub_bytes;
+    });
+    EXPECT_LT(least, 65536);
+  }
 }
 
 }  // namespace

@@ -2,14 +2,16 @@
 // within one step.
 //
 // Runs the twins as they are shipped, with the tiling of the host operator, in strict mode.
+#include "cc/ops/moe/moe_init_routing.h"
+
 #include <algorithm>
 #include <numeric>
 #include <random>
 
 #include "cc/kernels/conformance.h"
+#include "cc/kernels/smallest_ub.h"
 #include "cc/kernels/values.h"
-#include "cc/ops/moe/moe_init_routing_plan.h"
-#include "cc/softnpu/ascendc/testing.h"
+#include "cc/softnpu/ascendc/testing/kernels.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -21,6 +23,7 @@ using softnpu::ascendc::testing::Slots;
 using softnpu::ascendc::testing::Twin;
 using softnpu::ascendc::testing::With;
 using vllm_cann::kernels::CaseName;
+using vllm_cann::kernels::CheckSmallestUb;
 using vllm_cann::kernels::RunConformance;
 using vllm_cann::kernels::Values;
 using vllm_cann::ops::DataType;
@@ -28,7 +31,7 @@ using vllm_cann::ops::DeviceInfo;
 using vllm_cann::ops::ElementBytes;
 using vllm_cann::ops::MoeInitRoutingArgs;
 using vllm_cann::ops::MoeInitRoutingPlan;
-using vllm_cann::ops::MoeInitRoutingWorkspaceWords;
+using vllm_cann::ops::MoeInitRoutingWorkspaceBytes;
 using vllm_cann::ops::PlanMoeInitRouting;
 
 const Twin& MoeTwin() {
@@ -245,10 +248,10 @@ std::string Check(const Case& test, Result* given = nullptr) {
   const bool scales_out = test.quant == 1 || (test.quant < 0 && test.scale);
   if (scales_out) args.expanded_scale = out("expanded_scale", DataType::kFloat, {rows}, false);
   const DeviceInfo device = {"Ascend910B3", 2201, test.cores, test.ub_bytes};
-  const int64_t words = MoeInitRoutingWorkspaceWords(pairs, test.experts, device);
-  if (words > 0) args.workspace = out("workspace", DataType::kInt32, {words}, false);
   args.first_expert = test.first;
   args.experts = test.experts;
+  const int64_t words = MoeInitRoutingWorkspaceBytes(args, device) / 4;
+  if (words > 0) args.workspace = out("workspace", DataType::kInt32, {words}, false);
   args.capacity = test.capacity;
   args.row_idx_type = test.order;
   args.quant_mode = test.quant;
@@ -264,7 +267,8 @@ std::string Check(const Case& test, Result* given = nullptr) {
     softnpu::ascendc::LaunchOptions options;
     options.outputs = outputs;
     options.seed = test.seed;
-    const softnpu::Profile chip = With(Chip910B(), test.cores, test.ub_bytes);
+    const softnpu::Profile chip =
+        With(Chip910B(), test.cores, test.ub_bytes - vllm_cann::ops::kReservedUbBytes);
     softnpu::ascendc::Launch(chip, memory, MoeTwin()[result.plan.kernel], packed.data(),
                              packed.bytes(), result.plan.cores, options);
   }
@@ -627,6 +631,35 @@ TEST(MoeInitRouting, AnyOrderOfCores) {
     test.k = 4;
     test.seed = seed;
     EXPECT_EQ(Check(test), "");
+  }
+}
+
+TEST(MoeInitRouting, SmallestUb) {
+  Case usual;
+  usual.size = 200;
+  std::vector<Case> tests(9, usual);
+  tests[1].scale = true;
+  tests[2].tokens_type = 2;
+  tests[2].order = 1;
+  tests[3].tokens_type = -1;
+  tests[3].capacity = 3;
+  tests[4].tokens = 700;  // cores share the sorting
+  tests[5].quant = 0;
+  tests[5].scale = true;
+  tests[5].index = DataType::kInt64;
+  tests[6].quant = 1;
+  tests[6].size = 7000;
+  tests[6].type = DataType::kFloat;
+  tests[7].quant = 1;
+  tests[7].scale = true;
+  tests[7].size = 7000;
+  tests[8].tokens_type = -1;
+  tests[8].numbers = Numbers::kByColumn;
+  for (Case& test : tests) {
+    CheckSmallestUb([&](int64_t ub_bytes) {
+      test.ub_bytes = ub_bytes;
+      EXPECT_EQ(Check(test), "") << NameOf(test).text << ", UB of " << ub_bytes;
+    });
   }
 }
 

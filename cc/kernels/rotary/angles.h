@@ -10,6 +10,7 @@
 
 #include <stdint.h>
 
+#include "cc/kernels/device.h"
 #include "cc/kernels/rotary/angles_tiling.h"
 #include "kernel_operator.h"
 
@@ -17,27 +18,14 @@ namespace rotary {
 
 using namespace AscendC;
 
-constexpr int64_t kLanes = 64;  // floats of a repeat
-
-__aicore__ inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
-__aicore__ inline int64_t Max(int64_t a, int64_t b) { return a > b ? a : b; }
-
-__aicore__ inline uint32_t WholeRounds(int64_t bytes) {
-  return (uint32_t)((bytes + kBankRound - 1) / kBankRound * kBankRound);
-}
-
-// Moves data: DataCopyPad pads with a zero of this type, which is a zero of the real one.
-template <typename T>
-struct StorageOf {
-  using Type = uint16_t;
-};
-template <>
-struct StorageOf<float> {
-  using Type = uint32_t;
-};
+using device::kLanes;
+using device::Max;
+using device::Min;
+using device::StorageOf;
 
 template <typename T>
 __aicore__ inline DataCopyPadExtParams<T> ZeroPadding(int64_t length, int64_t pitch) {
+  // mutant: constant off by one equivalent: Nothing stores the padding.
   return DataCopyPadExtParams<T>(true, 0, (uint8_t)(pitch - length), 0);
 }
 
@@ -55,17 +43,17 @@ class Angles {
         (__gm__ int32_t*)positions,
         ((shape.axes - 1) * shape.axis_stride + shape.tokens) * (shape.position_bytes / 4));
     const int64_t row = is_separate_ ? half_ : shape.rotary_dim;
+    // mutant: drop term of `shape.table_rows - 1`, swap + and - of `-`, constant off by one
+    // equivalent: SetGlobalBuffer's size is only a promise of how far accesses go; a larger one
+    // changes nothing.
     const int64_t table = (shape.table_rows - 1) * shape.table_stride + row;
     cos_gm_.SetGlobalBuffer((__gm__ Storage*)cos, table);
     sin_gm_.SetGlobalBuffer((__gm__ Storage*)sin, table);
-    const int64_t count = shape.axes * shape.tokens_per_tile * 2 * shape.half_pitch;
-    position_pitch_ =
-        (shape.position_batch * shape.position_bytes + ONE_BLK_SIZE - 1) / ONE_BLK_SIZE * 8;
-    if (HasBatch()) {
-      pipe->InitBuffer(position_buffer_, WholeRounds(shape.axes * position_pitch_ * 4));
-    }
-    pipe->InitBuffer(in_, 2, WholeRounds(count * sizeof(T)));
-    if constexpr (!kIsFloat) pipe->InitBuffer(wide_buffer_, WholeRounds(count * sizeof(float)));
+    position_pitch_ = RotaryAxisBytes(shape) / 4;
+    const RotaryAnglesBuffers bytes = RotaryAnglesBuffersOf(shape, sizeof(T));
+    if (HasBatch()) pipe->InitBuffer(position_buffer_, (uint32_t)bytes.positions);
+    pipe->InitBuffer(in_, 2, (uint32_t)bytes.in);
+    if constexpr (!kIsFloat) pipe->InitBuffer(wide_buffer_, (uint32_t)bytes.wide);
   }
 
   // Begins to make the positions of tokens [first, first + count) known to the scalar unit.
@@ -80,9 +68,13 @@ class Angles {
       WaitFlag<HardEvent::S_MTE2>(read);
     }
     const LocalTensor<int32_t> positions = position_buffer_.Get<int32_t>();
+    // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
     const DataCopyExtParams shape(1, (uint32_t)(count * shape_.position_bytes), 0, 0, 0);
+    // mutant: constant off by one equivalent: No padding: the padding value is not used.
     const DataCopyPadExtParams<int32_t> pad(false, 0, 0, 0);
     for (int64_t axis = 0; axis < shape_.axes; ++axis) {
+      // mutant: constant off by one equivalent: The integer quotient is the same for all values
+      // that occur.
       DataCopyPad(positions[(uint32_t)(axis * position_pitch_)],
                   positions_gm_[(axis * shape_.axis_stride + first) * (shape_.position_bytes / 4)],
                   shape, pad);
@@ -128,8 +120,10 @@ class Angles {
       angles = wide_buffer_.Get<float>();
       Cast(angles, loaded_, RoundMode::CAST_NONE,
            (uint32_t)(shape_.axes * tokens * 2 * shape_.half_pitch));
+      // mutant: remove barrier equivalent: Another barrier orders the same accesses.
       PipeBarrier<PIPE_V>();
     }
+    // mutant: drop bound, bound off by one equivalent: With one axis every lane takes the first.
     if (shape_.axes > 1) {
       TakeLanes(angles, 1, shape_.second, tokens);
       TakeLanes(angles, 2, shape_.third, tokens);

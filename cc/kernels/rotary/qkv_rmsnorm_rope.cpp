@@ -10,720 +10,178 @@
 // When a token's heads are divided among devices and the mean is over all of them, there are two
 // launches: qkv_square_sums gives the sums of this device, and with their totals qkv_rmsnorm_rope
 // does the rest; each element of a row then has a weight of its own.
-//
-// A row lies in the UB as its two halves and the rest, each in whole blocks, so that instructions
-// may take them apart; what lies between their ends and the blocks' is zero. A tile is some tokens
-// with all their rows, or some rows of one token; of few tokens, cores share the rows. Sums of
-// squares come from adding a row's columns to the first 64 of them and from two sums of blocks; a
-// root and a division are made for each row, and a block of eight equal factors serves the row by a
-// block stride of 0. Cosines, sines, and weights serve all heads by a repeat stride of 0.
-#include "cc/kernels/rotary/angles.h"
-#include "cc/kernels/rotary/qkv_rmsnorm_rope_tiling.h"
+// clang-format off
 #include "kernel_operator.h"
+#include "cc/kernels/device.h"
+#include "cc/kernels/rotary/angles.h"
+#include "cc/kernels/rotary/head_copy.h"
+#include "cc/kernels/rotary/head_rows.h"
+#include "cc/kernels/rotary/qkv_common.h"
+#include "cc/kernels/rotary/qkv_norm.h"
+#include "cc/kernels/rotary/qkv_pass_through.h"
+#include "cc/kernels/rotary/qkv_rmsnorm_rope_tiling.h"
+#include "cc/kernels/rotary/qkv_square_sums.h"
+#include "cc/kernels/rotary/qkv_weights.h"
+#include "cc/kernels/rotary/row_ops.h"
+// clang-format on
 
 namespace {
 
 using namespace AscendC;
 using namespace rotary;
 
-constexpr int64_t kMaxRepeat = 255;
-constexpr int64_t kMaxRows = 4095;  // of one copy
-
-__aicore__ inline void Step() { PipeBarrier<PIPE_V>(); }
-
-__aicore__ inline float FloatOf(int64_t bits) {
-  const int32_t word = (int32_t)bits;
-  return *(const float*)&word;
-}
-
-enum class Do { kAdd, kMul, kMulAdd };
-
-// dst[row] = a[row] op b[row], or a[row] * dst[row] + b[row], `width` columns of rows at the repeat
-// strides of `params`, in blocks. A b whose block stride is 0 is one block of equal numbers per
-// row.
-template <Do op>
-__aicore__ inline void OnRows(const LocalTensor<float>& dst, const LocalTensor<float>& a,
-                              const LocalTensor<float>& b, int64_t rows, int64_t width,
-                              const BinaryRepeatParams& params) {
-  for (int64_t row = 0; row < rows; row += kMaxRepeat) {
-    const uint8_t repeat = (uint8_t)Min(kMaxRepeat, rows - row);
-    for (int64_t lane = 0; lane < width; lane += kLanes) {
-      const uint64_t mask = (uint64_t)Min(kLanes, width - lane);
-      const uint32_t at = (uint32_t)(row * 8 * params.dstRepStride + lane);
-      const uint32_t one = (uint32_t)(row * 8 * params.src0RepStride + lane);
-      const uint32_t other =
-          (uint32_t)(row * 8 * params.src1RepStride + (params.src1BlkStride == 0 ? 0 : lane));
-      if constexpr (op == Do::kAdd) Add(dst[at], a[one], b[other], mask, repeat, params);
-      if constexpr (op == Do::kMul) Mul(dst[at], a[one], b[other], mask, repeat, params);
-      if constexpr (op == Do::kMulAdd) FusedMulAdd(dst[at], a[one], b[other], mask, repeat, params);
-    }
-  }
-}
-
-// Rows [row, row + rows) of tokens [token, token + tokens).
-struct Tile {
-  int64_t token;
-  int64_t tokens;
-  int64_t row;
-  int64_t rows;
-};
-
-// Tiles of rows in the UB, and sums of their squares.
 template <typename T>
-class HeadRows {
- protected:
+class QkvRmsnormRope {
   using Storage = typename StorageOf<T>::Type;
-  static constexpr bool kIsFloat = sizeof(T) == 4;
-
-  __aicore__ inline HeadRows(TPipe* pipe, GM_ADDR qkv, const QkvRmsnormRopeTiling& tiling,
-                             int64_t token_rows)
-      : tiling_(tiling),
-        pipe_(pipe),
-        pitch_(tiling.row_pitch),
-        half_(tiling.angles.rotary_dim / 2),
-        query_step_(tiling.head_size * (tiling.has_gate != 0 ? 2 : 1)),
-        token_rows_(token_rows),
-        tile_rows_(tiling.angles.tokens_per_tile * tiling.rows_per_tile) {
-    const int64_t width = tiling.heads * query_step_ + 2 * tiling.kv_heads * tiling.head_size;
-    qkv_gm_.SetGlobalBuffer((__gm__ Storage*)qkv,
-                            (tiling.angles.tokens - 1) * tiling.token_stride + width);
-    // The first `tokens % cores` cores take one token more than the others.
-    const int64_t cores = GetBlockNum() / tiling.split;
-    const int64_t core = GetBlockIdx() / tiling.split;
-    first_row_ = GetBlockIdx() % tiling.split * tiling.part_rows;
-    end_row_ = Min(first_row_ + tiling.part_rows, token_rows);
-    chunks_ = (end_row_ - first_row_ + tiling.rows_per_tile - 1) / tiling.rows_per_tile;
-    const int64_t share = tiling.angles.tokens / cores;
-    const int64_t rest = tiling.angles.tokens % cores;
-    begin_ = core * share + Min(core, rest);
-    end_ = begin_ + share + (core < rest ? 1 : 0);
-    const int64_t each = tiling.angles.tokens_per_tile;
-    tiles_ = (end_ - begin_ + each - 1) / each * chunks_;
-  }
-
-  // Buffers are laid out so that operands of one instruction seldom meet in a bank: floats that
-  // rows become begin with the bank groups, and what they are multiplied by in the middle of them;
-  // what is written beside its operands is at the end of the UB, as far from them as there is room.
-  __aicore__ inline void InitRows() {
-    const int64_t elements = tile_rows_ * pitch_;
-    if constexpr (!kIsFloat) pipe_->InitBuffer(wide_buffer_, WholeRounds(elements * sizeof(float)));
-    pipe_->InitBuffer(shift_buffer_, (uint32_t)(kBankRound / 2));
-    pipe_->InitBuffer(in_, 2, WholeRounds(elements * sizeof(T)));
-  }
-
-  __aicore__ inline void InitGap() {
-    // Sums of blocks take eight rows at a time, of which the last may be less.
-    const int64_t partial = (tiling_.angles.tokens_per_tile * tiling_.part_rows + 7) * 8;
-    pipe_->InitBuffer(partial_buffer_, WholeRounds(partial * sizeof(float)));
-    partial_ = partial_buffer_.Get<float>();
-    Duplicate(partial_, 0.0f, (int32_t)partial);
-    Step();
-    pipe_->InitBuffer(gap_buffer_, (uint32_t)(tiling_.gap_bytes + kBankRound / 2));
-  }
-  __aicore__ inline void InitProducts() {
-    pipe_->InitBuffer(product_buffer_, WholeRounds(tile_rows_ * pitch_ * sizeof(float)));
-    product_ = product_buffer_.Get<float>();
-  }
-
-  __aicore__ inline Tile TileAt(int64_t index) {
-    const int64_t token = begin_ + index / chunks_ * tiling_.angles.tokens_per_tile;
-    const int64_t row = first_row_ + index % chunks_ * tiling_.rows_per_tile;
-    return {token, Min(tiling_.angles.tokens_per_tile, end_ - token), row,
-            Min(tiling_.rows_per_tile, end_row_ - row)};
-  }
-
-  // Begins to load a tile.
-  __aicore__ inline void LoadRows(const Tile& tile) {
-    LocalTensor<T> in = in_.template AllocTensor<T>();
-    const LocalTensor<Storage> to = in.template ReinterpretCast<Storage>();
-    const int64_t token = tile.token * tiling_.token_stride;
-    // Rows of query, when they lie apart, and the others.
-    const int64_t end = tile.row + tile.rows;
-    const int64_t split = tiling_.has_gate != 0 ? Max(tile.row, Min(end, tiling_.heads)) : tile.row;
-    if (split > tile.row) {
-      Move<true>(to, qkv_gm_[token + tile.row * query_step_], tile, split - tile.row, query_step_,
-                 tiling_.token_stride);
-    }
-    if (end > split) {
-      const int64_t gates = split < tiling_.heads ? split : tiling_.heads;
-      const int64_t at = gates * query_step_ + (split - gates) * tiling_.head_size;
-      Move<true>(to[(uint32_t)((split - tile.row) * pitch_)], qkv_gm_[token + at], tile,
-                 end - split, tiling_.head_size, tiling_.token_stride);
-    }
-    in_.EnQue(in);
-  }
-
-  // `rows` rows of each token of a tile, `row_step` elements apart in GM.
-  template <bool load>
-  __aicore__ inline void Move(const LocalTensor<Storage>& ub, const GlobalTensor<Storage>& gm,
-                              const Tile& tile, int64_t rows, int64_t row_step,
-                              int64_t token_step) {
-    const int64_t size = tiling_.head_size;
-    if (pitch_ == size && row_step == size) {
-      // Tokens are what a copy counts.
-      Copy<load>(ub, gm, tile.tokens, rows * size, rows * size, token_step, tile.rows * size);
-      return;
-    }
-    for (int64_t token = 0; token < tile.tokens; ++token) {
-      const LocalTensor<Storage> inside = ub[(uint32_t)(token * tile.rows * pitch_)];
-      const GlobalTensor<Storage> outside = gm[token * token_step];
-      if (pitch_ == size) {
-        Copy<load>(inside, outside, rows, size, size, row_step, size);
-        continue;
-      }
-      const int64_t pitch = tiling_.angles.half_pitch;
-      for (int64_t part = 0; half_ > 0 && part < 2; ++part) {
-        Copy<load>(inside[(uint32_t)(part * pitch)], outside[part * half_], rows, half_, pitch,
-                   row_step, pitch_);
-      }
-      if (size > 2 * half_) {
-        Copy<load>(inside[(uint32_t)(2 * pitch)], outside[2 * half_], rows, size - 2 * half_,
-                   pitch_ - 2 * pitch, row_step, pitch_);
-      }
-    }
-  }
-
-  // `rows` of `length` elements, every `gm_step` and every `ub_step`; when loading, zeroes fill a
-  // row up to `pitch`.
-  template <bool load>
-  __aicore__ inline void Copy(const LocalTensor<Storage>& ub, const GlobalTensor<Storage>& gm,
-                              int64_t rows, int64_t length, int64_t pitch, int64_t gm_step,
-                              int64_t ub_step) {
-    const uint32_t bytes = (uint32_t)(length * sizeof(T));
-    const uint32_t gap = rows > 1 ? (uint32_t)((gm_step - length) * (int64_t)sizeof(T)) : 0;
-    const uint32_t blocks = (uint32_t)((ub_step - pitch) * (int64_t)sizeof(T) / ONE_BLK_SIZE);
-    if constexpr (load) {
-      DataCopyPad(ub, gm, DataCopyExtParams((uint16_t)rows, bytes, gap, blocks, 0),
-                  ZeroPadding<Storage>(length, pitch));
-    } else {
-      DataCopyPad(gm, ub, DataCopyExtParams((uint16_t)rows, bytes, blocks, gap, 0));
-    }
-  }
-
-  // The loaded tile as floats, and the tensor to free when they are not needed any more.
-  __aicore__ inline LocalTensor<float> TakeRows(const Tile& tile) {
-    loaded_ = in_.template DeQue<T>();
-    if constexpr (kIsFloat) {
-      return loaded_;
-    } else {
-      const LocalTensor<float> wide = wide_buffer_.Get<float>();
-      Cast(wide, loaded_, RoundMode::CAST_NONE, (uint32_t)(tile.tokens * tile.rows * pitch_));
-      Step();
-      in_.FreeTensor(loaded_);
-      return wide;
-    }
-  }
-  __aicore__ inline void FreeRows() {
-    if constexpr (kIsFloat) in_.FreeTensor(loaded_);
-  }
-
-  // partial_[8 (first + i) ..] = eight sums of squares of row i; of a short row, the last of them
-  // stay 0.
-  __aicore__ inline void SquareSums(int64_t first, const LocalTensor<float>& x, int64_t rows) {
-    Mul(product_, x, x, (int32_t)(rows * pitch_));
-    Step();
-    const uint8_t stride = (uint8_t)(pitch_ / 8);
-    const BinaryRepeatParams columns(1, 1, 1, stride, stride, stride);
-    for (int64_t lane = kLanes; lane < pitch_; lane += kLanes) {
-      OnRows<Do::kAdd>(product_, product_, product_[(uint32_t)lane], rows,
-                       Min(kLanes, pitch_ - lane), columns);
-      Step();
-    }
-    for (int64_t row = 0; row < rows; row += kMaxRepeat) {
-      BlockReduceSum(partial_[(uint32_t)((first + row) * 8)], product_[(uint32_t)(row * pitch_)],
-                     (int32_t)Min(kMaxRepeat, rows - row), (int32_t)Min(kLanes, pitch_), 1, 1,
-                     stride);
-    }
-    Step();
-  }
-
-  // sums[i] = the sum of the eight partial sums of row first + i.
-  __aicore__ inline void BlockSums(const LocalTensor<float>& sums, int64_t first, int64_t rows) {
-    const int64_t repeats = (rows + 7) / 8;
-    for (int64_t i = 0; i < repeats; i += kMaxRepeat) {
-      BlockReduceSum(sums[(uint32_t)(i * 8)], partial_[(uint32_t)(first * 8 + i * kLanes)],
-                     (int32_t)Min(kMaxRepeat, repeats - i), (int32_t)kLanes, 1, 1, 8);
-    }
-    Step();
-  }
-
-  const QkvRmsnormRopeTiling& tiling_;
-  TPipe* pipe_;
-  int64_t pitch_;       // elements of a row in the UB
-  int64_t half_;        // elements
-  int64_t query_step_;  // elements from one row of query to the next
-  int64_t token_rows_;  // rows of a token
-  int64_t first_row_;   // of each of its tokens, that this core takes
-  int64_t end_row_;
-  int64_t chunks_;     // tiles of a token
-  int64_t tile_rows_;  // of a whole tile
-  int64_t begin_ = 0;  // tokens of this core
-  int64_t end_ = 0;
-  int64_t tiles_ = 0;
-  GlobalTensor<Storage> qkv_gm_;
-  TQue<TPosition::VECIN, 2> in_;
-  TBuf<TPosition::VECCALC> partial_buffer_;
-  TBuf<TPosition::VECCALC> wide_buffer_;
-  TBuf<TPosition::VECCALC> product_buffer_;
-  TBuf<TPosition::VECCALC> shift_buffer_;  // nothing
-  TBuf<TPosition::VECCALC> gap_buffer_;    // nothing
-  LocalTensor<float> partial_;
-  LocalTensor<float> product_;
-  LocalTensor<T> loaded_;
-};
-
-// sums[t] = the sums of squares of query and of key of token t.
-template <typename T>
-class QkvSquareSums : public HeadRows<T> {
-  using Base = HeadRows<T>;
-  using Base::tiling_;
-  using Base::token_rows_;
 
  public:
-  __aicore__ inline QkvSquareSums(TPipe* pipe, GM_ADDR qkv, GM_ADDR sums,
-                                  const QkvRmsnormRopeTiling& tiling)
-      : Base(pipe, qkv, tiling, tiling.heads + tiling.kv_heads) {
-    sums_gm_.SetGlobalBuffer((__gm__ float*)sums, tiling.angles.tokens * 2);
-    this->InitRows();
-    pipe->InitBuffer(out_, 2, WholeRounds(tiling.angles.tokens_per_tile * 8));
-    pipe->InitBuffer(sum_buffer_, WholeRounds((token_rows_ + 7) / 8 * ONE_BLK_SIZE));
-    this->InitGap();
-    this->InitProducts();
-  }
-
-  __aicore__ inline void Run() {
-    if (this->tiles_ > 0) this->LoadRows(this->TileAt(0));
-    LocalTensor<float> out;
-    for (int64_t index = 0; index < this->tiles_; ++index) {
-      if (index + 1 < this->tiles_) this->LoadRows(this->TileAt(index + 1));
-      const Tile tile = this->TileAt(index);
-      const LocalTensor<float> x = this->TakeRows(tile);
-      this->SquareSums(tile.row, x, tile.tokens * tile.rows);
-      this->FreeRows();
-      if (tile.row + tile.rows < token_rows_) continue;
-      out = out_.template AllocTensor<float>();
-      for (int64_t token = 0; token < tile.tokens; ++token) {
-        const int64_t row = token * token_rows_;
-        SumSide(out[(uint32_t)(2 * token)], row, tiling_.heads);
-        SumSide(out[(uint32_t)(2 * token + 1)], row + tiling_.heads, tiling_.kv_heads);
-      }
-      out_.EnQue(out);
-      out = out_.template DeQue<float>();
-      DataCopyPad(sums_gm_[tile.token * 2], out,
-                  DataCopyExtParams(1, (uint32_t)(tile.tokens * 8), 0, 0, 0));
-      out_.FreeTensor(out);
-    }
-  }
-
- private:
-  __aicore__ inline void SumSide(const LocalTensor<float>& to, int64_t row, int64_t rows) {
-    const LocalTensor<float> sums = sum_buffer_.Get<float>();
-    this->BlockSums(sums, row, rows);
-    for (int64_t at = kLanes; at < rows; at += kLanes) {
-      Add(sums, sums, sums[(uint32_t)at], (int32_t)Min(kLanes, rows - at));
-      Step();
-    }
-    WholeReduceSum(to, sums, (int32_t)Min(kLanes, rows), 1, 1, 1, 8);
-    Step();
-  }
-
-  GlobalTensor<float> sums_gm_;
-  TQue<TPosition::VECOUT, 2> out_;
-  TBuf<TPosition::VECCALC> sum_buffer_;
-};
-
-struct Tensors {
-  GM_ADDR positions;
-  GM_ADDR qkv;
-  GM_ADDR q_weight;
-  GM_ADDR k_weight;
-  GM_ADDR q_bias;
-  GM_ADDR k_bias;
-  GM_ADDR cos;
-  GM_ADDR sin;
-  GM_ADDR sums;
-  GM_ADDR q;
-  GM_ADDR k;
-  GM_ADDR v;
-  GM_ADDR gate;
-};
-
-template <typename T>
-class QkvRmsnormRope : public HeadRows<T> {
-  using Base = HeadRows<T>;
-  using Storage = typename Base::Storage;
-  using Base::end_row_;
-  using Base::first_row_;
-  using Base::half_;
-  using Base::kIsFloat;
-  using Base::pitch_;
-  using Base::product_;
-  using Base::tile_rows_;
-  using Base::tiling_;
-
- public:
-  __aicore__ inline QkvRmsnormRope(TPipe* pipe, const Tensors& tensors,
+  __aicore__ inline QkvRmsnormRope(TPipe* pipe, const QkvTensors& tensors,
                                    const QkvRmsnormRopeTiling& tiling)
-      : Base(pipe, tensors.qkv, tiling,
-             tiling.heads + (tiling.norm_value != 0 ? 2 : 1) * tiling.kv_heads),
+      : tiling_(tiling),
         tensors_(tensors),
-        angles_(pipe, tensors.positions, tensors.cos, tensors.sin, tiling.angles) {
-    const int64_t rows = (tile_rows_ + 7) / 8 * 8;
-    this->InitRows();
-    const int64_t angles = tiling.angles.tokens_per_tile * 2 * tiling.angles.half_pitch;
-    pipe->InitBuffer(negative_buffer_, WholeRounds(angles * sizeof(float)));
-    pipe->InitBuffer(out_, 2, WholeRounds(tile_rows_ * pitch_ * sizeof(T)));
-    for (int64_t side = 0; side < 2; ++side) {
-      const int64_t begin = side == 0 ? 0 : tiling.heads;
-      const int64_t end = begin + (side == 0 ? tiling.heads : tiling.kv_heads);
-      const int64_t first = Max(first_row_, begin);
-      side_first_[side] = tiling.has_sums != 0 ? first - begin : 0;
-      side_rows_[side] = tiling.has_sums != 0 ? Max(Min(end_row_, end) - first, 0) : 1;
-    }
-    const int64_t weights = (tiling.has_sums != 0 ? tiling.part_rows : 2) * pitch_;
-    const int64_t sets = tiling.has_bias != 0 ? 2 : 1;
-    pipe->InitBuffer(weight_buffer_, WholeRounds(weights * sizeof(float)));
-    pipe->InitBuffer(weights_in_, 1, WholeRounds(sets * weights * sizeof(T)));
-    pipe->InitBuffer(row_buffer_, WholeRounds(rows * (1 + 1 + 8) * sizeof(float)));
-    if (tiling.has_sums != 0) {
-      pipe->InitBuffer(sums_in_, 2, WholeRounds(tiling.angles.tokens_per_tile * 8));
-    }
-    if (tiling.copy_bytes > 0) pipe->InitBuffer(copies_, 2, WholeRounds(tiling.copy_bytes));
-    this->InitGap();
-    if (tiling.has_bias != 0) pipe->InitBuffer(bias_buffer_, WholeRounds(weights * sizeof(float)));
-    this->InitProducts();
-    sum_ = row_buffer_.Get<float>();
-    scale_ = sum_[(uint32_t)rows];
-    factor_ = scale_[(uint32_t)rows];
-    // Brcb reads whole blocks, of which a tile may fill a part.
-    Duplicate(sum_, 0.0f, (int32_t)rows);
-    OnSides(scale_, tiling.has_sums != 0 ? 2 * tiling.angles.tokens_per_tile : tile_rows_,
-            tiling.scale_bits, true);
-    Step();
+        copy_(tiling),
+        rows_(tensors.qkv, tiling,
+              tiling.heads + (tiling.norm_value != 0 ? 2 : 1) * tiling.kv_heads),
+        angles_(pipe, tensors.positions, tensors.cos, tensors.sin, tiling.angles),
+        weights_(tensors, tiling, rows_.first_row(), rows_.end_row()),
+        norm_(tensors, tiling, rows_, weights_),
+        pass_through_(tensors, tiling, rows_) {
+    const QkvRowBuffers of_rows = QkvRowBuffersOf(tiling, sizeof(T));
+    const QkvRmsnormRopeBuffers bytes = QkvRmsnormRopeBuffersOf(tiling, sizeof(T));
+    rows_.InitRows(pipe, of_rows);
+    pipe->InitBuffer(negative_buffer_, (uint32_t)bytes.negative);
+    pipe->InitBuffer(out_, 2, (uint32_t)bytes.out);
+    weights_.InitWeights(pipe, bytes);
+    norm_.InitBuffers(pipe, bytes);
+    pass_through_.InitBuffers(pipe, bytes);
+    rows_.InitPartials(pipe, of_rows);
+    weights_.InitBiases(pipe, bytes);
+    rows_.InitProducts(pipe, of_rows);
+    norm_.MakeTables();
   }
 
   __aicore__ inline void Run() {
-    if (this->tiles_ > 0) LoadTile(0);
-    const LocalTensor<float> negative = negative_buffer_.Get<float>();
+    if (rows_.tiles() > 0) Load(0);
+    const LocalTensor<float> negative = negative_buffer_.template Get<float>();
     LocalTensor<float> angles;
-    for (int64_t index = 0; index < this->tiles_; ++index) {
-      if (index + 1 < this->tiles_) LoadTile(index + 1);
-      const Tile tile = this->TileAt(index);
-      const LocalTensor<float> x = this->TakeRows(tile);
-      if (tile.row == first_row_) {
-        if (tiling_.copy_bytes > 0) CopyThrough(tile);
-        if (tiling_.has_sums != 0) TakeSums(tile);
+    for (int64_t index = 0; index < rows_.tiles(); ++index) {
+      if (index + 1 < rows_.tiles()) Load(index + 1);
+      const Tile tile = rows_.TileAt(index);
+      const LocalTensor<float> x = rows_.Take(tile);
+      if (rows_.IsFirst(tile)) {
+        if (tiling_.copy_bytes > 0) pass_through_.Copy(tile);
+        if (tiling_.has_sums != 0) norm_.TakeSums(tile);
       }
-      Normalise(tile, x);
-      if (tile.row == first_row_) {
+      norm_.Normalise(tile, x);
+      if (rows_.IsFirst(tile)) {
         angles = angles_.Take(tile.tokens);
         Muls(negative, angles, -1.0f, (int32_t)(tile.tokens * 2 * tiling_.angles.half_pitch));
         Step();
       }
       Rotate(tile, x, angles, negative);
       Finish(tile, x);
-      if (tile.row + tile.rows == end_row_) angles_.Release();
+      if (rows_.IsLast(tile)) angles_.Release();
     }
   }
 
  private:
-  // Per side (query, key): weights, and then the biases of both.
-  __aicore__ inline void LoadWeights() {
-    LocalTensor<T> in = weights_in_.template AllocTensor<T>();
-    const LocalTensor<Storage> to = in.template ReinterpretCast<Storage>();
-    const GM_ADDR from[4] = {tensors_.q_weight, tensors_.k_weight, tensors_.q_bias,
-                             tensors_.k_bias};
-    int64_t rows = 0;
-    for (int64_t i = 0; i < (tiling_.has_bias != 0 ? 4 : 2); ++i) {
-      const int64_t count = side_rows_[i % 2];
-      if (count == 0) continue;
-      const int64_t first = side_first_[i % 2] * tiling_.head_size;
-      GlobalTensor<Storage> gm;
-      gm.SetGlobalBuffer((__gm__ Storage*)from[i], first + count * tiling_.head_size);
-      this->template Move<true>(to[(uint32_t)(rows * pitch_)], gm[first], {0, 1, 0, count}, count,
-                                tiling_.head_size, 0);
-      rows += count;
-    }
-    weights_in_.EnQue(in);
-    in = weights_in_.template DeQue<T>();
-    const int64_t elements = (side_rows_[0] + side_rows_[1]) * pitch_;
-    Widen(weight_buffer_.Get<float>(), in, elements);
-    if (tiling_.has_bias != 0) {
-      Widen(bias_buffer_.Get<float>(), in[(uint32_t)elements], elements);
-    }
-    Step();
-    weights_in_.FreeTensor(in);
-  }
-
-  __aicore__ inline void Widen(const LocalTensor<float>& to, const LocalTensor<T>& from,
-                               int64_t elements) {
-    if constexpr (kIsFloat) {
-      Muls(to, from, 1.0f, (int32_t)elements);
-    } else {
-      Cast(to, from, RoundMode::CAST_NONE, (uint32_t)elements);
-    }
-  }
-
-  __aicore__ inline void LoadTile(int64_t index) {
-    const Tile tile = this->TileAt(index);
-    const bool is_first = tile.row == first_row_;
-    const bool has_batch =
-        is_first && tile.token == this->begin_ + batches_ * tiling_.angles.position_batch;
+  // Begins to load a tile; with the first one of its tokens, what these need.
+  __aicore__ inline void Load(int64_t index) {
+    const Tile tile = rows_.TileAt(index);
+    const bool is_first = rows_.IsFirst(tile);
+    const int64_t batch = tiling_.angles.position_batch;
+    const bool has_batch = is_first && tile.token == rows_.begin() + batches_ * batch;
     if (has_batch) {
-      angles_.LoadPositions(tile.token, Min(tiling_.angles.position_batch, this->end_ - tile.token),
-                            batches_ > 0);
+      angles_.LoadPositions(tile.token, Min(batch, rows_.end() - tile.token), batches_ > 0);
       ++batches_;
     }
-    if (index == 0) LoadWeights();
-    this->LoadRows(tile);
+    if (index == 0) weights_.Load();
+    rows_.Load(tile);
     if (!is_first) return;
-    if (tiling_.has_sums != 0) LoadSums(tile);
+    if (tiling_.has_sums != 0) norm_.LoadSums(tile);
     if (has_batch) angles_.AwaitPositions();
     angles_.Load(tile.token, tile.tokens);
   }
 
-  __aicore__ inline void LoadSums(const Tile& tile) {
-    GlobalTensor<uint32_t> gm;
-    gm.SetGlobalBuffer((__gm__ uint32_t*)tensors_.sums, tiling_.angles.tokens * 2);
-    LocalTensor<uint32_t> sums = sums_in_.template AllocTensor<uint32_t>();
-    DataCopyPad(sums, gm[tile.token * 2],
-                DataCopyExtParams(1, (uint32_t)(tile.tokens * 8), 0, 0, 0),
-                DataCopyPadExtParams<uint32_t>(false, 0, 0, 0));
-    sums_in_.EnQue(sums);
-  }
-
-  // Value and gate: through the UB as bytes.
-  __aicore__ inline void CopyThrough(const Tile& tile) {
-    const int64_t size = tiling_.head_size * sizeof(T);
-    const int64_t queries = tiling_.heads * this->query_step_ * sizeof(T);
-    const int64_t side = tiling_.kv_heads * size;
-    const int64_t stride = tiling_.token_stride * sizeof(T);
-    const int64_t from = tile.token * stride;
-    if (tiling_.norm_value == 0 && end_row_ == this->token_rows_) {
-      CopyRows(tensors_.v, from + queries + side, tile.token * side, tile.tokens, side, stride);
-    }
-    const int64_t gates = Min(end_row_, tiling_.heads) - first_row_;
-    if (tiling_.has_gate == 0 || gates <= 0) return;
-    for (int64_t token = 0; token < tile.tokens; ++token) {
-      CopyRows(tensors_.gate, from + token * stride + (2 * first_row_ + 1) * size,
-               ((tile.token + token) * tiling_.heads + first_row_) * size, gates, size, 2 * size);
-    }
-  }
-
-  // Rows of `bytes`, which lie `step` apart in qkv and beside each other in `to`.
-  __aicore__ inline void CopyRows(GM_ADDR to, int64_t from, int64_t at, int64_t rows, int64_t bytes,
-                                  int64_t step) {
-    const int64_t part = Min(bytes, tiling_.copy_bytes);
-    const int64_t pitch = (part + ONE_BLK_SIZE - 1) / ONE_BLK_SIZE * ONE_BLK_SIZE;
-    const int64_t batch = Min(tiling_.copy_bytes / pitch, kMaxRows);
-    GlobalTensor<uint8_t> source, target;
-    source.SetGlobalBuffer(tensors_.qkv, from + (rows - 1) * step + bytes);
-    target.SetGlobalBuffer(to, at + rows * bytes);
-    for (int64_t row = 0; row < rows; row += batch) {
-      for (int64_t column = 0; column < bytes; column += part) {
-        const uint16_t count = (uint16_t)Min(batch, rows - row);
-        const uint32_t length = (uint32_t)Min(part, bytes - column);
-        LocalTensor<uint8_t> copied = copies_.template AllocTensor<uint8_t>();
-        DataCopyPad(
-            copied, source[from + row * step + column],
-            DataCopyExtParams(count, length, count > 1 ? (uint32_t)(step - length) : 0, 0, 0),
-            DataCopyPadExtParams<uint8_t>(false, 0, 0, 0));
-        copies_.EnQue(copied);
-        copied = copies_.template DeQue<uint8_t>();
-        DataCopyPad(target[at + row * bytes + column], copied,
-                    DataCopyExtParams(count, length, 0, (uint32_t)(bytes - length), 0));
-        copies_.FreeTensor(copied);
-      }
-    }
-  }
-
-  // dst = the float of `bits`, or dst += it. With given sums the elements, 64 at most, are of query
-  // and of key in turns; without, all take what is query's.
-  __aicore__ inline void OnSides(const LocalTensor<float>& dst, int64_t count, const int64_t* bits,
-                                 bool set) {
-    if (tiling_.has_sums == 0) {
-      const float value = FloatOf(bits[0]);
-      if (set) {
-        Duplicate(dst, value, (int32_t)count);
-      } else {
-        Adds(dst, dst, value, (int32_t)count);
-      }
-      return;
-    }
-    for (int64_t side = 0; side < 2; ++side) {
-      const uint64_t turns = side == 0 ? 0x5555555555555555ull : 0xAAAAAAAAAAAAAAAAull;
-      const uint64_t mask[2] = {turns >> (kLanes - count), 0};
-      const float value = FloatOf(bits[side]);
-      if (set) {
-        Duplicate(dst, value, mask, 1, 1, 8);
-      } else {
-        Adds(dst, dst, value, mask, 1, UnaryRepeatParams(1, 1, 8, 8));
-      }
-    }
-  }
-
-  // factor_[8 i ..] = eight times the factor that the sum of squares i makes.
-  __aicore__ inline void Factors(int64_t count) {
-    OnSides(sum_, count, tiling_.epsilon_bits, false);
-    Step();
-    Sqrt(sum_, sum_, (int32_t)count);
-    Step();
-    Div(sum_, scale_, sum_, (int32_t)count);
-    Step();
-    const int64_t repeats = (count + 7) / 8;
-    for (int64_t i = 0; i < repeats; i += kMaxRepeat) {
-      Brcb(factor_[(uint32_t)(i * kLanes)], sum_[(uint32_t)(i * 8)],
-           (uint8_t)Min(kMaxRepeat, repeats - i), BrcbRepeatParams(1, 8));
-    }
-    Step();
-  }
-
-  __aicore__ inline void TakeSums(const Tile& tile) {
-    LocalTensor<float> sums = sums_in_.template DeQue<float>();
-    Muls(sum_, sums, 1.0f, (int32_t)(2 * tile.tokens));
-    Step();
-    sums_in_.FreeTensor(sums);
-    Factors(2 * tile.tokens);
-  }
-
-  // Rows of a side in a tile: `first` is the first one, of the side and of the tile.
-  __aicore__ inline int64_t RowsOf(const Tile& tile, int64_t side, int64_t& of_side,
-                                   int64_t& of_tile) {
-    const int64_t begin = side == 0 ? 0 : tiling_.heads + (side - 1) * tiling_.kv_heads;
-    const int64_t end = tiling_.heads + side * tiling_.kv_heads;
-    const int64_t first = Max(begin, tile.row);
-    of_side = first - begin;
-    of_tile = first - tile.row;
-    return Min(end, tile.row + tile.rows) - first;
-  }
-
-  __aicore__ inline void Normalise(const Tile& tile, const LocalTensor<float>& x) {
-    const int64_t rows = tile.tokens * tile.rows;
-    const uint8_t stride = (uint8_t)(pitch_ / 8);
-    if (tiling_.has_sums == 0) {
-      this->SquareSums(0, x, rows);
-      this->BlockSums(sum_, 0, rows);
-      Factors(rows);
-      OnRows<Do::kMul>(x, x, factor_, rows, pitch_, BinaryRepeatParams(1, 1, 0, stride, stride, 1));
-      Step();
-    }
-    for (int64_t pass = tiling_.has_sums != 0 ? 0 : 1; pass < 2; ++pass) {
-      for (int64_t token = 0; token < tile.tokens; ++token) {
-        for (int64_t side = 0; side < 2; ++side) Weigh(tile, x, pass, token, side);
-      }
-      Step();
-    }
-  }
-
-  // Pass 0: times the factor of the token; 1: times the weight, plus the bias.
-  __aicore__ inline void Weigh(const Tile& tile, const LocalTensor<float>& x, int64_t pass,
-                               int64_t token, int64_t side) {
-    int64_t of_side = 0, of_tile = 0;
-    const int64_t rows = RowsOf(tile, side, of_side, of_tile);
-    if (rows <= 0) return;
-    const uint8_t stride = (uint8_t)(pitch_ / 8);
-    const LocalTensor<float> part = x[(uint32_t)((token * tile.rows + of_tile) * pitch_)];
-    if (pass == 0) {
-      // One factor for all of them: rows of whole repeats are one after the other.
-      const bool is_whole = pitch_ % kLanes == 0;
-      const uint8_t next = is_whole ? 8 : stride;
-      OnRows<Do::kMul>(part, part, factor_[(uint32_t)((2 * token + side) * 8)],
-                       is_whole ? rows * pitch_ / kLanes : rows, is_whole ? kLanes : pitch_,
-                       BinaryRepeatParams(1, 1, 0, next, next, 0));
-      return;
-    }
-    int64_t row = side == 0 ? 0 : side_rows_[0];
-    if (tiling_.has_sums != 0) row += of_side - side_first_[side];
-    const uint32_t at = (uint32_t)(row * pitch_);
-    const LocalTensor<float> weight = weight_buffer_.Get<float>()[at];
-    const uint8_t step = tiling_.has_sums != 0 ? stride : 0;
-    if (tiling_.has_bias != 0) {
-      OnRows<Do::kMulAdd>(part, weight, bias_buffer_.Get<float>()[at], rows, pitch_,
-                          BinaryRepeatParams(1, 1, 1, stride, step, step));
-    } else {
-      OnRows<Do::kMul>(part, part, weight, rows, pitch_,
-                       BinaryRepeatParams(1, 1, 1, stride, stride, step));
-    }
-  }
-
-  // Per token, `angles` are cosines and sines, and `negative` the same by -1.
+  // Rotates the rows of query and key. `angles`: cosines and sines of each token; `negative`: the
+  // same by -1.
   __aicore__ inline void Rotate(const Tile& tile, const LocalTensor<float>& x,
                                 const LocalTensor<float>& angles,
                                 const LocalTensor<float>& negative) {
     const int64_t rows =
         Min(tile.rows, tiling_.heads + tiling_.kv_heads - tile.row);  // the others are of value
+    // mutant: drop guard, bound off by one equivalent: With no rows nothing happens either way.
     if (rows <= 0) return;
     const int64_t pitch = tiling_.angles.half_pitch;
-    const uint8_t stride = (uint8_t)(pitch_ / 8);
+    const int64_t row_pitch = tiling_.row_pitch;
+    const LocalTensor<float>& product = rows_.products();
+    const uint8_t stride = (uint8_t)(row_pitch / 8);
     const BinaryRepeatParams by_sine(1, 1, 1, stride, stride, 0);
     const BinaryRepeatParams by_cosine(1, 1, 1, stride, 0, stride);
     const uint32_t second = (uint32_t)pitch;
     // Products by sines, in the place of the other half; then x itself times cosines, and the sum.
     for (int64_t token = 0; token < tile.tokens; ++token) {
       const uint32_t sines = (uint32_t)((token * 2 + 1) * pitch);
-      const uint32_t at = (uint32_t)(token * tile.rows * pitch_);
-      OnRows<Do::kMul>(product_[at], x[at + second], negative[sines], rows, pitch, by_sine);
-      OnRows<Do::kMul>(product_[at + second], x[at], angles[sines], rows, pitch, by_sine);
+      const uint32_t at = (uint32_t)(token * tile.rows * row_pitch);
+      OnRows<Do::kMul>(product[at], x[at + second], negative[sines], rows, pitch, by_sine);
+      OnRows<Do::kMul>(product[at + second], x[at], angles[sines], rows, pitch, by_sine);
     }
     Step();
     for (int64_t token = 0; token < tile.tokens; ++token) {
       const LocalTensor<float> cosines = angles[(uint32_t)(token * 2 * pitch)];
-      const uint32_t at = (uint32_t)(token * tile.rows * pitch_);
-      OnRows<Do::kMulAdd>(x[at], cosines, product_[at], rows, pitch, by_cosine);
-      OnRows<Do::kMulAdd>(x[at + second], cosines, product_[at + second], rows, pitch, by_cosine);
+      const uint32_t at = (uint32_t)(token * tile.rows * row_pitch);
+      OnRows<Do::kMulAdd>(x[at], cosines, product[at], rows, pitch, by_cosine);
+      OnRows<Do::kMulAdd>(x[at + second], cosines, product[at + second], rows, pitch, by_cosine);
     }
     Step();
   }
 
   // To the nearest T, ties to even: the only rounding of the kernel.
   __aicore__ inline void Finish(const Tile& tile, const LocalTensor<float>& x) {
-    const int64_t elements = tile.tokens * tile.rows * pitch_;
+    const int64_t elements = tile.tokens * tile.rows * tiling_.row_pitch;
     LocalTensor<T> out = out_.template AllocTensor<T>();
-    if constexpr (kIsFloat) {
+    if constexpr (sizeof(T) == 4) {
       Muls(out, x, 1.0f, (int32_t)elements);
     } else {
       Cast(out, x, RoundMode::CAST_RINT, (uint32_t)elements);
     }
     Step();
-    this->FreeRows();
+    rows_.Free();
     out_.EnQue(out);
     out = out_.template DeQue<T>();
     const LocalTensor<Storage> from = out.template ReinterpretCast<Storage>();
     const GM_ADDR to[3] = {tensors_.q, tensors_.k, tensors_.v};
+    // mutant: bound off by one equivalent: The extra iteration has no elements.
     for (int64_t side = 0; side < 3; ++side) {
-      int64_t of_side = 0, of_tile = 0;
-      const int64_t rows = RowsOf(tile, side, of_side, of_tile);
-      if (rows <= 0 || (side == 2 && tiling_.norm_value == 0)) continue;
+      const SideRows of = SideRowsOf(tiling_, tile, side);
+      // mutant: drop condition of `of.rows <= 0 || (side == 2 && tiling_.norm_value == 0)`
+      // equivalent: A tile has no rows of value where they are copied.
+      if (of.rows <= 0 || (side == 2 && tiling_.norm_value == 0)) continue;
       const int64_t width = (side == 0 ? tiling_.heads : tiling_.kv_heads) * tiling_.head_size;
       GlobalTensor<Storage> gm;
       gm.SetGlobalBuffer((__gm__ Storage*)to[side], tiling_.angles.tokens * width);
-      this->template Move<false>(from[(uint32_t)(of_tile * pitch_)],
-                                 gm[tile.token * width + of_side * tiling_.head_size], tile, rows,
-                                 tiling_.head_size, width);
+      copy_.template Move<false>(from[(uint32_t)(of.of_tile * tiling_.row_pitch)],
+                                 gm[tile.token * width + of.of_side * tiling_.head_size], tile,
+                                 of.rows, tiling_.head_size, width);
     }
     out_.FreeTensor(out);
   }
 
-  Tensors tensors_;
+  const QkvRmsnormRopeTiling& tiling_;
+  QkvTensors tensors_;
+  HeadCopy<T> copy_;
+  HeadRows<T> rows_;
   Angles<T> angles_;
-  int64_t side_first_[2] = {};  // of the weights of query and of key: this core's first row ...
-  int64_t side_rows_[2] = {};   // ... and rows
-  int64_t batches_ = 0;         // of positions that were loaded
+  QkvWeights<T> weights_;
+  QkvNorm<T> norm_;
+  QkvPassThrough<T> pass_through_;
+  int64_t batches_ = 0;  // of positions that were loaded
   TQue<TPosition::VECOUT, 2> out_;
-  TQue<TPosition::VECIN, 1> weights_in_;
-  TQue<TPosition::VECIN, 2> sums_in_;
-  TQueBind<TPosition::VECIN, TPosition::VECOUT, 2> copies_;
-  TBuf<TPosition::VECCALC> weight_buffer_;
-  TBuf<TPosition::VECCALC> bias_buffer_;
   TBuf<TPosition::VECCALC> negative_buffer_;
-  TBuf<TPosition::VECCALC> row_buffer_;
-  LocalTensor<float> sum_;
-  LocalTensor<float> scale_;
-  LocalTensor<float> factor_;
 };
 
 template <typename T>
-__aicore__ inline void Run(const Tensors& tensors, const QkvRmsnormRopeTiling& tiling) {
+__aicore__ inline void Run(const QkvTensors& tensors, const QkvRmsnormRopeTiling& tiling) {
   TPipe pipe;
   QkvRmsnormRope<T> kernel(&pipe, tensors, tiling);
   kernel.Run();

@@ -9,14 +9,16 @@
 // are a unit each, and so is the sum of two products: 14 u < 2^-20 of the sum of the magnitudes.
 // Rows of D <= 2040 have 28 additions of columns more, of which the root keeps a half: 28 u <
 // 2^-19. The rounding to the result's type is half of its last place. Value and gate are exact.
+#include "cc/ops/rotary/qkv_rmsnorm_rope.h"
+
 #include <algorithm>
 #include <cmath>
 #include <random>
 
 #include "cc/kernels/conformance.h"
+#include "cc/kernels/smallest_ub.h"
 #include "cc/kernels/values.h"
-#include "cc/ops/rotary/qkv_rmsnorm_rope_plan.h"
-#include "cc/softnpu/ascendc/testing.h"
+#include "cc/softnpu/ascendc/testing/kernels.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -29,6 +31,7 @@ using softnpu::ascendc::testing::Slots;
 using softnpu::ascendc::testing::Twin;
 using softnpu::ascendc::testing::With;
 using vllm_cann::kernels::CaseName;
+using vllm_cann::kernels::CheckSmallestUb;
 using vllm_cann::kernels::Drawn;
 using vllm_cann::kernels::LastPlace;
 using vllm_cann::kernels::RunConformance;
@@ -108,7 +111,7 @@ Tensor Result(HostMemory& memory, DataType type, int64_t rows, int64_t columns, 
 }
 
 softnpu::Profile Chip(const Case& test) {
-  return With(Chip910B(), test.vector_cores, test.ub_bytes);
+  return With(Chip910B(), test.vector_cores, test.ub_bytes - vllm_cann::ops::kReservedUbBytes);
 }
 
 DeviceInfo Device(const Case& test) {
@@ -118,7 +121,7 @@ DeviceInfo Device(const Case& test) {
 void Launch(const Case& test, HostMemory& memory, const QkvRmsnormRopeArgs& args,
             const QkvRmsnormRopePlan& plan) {
   const bool given = args.cos.dims != 0;
-  const Slots slots(args.positions.address, args.input.qkv.address, args.q_weight.address,
+  const Slots slots(args.positions.address, args.qkv.address, args.q_weight.address,
                     args.k_weight.address, args.q_bias.address, args.k_bias.address,
                     given ? args.cos.address : args.cos_sin_cache.address, args.sin.address,
                     args.square_sums.address, args.q.address, args.k.address, args.v.address,
@@ -142,14 +145,15 @@ Outcome Execute(const Case& test) {
   const int64_t stride = width + test.token_gap;
   const bool all_heads = test.norm == Norm::kAllHeads;
   QkvRmsnormRopeArgs args;
-  args.input = {{}, test.heads, test.kv_heads, size, test.has_gate};
+  static_cast<vllm_cann::ops::QkvShape&>(args) = {
+      {}, test.heads, test.kv_heads, size, test.has_gate};
   Values qkv = Noise(test.type, tokens == 0 ? 0 : (tokens - 1) * stride + width, random);
   // Rows whose magnitudes differ, so that a factor of another row shows.
   for (size_t i = 0; i < qkv.size(); ++i) {
     qkv.Set(i, static_cast<float>(
                    std::ldexp(qkv[i], static_cast<int>(i / static_cast<size_t>(size) % 5) - 2)));
   }
-  args.input.qkv = {test.type, 2, {tokens, width}, {stride, 1}, memory.Put(qkv.bytes, "qkv")};
+  args.qkv = {test.type, 2, {tokens, width}, {stride, 1}, memory.Put(qkv.bytes, "qkv")};
   std::array<Values, 4> weights;  // of query and key, and biases
   for (size_t i = 0; i < 4; ++i) {
     weights[i] = Noise(test.type,
@@ -331,7 +335,7 @@ Outcome Execute(const Case& test) {
     }
   }
   if (!(worst <= 1.0)) outcome.wrong = "off by " + std::to_string(worst) + " times the bound";
-  if (memory.Get<uint8_t>(args.input.qkv.address) != qkv.bytes) outcome.wrong = "qkv has changed";
+  if (memory.Get<uint8_t>(args.qkv.address) != qkv.bytes) outcome.wrong = "qkv has changed";
   return outcome;
 }
 
@@ -520,7 +524,7 @@ TEST(QkvRmsnormRope, PositionOutOfRangeIsAFault) {
       return Result(memory, DataType::kBfloat16, rows, columns, name);
     };
     QkvRmsnormRopeArgs args;
-    args.input = {blank(1, 192, "qkv"), 1, 1, 64, false};
+    static_cast<vllm_cann::ops::QkvShape&>(args) = {blank(1, 192, "qkv"), 1, 1, 64, false};
     const Values ones(DataType::kBfloat16, 64);
     args.q_weight = Vector(memory, ones, "q_weight");
     args.k_weight = Vector(memory, ones, "k_weight");
@@ -546,14 +550,15 @@ std::string CheckSums(const Case& test) {
   const int64_t stride = width + test.token_gap;
   const Values qkv = Noise(test.type, (tokens - 1) * stride + width, random);
   QkvSquareSumsArgs args;
-  args.input = {{test.type, 2, {tokens, width}, {stride, 1}, memory.Put(qkv.bytes, "qkv")},
-                test.heads,
-                test.kv_heads,
-                size,
-                test.has_gate};
+  static_cast<vllm_cann::ops::QkvShape&>(args) = {
+      {test.type, 2, {tokens, width}, {stride, 1}, memory.Put(qkv.bytes, "qkv")},
+      test.heads,
+      test.kv_heads,
+      size,
+      test.has_gate};
   args.sums = Result(memory, DataType::kFloat, tokens, 2, "sums");
   const auto plan = PlanQkvSquareSums(args, Device(test));
-  const Slots slots(args.input.qkv.address, args.sums.address, plan.tiling);
+  const Slots slots(args.qkv.address, args.sums.address, plan.tiling);
   softnpu::ascendc::Launch(Chip(test), memory, RotaryTwin()[plan.kernel], slots.data(),
                            slots.bytes(), plan.cores, test.strict);
   const auto sums = memory.Get<float>(args.sums.address);
@@ -605,6 +610,34 @@ TEST(QkvSquareSums, Conformance) {
       },
       NameOf, CheckSums);
   EXPECT_GE(ran, 30u);
+}
+
+TEST(QkvRmsnormRope, SmallestUb) {
+  std::vector<Case> tests(5);
+  tests[1].type = DataType::kFloat;
+  tests[1].has_bias = true;
+  tests[2].has_gate = true;
+  tests[2].head_size = 96;
+  tests[2].rotary_dim = 64;
+  tests[3].norm = Norm::kValueToo;
+  tests[4].norm = Norm::kAllHeads;
+  for (Case& test : tests) {
+    CheckSmallestUb([&](int64_t ub_bytes) {
+      test.ub_bytes = ub_bytes;
+      Check(test);
+    });
+  }
+}
+
+TEST(QkvSquareSums, SmallestUb) {
+  for (const DataType type : {DataType::kBfloat16, DataType::kFloat}) {
+    Case test;
+    test.type = type;
+    CheckSmallestUb([&](int64_t ub_bytes) {
+      test.ub_bytes = ub_bytes;
+      EXPECT_EQ(CheckSums(test), "") << "UB of " << ub_bytes;
+    });
+  }
 }
 
 }  // namespace

@@ -20,6 +20,7 @@
 //
 // 310P has no DataCopyPad: there, halves of rows are whole blocks, copied by DataCopy. Its Cast
 // from float to half knows to nearest even as CAST_NONE.
+#include "cc/kernels/device.h"
 #include "cc/kernels/rotary/angles.h"
 #include "cc/kernels/rotary/rotary_embedding_tiling.h"
 #include "kernel_operator.h"
@@ -29,8 +30,7 @@ namespace {
 using namespace AscendC;
 using namespace rotary;
 
-constexpr int64_t kMaxRepeat = 255;
-constexpr int64_t kBankGap = 256;  // bytes
+using device::kMaxRepeat;
 
 template <typename T>
 class RotaryEmbedding {
@@ -44,48 +44,52 @@ class RotaryEmbedding {
       : tiling_(tiling),
         half_(tiling.angles.rotary_dim / 2),
         heads_(tiling.query.heads + tiling.key.heads),
-        pitch_(tiling.style == 0 ? tiling.row_pitch : tiling.angles.half_pitch),
-        factor_pitch_(kLanes % pitch_ == 0 ? kLanes : pitch_),
+        pitch_(RotaryFactorPitch(tiling)),
+        factor_pitch_(RotaryFactorLanes(tiling)),
         angles_(pipe, positions, cos, sin, tiling.angles) {
-    const int64_t tokens = tiling.angles.tokens_per_tile;
-    const int64_t tile = tiling.rows_per_tile *
-                         (tiling.style == 1 ? 2 * tiling.angles.half_pitch : tiling.row_pitch);
-    pipe->InitBuffer(in_, 2, (uint32_t)(tile * sizeof(T)));
-    pipe->InitBuffer(out_, 2, (uint32_t)(tile * sizeof(T)));
-    pipe->InitBuffer(product_buffer_, (uint32_t)(kBankGap + tile * sizeof(float)));
-    if constexpr (!kIsFloat) pipe->InitBuffer(wide_buffer_, (uint32_t)(tile * sizeof(float)));
-    if (tiling.style != 1) pipe->InitBuffer(swap_buffer_, (uint32_t)(tile * sizeof(T)));
+    const RotaryEmbeddingBuffers bytes = RotaryEmbeddingBuffersOf(tiling, sizeof(T));
+    pipe->InitBuffer(in_, 2, (uint32_t)bytes.in);
+    pipe->InitBuffer(out_, 2, (uint32_t)bytes.out);
+    pipe->InitBuffer(product_buffer_, (uint32_t)bytes.products);
+    if constexpr (!kIsFloat) pipe->InitBuffer(wide_buffer_, (uint32_t)bytes.wide);
+    if (tiling.style != 1) pipe->InitBuffer(swap_buffer_, (uint32_t)bytes.swapped);
     if (tiling.style == 0) {
-      const auto spread = (uint32_t)(tokens * 2 * tiling.row_pitch * sizeof(float));
-      pipe->InitBuffer(spread_buffer_, spread);
-      pipe->InitBuffer(pair_buffer_, spread);
-      MakeTables((int32_t)tile);
+      pipe->InitBuffer(spread_buffer_, (uint32_t)bytes.spread);
+      pipe->InitBuffer(pair_buffer_, (uint32_t)bytes.pairs);
+      MakeTables((int32_t)(bytes.in / sizeof(T)));
     }
-    if (factor_pitch_ != pitch_) {
-      pipe->InitBuffer(factor_buffer_, (uint32_t)(tokens * 2 * factor_pitch_ * sizeof(float)));
-    }
+    if (factor_pitch_ != pitch_) pipe->InitBuffer(factor_buffer_, (uint32_t)bytes.factors);
   }
 
   __aicore__ inline void Run(GM_ADDR query, GM_ADDR key, GM_ADDR query_out, GM_ADDR key_out) {
+    // mutant: argument off by one of `tiling_.query.token_stride` equivalent: SetGlobalBuffer's
+    // size is only a promise of how far accesses go; a larger one changes nothing.
     Attach(query_, query, tiling_.query, tiling_.query.token_stride);
+    // mutant: argument off by one of `tiling_.key.token_stride` equivalent: SetGlobalBuffer's size
+    // is only a promise of how far accesses go; a larger one changes nothing.
     Attach(key_, key, tiling_.key, tiling_.key.token_stride);
+    // mutant: argument off by one of `tiling_.query.out_stride` equivalent: SetGlobalBuffer's size
+    // is only a promise of how far accesses go; a larger one changes nothing.
     Attach(query_out_, query_out == nullptr ? query : query_out, tiling_.query,
            tiling_.query.out_stride);
+    // mutant: argument off by one of `tiling_.key.out_stride` equivalent: SetGlobalBuffer's size
+    // is only a promise of how far accesses go; a larger one changes nothing.
     Attach(key_out_, key_out == nullptr ? key : key_out, tiling_.key, tiling_.key.out_stride);
-    // The first `tokens % cores` cores take one token more than the others. Few tokens have several
-    // cores each.
+    // Few tokens have several cores each.
+    // mutant: drop term equivalent: Where cores share a token, each group of cores has one token.
     const int64_t cores = GetBlockNum() / tiling_.split;
     const int64_t core = GetBlockIdx() / tiling_.split;
+    // mutant: drop term of `heads_ + tiling_.split - 1`, swap + and - of `-`, constant off by one
+    // equivalent: Cores share the heads in another way; each head is rotated once.
     const int64_t rows = (heads_ + tiling_.split - 1) / tiling_.split;
     const int64_t from = GetBlockIdx() % tiling_.split * rows;
     end_row_ = Min(heads_, from + rows);
-    const int64_t share = tiling_.angles.tokens / cores;
-    const int64_t rest = tiling_.angles.tokens % cores;
-    const int64_t begin = core * share + Min(core, rest);
-    const int64_t end = begin + share + (core < rest ? 1 : 0);
-    for (int64_t first = begin; first < end; first += tiling_.angles.position_batch) {
-      const int64_t count = Min(tiling_.angles.position_batch, end - first);
-      angles_.LoadPositions(first, count, first != begin);
+    const device::Share share = device::ShareOf(tiling_.angles.tokens, cores, core);
+    for (int64_t first = share.begin; first < share.end; first += tiling_.angles.position_batch) {
+      const int64_t count = Min(tiling_.angles.position_batch, share.end - first);
+      // mutant: argument off by one of `first != share.begin` equivalent: One more pair of set and
+      // wait orders more than needed.
+      angles_.LoadPositions(first, count, first != share.begin);
       for (int64_t i = 0; i < count; i += tiling_.angles.tokens_per_tile) {
         const int64_t tokens = Min(tiling_.angles.tokens_per_tile, count - i);
         // The first rows are under way while the positions are waited for.
@@ -93,6 +97,7 @@ class RotaryEmbedding {
         if (i == 0) angles_.AwaitPositions();
         angles_.Load(first + i, tokens);
         MakeFactors(tokens);
+        // mutant: bound off by one equivalent: The extra iteration has no elements.
         for (int64_t row = from; row < end_row_; row += tiling_.rows_per_tile) {
           if (row > from) LoadRows(first + i, tokens, row);
           Rotate(first + i, tokens, row);
@@ -113,6 +118,7 @@ class RotaryEmbedding {
   // then sin at factor_pitch_; in GPT-J style spread over the pairs, with the signs of sin.
   __aicore__ inline void MakeFactors(int64_t tokens) {
     // The instructions of the former tile have read what is overwritten now.
+    // mutant: remove barrier equivalent: Another barrier orders the same accesses.
     PipeBarrier<PIPE_V>();
     factors_ = angles_.Take(tokens);
     if (tiling_.style == 0) Spread(tokens);
@@ -140,6 +146,8 @@ class RotaryEmbedding {
   // Rows shorter than the lanes of an instruction lie beside each other in it; so do their factors.
   __aicore__ inline void Repeat(int64_t tokens) {
     const LocalTensor<float> repeated = factor_buffer_.Get<float>();
+    // mutant: constant off by one of `8` equivalent: The integer quotient is the same for all
+    // values that occur.
     const UnaryRepeatParams params(1, 1, (uint8_t)(kLanes / 8), (uint8_t)(pitch_ / 8));
     for (int64_t at = 0; at < kLanes; at += pitch_) {
       Muls(repeated[(uint32_t)at], factors_, 1.0f, (uint64_t)pitch_, (uint8_t)(2 * tokens), params);
@@ -154,6 +162,7 @@ class RotaryEmbedding {
     const int32_t row = (int32_t)tiling_.row_pitch;
     const LocalTensor<int32_t> pair = product_buffer_.Get<int32_t>();
     const LocalTensor<int32_t> offset = pair_buffer_.Get<int32_t>();
+    // mutant: argument off by one equivalent: A larger buffer changes nothing, and there is room.
     CreateVecIndex(pair, 0, (uint32_t)row);
     PipeBarrier<PIPE_V>();
     ShiftRight(pair, pair, 1, row);
@@ -231,6 +240,7 @@ class RotaryEmbedding {
     const int64_t pitch = halves ? tiling_.angles.half_pitch : tiling_.row_pitch;
     // Tokens without a gap between them are rows like the heads of one token. The plan
     // gives a tile no more rows than a copy may have.
+    // mutant: drop term equivalent: One copy for each token gives the same.
     const bool dense = heads == rows && token_stride == heads * tiling_.head_size;
     const int64_t copies = dense ? 1 : tokens;
     const int64_t count = dense ? tokens * heads : heads;
@@ -269,10 +279,13 @@ class RotaryEmbedding {
     const int64_t run = rows * pitch_;
     const int64_t units = run / width;
     const uint8_t unit = (uint8_t)(width / 8), token = (uint8_t)(run / 8);
+    // mutant: drop condition, drop bound, bound off by one, drop term, constant off by one
+    // equivalent: Both branches give the same result; one takes fewer instructions.
     if (tokens <= units || run / 8 > kMaxRepeat) {
       const BinaryRepeatParams params(1, 1, 1, unit, unit, 0);
       for (int64_t i = 0; i < tokens; ++i) {
         const int64_t factor = (2 * i + part) * width;
+        // mutant: bound off by one equivalent: The UB holds fewer rows than one instruction takes.
         for (int64_t u = 0; u < units; u += kMaxRepeat) {
           MulLanes(dst, src, i * run + u * width, factor, width, Min(kMaxRepeat, units - u),
                    params);
@@ -281,6 +294,7 @@ class RotaryEmbedding {
       }
     } else {
       const BinaryRepeatParams params(1, 1, 1, token, token, (uint8_t)(2 * unit));
+      // mutant: bound off by one equivalent: The extra iteration has no elements.
       for (int64_t at = 0; at < run; at += width) {
         MulLanes(dst, src, at, part * width, Min(width, run - at), tokens, params);
       }
@@ -350,8 +364,12 @@ class RotaryEmbedding {
   __aicore__ inline LocalTensor<T> Divide(const LocalTensor<T>& in, int64_t elements) {
     const LocalTensor<Storage> pairs = in.template ReinterpretCast<Storage>();
     const LocalTensor<Storage> halves = swap_buffer_.Get<Storage>();
+    // mutant: constant off by one of `8`, constant off by one of `0` equivalent: One row is
+    // copied: strides are not used.
     const GatherMaskParams all(1, 1, 8, 0);
     uint64_t kept = 0;
+    // mutant: argument off by one of `(uint32_t)elements` equivalent: The pattern does not take
+    // the last element.
     GatherMask(halves, pairs, (uint8_t)1, true, (uint32_t)elements, all, kept);
     GatherMask(halves[(uint32_t)(elements / 2)], pairs, (uint8_t)2, true, (uint32_t)elements, all,
                kept);
@@ -397,7 +415,7 @@ class RotaryEmbedding {
   // Half of the banks away from the values that it is added to: operands in the same banks take a
   // cycle more.
   __aicore__ inline LocalTensor<float> Product() {
-    return product_buffer_.Get<float>()[(uint32_t)(kBankGap / 4)];
+    return product_buffer_.Get<float>()[(uint32_t)(kRotaryBankGap / 4)];
   }
 
   // Where the sums go: in float to the result, else where their operands are, to be narrowed.

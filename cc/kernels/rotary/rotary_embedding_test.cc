@@ -5,14 +5,16 @@
 // sum by u of itself, which is at most m, the sum of the products' magnitudes, times 1 + u:
 // together 2 u m (1 + u). Then one rounding into the type, half a last place of the output.
 // Everything outside the rotary part has to stay as it is, bit for bit.
+#include "cc/ops/rotary/rotary_embedding.h"
+
 #include <algorithm>
 #include <cmath>
 #include <random>
 
 #include "cc/kernels/conformance.h"
+#include "cc/kernels/smallest_ub.h"
 #include "cc/kernels/values.h"
-#include "cc/ops/rotary/rotary_embedding_plan.h"
-#include "cc/softnpu/ascendc/testing.h"
+#include "cc/softnpu/ascendc/testing/kernels.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -26,6 +28,7 @@ using softnpu::ascendc::testing::Slots;
 using softnpu::ascendc::testing::Twin;
 using softnpu::ascendc::testing::With;
 using vllm_cann::kernels::CaseName;
+using vllm_cann::kernels::CheckSmallestUb;
 using vllm_cann::kernels::Drawn;
 using vllm_cann::kernels::LastPlace;
 using vllm_cann::kernels::Normals;
@@ -262,8 +265,8 @@ Result Execute(const Case& test, std::string& wrong) {
   }
   if (plan.cores > test.vector_cores) wrong = std::to_string(plan.cores) + " cores";
   const Slots packed = Pack(args, plan);
-  const softnpu::Profile chip =
-      With(test.is_310p ? Chip310P() : Chip910B(), device.vector_cores, test.ub_bytes);
+  const softnpu::Profile chip = With(test.is_310p ? Chip310P() : Chip910B(), device.vector_cores,
+                                     test.ub_bytes - vllm_cann::ops::kReservedUbBytes);
   softnpu::ascendc::Launch(chip, memory, RotaryTwin()[plan.kernel], packed.data(), packed.bytes(),
                            plan.cores, test.strict);
   if (wrong.empty()) wrong = CheckSide(test, query, rows_of, table, memory);
@@ -624,6 +627,24 @@ TEST(RotaryEmbedding, RefusedOn310P) {
   EXPECT_THAT(message(DataType::kFloat16, 64, RotaryStyle::kGptj), HasSubstr("NeoX style only"));
   EXPECT_THAT(message(DataType::kFloat16, 72, RotaryStyle::kNeox),
               HasSubstr("72 is not a multiple of 32"));
+}
+
+TEST(RotaryEmbedding, SmallestUb) {
+  for (const RotaryStyle style :
+       {RotaryStyle::kNeox, RotaryStyle::kGptj, RotaryStyle::kPairsToHalves}) {
+    for (const DataType type : {DataType::kFloat16, DataType::kFloat}) {
+      for (const int64_t dim : {128, 32}) {
+        Case test;
+        test.style = style;
+        test.type = type;
+        test.head_size = test.rotary_dim = dim;
+        CheckSmallestUb([&](int64_t ub_bytes) {
+          test.ub_bytes = ub_bytes;
+          Check(test);
+        });
+      }
+    }
+  }
 }
 
 }  // namespace

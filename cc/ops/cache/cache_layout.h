@@ -1,6 +1,8 @@
 // cc/ops/cache/cache_layout.h: how the blocks of a paged cache lie in memory.
 #pragma once
 
+#include <vector>
+
 #include "cc/ops/checks.h"
 
 namespace vllm_cann::ops {
@@ -10,6 +12,7 @@ enum class CacheLayout : int32_t {
   kHnd = 1,  // [N, H, B, D]
   kNz = 2,   // [N, H * D / n, B, n], n elements being 32 bytes
 };
+inline const std::vector<const char*> kCacheLayouts = {"ND", "HND", "NZ"};
 
 // A block is [parts, B, part_bytes]: all heads of a slot together (ND), each for itself (HND), or
 // each 32 bytes for themselves (NZ).

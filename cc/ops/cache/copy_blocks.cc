@@ -1,64 +1,58 @@
-// cc/ops/cache/copy_blocks.cc: prepares launches of the kernel copy_blocks, and copies of blocks by
-// ACL.
+// cc/ops/cache/copy_blocks.cc: checks the arguments and divides the blocks.
 #include "cc/ops/cache/copy_blocks.h"
+
+#include <algorithm>
 
 namespace vllm_cann::ops {
 namespace {
 
-constexpr Checks kSwap("swap_blocks");
-
-void CheckBlock(int64_t block, const BlockMemory& memory, const char* name, int64_t pair) {
-  VLLM_CANN_REQUIRE(kSwap, block >= 0 && block < memory.num_blocks,
-                    "pair " + Text(pair) + " names block " + Text(block) + " of the " + name +
-                        ", which has " + Text(memory.num_blocks));
-}
-
-void CheckMemory(const BlockMemory& memory, int64_t block_bytes, const char* name) {
-  VLLM_CANN_REQUIRE(kSwap, memory.address != 0 || memory.num_blocks == 0,
-                    std::string("the ") + name + " has no memory");
-  VLLM_CANN_REQUIRE(kSwap, memory.num_blocks <= 1 || memory.stride_bytes >= block_bytes,
-                    std::string("the ") + name + "'s blocks are " + Text(memory.stride_bytes) +
-                        " bytes apart, less than the " + Text(block_bytes) + " of a block");
-}
+constexpr Checks kChecks("copy_blocks");
+// Beyond this a larger copy gains nothing, and smaller pieces are easier to share.
+constexpr int64_t kMaxBufferBytes = 65536;
+constexpr int64_t kMinBufferBytes = 8192;
 
 }  // namespace
 
-Launch PrepareCopyBlocks(const CopyBlocksArgs& args) {
-  const CurrentDevice device = GetCurrentDevice();
-  return Launch(device, "copy_blocks", "cache", PlanCopyBlocks(args, *device.info),
-                {{"caches", args.caches}, {"mapping", args.mapping}});
+CopyBlocksPlan PlanCopyBlocks(const CopyBlocksArgs& args, const DeviceInfo& device) {
+  kChecks.Dense(args.caches, "caches", 2, "[caches, 3]");
+  kChecks.Type(args.caches, "caches", DataType::kInt64);
+  kChecks.Size(args.caches, "caches", 1, 3, "address, stride and bytes are");
+  kChecks.Dense(args.mapping, "mapping", 2, "[pairs, 2]");
+  kChecks.Type(args.mapping, "mapping", DataType::kInt64);
+  kChecks.Size(args.mapping, "mapping", 1, 2, "source and destination are");
+  VLLM_CANN_REQUIRE(
+      kChecks, args.largest_block_bytes > 0,
+      "a block has " + Text(args.largest_block_bytes) + " bytes; it has to have some");
+  CopyBlocksPlan plan;
+  plan.kernel = "copy_blocks";
+  CopyBlocksTiling& tiling = plan.tiling;
+  tiling.tensors = args.caches.shape[0];
+  tiling.pairs = args.mapping.shape[0];
+  if (tiling.tensors == 0 || tiling.pairs == 0) return plan;
+  VLLM_CANN_REQUIRE(kChecks, args.num_blocks > 0, "the caches have no blocks");
+  tiling.num_blocks = args.num_blocks;
+  tiling.has_copy_pad = device.npu_arch != kArch310P ? 1 : 0;
+  VLLM_CANN_REQUIRE(
+      kChecks, tiling.has_copy_pad != 0 || args.whole_blocks,
+      device.soc_name + " has no DataCopyPad, so cache blocks have to be whole blocks of 32 bytes");
+  // As many pieces as keep all cores at work, but not too small ones.
+  const int64_t items = tiling.tensors * tiling.pairs;
+  const int64_t budget = (device.ub_bytes - kReservedUbBytes) / 2 / kBlockBytes * kBlockBytes;
+  const int64_t even =
+      RoundUp(Ceil(args.largest_block_bytes * items, device.vector_cores), kBlockBytes);
+  tiling.buffer_bytes = std::min({std::max(even, kMinBufferBytes), kMaxBufferBytes, budget,
+                                  RoundUp(args.largest_block_bytes, kBlockBytes)});
+  tiling.pieces = Ceil(args.largest_block_bytes, tiling.buffer_bytes);
+  plan.cores = static_cast<uint32_t>(std::min(items * tiling.pieces, device.vector_cores));
+  return plan;
 }
 
-void SwapBlocks(const BlockMemory& source, const BlockMemory& destination, int64_t block_bytes,
-                const int64_t* pairs, int64_t count, void* stream) {
-  VLLM_CANN_REQUIRE(kSwap, source.on_device || destination.on_device,
-                    "neither the source nor the destination is on the device");
-  VLLM_CANN_REQUIRE(kSwap, block_bytes > 0, "a block has " + Text(block_bytes) + " bytes");
-  CheckMemory(source, block_bytes, "source");
-  CheckMemory(destination, block_bytes, "destination");
-  for (int64_t i = 0; i < count; ++i) {
-    CheckBlock(pairs[2 * i], source, "source", i);
-    CheckBlock(pairs[2 * i + 1], destination, "destination", i);
-  }
-  const CopyKind kind = !source.on_device       ? CopyKind::kHostToDevice
-                        : destination.on_device ? CopyKind::kDeviceToDevice
-                                                : CopyKind::kDeviceToHost;
-  // Within one cache a block may be a destination first and a source later.
-  const bool dense = source.stride_bytes == block_bytes &&
-                     destination.stride_bytes == block_bytes &&
-                     source.address != destination.address;
-  for (int64_t i = 0; i < count;) {
-    int64_t run = 1;
-    while (dense && i + run < count && pairs[2 * (i + run)] == pairs[2 * i] + run &&
-           pairs[2 * (i + run) + 1] == pairs[2 * i + 1] + run) {
-      ++run;
-    }
-    CopyMemory(
-        destination.address + static_cast<uintptr_t>(pairs[2 * i + 1] * destination.stride_bytes),
-        source.address + static_cast<uintptr_t>(pairs[2 * i] * source.stride_bytes),
-        static_cast<size_t>(run * block_bytes), kind, stream);
-    i += run;
-  }
-}
+using Args = CopyBlocksArgs;
+[[maybe_unused]] const bool kDeclared =
+    Declare("copy_blocks", "cache", &PlanCopyBlocks,
+            {{"caches", &Args::caches}, {"mapping", &Args::mapping}},
+            {{"num_blocks", &Args::num_blocks},
+             {"largest_block_bytes", &Args::largest_block_bytes},
+             {"whole_blocks", &Args::whole_blocks}});
 
 }  // namespace vllm_cann::ops

@@ -1,31 +1,28 @@
-// cc/ops/cache/copy_blocks.h: copies blocks within paged caches, and between device and host.
+// cc/ops/cache/copy_blocks.h: argument checks and tiling of copy_blocks.
 #pragma once
 
-#include "cc/ops/cache/copy_blocks_plan.h"
-#include "cc/ops/launch.h"
+#include "cc/kernels/cache/copy_blocks_tiling.h"
+#include "cc/ops/checks.h"
+#include "cc/ops/operator.h"
 
 namespace vllm_cann::ops {
+
+// C caches of N blocks.
+struct CopyBlocksArgs {
+  // [C, 3], int64, contiguous: address of each cache, bytes from block to block, bytes of a block.
+  Tensor caches;
+  Tensor mapping;  // [n, 2], int64, contiguous: source and destination
+  int64_t num_blocks = 0;
+  int64_t largest_block_bytes = 0;
+  bool whole_blocks = true;  // all blocks are multiples of 32 bytes
+};
+
+using CopyBlocksPlan = Plan<CopyBlocksTiling>;
 
 // In each cache, block `source` over block `destination` of every pair; no destination may be
 // another pair's source or destination. A block that is not below N traps on the device. No caches
 // or no pairs launch nothing.
-// Throws std::invalid_argument for arguments, std::runtime_error for what ACL reports.
-Launch PrepareCopyBlocks(const CopyBlocksArgs& args);
-
-// A cache on the device or on the host, as its blocks lie in memory.
-struct BlockMemory {
-  uintptr_t address = 0;
-  int64_t num_blocks = 0;
-  int64_t stride_bytes = 0;  // from block to block
-  bool on_device = true;
-};
-
-// Copies `block_bytes` of each pair's block of `source` over its block of `destination`. `pairs`
-// are in host memory: source, destination, source, ... Neighbouring pairs become one copy. Copies
-// are queued on `stream` in the order of the pairs. At least one of the two is on the device.
-// Throws std::invalid_argument, before anything is queued, for a block that is not below the number
-// of blocks; std::runtime_error for what ACL reports.
-void SwapBlocks(const BlockMemory& source, const BlockMemory& destination, int64_t block_bytes,
-                const int64_t* pairs, int64_t count, void* stream);
+// Throws std::invalid_argument with a sentence.
+CopyBlocksPlan PlanCopyBlocks(const CopyBlocksArgs& args, const DeviceInfo& device);
 
 }  // namespace vllm_cann::ops

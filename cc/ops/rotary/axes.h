@@ -1,23 +1,10 @@
-// cc/ops/rotary/axes.h: what kernels with rotary::Angles share: lanes of axes, the UB, and cores.
+// cc/ops/rotary/axes.h: what kernels with rotary::Angles share: lanes of axes, and cores.
 #pragma once
 
 #include "cc/kernels/rotary/angles_tiling.h"
 #include "cc/ops/checks.h"
 
 namespace vllm_cann::ops {
-
-// What rotary::Angles takes of the UB for elements of so many bytes; its constructor is the other
-// side of this sum.
-inline int64_t AnglesBytes(const RotaryAngles& angles, int64_t bytes) {
-  const int64_t count = angles.axes * angles.tokens_per_tile * 2 * angles.half_pitch;
-  int64_t total = 2 * RoundUp(count * bytes, kBankRound);
-  if (bytes < 4) total += RoundUp(count * 4, kBankRound);
-  if (angles.has_positions != 0 && angles.has_copy_pad != 0) {
-    const int64_t axis = RoundUp(angles.position_batch * angles.position_bytes, kBlockBytes);
-    total += RoundUp(angles.axes * axis, kBankRound);
-  }
-  return total;
-}
 
 // The cores that share a token of so many elements: as long as one more for each token saves as
 // much as it costs. `worth`: the elements that one core computes while the head of a launch takes
@@ -28,6 +15,22 @@ inline int64_t SplitOf(int64_t elements, int64_t worth, int64_t tokens, int64_t 
     ++split;
   }
   return split;
+}
+
+// Whether cosines and sines are given for each token; else they are rows of a table by positions.
+inline bool HasGivenAngles(const Checks& checks, const Tensor& positions, const Tensor& table,
+                           const Tensor& cos, const Tensor& sin, const int64_t* sections,
+                           bool interleaved) {
+  const bool given = cos.dims != 0 && sin.dims != 0;
+  const bool by_position = positions.dims != 0 && table.dims != 0;
+  const int parts = (cos.dims != 0) + (sin.dims != 0) + (positions.dims != 0) + (table.dims != 0);
+  VLLM_CANN_REQUIRE(checks, (given || by_position) && parts == 2,
+                    "angles are cos_sin_cache and positions, or cos and sin");
+  VLLM_CANN_REQUIRE(
+      checks, !given || (!interleaved && (sections[0] | sections[1] | sections[2]) == 0),
+      "mrope_section and mrope_interleaved are for positions; cos and sin are those of each token "
+      "already");
+  return given;
 }
 
 inline constexpr int64_t kMaxAxisLanes = 128;  // that can take axes of their own

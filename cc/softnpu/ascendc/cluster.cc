@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "cc/softnpu/ascendc/names.h"
+
 namespace softnpu::ascendc {
 namespace {
 
@@ -95,36 +97,34 @@ void Cluster::Switch(Member& member, std::function<bool()> ready, std::string wa
   if (now && launch_.options.seed == 0) return;
   member.ready = std::move(ready);
   member.waits_for = std::move(waits_for);
-  member.place = member.core->place();
+  member.place = member.core->site().place();
   member.fiber->Yield();
   if (abandoned_) throw Abandoned{};
 }
 
 Knowledge Cluster::Export(Core& core, int pipe, bool all) const {
-  CoreClocks& clocks = core.clocks();
-  if (all) clocks.Barrier(SOFTNPU_PIPE_ALL);
-  clocks.Issue(pipe);
-  const Knowledge known = clocks.Release(pipe);
+  PipeOrder& order = core.order();
+  if (all) order.Barrier(SOFTNPU_PIPE_ALL);
+  order.Issue(pipe);
+  const Signal signal = order.Set(pipe);
+  const Knowledge& known = signal.knowledge;
   auto cross = known.others == nullptr ? std::make_shared<CrossClock>(members_.size())
                                        : std::make_shared<CrossClock>(*known.others);
-  (*cross)[core.context()] = known.own;
+  (*cross)[core.site().context()] = known.own;
   Knowledge out;
   out.others = std::move(cross);
-  if (CoreTimeline* const timeline = core.timeline()) {
-    if (all) timeline->Barrier(SOFTNPU_PIPE_ALL, core.place());
-    out.tokens = {timeline->Set(pipe, core.place())};
-  }
+  if (signal.timed) out.tokens = {signal.token};
   return out;
 }
 
 void Cluster::Import(Core& core, int pipe, const Knowledge& knowledge) const {
   Knowledge mine = knowledge;
-  if (CoreTimeline* const timeline = core.timeline(); timeline != nullptr && !mine.tokens.empty()) {
-    timeline->Wait(pipe, mine.tokens, core.place());
+  if (!mine.tokens.empty()) {
+    core.order().timeline().Wait(pipe, mine.tokens, core.site().place());
   }
   mine.tokens.clear();
-  if (mine.others != nullptr) mine.own = (*mine.others)[core.context()];
-  core.clocks().Acquire(pipe, mine);
+  if (mine.others != nullptr) mine.own = (*mine.others)[core.site().context()];
+  core.order().clocks().Acquire(pipe, mine);
 }
 
 void Cluster::ImportAll(Core& core, const Knowledge& knowledge) const {
@@ -134,7 +134,7 @@ void Cluster::ImportAll(Core& core, const Knowledge& knowledge) const {
 bool Cluster::Arrive(Meeting& meeting, const std::vector<size_t>& group, const Core& core,
                      const Knowledge& knowledge, Knowledge* all) {
   meeting.arrived.resize(members_.size());
-  const uint64_t round = ++meeting.arrived[core.context()];
+  const uint64_t round = ++meeting.arrived[core.site().context()];
   if (meeting.rounds.size() < round) meeting.rounds.resize(round);
   meeting.rounds[round - 1].Join(knowledge);
   *all = meeting.rounds[round - 1];
@@ -146,19 +146,22 @@ void Cluster::Give(Core& setter, size_t to, int64_t flag, const Knowledge& knowl
   Member& member = members_[to];
   auto& counter = member.counters[static_cast<size_t>(flag)];
   if (counter.size() == kMaxCount) {
-    setter.Fail(Format("flag %lld of %s is set for the 16th time without a wait: it counts to %zu",
-                       static_cast<long long>(flag), member.core->Name().c_str(), kMaxCount));
+    setter.site().Fail(
+        Format("flag %lld of %s is set for the 16th time without a wait: it counts to %zu",
+               static_cast<long long>(flag), member.core->site().CoreName().c_str(), kMaxCount));
   }
   counter.push_back(knowledge);
-  member.set_at[static_cast<size_t>(flag)] = setter.place();
+  member.set_at[static_cast<size_t>(flag)] = setter.site().place();
 }
 
-void Cluster::Synchronise(Core& core, SoftnpuInstruction& instruction) {
+void Cluster::Synchronise(uint32_t context, SoftnpuInstruction& instruction) {
+  Member& member = members_[context];
+  Core& core = *member.core;
   const Profile& chip = *launch_.chip;
   const auto check = [&](int per_block, int64_t cores, const char* kind) {
     const int64_t wanted = int64_t{launch_.blocks} * per_block;
     if (wanted > cores) {
-      core.Fail(
+      core.site().Fail(
           Format("the kernel orders its cores, so all have to run at once: %u blocks take "
                  "%lld %s cores, %s has %lld",
                  launch_.blocks, static_cast<long long>(wanted), kind, chip.soc_name.c_str(),
@@ -167,7 +170,6 @@ void Cluster::Synchronise(Core& core, SoftnpuInstruction& instruction) {
   };
   check(launch_.layout.vectors, chip.vector_cores, "vector");
   check(launch_.layout.cubes, chip.cube_cores, "cube");
-  Member& member = members_[core.context()];
   switch (instruction.opcode) {
     case SOFTNPU_OP_CROSS_SET:
       return CrossSet(member, instruction);
@@ -184,9 +186,9 @@ void Cluster::Synchronise(Core& core, SoftnpuInstruction& instruction) {
 }
 
 void Cluster::CheckFlag(const Core& core, int64_t flag) const {
-  if (launch_.chip->npu_arch == 2002) core.Fail("this chip has no flags between cores");
+  if (launch_.chip->npu_arch == 2002) core.site().Fail("this chip has no flags between cores");
   if (flag < 0 || flag >= kFlags) {
-    core.Fail(
+    core.site().Fail(
         Format("flag %lld, the limits are 0 and %d", static_cast<long long>(flag), kFlags - 1));
   }
 }
@@ -198,28 +200,29 @@ void Cluster::CrossSet(Member& member, const SoftnpuInstruction& instruction) {
   const int64_t flag = instruction.params[2];
   CheckFlag(core, flag);
   if (mode > 2) {
-    core.Fail(Format("mode %lld, the limits are 0 and 2", static_cast<long long>(mode)));
+    core.site().Fail(Format("mode %lld, the limits are 0 and 2", static_cast<long long>(mode)));
   }
   const Knowledge mine = Export(core, pipe, pipe == SOFTNPU_PIPE_ALL);
   std::vector<size_t> group, receivers;
   for (size_t i = 0; i < members_.size(); ++i) {
     const Core& other = *members_[i].core;
-    const bool same_kind = other.kind() == core.kind();
-    const bool same_block = other.block() == core.block();
+    const bool same_kind = other.site().kind() == core.site().kind();
+    const bool same_block = other.site().block() == core.site().block();
     if (mode == 0 && same_kind) group.push_back(i);
     if (mode == 1 && same_kind && same_block) group.push_back(i);
     if (mode == 2 && same_block) (same_kind ? group : receivers).push_back(i);
   }
-  if (mode == 1 && core.kind() != kVectorCore) {
-    core.Fail("mode 1 is between the two vector cores of a block, this is a cube core");
+  if (mode == 1 && core.site().kind() != kVectorCore) {
+    core.site().Fail("mode 1 is between the two vector cores of a block, this is a cube core");
   }
   if (mode == 2 && receivers.empty()) {
-    core.Fail(
+    core.site().Fail(
         "mode 2 is between a block's cube core and its vector cores, this block has one kind "
         "only: KERNEL_TASK_TYPE_DEFAULT says which cores a kernel has");
   }
   if (mode != 2) receivers = group;
-  const uint64_t number = mode == 0 ? uint64_t{core.kind()} : core.block() * 4 + core.kind();
+  const uint64_t number =
+      mode == 0 ? uint64_t{core.site().kind()} : core.site().block() * 4 + core.site().kind();
   Meeting& meeting = meetings_[{mode, number, flag}];
   Knowledge all;
   if (Arrive(meeting, group, core, mine, &all)) {
@@ -239,7 +242,7 @@ void Cluster::CrossWait(Member& member, const SoftnpuInstruction& instruction) {
       Format("flag %lld (pipe %s)", static_cast<long long>(flag), PipeName(pipe)));
   const Knowledge knowledge = counter.front();
   counter.pop_front();
-  core.clocks().Issue(pipe);
+  core.order().Issue(pipe);
   Import(core, pipe, knowledge);
 }
 
@@ -247,27 +250,27 @@ void Cluster::SyncAll(Member& member, const SoftnpuInstruction& instruction) {
   Core& core = *member.core;
   const bool vectors_only = instruction.params[0] != 0;
   int64_t used = instruction.params[1];
-  if (vectors_only && core.kind() == kCubeCore) {
-    core.Fail("SyncAll<true> waits for vector cores, this is a cube core");
+  if (vectors_only && core.site().kind() == kCubeCore) {
+    core.site().Fail("SyncAll<true> waits for vector cores, this is a cube core");
   }
   if (instruction.operand_count == 2) CheckWorkspace(core, instruction, 32);
   std::vector<size_t> group;
   for (size_t i = 0; i < members_.size(); ++i) {
-    if (vectors_only && members_[i].core->kind() == kCubeCore) continue;
+    if (vectors_only && members_[i].core->site().kind() == kCubeCore) continue;
     if (used == 0 || group.size() < static_cast<size_t>(used)) group.push_back(i);
   }
   if (used > static_cast<int64_t>(group.size())) {
-    core.Fail(Format("SyncAll of %lld cores, the kernel runs on %zu", static_cast<long long>(used),
-                     group.size()));
+    core.site().Fail(Format("SyncAll of %lld cores, the kernel runs on %zu",
+                            static_cast<long long>(used), group.size()));
   }
-  if (std::find(group.begin(), group.end(), core.context()) == group.end()) {
-    core.Fail(Format("SyncAll of the first %lld cores on %s", static_cast<long long>(used),
-                     core.Name().c_str()));
+  if (std::find(group.begin(), group.end(), core.site().context()) == group.end()) {
+    core.site().Fail(Format("SyncAll of the first %lld cores on %s", static_cast<long long>(used),
+                            core.site().CoreName().c_str()));
   }
   Meeting& meeting = meetings_[{16 + (vectors_only ? 1 : 0), static_cast<uint64_t>(used), 0}];
   Knowledge all;
   Arrive(meeting, group, core, Export(core, SOFTNPU_PIPE_S, true), &all);
-  const uint64_t round = meeting.arrived[core.context()];
+  const uint64_t round = meeting.arrived[core.site().context()];
   Switch(
       member,
       [&meeting, group, round] {
@@ -284,8 +287,8 @@ void Cluster::BlockFlag(Member& member, const SoftnpuInstruction& instruction) {
   const int64_t event = instruction.params[1];
   const int64_t blocks = int64_t{launch_.blocks} * std::max(launch_.layout.vectors, 1);
   if (block < 0 || block >= blocks) {
-    core.Fail(Format("block %lld, the limits are 0 and %lld", static_cast<long long>(block),
-                     static_cast<long long>(blocks - 1)));
+    core.site().Fail(Format("block %lld, the limits are 0 and %lld", static_cast<long long>(block),
+                            static_cast<long long>(blocks - 1)));
   }
   CheckWorkspace(core, instruction, 32 * static_cast<uint64_t>(event + 1));
   auto& flag = block_flags_[{instruction.operand[0].address, block, event}];
@@ -318,14 +321,14 @@ void Cluster::Determine(Member& member, const SoftnpuInstruction& instruction) {
     return;
   }
   const uint64_t round = ++member.waited_rounds;
-  const size_t me = core.context();
+  const size_t me = core.site().context();
   const size_t before = me == 0 ? members_.size() - 1 : me - 1;
   // The first block follows the last one's round before.
   const uint64_t wanted = me == 0 ? round - 1 : round;
   const Member& other = members_[before];
   Switch(
       member, [&other, wanted] { return other.notified_rounds >= wanted; },
-      other.core->Name() + " to call NotifyNextBlock");
+      other.core->site().CoreName() + " to call NotifyNextBlock");
   if (wanted == 0) return;
   ImportAll(core, other.notified[wanted - 1]);
 }
@@ -335,17 +338,17 @@ void Cluster::CheckWorkspace(const Core& core, const SoftnpuInstruction& instruc
   const uint64_t wanted =
       bytes * launch_.blocks * static_cast<uint64_t>(std::max(launch_.layout.vectors, 1));
   const SoftnpuTensor& global = instruction.operand[0];
-  if (global.space != SOFTNPU_SPACE_GM) core.Fail("the workspace is not a tensor of GM");
+  if (global.space != SOFTNPU_SPACE_GM) core.site().Fail("the workspace is not a tensor of GM");
   if (global.end != UINT64_MAX && global.end - global.address < wanted) {
-    core.Fail(Format("a workspace of %llu bytes, %llu are needed: 32 per block and event",
-                     static_cast<unsigned long long>(global.end - global.address),
-                     static_cast<unsigned long long>(wanted)));
+    core.site().Fail(Format("a workspace of %llu bytes, %llu are needed: 32 per block and event",
+                            static_cast<unsigned long long>(global.end - global.address),
+                            static_cast<unsigned long long>(wanted)));
   }
 }
 
-void Cluster::Overwrite(const Core& writer, const Access& access) {
-  for (Member& member : members_) {
-    if (member.core != &writer) member.core->MarkStale(access, writer);
+void Cluster::Overwrite(uint32_t context, const Pattern& bytes, const Place& writer) {
+  for (size_t i = 0; i < members_.size(); ++i) {
+    if (i != context) members_[i].core->MarkStale(bytes, writer);
   }
 }
 
@@ -354,11 +357,11 @@ void Cluster::CheckLeftovers() const {
     for (int flag = 0; flag < kFlags; ++flag) {
       const auto& counter = member.counters[static_cast<size_t>(flag)];
       if (counter.empty()) continue;
-      member.core->FailAtPlace(
+      member.core->site().FailAtPlace(
           member.set_at[static_cast<size_t>(flag)],
           Format("flag %d of %s is still set (%zu times) when the kernel ends: it disturbs the "
                  "next kernel",
-                 flag, member.core->Name().c_str(), counter.size()));
+                 flag, member.core->site().CoreName().c_str(), counter.size()));
     }
   }
 }
@@ -370,7 +373,7 @@ void Cluster::FailDeadlock() const {
   for (const Member& member : members_) {
     if (!member.done && first == nullptr) first = &member;
     if (++listed > 64) continue;
-    states += "\n  " + member.core->Name() + ": ";
+    states += "\n  " + member.core->site().CoreName() + ": ";
     if (member.done) {
       states += "has ended";
     } else {
@@ -381,8 +384,9 @@ void Cluster::FailDeadlock() const {
     states += member.core->StateOfPipes();
   }
   if (listed > 64) states += Format("\n  and %zu more cores", listed - 64);
-  throw KernelError(first->core->kind() == kVectorCore ? kVectorCoreTimeout : kAicoreTimeout,
-                    "deadlock: no core can go on" + states + "\n ", first->core->At(first->place));
+  throw KernelError(first->core->site().kind() == kVectorCore ? kVectorCoreTimeout : kAicoreTimeout,
+                    "deadlock: no core can go on" + states + "\n ",
+                    first->core->site().At(first->place));
 }
 
 }  // namespace softnpu::ascendc

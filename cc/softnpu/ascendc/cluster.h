@@ -20,7 +20,7 @@
 
 namespace softnpu::ascendc {
 
-class Cluster {
+class Cluster final : public CoreGroup {
  public:
   // `run` executes a core's kernel; false when it faulted.
   // `current` is where the running core is noted.
@@ -31,11 +31,9 @@ class Cluster {
   // wait for ever.
   void Run();
 
-  // An instruction that orders cores; called on the core's fiber.
-  void Synchronise(Core& core, SoftnpuInstruction& instruction);
-
-  // GM was written behind the caches of the scalar units.
-  void Overwrite(const Core& writer, const Access& access);
+  // Called on the fiber of the core that carries out the instruction.
+  void Synchronise(uint32_t context, SoftnpuInstruction& instruction) override;
+  void Overwrite(uint32_t context, const Pattern& bytes, const Place& writer) override;
 
  private:
   static constexpr int kFlags = 16;

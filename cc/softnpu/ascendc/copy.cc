@@ -1,9 +1,11 @@
 // cc/softnpu/ascendc/copy.cc: the scalar unit's loads and stores and the DMA copies.
+#include "cc/softnpu/ascendc/copy.h"
+
 #include <cstring>
 
-#include "cc/softnpu/ascendc/core.h"
+#include "cc/softnpu/ascendc/semantics.h"
 
-namespace softnpu::ascendc {
+namespace softnpu::ascendc::semantics {
 namespace {
 
 constexpr int64_t kMaxBlockCount = 4095;
@@ -14,76 +16,21 @@ bool Global(const SoftnpuTensor& tensor) { return tensor.space == SOFTNPU_SPACE_
 
 uint64_t RoundUp(uint64_t bytes) { return (bytes + kBlockBytes - 1) / kBlockBytes * kBlockBytes; }
 
-}  // namespace
-
-void Core::ScalarLoad(SoftnpuInstruction& instruction) {
-  const SoftnpuTensor& tensor = instruction.operand[0];
-  const uint64_t bytes = TypeBytes(tensor.type);
-  if (strict() && tensor.address % bytes != 0) {
-    FailAt(Format("the address is not a multiple of the element's %llu bytes",
-                  static_cast<unsigned long long>(bytes)),
-           tensor, tensor.address, tensor.address + bytes);
-  }
-  Add(tensor, false, tensor.address, bytes);
-  Admit();
-  instruction.result = 0;
-  std::memcpy(&instruction.result, accesses_[0].host, bytes);
-}
-
-void Core::ScalarStore(SoftnpuInstruction& instruction) {
-  const SoftnpuTensor& tensor = instruction.operand[0];
-  const uint64_t bytes = TypeBytes(tensor.type);
-  if (strict() && tensor.address % bytes != 0) {
-    FailAt(Format("the address is not a multiple of the element's %llu bytes",
-                  static_cast<unsigned long long>(bytes)),
-           tensor, tensor.address, tensor.address + bytes);
-  }
-  Add(tensor, true, tensor.address, bytes);
-  Admit();
-  std::memcpy(accesses_[0].host, &instruction.scalar, bytes);
-  Commit();
-}
-
-void Core::SetCopyPipe(const SoftnpuInstruction& instruction) {
-  const SoftnpuTensor& destination = instruction.operand[0];
-  const SoftnpuTensor& source = instruction.operand[1];
-  if (Global(source)) {
-    pipe_ = SOFTNPU_PIPE_MTE2;
-  } else if (Global(destination)) {
-    pipe_ = SOFTNPU_PIPE_MTE3;
-  } else {
-    pipe_ = SOFTNPU_PIPE_V;
-  }
-}
-
-void Core::CheckCopyAlignment(const SoftnpuInstruction& instruction) const {
-  if (!strict()) return;
-  for (int i = 0; i < 2; ++i) {
-    const SoftnpuTensor& tensor = instruction.operand[i];
-    const char* const name = i == 0 ? "the destination" : "the source";
-    if (!Global(tensor)) {
-      CheckUbAlignment(tensor, name);
-    } else if (tensor.address % TypeBytes(tensor.type) != 0) {
-      FailAt(Format("%s's GM address is not a multiple of the element's %llu bytes", name,
-                    static_cast<unsigned long long>(TypeBytes(tensor.type))),
-             tensor, tensor.address, tensor.address + TypeBytes(tensor.type));
-    }
-  }
-}
-
-void Core::CopyRows(const SoftnpuInstruction& instruction, uint64_t rows, uint64_t bytes,
-                    uint64_t destination_stride, uint64_t source_stride) {
-  const bool atomic = registers_.atomic != 0 && Global(instruction.operand[0]);
-  if (atomic) CheckAtomicType(instruction.operand[0]);
-  Add(instruction.operand[0], true, instruction.operand[0].address, bytes, rows, destination_stride)
+void CopyRows(Context& ctx, const SoftnpuInstruction& instruction, uint64_t rows, uint64_t bytes,
+              uint64_t destination_stride, uint64_t source_stride) {
+  const bool atomic = ctx.registers.atomic != 0 && Global(instruction.operand[0]);
+  if (atomic) CheckAtomicType(ctx, instruction.operand[0]);
+  ctx.Add(instruction.operand[0], true, instruction.operand[0].address, bytes, rows,
+          destination_stride)
       .atomic = atomic;
-  Add(instruction.operand[1], false, instruction.operand[1].address, bytes, rows, source_stride);
-  Admit();
-  std::byte* to = accesses_[0].host;
-  const std::byte* from = accesses_[1].host;
+  ctx.Add(instruction.operand[1], false, instruction.operand[1].address, bytes, rows,
+          source_stride);
+  ctx.Admit();
+  std::byte* to = ctx.accesses[0].host;
+  const std::byte* from = ctx.accesses[1].host;
   for (uint64_t row = 0; row < rows; ++row) {
     if (atomic) {
-      Combine(to + row * destination_stride, from + row * source_stride, bytes);
+      Combine(ctx, to + row * destination_stride, from + row * source_stride, bytes);
       continue;
     }
     // The operands of a copy inside the UB, or of two GM tensors of one buffer, may be the same.
@@ -91,113 +38,172 @@ void Core::CopyRows(const SoftnpuInstruction& instruction, uint64_t rows, uint64
   }
 }
 
-void Core::CopyNothing(int64_t rows, int64_t length) const {
-  if (!strict()) return;
-  Fail(Format("copies nothing: blockCount is %lld and blockLen %lld, and both begin at 1",
-              static_cast<long long>(rows), static_cast<long long>(length)));
+void CopyNothing(const Context& ctx, int64_t rows, int64_t length) {
+  if (!ctx.strict()) return;
+  ctx.Fail(Format("copies nothing: blockCount is %lld and blockLen %lld, and both begin at 1",
+                  static_cast<long long>(rows), static_cast<long long>(length)));
 }
 
-void Core::DataCopy(SoftnpuInstruction& instruction) {
-  SetCopyPipe(instruction);
-  CheckCopyAlignment(instruction);
+}  // namespace
+
+void ScalarLoad(Context& ctx, SoftnpuInstruction& instruction) {
+  const SoftnpuTensor& tensor = instruction.operand[0];
+  const uint64_t bytes = TypeBytes(tensor.type);
+  if (ctx.strict() && tensor.address % bytes != 0) {
+    ctx.FailAt(Format("the address is not a multiple of the element's %llu bytes",
+                      static_cast<unsigned long long>(bytes)),
+               tensor, tensor.address, tensor.address + bytes);
+  }
+  ctx.Add(tensor, false, tensor.address, bytes);
+  ctx.Admit();
+  instruction.result = 0;
+  std::memcpy(&instruction.result, ctx.accesses[0].host, bytes);
+}
+
+void ScalarStore(Context& ctx, SoftnpuInstruction& instruction) {
+  const SoftnpuTensor& tensor = instruction.operand[0];
+  const uint64_t bytes = TypeBytes(tensor.type);
+  if (ctx.strict() && tensor.address % bytes != 0) {
+    ctx.FailAt(Format("the address is not a multiple of the element's %llu bytes",
+                      static_cast<unsigned long long>(bytes)),
+               tensor, tensor.address, tensor.address + bytes);
+  }
+  ctx.Add(tensor, true, tensor.address, bytes);
+  ctx.Admit();
+  std::memcpy(ctx.accesses[0].host, &instruction.scalar, bytes);
+  ctx.Commit();
+}
+
+void SetCopyPipe(Context& ctx, const SoftnpuInstruction& instruction) {
+  const SoftnpuTensor& destination = instruction.operand[0];
+  const SoftnpuTensor& source = instruction.operand[1];
+  if (Global(source)) {
+    ctx.site.SetPipe(SOFTNPU_PIPE_MTE2);
+  } else if (Global(destination)) {
+    ctx.site.SetPipe(SOFTNPU_PIPE_MTE3);
+  } else {
+    ctx.site.SetPipe(SOFTNPU_PIPE_V);
+  }
+}
+
+void CheckCopyAlignment(const Context& ctx, const SoftnpuInstruction& instruction) {
+  if (!ctx.strict()) return;
+  for (int i = 0; i < 2; ++i) {
+    const SoftnpuTensor& tensor = instruction.operand[i];
+    const char* const name = i == 0 ? "the destination" : "the source";
+    if (!Global(tensor)) {
+      ctx.CheckUbAlignment(tensor, name);
+    } else if (tensor.address % TypeBytes(tensor.type) != 0) {
+      ctx.FailAt(Format("%s's GM address is not a multiple of the element's %llu bytes", name,
+                        static_cast<unsigned long long>(TypeBytes(tensor.type))),
+                 tensor, tensor.address, tensor.address + TypeBytes(tensor.type));
+    }
+  }
+}
+
+void DataCopy(Context& ctx, SoftnpuInstruction& instruction) {
+  SetCopyPipe(ctx, instruction);
+  CheckCopyAlignment(ctx, instruction);
   const uint64_t size = TypeBytes(instruction.operand[0].type);
   const uint64_t bytes = static_cast<uint64_t>(instruction.count) * size;
-  if (strict() && bytes % kBlockBytes != 0) {
-    FailAt(Format("%lld elements are %llu bytes, which is not a multiple of %llu: DataCopy would "
-                  "copy the first %llu only; DataCopyPad copies any length",
-                  static_cast<long long>(instruction.count), static_cast<unsigned long long>(bytes),
-                  static_cast<unsigned long long>(kBlockBytes),
-                  static_cast<unsigned long long>(bytes / kBlockBytes * kBlockBytes)),
-           instruction.operand[0], instruction.operand[0].address,
-           instruction.operand[0].address + bytes);
+  if (ctx.strict() && bytes % kBlockBytes != 0) {
+    ctx.FailAt(
+        Format("%lld elements are %llu bytes, which is not a multiple of %llu: DataCopy would "
+               "copy the first %llu only; DataCopyPad copies any length",
+               static_cast<long long>(instruction.count), static_cast<unsigned long long>(bytes),
+               static_cast<unsigned long long>(kBlockBytes),
+               static_cast<unsigned long long>(bytes / kBlockBytes * kBlockBytes)),
+        instruction.operand[0], instruction.operand[0].address,
+        instruction.operand[0].address + bytes);
   }
-  if (strict() && instruction.count == 0) Fail("copies nothing: a copy is of 1 element at least");
+  if (ctx.strict() && instruction.count == 0)
+    ctx.Fail("copies nothing: a copy is of 1 element at least");
   const uint64_t whole = bytes / kBlockBytes * kBlockBytes;
   if (whole > kMaxBlockLength * kBlockBytes) {
-    Fail(Format("%llu bytes in one DataCopy, the limit is %llu",
-                static_cast<unsigned long long>(whole),
-                static_cast<unsigned long long>(kMaxBlockLength * kBlockBytes)));
+    ctx.Fail(Format("%llu bytes in one DataCopy, the limit is %llu",
+                    static_cast<unsigned long long>(whole),
+                    static_cast<unsigned long long>(kMaxBlockLength * kBlockBytes)));
   }
   if (whole == 0) return;
-  CopyRows(instruction, 1, whole, whole, whole);
-  Commit();
+  CopyRows(ctx, instruction, 1, whole, whole, whole);
+  ctx.Commit();
 }
 
-void Core::DataCopyBlocks(SoftnpuInstruction& instruction) {
-  SetCopyPipe(instruction);
-  CheckCopyAlignment(instruction);
-  if (instruction.params[8] != 0) Fail("blockMode is not BLOCK_MODE_NORMAL: not supported");
+void DataCopyBlocks(Context& ctx, SoftnpuInstruction& instruction) {
+  SetCopyPipe(ctx, instruction);
+  CheckCopyAlignment(ctx, instruction);
+  if (instruction.params[8] != 0) ctx.Fail("blockMode is not BLOCK_MODE_NORMAL: not supported");
   const int64_t rows = instruction.params[0];
   if (rows > kMaxBlockCount) {
-    Fail(Format("blockCount %lld, the limit is %lld", static_cast<long long>(rows),
-                static_cast<long long>(kMaxBlockCount)));
+    ctx.Fail(Format("blockCount %lld, the limit is %lld", static_cast<long long>(rows),
+                    static_cast<long long>(kMaxBlockCount)));
   }
   const uint64_t bytes = static_cast<uint64_t>(instruction.params[1]) * kBlockBytes;
-  if (rows == 0 || bytes == 0) return CopyNothing(rows, instruction.params[1]);
+  if (rows == 0 || bytes == 0) return CopyNothing(ctx, rows, instruction.params[1]);
   const uint64_t source_gap = static_cast<uint64_t>(instruction.params[2]) * kBlockBytes;
   const uint64_t destination_gap = static_cast<uint64_t>(instruction.params[3]) * kBlockBytes;
-  CopyRows(instruction, static_cast<uint64_t>(rows), bytes, bytes + destination_gap,
+  CopyRows(ctx, instruction, static_cast<uint64_t>(rows), bytes, bytes + destination_gap,
            bytes + source_gap);
-  Commit();
+  ctx.Commit();
 }
 
-void Core::DataCopyPad(SoftnpuInstruction& instruction) {
-  SetCopyPipe(instruction);
-  if (!launch_->chip->data_copy_pad) {
-    Fail(Format("%s has no DataCopyPad (NPU architecture %lld)", launch_->chip->soc_name.c_str(),
-                static_cast<long long>(launch_->chip->npu_arch)));
+void DataCopyPad(Context& ctx, SoftnpuInstruction& instruction) {
+  SetCopyPipe(ctx, instruction);
+  if (!ctx.chip().data_copy_pad) {
+    ctx.Fail(Format("%s has no DataCopyPad (NPU architecture %lld)", ctx.chip().soc_name.c_str(),
+                    static_cast<long long>(ctx.chip().npu_arch)));
   }
   const SoftnpuTensor& destination = instruction.operand[0];
   const SoftnpuTensor& source = instruction.operand[1];
-  CheckCopyAlignment(instruction);
+  CheckCopyAlignment(ctx, instruction);
   const int64_t rows = instruction.params[0];
   const int64_t row_bytes = instruction.params[1];
   const uint64_t size = TypeBytes(destination.type);
   if (rows > kMaxBlockCount || row_bytes > kMaxRowBytes) {
-    Fail(Format("%lld blocks of %lld bytes, the limits are %lld and %lld",
-                static_cast<long long>(rows), static_cast<long long>(row_bytes),
-                static_cast<long long>(kMaxBlockCount), static_cast<long long>(kMaxRowBytes)));
+    ctx.Fail(Format("%lld blocks of %lld bytes, the limits are %lld and %lld",
+                    static_cast<long long>(rows), static_cast<long long>(row_bytes),
+                    static_cast<long long>(kMaxBlockCount), static_cast<long long>(kMaxRowBytes)));
   }
   const uint64_t bytes = static_cast<uint64_t>(row_bytes);
   if (bytes % size != 0) {
-    Fail(Format("blockLen of %llu bytes is not a multiple of the element's %llu",
-                static_cast<unsigned long long>(bytes), static_cast<unsigned long long>(size)));
+    ctx.Fail(Format("blockLen of %llu bytes is not a multiple of the element's %llu",
+                    static_cast<unsigned long long>(bytes), static_cast<unsigned long long>(size)));
   }
-  if (rows == 0 || bytes == 0) return CopyNothing(rows, row_bytes);
+  if (rows == 0 || bytes == 0) return CopyNothing(ctx, rows, row_bytes);
   // Paddings without isPad hold the value of SetPadValue, if there is one.
   const bool own_value = instruction.params[4] != 0;
   const bool padded = instruction.params[5] != 0 || instruction.params[6] != 0;
-  const bool pad = own_value || (padded && registers_.pad_bytes == size);
-  const uint64_t pad_value = own_value ? instruction.scalar : registers_.pad_value;
+  const bool pad = own_value || (padded && ctx.registers.pad_bytes == size);
+  const uint64_t pad_value = own_value ? instruction.scalar : ctx.registers.pad_value;
   const uint64_t left = static_cast<uint64_t>(instruction.params[5]) * size;
   const uint64_t right = static_cast<uint64_t>(instruction.params[6]) * size;
   if (left > kBlockBytes || right > kBlockBytes) {
-    Fail(Format("paddings of %llu and %llu bytes, the limit is %llu each",
-                static_cast<unsigned long long>(left), static_cast<unsigned long long>(right),
-                static_cast<unsigned long long>(kBlockBytes)));
+    ctx.Fail(Format("paddings of %llu and %llu bytes, the limit is %llu each",
+                    static_cast<unsigned long long>(left), static_cast<unsigned long long>(right),
+                    static_cast<unsigned long long>(kBlockBytes)));
   }
   if (own_value && size == 8 && instruction.scalar != 0) {
-    Fail("paddingValue of a 64-bit type can only be 0");
+    ctx.Fail("paddingValue of a 64-bit type can only be 0");
   }
   const uint64_t source_gap = static_cast<uint64_t>(instruction.params[2]);
   const uint64_t destination_gap = static_cast<uint64_t>(instruction.params[3]);
   const uint64_t count = static_cast<uint64_t>(rows);
   if (Global(destination)) {
-    CopyRows(instruction, count, bytes, bytes + destination_gap,
+    CopyRows(ctx, instruction, count, bytes, bytes + destination_gap,
              RoundUp(bytes) + source_gap * kBlockBytes);
-    Commit();
+    ctx.Commit();
     return;
   }
-  if (!Global(source)) Fail("DataCopyPad copies between GM and the UB only");
+  if (!Global(source)) ctx.Fail("DataCopyPad copies between GM and the UB only");
 
   // A row in the UB: left padding, data, right padding, and whatever fills its last block.
   const uint64_t row = RoundUp(left + bytes + right);
   const uint64_t pitch = row + destination_gap * kBlockBytes;
-  Add(destination, true, destination.address, row, count, pitch);
-  Add(source, false, source.address, bytes, count, bytes + source_gap);
-  Admit();
-  std::byte* const to = accesses_[0].host;
-  const std::byte* const from = accesses_[1].host;
+  ctx.Add(destination, true, destination.address, row, count, pitch);
+  ctx.Add(source, false, source.address, bytes, count, bytes + source_gap);
+  ctx.Admit();
+  std::byte* const to = ctx.accesses[0].host;
+  const std::byte* const from = ctx.accesses[1].host;
   const bool first_element = !pad && left == 0 && right == 0;
   for (uint64_t i = 0; i < count; ++i) {
     std::byte* const head = to + i * pitch;
@@ -210,14 +216,19 @@ void Core::DataCopyPad(SoftnpuInstruction& instruction) {
       for (uint64_t at = left + bytes; at < end; at += size) std::memcpy(head + at, value, size);
     }
   }
-  Commit();
-  if (!strict() || first_element) return;
+  ctx.Commit();
+  if (!ctx.strict() || first_element) return;
   // What no rule defines: explicit paddings without a value, and the rest of the last block.
   for (uint64_t i = 0; i < count; ++i) {
     const uint64_t head = destination.address + i * pitch;
-    if (!pad) defined_.Remove(head, head + left);
-    defined_.Remove(head + left + bytes + (pad ? right : 0), head + row);
+    if (!pad) ctx.memories.Forget(SOFTNPU_SPACE_UB, head, head + left);
+    ctx.memories.Forget(SOFTNPU_SPACE_UB, head + left + bytes + (pad ? right : 0), head + row);
   }
 }
 
-}  // namespace softnpu::ascendc
+void SetPadValue(Context& ctx, SoftnpuInstruction& in) {
+  ctx.registers.pad_value = in.scalar;
+  ctx.registers.pad_bytes = static_cast<uint64_t>(in.params[0]);
+}
+
+}  // namespace softnpu::ascendc::semantics

@@ -1,9 +1,11 @@
 // cc/softnpu/ascendc/copy_layout.cc: copies that change a matrix's layout, and atomic ones.
 #include <cstring>
 
+#include "cc/softnpu/ascendc/copy.h"
+#include "cc/softnpu/ascendc/semantics.h"
 #include "cc/softnpu/ascendc/vector_unit.h"
 
-namespace softnpu::ascendc {
+namespace softnpu::ascendc::semantics {
 namespace {
 
 using namespace vector;  // NOLINT: its element types
@@ -33,8 +35,8 @@ void CombineRuns(uint32_t opcode, std::byte* to, const std::byte* from, uint64_t
 
 }  // namespace
 
-void Core::SetAtomic(SoftnpuInstruction& in) {
-  Registers& r = registers_;
+void SetAtomic(Context& ctx, SoftnpuInstruction& in) {
+  Registers& r = ctx.registers;
   if (in.opcode == SOFTNPU_OP_SET_ATOMIC_NONE || in.opcode == SOFTNPU_OP_DISABLE_DMA_ATOMIC) {
     r.atomic = 0;
     r.atomic_type = 0xFF;
@@ -50,7 +52,7 @@ void Core::SetAtomic(SoftnpuInstruction& in) {
     case SOFTNPU_INT8:
       break;
     default:
-      Fail(Format("%s does not take %s", OpcodeName(in.opcode), TypeName(type)));
+      ctx.Fail(Format("%s does not take %s", OpcodeName(in.opcode), TypeName(type)));
   }
   r.atomic_type = type;
   if (in.opcode == SOFTNPU_OP_SET_ATOMIC_TYPE) return;
@@ -59,15 +61,15 @@ void Core::SetAtomic(SoftnpuInstruction& in) {
   r.atomic_line = in.line;
 }
 
-void Core::CheckAtomicType(const SoftnpuTensor& destination) const {
-  if (!strict() || destination.type == registers_.atomic_type) return;
-  Fail(Format("%s of %s holds, the copy writes %s", OpcodeName(registers_.atomic),
-              TypeName(registers_.atomic_type), TypeName(destination.type)));
+void CheckAtomicType(const Context& ctx, const SoftnpuTensor& destination) {
+  if (!ctx.strict() || destination.type == ctx.registers.atomic_type) return;
+  ctx.Fail(Format("%s of %s holds, the copy writes %s", OpcodeName(ctx.registers.atomic),
+                  TypeName(ctx.registers.atomic_type), TypeName(destination.type)));
 }
 
-void Core::Combine(std::byte* to, const std::byte* from, uint64_t bytes) const {
-  const uint32_t opcode = registers_.atomic;
-  switch (registers_.atomic_type) {
+void Combine(const Context& ctx, std::byte* to, const std::byte* from, uint64_t bytes) {
+  const uint32_t opcode = ctx.registers.atomic;
+  switch (ctx.registers.atomic_type) {
     case SOFTNPU_FLOAT:
       return CombineRuns<float>(opcode, to, from, bytes);
     case SOFTNPU_FLOAT16:
@@ -86,15 +88,15 @@ void Core::Combine(std::byte* to, const std::byte* from, uint64_t bytes) const {
 // params: ndNum, nValue, dValue, srcNdMatrixStride, srcDValue, dstNzC0Stride, dstNzNStride,
 // dstNzMatrixStride. Columns of 32 bytes, each row of a column after the other; what is left of
 // the last column is zero.
-void Core::CopyNd2Nz(SoftnpuInstruction& in) {
-  SetCopyPipe(in);
+void CopyNd2Nz(Context& ctx, SoftnpuInstruction& in) {
+  SetCopyPipe(ctx, in);
   const SoftnpuTensor& dst = in.operand[0];
   const SoftnpuTensor& src = in.operand[1];
-  CheckCopyAlignment(in);
+  CheckCopyAlignment(ctx, in);
   const uint64_t size = TypeBytes(dst.type);
-  CheckLimit("ndNum", in.params[0], 0, 4095);
-  CheckLimit("nValue", in.params[1], 0, 16384);
-  CheckLimit("dValue", in.params[2], 0, 65535);
+  ctx.CheckLimit("ndNum", in.params[0], 0, 4095);
+  ctx.CheckLimit("nValue", in.params[1], 0, 16384);
+  ctx.CheckLimit("dValue", in.params[2], 0, 65535);
   const auto field = [&](int i) { return static_cast<uint64_t>(in.params[i]); };
   const uint64_t matrices = field(0);
   const uint64_t n = field(1);
@@ -103,17 +105,17 @@ void Core::CopyNd2Nz(SoftnpuInstruction& in) {
   if (matrices == 0 || n == 0 || d == 0) return;
   const uint64_t columns = (d + c0 - 1) / c0;
   for (uint64_t m = 0; m < matrices; ++m) {
-    Add(src, false, src.address + m * field(3) * size, d * size, n, field(4) * size);
+    ctx.Add(src, false, src.address + m * field(3) * size, d * size, n, field(4) * size);
     for (uint64_t c = 0; c < columns; ++c) {
-      Add(dst, true, dst.address + m * field(7) * size + c * field(5) * kBlockBytes, kBlockBytes, n,
-          field(6) * kBlockBytes);
+      ctx.Add(dst, true, dst.address + m * field(7) * size + c * field(5) * kBlockBytes,
+              kBlockBytes, n, field(6) * kBlockBytes);
     }
   }
-  Admit();
+  ctx.Admit();
   for (uint64_t m = 0; m < matrices; ++m) {
-    const std::byte* const from = accesses_[m * (columns + 1)].host;
+    const std::byte* const from = ctx.accesses[m * (columns + 1)].host;
     for (uint64_t c = 0; c < columns; ++c) {
-      std::byte* const to = accesses_[m * (columns + 1) + 1 + c].host;
+      std::byte* const to = ctx.accesses[m * (columns + 1) + 1 + c].host;
       const uint64_t bytes = std::min(c0, d - c * c0) * size;
       for (uint64_t row = 0; row < n; ++row) {
         std::byte* const block = to + row * field(6) * kBlockBytes;
@@ -122,70 +124,71 @@ void Core::CopyNd2Nz(SoftnpuInstruction& in) {
       }
     }
   }
-  Commit();
+  ctx.Commit();
 }
 
 // params: ndNum, nValue, dValue, srcNdMatrixStride (256 elements), srcNStride (16 elements),
 // dstDStride, dstNdMatrixStride (elements).
-void Core::CopyNz2Nd(SoftnpuInstruction& in) {
-  SetCopyPipe(in);
+void CopyNz2Nd(Context& ctx, SoftnpuInstruction& in) {
+  SetCopyPipe(ctx, in);
   const SoftnpuTensor& dst = in.operand[0];
   const SoftnpuTensor& src = in.operand[1];
-  CheckCopyAlignment(in);
+  CheckCopyAlignment(ctx, in);
   const uint64_t size = TypeBytes(dst.type);
-  CheckLimit("ndNum", in.params[0], 0, 4095);
-  CheckLimit("nValue", in.params[1], 0, 8192);
-  CheckLimit("dValue", in.params[2], 0, 8192);
+  ctx.CheckLimit("ndNum", in.params[0], 0, 4095);
+  ctx.CheckLimit("nValue", in.params[1], 0, 8192);
+  ctx.CheckLimit("dValue", in.params[2], 0, 8192);
   const auto field = [&](int i) { return static_cast<uint64_t>(in.params[i]); };
   const uint64_t matrices = field(0);
   const uint64_t n = field(1);
   const uint64_t d = field(2);
   if (matrices == 0 || n == 0 || d == 0) return;
   const uint64_t columns = (d + kFractalSide - 1) / kFractalSide;
-  const bool atomic = registers_.atomic != 0;
-  if (atomic) CheckAtomicType(dst);
+  const bool atomic = ctx.registers.atomic != 0;
+  if (atomic) CheckAtomicType(ctx, dst);
   for (uint64_t m = 0; m < matrices; ++m) {
-    Add(dst, true, dst.address + m * field(6) * size, d * size, n, field(5) * size).atomic = atomic;
+    ctx.Add(dst, true, dst.address + m * field(6) * size, d * size, n, field(5) * size).atomic =
+        atomic;
     for (uint64_t c = 0; c < columns; ++c) {
       const uint64_t width = std::min(kFractalSide, d - c * kFractalSide);
-      Add(src, false,
-          src.address + (m * field(3) * kFractalSide + c * field(4)) * kFractalSide * size,
-          width * size, n, kFractalSide * size);
+      ctx.Add(src, false,
+              src.address + (m * field(3) * kFractalSide + c * field(4)) * kFractalSide * size,
+              width * size, n, kFractalSide * size);
     }
   }
-  Admit();
+  ctx.Admit();
   for (uint64_t m = 0; m < matrices; ++m) {
-    std::byte* const to = accesses_[m * (columns + 1)].host;
+    std::byte* const to = ctx.accesses[m * (columns + 1)].host;
     for (uint64_t c = 0; c < columns; ++c) {
-      const std::byte* const from = accesses_[m * (columns + 1) + 1 + c].host;
+      const std::byte* const from = ctx.accesses[m * (columns + 1) + 1 + c].host;
       const uint64_t bytes = std::min(kFractalSide, d - c * kFractalSide) * size;
       for (uint64_t row = 0; row < n; ++row) {
         std::byte* const at = to + row * field(5) * size + c * kFractalSide * size;
         const std::byte* const value = from + row * kFractalSide * size;
         if (atomic) {
-          Combine(at, value, bytes);
+          Combine(ctx, at, value, bytes);
         } else {
           std::memcpy(at, value, bytes);
         }
       }
     }
   }
-  Commit();
+  ctx.Commit();
 }
 
 // Fills `count` elements of operand[0], in GM, with the scalar.
-void Core::InitOutput(SoftnpuInstruction& in) {
-  pipe_ = SOFTNPU_PIPE_MTE3;
+void InitOutput(Context& ctx, SoftnpuInstruction& in) {
+  ctx.site.SetPipe(SOFTNPU_PIPE_MTE3);
   const SoftnpuTensor& dst = in.operand[0];
   const uint64_t size = TypeBytes(dst.type);
-  if (dst.space != SOFTNPU_SPACE_GM) Fail("InitOutput fills GM");
+  if (dst.space != SOFTNPU_SPACE_GM) ctx.Fail("InitOutput fills GM");
   if (in.count <= 0) return;
-  Add(dst, true, dst.address, static_cast<uint64_t>(in.count) * size);
-  Admit();
+  ctx.Add(dst, true, dst.address, static_cast<uint64_t>(in.count) * size);
+  ctx.Admit();
   for (int64_t i = 0; i < in.count; ++i) {
-    std::memcpy(accesses_[0].host + static_cast<uint64_t>(i) * size, &in.scalar, size);
+    std::memcpy(ctx.accesses[0].host + static_cast<uint64_t>(i) * size, &in.scalar, size);
   }
-  Commit();
+  ctx.Commit();
 }
 
-}  // namespace softnpu::ascendc
+}  // namespace softnpu::ascendc::semantics

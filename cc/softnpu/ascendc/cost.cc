@@ -1,8 +1,11 @@
-// cc/softnpu/ascendc/cost.cc: what an instruction costs, from the profile's numbers.
+// cc/softnpu/ascendc/cost.cc: copies by their bytes and rows, instructions by their repeats.
+#include "cc/softnpu/ascendc/cost.h"
+
 #include <algorithm>
+#include <mutex>
 #include <string>
 
-#include "cc/softnpu/ascendc/core.h"
+#include "cc/softnpu/ascendc/names.h"
 
 namespace softnpu::ascendc {
 namespace {
@@ -13,84 +16,89 @@ uint64_t Ceil(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit;
 
 }  // namespace
 
-void Core::NoteTime(const SoftnpuInstruction& in) {
-  const TimeTable::Rates& rates = launch_->table->rates();
+void CostModel::Note(const SoftnpuInstruction& in, const std::vector<Access>& accesses,
+                     CoreTimeline& timeline) {
+  const TimeTable::Rates& rates = site_.launch().table->rates();
+  const Place place = site_.place();
   const uint32_t opcode = in.opcode;
   if (opcode == SOFTNPU_OP_SCALAR_LOAD || opcode == SOFTNPU_OP_SCALAR_STORE) {
     const bool global = in.operand[0].space == SOFTNPU_SPACE_GM;
-    TimeOp& op = timeline_.Add(TimeOp::Kind::kScalar, SOFTNPU_PIPE_S, place());
+    TimeOp& op = timeline.Add(TimeOp::Kind::kScalar, SOFTNPU_PIPE_S, place);
     op.work = static_cast<float>(global ? rates.scalar_gm : rates.scalar_ub);
     return;
   }
   if (opcode == SOFTNPU_OP_TILING_COPY) {
-    TimeOp& op = timeline_.Add(TimeOp::Kind::kScalar, SOFTNPU_PIPE_S, place());
+    TimeOp& op = timeline.Add(TimeOp::Kind::kScalar, SOFTNPU_PIPE_S, place);
     op.work =
-        static_cast<float>(rates.scalar_gm * static_cast<double>(Ceil(accesses_[0].bytes, 64)));
+        static_cast<float>(rates.scalar_gm * static_cast<double>(Ceil(accesses[0].bytes, 64)));
     return;
   }
   const auto issue = static_cast<float>(rates.issue);
-  if (accesses_.empty()) {
+  if (accesses.empty()) {
     // Frames, flags and empty instructions: the scalar unit's work, beside what they do to pipes.
     if (opcode < SOFTNPU_OP_MOVE || opcode > SOFTNPU_OP_VECTOR) {
-      timeline_.Add(TimeOp::Kind::kScalar, SOFTNPU_PIPE_S, place()).issue = issue;
+      timeline.Add(TimeOp::Kind::kScalar, SOFTNPU_PIPE_S, place).issue = issue;
     }
     return;
   }
-  TimeOp& op = timeline_.Add(TimeOp::Kind::kWork, pipe_, place());
+  TimeOp& op = timeline.Add(TimeOp::Kind::kWork, site_.pipe(), place);
   op.issue = issue;
-  uint64_t read = 0, written = 0, rows = 0, on_chip = 0;
-  for (const Access& access : accesses_) {
-    const uint64_t bytes = access.bytes * access.rows;
-    if (access.tensor->space != SOFTNPU_SPACE_GM) {
-      on_chip = std::max(on_chip, bytes);
-      continue;
-    }
-    (access.write ? written : read) += bytes;
+  if (NoteCopy(accesses, op)) return;
+  if (opcode > SOFTNPU_OP_CUBE) {
+    op.work = static_cast<float>(CubeCycles(in, accesses));
+  } else if (site_.pipe() == SOFTNPU_PIPE_V) {
+    op.work = static_cast<float>(VectorCycles(in, accesses));
+  } else {
+    uint64_t most = 0;
+    for (const Access& access : accesses) most = std::max(most, access.bytes * access.rows);
+    op.work =
+        static_cast<float>(rates.onchip_start + static_cast<double>(most) / rates.onchip_rate);
+  }
+}
+
+bool CostModel::NoteCopy(const std::vector<Access>& accesses, TimeOp& op) {
+  LaunchState& launch = site_.launch();
+  uint64_t read = 0, written = 0, rows = 0;
+  for (const Access& access : accesses) {
+    if (access.tensor->space != SOFTNPU_SPACE_GM) continue;
+    (access.write ? written : read) += access.bytes * access.rows;
     rows += access.rows;
-    const std::lock_guard<std::mutex> lock(launch_->mutex);
+    const std::lock_guard<std::mutex> lock(launch.mutex);
     for (uint64_t row = 0; row < access.rows; ++row) {
       const uint64_t begin = access.base + row * access.stride;
-      uint64_t parts = launch_->footprint.Touch(begin, begin + access.bytes);
+      uint64_t parts = launch.footprint.Touch(begin, begin + access.bytes);
       // What is written goes to HBM once, also where it was read before.
-      if (access.write) parts = launch_->overwritten.Touch(begin, begin + access.bytes);
+      if (access.write) parts = launch.overwritten.Touch(begin, begin + access.bytes);
       op.missed +=
           static_cast<uint32_t>(std::min<uint64_t>(parts * Footprint::kLine, UINT32_MAX / 2));
     }
   }
-  if (read + written > 0) {
-    // A row has a cost of its own.
-    const TimeTable::Copy& copy = written > 0 ? rates.write : rates.read;
-    op.write = written > 0;
-    const double bytes =
-        static_cast<double>(read + written) + static_cast<double>(rows) * copy.per_row;
-    op.moved = static_cast<uint32_t>(std::min<uint64_t>(read + written, UINT32_MAX));
-    op.bytes = static_cast<uint32_t>(std::min(std::max(bytes, 1.0), kMost));
-    op.work = static_cast<float>(copy.least);
-    op.latency = static_cast<float>(copy.start + static_cast<double>(read + written) / copy.burst);
-    return;
-  }
-  if (opcode > SOFTNPU_OP_CUBE) {
-    op.work = static_cast<float>(CubeCycles(in));
-  } else if (pipe_ == SOFTNPU_PIPE_V) {
-    op.work = static_cast<float>(VectorCycles(in));
-  } else {
-    op.work =
-        static_cast<float>(rates.onchip_start + static_cast<double>(on_chip) / rates.onchip_rate);
-  }
+  if (read + written == 0) return false;
+  // A row has a cost of its own.
+  const TimeTable::Rates& rates = launch.table->rates();
+  const TimeTable::Copy& copy = written > 0 ? rates.write : rates.read;
+  op.write = written > 0;
+  const double bytes =
+      static_cast<double>(read + written) + static_cast<double>(rows) * copy.per_row;
+  op.moved = static_cast<uint32_t>(std::min<uint64_t>(read + written, UINT32_MAX));
+  op.bytes = static_cast<uint32_t>(std::min(std::max(bytes, 1.0), kMost));
+  op.work = static_cast<float>(copy.least);
+  op.latency = static_cast<float>(copy.start + static_cast<double>(read + written) / copy.burst);
+  return true;
 }
 
-double Core::VectorCycles(const SoftnpuInstruction& in) {
+double CostModel::VectorCycles(const SoftnpuInstruction& in, const std::vector<Access>& accesses) {
   uint64_t widest = 1;
   uint64_t bytes = 0;  // of the operand that takes most repeats
   for (uint32_t i = 0; i < in.operand_count; ++i) {
     widest = std::max(widest, TypeBytes(in.operand[i].type));
   }
-  for (const Access& access : accesses_) bytes = std::max(bytes, access.bytes * access.rows);
+  for (const Access& access : accesses) bytes = std::max(bytes, access.bytes * access.rows);
   uint64_t repeats = Ceil(bytes, kRepeatBytes);
   if (in.form != SOFTNPU_FORM_COUNT && in.repeat > 0) repeats = in.repeat;
   VectorCost& cost = vector_costs_[in.opcode << 4 | static_cast<uint32_t>(widest)];
   if (cost.start < 0) {
-    const TimeTable& table = *launch_->table;
+    const TimeTable& table = *site_.launch().table;
     const std::string name = std::string("vector.") + OpcodeName(in.opcode);
     cost.start = table.At(name + ".start", table.At("vector.otherwise.start"));
     cost.rate = table.At(name + Format(".b%d", static_cast<int>(widest * 8)),
@@ -102,8 +110,8 @@ double Core::VectorCycles(const SoftnpuInstruction& in) {
 // The UB's blocks lie in 16 groups of banks, neighbours in neighbouring groups. In a cycle the unit
 // takes 8 blocks of each operand: blocks of one group for two sources cost another cycle, a source
 // and the destination in one bank a part of one.
-double Core::BankConflicts(const SoftnpuInstruction& in, uint64_t repeats) const {
-  const TimeTable::Rates& rates = launch_->table->rates();
+double CostModel::BankConflicts(const SoftnpuInstruction& in, uint64_t repeats) const {
+  const TimeTable::Rates& rates = site_.launch().table->rates();
   const auto overlap = [](uint64_t a, uint64_t b) {
     const uint64_t distance = (a / kBlockBytes - b / kBlockBytes) & 15;
     const uint64_t apart = std::min(distance, 16 - distance);
@@ -126,10 +134,11 @@ double Core::BankConflicts(const SoftnpuInstruction& in, uint64_t repeats) const
   return extra * static_cast<double>(repeats);
 }
 
-double Core::CubeCycles(const SoftnpuInstruction& in) const {
-  const TimeTable& table = *launch_->table;
+double CostModel::CubeCycles(const SoftnpuInstruction& in,
+                             const std::vector<Access>& accesses) const {
+  const TimeTable& table = *site_.launch().table;
   uint64_t bytes = 0;
-  for (const Access& access : accesses_) {
+  for (const Access& access : accesses) {
     if (access.write) bytes += access.bytes * access.rows;
   }
   switch (in.opcode) {

@@ -11,10 +11,10 @@
 #include <type_traits>
 #include <vector>
 
-#include "cc/softnpu/ascendc/core.h"
 #include "cc/softnpu/ascendc/numeric.h"
+#include "cc/softnpu/ascendc/semantics.h"
 
-namespace softnpu::ascendc {
+namespace softnpu::ascendc::semantics {
 namespace {
 
 constexpr uint64_t kFractalBytes = 512;
@@ -60,18 +60,17 @@ constexpr bool PerColumn(int64_t quant) {
   return quant == kVDeqF16 || quant == kVQF322B8 || quant == kVReq8;
 }
 
-}  // namespace
-
-void Core::CheckFractal(const SoftnpuTensor& tensor, const char* operand, uint64_t unit) const {
-  if (!strict() || tensor.address % unit == 0) return;
-  FailAt(Format("%s begins at byte %llu of the %s, which is not a multiple of %llu", operand,
-                static_cast<unsigned long long>(tensor.address), SpaceName(tensor.space),
-                static_cast<unsigned long long>(unit)),
-         tensor, tensor.address, tensor.address + kBlockBytes);
+void CheckFractal(const Context& ctx, const SoftnpuTensor& tensor, const char* operand,
+                  uint64_t unit) {
+  if (!ctx.strict() || tensor.address % unit == 0) return;
+  ctx.FailAt(Format("%s begins at byte %llu of the %s, which is not a multiple of %llu", operand,
+                    static_cast<unsigned long long>(tensor.address), SpaceName(tensor.space),
+                    static_cast<unsigned long long>(unit)),
+             tensor, tensor.address, tensor.address + kBlockBytes);
 }
 
-void Core::RequireSpace(const SoftnpuTensor& tensor, const char* operand,
-                        std::initializer_list<uint8_t> spaces) const {
+void RequireSpace(const Context& ctx, const SoftnpuTensor& tensor, const char* operand,
+                  std::initializer_list<uint8_t> spaces) {
   for (const uint8_t space : spaces) {
     if (tensor.space == space) return;
   }
@@ -79,45 +78,47 @@ void Core::RequireSpace(const SoftnpuTensor& tensor, const char* operand,
   for (const uint8_t space : spaces) {
     names += std::string(names.empty() ? "" : " or ") + SpaceName(space);
   }
-  Fail(Format("%s lies in %s, it has to lie in %s", operand, SpaceName(tensor.space),
-              names.c_str()));
+  ctx.Fail(Format("%s lies in %s, it has to lie in %s", operand, SpaceName(tensor.space),
+                  names.c_str()));
 }
 
 // The fractal, or square block, of the source that a repeat of LoadData takes.
 // params: startIndex, repeatTimes, srcStride, dstGap, ..., addrMode (1: downwards)
-uint64_t Core::SourceFractal(const SoftnpuInstruction& in, uint64_t repeat) const {
+uint64_t SourceFractal(const Context& ctx, const SoftnpuInstruction& in, uint64_t repeat) {
   const int64_t step = in.params[2] * static_cast<int64_t>(repeat) * (in.params[5] != 0 ? -1 : 1);
   const int64_t index = in.params[0] + step;
-  if (index < 0) Fail(Format("fractal %lld of src", static_cast<long long>(index)));
+  if (index < 0) ctx.Fail(Format("fractal %lld of src", static_cast<long long>(index)));
   return static_cast<uint64_t>(index);
 }
 
+}  // namespace
+
 // params: startIndex, repeatTimes, srcStride, dstGap, ifTranspose, addrMode
-void Core::LoadData2D(SoftnpuInstruction& in) {
+void LoadData2D(Context& ctx, SoftnpuInstruction& in) {
   const SoftnpuTensor& dst = in.operand[0];
   const SoftnpuTensor& src = in.operand[1];
-  pipe_ = src.space == SOFTNPU_SPACE_GM ? SOFTNPU_PIPE_MTE2 : SOFTNPU_PIPE_MTE1;
-  RequireSpace(src, "src", {SOFTNPU_SPACE_L1, SOFTNPU_SPACE_GM});
-  RequireSpace(dst, "dst", {SOFTNPU_SPACE_L0A, SOFTNPU_SPACE_L0B});
-  CheckFractal(dst, "dst", kFractalBytes);
-  if (src.space == SOFTNPU_SPACE_L1) CheckFractal(src, "src", kBlockBytes);
+  ctx.site.SetPipe(src.space == SOFTNPU_SPACE_GM ? SOFTNPU_PIPE_MTE2 : SOFTNPU_PIPE_MTE1);
+  RequireSpace(ctx, src, "src", {SOFTNPU_SPACE_L1, SOFTNPU_SPACE_GM});
+  RequireSpace(ctx, dst, "dst", {SOFTNPU_SPACE_L0A, SOFTNPU_SPACE_L0B});
+  CheckFractal(ctx, dst, "dst", kFractalBytes);
+  if (src.space == SOFTNPU_SPACE_L1) CheckFractal(ctx, src, "src", kBlockBytes);
   const auto repeat = static_cast<uint64_t>(in.params[1]);
   const bool transpose = in.params[4] != 0;
   const uint64_t size = TypeBytes(dst.type);
   if (transpose && size != 2) {
-    Fail(Format("ifTranspose takes 16-bit types, not %s: LoadDataWithTranspose takes others",
-                TypeName(dst.type)));
+    ctx.Fail(Format("ifTranspose takes 16-bit types, not %s: LoadDataWithTranspose takes others",
+                    TypeName(dst.type)));
   }
   if (repeat == 0) return;
   for (uint64_t i = 0; i < repeat; ++i) {
-    Add(dst, true, dst.address + i * (1 + static_cast<uint64_t>(in.params[3])) * kFractalBytes,
-        kFractalBytes);
-    Add(src, false, src.address + SourceFractal(in, i) * kFractalBytes, kFractalBytes);
+    ctx.Add(dst, true, dst.address + i * (1 + static_cast<uint64_t>(in.params[3])) * kFractalBytes,
+            kFractalBytes);
+    ctx.Add(src, false, src.address + SourceFractal(ctx, in, i) * kFractalBytes, kFractalBytes);
   }
-  Admit();
+  ctx.Admit();
   for (uint64_t i = 0; i < repeat; ++i) {
-    std::byte* const to = accesses_[2 * i].host;
-    const std::byte* const from = accesses_[2 * i + 1].host;
+    std::byte* const to = ctx.accesses[2 * i].host;
+    const std::byte* const from = ctx.accesses[2 * i + 1].host;
     if (!transpose) {
       std::memcpy(to, from, kFractalBytes);
       continue;
@@ -128,22 +129,22 @@ void Core::LoadData2D(SoftnpuInstruction& in) {
       }
     }
   }
-  Commit();
+  ctx.Commit();
 }
 
 // params: startIndex, repeatTimes, srcStride, dstGap, dstFracGap, addrMode. A square block of the
 // source: 16 x 16 of 2 bytes (a fractal), 32 x 32 of 1 byte and 16 x 16 of 4 bytes (two fractals).
-void Core::LoadTransposed(SoftnpuInstruction& in) {
+void LoadTransposed(Context& ctx, SoftnpuInstruction& in) {
   const SoftnpuTensor& dst = in.operand[0];
   const SoftnpuTensor& src = in.operand[1];
-  pipe_ = SOFTNPU_PIPE_MTE1;
-  RequireSpace(src, "src", {SOFTNPU_SPACE_L1});
-  RequireSpace(dst, "dst", {SOFTNPU_SPACE_L0A, SOFTNPU_SPACE_L0B});
-  CheckFractal(dst, "dst", kFractalBytes);
-  CheckFractal(src, "src", kBlockBytes);
+  ctx.site.SetPipe(SOFTNPU_PIPE_MTE1);
+  RequireSpace(ctx, src, "src", {SOFTNPU_SPACE_L1});
+  RequireSpace(ctx, dst, "dst", {SOFTNPU_SPACE_L0A, SOFTNPU_SPACE_L0B});
+  CheckFractal(ctx, dst, "dst", kFractalBytes);
+  CheckFractal(ctx, src, "src", kBlockBytes);
   const uint64_t size = TypeBytes(dst.type);
   if (size != 1 && size != 2 && size != 4)
-    Fail(Format("no transposition of %s", TypeName(dst.type)));
+    ctx.Fail(Format("no transposition of %s", TypeName(dst.type)));
   const uint64_t side = size == 1 ? 32 : 16;
   const uint64_t c0 = kBlockBytes / size;
   const uint64_t fractals = size == 2 ? 1 : 2;
@@ -151,17 +152,17 @@ void Core::LoadTransposed(SoftnpuInstruction& in) {
   if (repeat == 0) return;
   const auto frac_gap = static_cast<uint64_t>(in.params[4]);
   for (uint64_t i = 0; i < repeat; ++i) {
-    Add(src, false, src.address + SourceFractal(in, i) * fractals * kFractalBytes,
-        fractals * kFractalBytes);
+    ctx.Add(src, false, src.address + SourceFractal(ctx, in, i) * fractals * kFractalBytes,
+            fractals * kFractalBytes);
     const uint64_t head = i * (1 + static_cast<uint64_t>(in.params[3])) * kFractalBytes;
     for (uint64_t f = 0; f < fractals; ++f) {
-      Add(dst, true, dst.address + head + f * (1 + frac_gap) * kFractalBytes, kFractalBytes);
+      ctx.Add(dst, true, dst.address + head + f * (1 + frac_gap) * kFractalBytes, kFractalBytes);
     }
   }
-  Admit();
+  ctx.Admit();
   for (uint64_t i = 0; i < repeat; ++i) {
     const size_t first = i * (1 + fractals);
-    const std::byte* const from = accesses_[first].host;
+    const std::byte* const from = ctx.accesses[first].host;
     for (uint64_t row = 0; row < side; ++row) {
       for (uint64_t column = 0; column < side; ++column) {
         // Source: rows of 32 bytes; 4-byte blocks are two fractals side by side.
@@ -171,25 +172,25 @@ void Core::LoadTransposed(SoftnpuInstruction& in) {
         // Destination: row `column`, the fractal that holds element `row` of it.
         const uint64_t fractal = size == 1 ? column / kSide : size == 4 ? row / c0 : 0;
         const uint64_t line = size == 1 ? column % kSide : column;
-        std::byte* const to = accesses_[first + 1 + fractal].host;
+        std::byte* const to = ctx.accesses[first + 1 + fractal].host;
         std::memcpy(to + (line * c0 + row % c0) * size, at, size);
       }
     }
   }
-  Commit();
+  ctx.Commit();
 }
 
 // params: pads, l1H, l1W, channelSize, kExtension, mExtension, kStartPt, mStartPt, strideW,
 // strideH, filterW, filterH, dilationW, dilationH, enTranspose
-void Core::LoadData3D(SoftnpuInstruction& in) {
+void LoadData3D(Context& ctx, SoftnpuInstruction& in) {
   const SoftnpuTensor& dst = in.operand[0];
   const SoftnpuTensor& src = in.operand[1];
-  pipe_ = SOFTNPU_PIPE_MTE1;
-  RequireSpace(src, "src", {SOFTNPU_SPACE_L1});
-  RequireSpace(dst, "dst", {SOFTNPU_SPACE_L0A, SOFTNPU_SPACE_L0B});
-  CheckFractal(dst, "dst", kFractalBytes);
+  ctx.site.SetPipe(SOFTNPU_PIPE_MTE1);
+  RequireSpace(ctx, src, "src", {SOFTNPU_SPACE_L1});
+  RequireSpace(ctx, dst, "dst", {SOFTNPU_SPACE_L0A, SOFTNPU_SPACE_L0B});
+  CheckFractal(ctx, dst, "dst", kFractalBytes);
   const auto field = [&](int i) { return in.params[i]; };
-  if (field(14) != 0) Fail("enTranspose is not supported by SoftNPU");
+  if (field(14) != 0) ctx.Fail("enTranspose is not supported by SoftNPU");
   const int64_t pad[4] = {field(0) & 255, field(0) >> 8 & 255, field(0) >> 16 & 255,
                           field(0) >> 24 & 255};
   const int64_t height = field(1), width = field(2);
@@ -197,7 +198,7 @@ void Core::LoadData3D(SoftnpuInstruction& in) {
   const int64_t c0 = static_cast<int64_t>(kBlockBytes) / size;
   const int64_t kh = field(11), kw = field(10);
   if (field(8) < 1 || field(9) < 1 || kh < 1 || kw < 1 || field(12) < 1 || field(13) < 1) {
-    Fail("strides, filter sizes and dilations have to be at least 1");
+    ctx.Fail("strides, filter sizes and dilations have to be at least 1");
   }
   const int64_t out_w = (width + pad[0] + pad[1] - field(12) * (kw - 1) - 1) / field(8) + 1;
   const int64_t out_h = (height + pad[2] + pad[3] - field(13) * (kh - 1) - 1) / field(9) + 1;
@@ -205,21 +206,21 @@ void Core::LoadData3D(SoftnpuInstruction& in) {
   const int64_t k_total = channel_blocks * kh * kw * c0;
   const int64_t k = field(4), m = field(5), k0 = field(6), m0 = field(7);
   if (k % c0 != 0 || k0 % c0 != 0 || k0 + k > k_total) {
-    Fail(Format("columns [%lld, %lld) of %lld; both ends are multiples of %lld",
-                static_cast<long long>(k0), static_cast<long long>(k0 + k),
-                static_cast<long long>(k_total), static_cast<long long>(c0)));
+    ctx.Fail(Format("columns [%lld, %lld) of %lld; both ends are multiples of %lld",
+                    static_cast<long long>(k0), static_cast<long long>(k0 + k),
+                    static_cast<long long>(k_total), static_cast<long long>(c0)));
   }
   if (m0 % 16 != 0 || m == 0 || k == 0) {
-    Fail(Format("mStartPt %lld is not a multiple of 16, or an extension is 0",
-                static_cast<long long>(m0)));
+    ctx.Fail(Format("mStartPt %lld is not a multiple of 16, or an extension is 0",
+                    static_cast<long long>(m0)));
   }
   const int64_t m_blocks = (m + 15) / 16;
-  Add(dst, true, dst.address, static_cast<uint64_t>(m_blocks * (k / c0)) * kFractalBytes);
-  Add(src, false, src.address,
-      static_cast<uint64_t>(channel_blocks * height * width) * kBlockBytes);
-  Admit();
-  std::byte* const to = accesses_[0].host;
-  const std::byte* const from = accesses_[1].host;
+  ctx.Add(dst, true, dst.address, static_cast<uint64_t>(m_blocks * (k / c0)) * kFractalBytes);
+  ctx.Add(src, false, src.address,
+          static_cast<uint64_t>(channel_blocks * height * width) * kBlockBytes);
+  ctx.Admit();
+  std::byte* const to = ctx.accesses[0].host;
+  const std::byte* const from = ctx.accesses[1].host;
   for (int64_t mb = 0; mb < m_blocks; ++mb) {
     for (int64_t kb = 0; kb < k / c0; ++kb) {
       std::byte* const fractal = to + (mb * (k / c0) + kb) * static_cast<int64_t>(kFractalBytes);
@@ -243,56 +244,56 @@ void Core::LoadData3D(SoftnpuInstruction& in) {
       }
     }
   }
-  Commit();
+  ctx.Commit();
 }
 
 // params: repeatTimes, blockNum, dstGap; a block is 32 bytes in L1 and a fractal in L0.
-void Core::InitConst(SoftnpuInstruction& in) {
+void InitConst(Context& ctx, SoftnpuInstruction& in) {
   const SoftnpuTensor& dst = in.operand[0];
-  RequireSpace(dst, "dst", {SOFTNPU_SPACE_L1, SOFTNPU_SPACE_L0A, SOFTNPU_SPACE_L0B});
-  pipe_ = dst.space == SOFTNPU_SPACE_L1 ? SOFTNPU_PIPE_MTE2 : SOFTNPU_PIPE_MTE1;
+  RequireSpace(ctx, dst, "dst", {SOFTNPU_SPACE_L1, SOFTNPU_SPACE_L0A, SOFTNPU_SPACE_L0B});
+  ctx.site.SetPipe(dst.space == SOFTNPU_SPACE_L1 ? SOFTNPU_PIPE_MTE2 : SOFTNPU_PIPE_MTE1);
   const uint64_t unit = dst.space == SOFTNPU_SPACE_L1 ? kBlockBytes : kFractalBytes;
   const auto repeat = static_cast<uint64_t>(in.params[0]);
   const uint64_t bytes = static_cast<uint64_t>(in.params[1]) * unit;
   const uint64_t gap = static_cast<uint64_t>(in.params[2]) * unit;
   if (repeat == 0 || bytes == 0) return;
-  CheckFractal(dst, "dst", unit);
-  Add(dst, true, dst.address, bytes, repeat, bytes + gap);
-  Admit();
+  CheckFractal(ctx, dst, "dst", unit);
+  ctx.Add(dst, true, dst.address, bytes, repeat, bytes + gap);
+  ctx.Admit();
   const uint64_t size = TypeBytes(dst.type);
   for (uint64_t i = 0; i < repeat; ++i) {
     for (uint64_t at = 0; at < bytes; at += size) {
-      std::memcpy(accesses_[0].host + i * (bytes + gap) + at, &in.scalar, size);
+      std::memcpy(ctx.accesses[0].host + i * (bytes + gap) + at, &in.scalar, size);
     }
   }
-  Commit();
+  ctx.Commit();
 }
 
 // params: m, n, k, cmatrixInitVal, kDirectionAlign, sparse or Winograd
-void Core::Mmad(SoftnpuInstruction& in) {
+void Mmad(Context& ctx, SoftnpuInstruction& in) {
   const SoftnpuTensor& dst = in.operand[0];
   const SoftnpuTensor& a = in.operand[1];
   const SoftnpuTensor& b = in.operand[2];
-  pipe_ = SOFTNPU_PIPE_M;
-  RequireSpace(dst, "dst", {SOFTNPU_SPACE_L0C});
-  RequireSpace(a, "the left matrix", {SOFTNPU_SPACE_L0A});
-  RequireSpace(b, "the right matrix", {SOFTNPU_SPACE_L0B});
-  CheckFractal(dst, "dst", 1024);
-  CheckFractal(a, "the left matrix", kFractalBytes);
-  CheckFractal(b, "the right matrix", kFractalBytes);
-  if (in.params[5] != 0) Fail("sparse and Winograd products are not supported by SoftNPU");
+  ctx.site.SetPipe(SOFTNPU_PIPE_M);
+  RequireSpace(ctx, dst, "dst", {SOFTNPU_SPACE_L0C});
+  RequireSpace(ctx, a, "the left matrix", {SOFTNPU_SPACE_L0A});
+  RequireSpace(ctx, b, "the right matrix", {SOFTNPU_SPACE_L0B});
+  CheckFractal(ctx, dst, "dst", 1024);
+  CheckFractal(ctx, a, "the left matrix", kFractalBytes);
+  CheckFractal(ctx, b, "the right matrix", kFractalBytes);
+  if (in.params[5] != 0) ctx.Fail("sparse and Winograd products are not supported by SoftNPU");
   const bool integer = a.type == SOFTNPU_INT8;
   const bool floats =
       a.type == SOFTNPU_FLOAT16 || a.type == SOFTNPU_BFLOAT16 || a.type == SOFTNPU_FLOAT;
   if (a.type != b.type || (!integer && !floats) ||
       dst.type != (integer ? SOFTNPU_INT32 : SOFTNPU_FLOAT)) {
-    Fail(Format("there is no product of %s and %s into %s", TypeName(a.type), TypeName(b.type),
-                TypeName(dst.type)));
+    ctx.Fail(Format("there is no product of %s and %s into %s", TypeName(a.type), TypeName(b.type),
+                    TypeName(dst.type)));
   }
   for (int i = 0; i < 3; ++i) {
     if (in.params[i] < 0 || in.params[i] > 4095) {
-      Fail(Format("%c = %lld, the limits are 0 and 4095", "mnk"[i],
-                  static_cast<long long>(in.params[i])));
+      ctx.Fail(Format("%c = %lld, the limits are 0 and 4095", "mnk"[i],
+                      static_cast<long long>(in.params[i])));
     }
   }
   const auto m = static_cast<uint64_t>(in.params[0]);
@@ -306,20 +307,20 @@ void Core::Mmad(SoftnpuInstruction& in) {
                       (size == 4 && in.params[4] != 0 ? 2 : 1);
   const bool first = in.params[3] != 0;
   const bool bias = in.operand_count == 4;
-  Add(dst, true, dst.address, mb * nb * 1024);
-  Add(a, false, a.address, mb * kb * kFractalBytes);
-  Add(b, false, b.address, kb * nb * kFractalBytes);
+  ctx.Add(dst, true, dst.address, mb * nb * 1024);
+  ctx.Add(a, false, a.address, mb * kb * kFractalBytes);
+  ctx.Add(b, false, b.address, kb * nb * kFractalBytes);
   if (bias) {
-    RequireSpace(in.operand[3], "the bias", {SOFTNPU_SPACE_BT});
-    Add(in.operand[3], false, in.operand[3].address, n * 4);
+    RequireSpace(ctx, in.operand[3], "the bias", {SOFTNPU_SPACE_BT});
+    ctx.Add(in.operand[3], false, in.operand[3].address, n * 4);
   } else if (!first) {
-    Add(dst, false, dst.address, mb * nb * 1024);
+    ctx.Add(dst, false, dst.address, mb * nb * 1024);
   }
-  Admit();
-  std::byte* const out = accesses_[0].host;
-  const std::byte* const left = accesses_[1].host;
-  const std::byte* const right = accesses_[2].host;
-  const std::byte* const start = bias ? accesses_[3].host : nullptr;
+  ctx.Admit();
+  std::byte* const out = ctx.accesses[0].host;
+  const std::byte* const left = ctx.accesses[1].host;
+  const std::byte* const right = ctx.accesses[2].host;
+  const std::byte* const start = bias ? ctx.accesses[3].host : nullptr;
 
   const auto product = [&]<typename Sum, typename Load>(Load&& load) {
     // The left rows and the right columns as contiguous runs of k.
@@ -367,18 +368,18 @@ void Core::Mmad(SoftnpuInstruction& in) {
     const uint8_t type = a.type;
     product.operator()<float>([type](const std::byte* at) { return LoadFloat(type, at); });
   }
-  Commit();
+  ctx.Commit();
 }
 
 // params: nSize, mSize, srcStride, dstStride, quantPre, ndNum, srcNdStride, dstNdStride, reluEn,
 // layout, isChannelSplit
-void Core::Fixpipe(SoftnpuInstruction& in) {
+void Fixpipe(Context& ctx, SoftnpuInstruction& in) {
   const SoftnpuTensor& dst = in.operand[0];
   const SoftnpuTensor& src = in.operand[1];
-  pipe_ = SOFTNPU_PIPE_FIX;
-  RequireSpace(src, "src", {SOFTNPU_SPACE_L0C});
-  RequireSpace(dst, "dst", {SOFTNPU_SPACE_GM, SOFTNPU_SPACE_L1});
-  CheckFractal(src, "src", 64);
+  ctx.site.SetPipe(SOFTNPU_PIPE_FIX);
+  RequireSpace(ctx, src, "src", {SOFTNPU_SPACE_L0C});
+  RequireSpace(ctx, dst, "dst", {SOFTNPU_SPACE_GM, SOFTNPU_SPACE_L1});
+  CheckFractal(ctx, src, "src", 64);
   const auto n = static_cast<uint64_t>(in.params[0]);
   const auto m = static_cast<uint64_t>(in.params[1]);
   const auto source_rows = static_cast<uint64_t>(in.params[2]);
@@ -386,12 +387,13 @@ void Core::Fixpipe(SoftnpuInstruction& in) {
   const int64_t quant = in.params[4];
   const bool relu = in.params[8] != 0;
   const bool row_major = in.params[9] == 1;
-  if (in.params[9] > 1) Fail("COLUMN_MAJOR is not supported on this chip");
-  if (in.params[10] != 0) Fail("isChannelSplit is not supported by SoftNPU");
+  if (in.params[9] > 1) ctx.Fail("COLUMN_MAJOR is not supported on this chip");
+  if (in.params[10] != 0) ctx.Fail("isChannelSplit is not supported by SoftNPU");
   if (n == 0 || m == 0) return;
   if (source_rows < m || source_rows % kSide != 0) {
-    Fail(Format("srcStride %llu: a column of L0C has at least mSize (%llu) rows, a multiple of 16",
-                static_cast<unsigned long long>(source_rows), static_cast<unsigned long long>(m)));
+    ctx.Fail(
+        Format("srcStride %llu: a column of L0C has at least mSize (%llu) rows, a multiple of 16",
+               static_cast<unsigned long long>(source_rows), static_cast<unsigned long long>(m)));
   }
   const bool from_float = src.type == SOFTNPU_FLOAT;
   struct Pair {
@@ -408,12 +410,13 @@ void Core::Fixpipe(SoftnpuInstruction& in) {
     return pair.quant == quant && pair.from == src.type && pair.to == dst.type;
   });
   if (!known) {
-    Fail(Format("quantPre %lld does not make %s of %s", static_cast<long long>(quant),
-                TypeName(dst.type), TypeName(src.type)));
+    ctx.Fail(Format("quantPre %lld does not make %s of %s", static_cast<long long>(quant),
+                    TypeName(dst.type), TypeName(src.type)));
   }
   const bool per_column = PerColumn(quant);
   if (per_column != (in.operand_count == 3)) {
-    Fail(per_column ? "this quantPre takes a tensor of scales" : "this quantPre takes no scales");
+    ctx.Fail(per_column ? "this quantPre takes a tensor of scales"
+                        : "this quantPre takes no scales");
   }
   const uint64_t size = TypeBytes(dst.type);
   const uint64_t c0 = kBlockBytes / size;
@@ -421,35 +424,35 @@ void Core::Fixpipe(SoftnpuInstruction& in) {
   const auto matrices = static_cast<uint64_t>(std::max<int64_t>(in.params[5], 1));
   const uint64_t blocks = Ceil(n, kSide);
   if (row_major && pitch < n) {
-    Fail(Format("dstStride %llu is less than the %llu columns",
-                static_cast<unsigned long long>(pitch), static_cast<unsigned long long>(n)));
+    ctx.Fail(Format("dstStride %llu is less than the %llu columns",
+                    static_cast<unsigned long long>(pitch), static_cast<unsigned long long>(n)));
   }
   const auto source_step = static_cast<uint64_t>(in.params[6]) * 1024;
   const auto target_step = static_cast<uint64_t>(in.params[7]) * size;
   const uint64_t nz_columns = row_major ? 0 : Ceil(n, width);
   size_t per_matrix = 0;
   for (uint64_t matrix = 0; matrix < matrices; ++matrix) {
-    const size_t before = accesses_.size();
+    const size_t before = ctx.accesses.size();
     const uint64_t base = dst.address + matrix * target_step;
     if (row_major) {
-      Add(dst, true, base, n * size, m, pitch * size);
+      ctx.Add(dst, true, base, n * size, m, pitch * size);
     } else {
       for (uint64_t c = 0; c < nz_columns; ++c) {
-        Add(dst, true, base + c * pitch * kBlockBytes, m * width * size);
+        ctx.Add(dst, true, base + c * pitch * kBlockBytes, m * width * size);
       }
     }
     for (uint64_t j = 0; j < blocks; ++j) {
-      Add(src, false, src.address + matrix * source_step + j * source_rows * kSide * 4,
-          m * kSide * 4);
+      ctx.Add(src, false, src.address + matrix * source_step + j * source_rows * kSide * 4,
+              m * kSide * 4);
     }
-    per_matrix = accesses_.size() - before;
+    per_matrix = ctx.accesses.size() - before;
   }
-  if (per_column) Add(in.operand[2], false, in.operand[2].address, n * 8);
-  Admit();
+  if (per_column) ctx.Add(in.operand[2], false, in.operand[2].address, n * 8);
+  ctx.Admit();
   const float scale = std::bit_cast<float>(static_cast<uint32_t>(in.scalar));
-  const std::byte* const scales = per_column ? accesses_.back().host : nullptr;
+  const std::byte* const scales = per_column ? ctx.accesses.back().host : nullptr;
   for (uint64_t matrix = 0; matrix < matrices; ++matrix) {
-    const Access* const access = &accesses_[matrix * per_matrix];
+    const Access* const access = &ctx.accesses[matrix * per_matrix];
     const Access* const sources = access + (row_major ? 1 : nz_columns);
     for (uint64_t i = 0; i < m; ++i) {
       for (uint64_t j = 0; j < (row_major ? n : nz_columns * width); ++j) {
@@ -507,64 +510,71 @@ void Core::Fixpipe(SoftnpuInstruction& in) {
       }
     }
   }
-  Commit();
+  ctx.Commit();
 }
 
 // Fixpipe whose matrices and scales were set beforehand.
-void Core::CopyL0c(SoftnpuInstruction& in) {
+void CopyL0c(Context& ctx, SoftnpuInstruction& in) {
   const int64_t quant = in.params[4];
   if (in.params[9] == 1) {
-    if (registers_.nz2nd[0] == 0) Fail("nz2ndEn needs SetFixpipeNz2ndFlag before the copy");
-    if (in.operand[0].space != SOFTNPU_SPACE_GM) Fail("nz2ndEn is for copies to GM");
-    std::copy_n(registers_.nz2nd, 3, &in.params[5]);
+    if (ctx.registers.nz2nd[0] == 0) ctx.Fail("nz2ndEn needs SetFixpipeNz2ndFlag before the copy");
+    if (in.operand[0].space != SOFTNPU_SPACE_GM) ctx.Fail("nz2ndEn is for copies to GM");
+    std::copy_n(ctx.registers.nz2nd, 3, &in.params[5]);
   } else {
     if (in.params[0] % static_cast<int64_t>(kSide) != 0) {
-      Fail(Format("nSize %lld has to be a multiple of %llu without nz2ndEn",
-                  static_cast<long long>(in.params[0]), static_cast<unsigned long long>(kSide)));
+      ctx.Fail(Format("nSize %lld has to be a multiple of %llu without nz2ndEn",
+                      static_cast<long long>(in.params[0]),
+                      static_cast<unsigned long long>(kSide)));
     }
     in.params[5] = 1;
   }
-  if (in.params[3] == 0) Fail("dstStride is 0");
+  if (in.params[3] == 0) ctx.Fail("dstStride is 0");
   if (quant == kDeqF16 || quant == kQF322B8 || quant == kReq8) {
-    if (!registers_.pre_quant_set) {
-      Fail("this quantPre needs SetFixpipePreQuantFlag before the copy");
+    if (!ctx.registers.pre_quant_set) {
+      ctx.Fail("this quantPre needs SetFixpipePreQuantFlag before the copy");
     }
-    in.scalar = registers_.pre_quant;
+    in.scalar = ctx.registers.pre_quant;
   } else if (PerColumn(quant)) {
-    if (registers_.fixpipe_scales.space == SOFTNPU_SPACE_NONE) {
-      Fail("this quantPre needs SetFixPipeConfig before the copy");
+    if (ctx.registers.fixpipe_scales.space == SOFTNPU_SPACE_NONE) {
+      ctx.Fail("this quantPre needs SetFixPipeConfig before the copy");
     }
-    in.operand[2] = registers_.fixpipe_scales;
+    in.operand[2] = ctx.registers.fixpipe_scales;
     in.operand_count = 3;
   }
-  Fixpipe(in);
+  Fixpipe(ctx, in);
 }
 
-void Core::SetNz2Nd(const SoftnpuInstruction& in) {
+void SetNz2Nd(Context& ctx, SoftnpuInstruction& in) {
   constexpr struct {
     const char* name;
     int64_t limit;
   } kFields[] = {{"ndNum", 65535}, {"srcNdStride", 512}, {"dstNdStride", 65535}};
   for (int i = 0; i < 3; ++i) {
     if (in.params[i] < 1 || in.params[i] > kFields[i].limit) {
-      Fail(Format("%s %lld is not in [1, %lld]", kFields[i].name,
-                  static_cast<long long>(in.params[i]), static_cast<long long>(kFields[i].limit)));
+      ctx.Fail(Format("%s %lld is not in [1, %lld]", kFields[i].name,
+                      static_cast<long long>(in.params[i]),
+                      static_cast<long long>(kFields[i].limit)));
     }
   }
-  std::copy_n(in.params, 3, registers_.nz2nd);
+  std::copy_n(in.params, 3, ctx.registers.nz2nd);
 }
 
-void Core::SetFixpipeScales(const SoftnpuInstruction& in) {
-  RequireSpace(in.operand[0], "preTensor", {SOFTNPU_SPACE_FB});
-  registers_.fixpipe_scales = in.operand[0];
+void SetPreQuant(Context& ctx, SoftnpuInstruction& in) {
+  ctx.registers.pre_quant = in.scalar;
+  ctx.registers.pre_quant_set = true;
+}
+
+void SetFixpipeScales(Context& ctx, SoftnpuInstruction& in) {
+  RequireSpace(ctx, in.operand[0], "preTensor", {SOFTNPU_SPACE_FB});
+  ctx.registers.fixpipe_scales = in.operand[0];
 }
 
 // params: m, n, k, transposed a, transposed b, pitches of a, b and c, atomic
-void Core::Matmul(SoftnpuInstruction& in) {
+void Matmul(Context& ctx, SoftnpuInstruction& in) {
   const SoftnpuTensor& c = in.operand[0];
   const SoftnpuTensor& a = in.operand[1];
   const SoftnpuTensor& b = in.operand[2];
-  pipe_ = SOFTNPU_PIPE_FIX;
+  ctx.site.SetPipe(SOFTNPU_PIPE_FIX);
   const bool integer = a.type == SOFTNPU_INT8;
   const bool floats =
       a.type == SOFTNPU_FLOAT16 || a.type == SOFTNPU_BFLOAT16 || a.type == SOFTNPU_FLOAT;
@@ -572,13 +582,14 @@ void Core::Matmul(SoftnpuInstruction& in) {
       integer ? c.type == SOFTNPU_INT32
               : c.type == SOFTNPU_FLOAT || c.type == SOFTNPU_FLOAT16 || c.type == SOFTNPU_BFLOAT16;
   if (a.type != b.type || (!integer && !floats) || !result) {
-    Fail(Format("there is no product of %s and %s into %s", TypeName(a.type), TypeName(b.type),
-                TypeName(c.type)));
+    ctx.Fail(Format("there is no product of %s and %s into %s", TypeName(a.type), TypeName(b.type),
+                    TypeName(c.type)));
   }
-  if (in.params[8] != 0) Fail("enAtomic is not supported by SoftNPU");
+  if (in.params[8] != 0) ctx.Fail("enAtomic is not supported by SoftNPU");
   for (int i = 0; i < 3; ++i) {
     if (in.params[i] <= 0) {
-      Fail(Format("%c = %lld has to be positive", "mnk"[i], static_cast<long long>(in.params[i])));
+      ctx.Fail(
+          Format("%c = %lld has to be positive", "mnk"[i], static_cast<long long>(in.params[i])));
     }
   }
   const auto field = [&](int i) { return static_cast<uint64_t>(in.params[i]); };
@@ -586,22 +597,22 @@ void Core::Matmul(SoftnpuInstruction& in) {
   const bool ta = in.params[3] != 0, tb = in.params[4] != 0;
   const uint64_t size = TypeBytes(a.type), out_size = TypeBytes(c.type);
   // The cube core works for this core between two messages, which order all pipes.
-  clocks_.Barrier(SOFTNPU_PIPE_ALL);
-  Add(c, true, c.address, n * out_size, m, field(7) * out_size);
-  Add(a, false, a.address, (ta ? m : k) * size, ta ? k : m, field(5) * size);
-  Add(b, false, b.address, (tb ? k : n) * size, tb ? n : k, field(6) * size);
+  ctx.order.clocks().Barrier(SOFTNPU_PIPE_ALL);
+  ctx.Add(c, true, c.address, n * out_size, m, field(7) * out_size);
+  ctx.Add(a, false, a.address, (ta ? m : k) * size, ta ? k : m, field(5) * size);
+  ctx.Add(b, false, b.address, (tb ? k : n) * size, tb ? n : k, field(6) * size);
   const bool bias = in.operand_count == 4;
   const uint8_t bias_type = in.operand[3].type;
   if (bias) {
     if (integer ? bias_type != SOFTNPU_INT32
                 : bias_type != SOFTNPU_FLOAT && bias_type != SOFTNPU_FLOAT16) {
-      Fail(Format("a bias of %s", TypeName(bias_type)));
+      ctx.Fail(Format("a bias of %s", TypeName(bias_type)));
     }
-    Add(in.operand[3], false, in.operand[3].address, n * TypeBytes(bias_type));
+    ctx.Add(in.operand[3], false, in.operand[3].address, n * TypeBytes(bias_type));
   }
-  Admit();
-  const std::byte* const left = accesses_[1].host;
-  const std::byte* const right = accesses_[2].host;
+  ctx.Admit();
+  const std::byte* const left = ctx.accesses[1].host;
+  const std::byte* const right = ctx.accesses[2].host;
   const auto product = [&]<typename Sum, typename Load, typename Store>(Load&& load,
                                                                         Store&& store) {
     std::vector<Sum> columns(k * n), row(n);
@@ -613,7 +624,7 @@ void Core::Matmul(SoftnpuInstruction& in) {
     for (uint64_t i = 0; i < m; ++i) {
       std::fill(row.begin(), row.end(), Sum{0});
       if (bias) {
-        const std::byte* const start = accesses_[3].host;
+        const std::byte* const start = ctx.accesses[3].host;
         for (uint64_t j = 0; j < n; ++j) {
           if constexpr (std::is_same_v<Sum, float>) {
             row[j] = LoadFloat(bias_type, start + j * TypeBytes(bias_type));
@@ -627,7 +638,7 @@ void Core::Matmul(SoftnpuInstruction& in) {
         for (uint64_t j = 0; j < n; ++j) row[j] += x * columns[p * n + j];
       }
       for (uint64_t j = 0; j < n; ++j) {
-        store(accesses_[0].host + (i * field(7) + j) * out_size, row[j]);
+        store(ctx.accesses[0].host + (i * field(7) + j) * out_size, row[j]);
       }
     }
   };
@@ -651,44 +662,11 @@ void Core::Matmul(SoftnpuInstruction& in) {
                                 std::memcpy(at, &bits, 2);
                               });
   }
-  Commit();
+  ctx.Commit();
+  if (!ctx.races()) return;
+  ctx.monitor.Observe(ctx.accesses);
+  ctx.accesses.clear();
+  ctx.order.clocks().Barrier(SOFTNPU_PIPE_ALL);
 }
 
-void Core::Cube(SoftnpuInstruction& in) {
-  switch (in.opcode) {
-    case SOFTNPU_OP_LOAD_2D:
-      return LoadData2D(in);
-    case SOFTNPU_OP_LOAD_TRANSPOSE:
-      return LoadTransposed(in);
-    case SOFTNPU_OP_LOAD_3D:
-      return LoadData3D(in);
-    case SOFTNPU_OP_INIT_CONST:
-      return InitConst(in);
-    case SOFTNPU_OP_MMAD:
-      return Mmad(in);
-    case SOFTNPU_OP_FIXPIPE:
-      return Fixpipe(in);
-    case SOFTNPU_OP_COPY_L0C:
-      return CopyL0c(in);
-    case SOFTNPU_OP_SET_NZ2ND:
-      return SetNz2Nd(in);
-    case SOFTNPU_OP_SET_PRE_QUANT:
-      registers_.pre_quant = in.scalar;
-      registers_.pre_quant_set = true;
-      return;
-    case SOFTNPU_OP_SET_FIXPIPE_SCALES:
-      return SetFixpipeScales(in);
-    case SOFTNPU_OP_MATMUL:
-      Matmul(in);
-      if (launch_->races) {
-        Observe();
-        accesses_.clear();
-        clocks_.Barrier(SOFTNPU_PIPE_ALL);
-      }
-      return;
-    default:
-      Fail(Format("operation %u is unknown to this SoftNPU", in.opcode));
-  }
-}
-
-}  // namespace softnpu::ascendc
+}  // namespace softnpu::ascendc::semantics

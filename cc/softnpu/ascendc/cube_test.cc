@@ -4,7 +4,7 @@
 #include <random>
 
 #include "cc/softnpu/ascendc/include/lib/matmul_intf.h"
-#include "cc/softnpu/ascendc/testing.h"
+#include "cc/softnpu/ascendc/testing/kernels.h"
 #include "cc/softnpu/ascendc/twin.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

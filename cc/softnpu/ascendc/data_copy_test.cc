@@ -1,5 +1,5 @@
 // cc/softnpu/ascendc/data_copy_test.cc: copies that change a layout, pad, or combine.
-#include "cc/softnpu/ascendc/vector_testing.h"
+#include "cc/softnpu/ascendc/testing/vector.h"
 
 namespace {
 

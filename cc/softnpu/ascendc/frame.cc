@@ -1,9 +1,9 @@
-// cc/softnpu/ascendc/frame.cc: TPipe, queues, events and flags of a simulated core.
-//
-// Instructions run in program order, so a queue's events never have to be waited for. They are
-// taken and given back all the same: a core has eight ids per event, hand-written flags share them,
-// and what they order is what race.h knows.
-#include "cc/softnpu/ascendc/core.h"
+// cc/softnpu/ascendc/frame.cc: what TPipe, TQue, TBuf and TBufPool do.
+#include "cc/softnpu/ascendc/frame.h"
+
+#include <utility>
+
+#include "cc/softnpu/ascendc/names.h"
 
 namespace softnpu::ascendc {
 namespace {
@@ -35,25 +35,11 @@ enum HardEvent : int {
   kVMte2,
   kMte3V,
   kVMte3,
-  kVV = 10,
   kMFix = 17,
   kFixM,
   kMte3Mte2,
   kMte2Mte3,
 };
-
-struct EventPipes {
-  SoftnpuPipe from, to;
-};
-#define P(from, to) {SOFTNPU_PIPE_##from, SOFTNPU_PIPE_##to}
-constexpr EventPipes kEventPipes[kEvents] = {
-    P(MTE2, MTE1), P(MTE1, MTE2), P(MTE1, M),    P(M, MTE1),   P(MTE2, V),   P(V, MTE2),
-    P(MTE3, V),    P(V, MTE3),    P(M, V),       P(V, M),      P(V, V),      P(MTE3, MTE1),
-    P(MTE1, MTE3), P(MTE1, V),    P(MTE2, M),    P(M, MTE2),   P(V, MTE1),   P(M, FIX),
-    P(FIX, M),     P(MTE3, MTE2), P(MTE2, MTE3), P(S, V),      P(V, S),      P(S, MTE2),
-    P(MTE2, S),    P(S, MTE3),    P(MTE3, S),    P(MTE2, FIX), P(FIX, MTE2), P(FIX, S),
-    P(M, S),       P(FIX, MTE3),  P(MTE1, FIX),  P(FIX, MTE1), P(FIX, FIX)};
-#undef P
 
 // The queues that there are: what fills their buffers and what empties them.
 struct Route {
@@ -76,19 +62,6 @@ constexpr Route kRoutes[] = {
     {kCo1, kCo1, kCo1, SOFTNPU_PIPE_M, SOFTNPU_PIPE_FIX, kMFix, kFixM},
 };
 
-bool HasPipe(CoreKind kind, SoftnpuPipe pipe) {
-  switch (pipe) {
-    case SOFTNPU_PIPE_V:
-      return (kind & kVectorCore) != 0;
-    case SOFTNPU_PIPE_M:
-    case SOFTNPU_PIPE_MTE1:
-    case SOFTNPU_PIPE_FIX:
-      return (kind & kCubeCore) != 0;
-    default:
-      return true;
-  }
-}
-
 constexpr size_t kMaxPieces = 64;
 constexpr int kMaxTensorsOut = 8;
 
@@ -96,20 +69,38 @@ unsigned long long Ull(uint64_t value) { return value; }
 
 }  // namespace
 
-void Core::CreatePipe() {
+void Frame::Reset() {
+  pieces_.clear();
+  queues_.clear();
+  pools_.clear();
+  pool_ = -1;
+  tbufs_ = 0;
+  pipe_alive_ = false;
+  pipe_object_ = 0;
+}
+
+void Frame::CreatePipe(const SoftnpuInstruction& instruction) {
+  if (pipe_alive_) site_.Fail("a second TPipe while one is alive: a core has one");
+  pipe_object_ = static_cast<uint64_t>(instruction.params[0]);
   pipe_alive_ = true;
   FreePieces();
 }
 
-void Core::FreePieces() {
+void Frame::DestroyPipe() {
+  order_.Barrier(SOFTNPU_PIPE_ALL);
+  pipe_alive_ = false;
+  pipe_object_ = 0;
+}
+
+void Frame::FreePieces() {
   for (Queue& queue : queues_) {
     for (const int piece : queue.pieces) {
       Piece& buffer = pieces_[static_cast<size_t>(piece)];
       if (buffer.event < 0) continue;
-      DropQueueEvent(buffer.state == State::kFree ? queue.backward : queue.forward, buffer.event);
+      flags_.GiveBack(buffer.state == State::kFree ? queue.backward : queue.forward, buffer.event);
     }
   }
-  for (Memory& memory : memories_) memory.used = 0;
+  memories_.GiveBackAll();
   tbufs_ = 0;
   pieces_.clear();
   queues_.clear();
@@ -117,8 +108,8 @@ void Core::FreePieces() {
   pool_ = -1;
 }
 
-uint8_t Core::SpaceOf(uint8_t position) const {
-  const bool coupled = launch_->chip->npu_arch == 2002;
+uint8_t Frame::SpaceOf(uint8_t position) const {
+  const bool coupled = site_.chip().npu_arch == 2002;
   switch (position) {
     case kVecIn:
     case kVecOut:
@@ -147,54 +138,54 @@ uint8_t Core::SpaceOf(uint8_t position) const {
     default:
       break;
   }
-  Fail(Format("no buffers lie in %s on %s", PositionName(position),
-              launch_->chip->soc_name.c_str()));
+  site_.Fail(
+      Format("no buffers lie in %s on %s", PositionName(position), site_.chip().soc_name.c_str()));
 }
 
-int Core::AddPiece(uint64_t bytes, uint8_t position) {
-  if (!pipe_alive_) Fail("InitBuffer without a living TPipe");
+int Frame::AddPiece(uint64_t bytes, uint8_t position) {
+  if (!pipe_alive_) site_.Fail("InitBuffer without a living TPipe");
   if (pieces_.size() == kMaxPieces) {
-    Fail(Format("one more buffer: a TPipe has at most %zu", kMaxPieces));
+    site_.Fail(Format("one more buffer: a TPipe has at most %zu", kMaxPieces));
   }
-  if (bytes == 0) Fail("a buffer of 0 bytes");
+  if (bytes == 0) site_.Fail("a buffer of 0 bytes");
   const uint64_t padded = (bytes + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
   Piece piece;
   piece.space = SpaceOf(position);
-  Memory& memory = memories_[piece.space];
-  if (memory.bytes.empty()) {
-    Fail(Format("a buffer in %s: a core of this kind (%s) has no %s", PositionName(position),
-                kind_ == kVectorCore ? "AIV" : "AIC", SpaceName(piece.space)));
+  if (memories_.bytes(piece.space) == 0) {
+    site_.Fail(Format("a buffer in %s: a core of this kind (%s) has no %s", PositionName(position),
+                      site_.kind() == kVectorCore ? "AIV" : "AIC", SpaceName(piece.space)));
   }
-  uint64_t total = memory.bytes.size();
-  uint64_t* used = &memory.used;
+  uint64_t total = memories_.bytes(piece.space);
+  uint64_t* taken = &memories_.taken(piece.space);
   uint64_t begin = 0;
   if (pool_ >= 0) {
     Pool& pool = pools_[static_cast<size_t>(pool_)];
     if (pool.space != piece.space) {
-      Fail(Format("a buffer of the %s from a TBufPool of the %s", SpaceName(piece.space),
-                  SpaceName(pool.space)));
+      site_.Fail(Format("a buffer of the %s from a TBufPool of the %s", SpaceName(piece.space),
+                        SpaceName(pool.space)));
     }
     total = pool.bytes;
-    used = &pool.used;
+    taken = &pool.taken;
     begin = pool.begin;
   }
-  if (padded > total - *used) {
+  if (padded > total - *taken) {
     const std::string name =
         pool_ >= 0 ? "the TBufPool's" : Format("the %s's", SpaceName(piece.space));
-    Fail(Format("%llu bytes for a buffer, but of %s %llu bytes %llu are taken and %llu are left",
-                Ull(padded), name.c_str(), Ull(total), Ull(*used), Ull(total - *used)));
+    site_.Fail(
+        Format("%llu bytes for a buffer, but of %s %llu bytes %llu are taken and %llu are left",
+               Ull(padded), name.c_str(), Ull(total), Ull(*taken), Ull(total - *taken)));
   }
-  piece.begin = begin + *used;
+  piece.begin = begin + *taken;
   piece.bytes = padded;
   piece.position = position;
   piece.generation = ++generation_;
-  *used += padded;
+  *taken += padded;
   pieces_.push_back(piece);
   return static_cast<int>(pieces_.size()) - 1;
 }
 
-void Core::InitPool(SoftnpuInstruction& instruction) {
-  if (!pipe_alive_) Fail("InitBufPool without a living TPipe");
+void Frame::InitPool(SoftnpuInstruction& instruction) {
+  if (!pipe_alive_) site_.Fail("InitBufPool without a living TPipe");
   const uint64_t bytes =
       (static_cast<uint64_t>(instruction.params[1]) + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
   Pool pool;
@@ -204,39 +195,45 @@ void Core::InitPool(SoftnpuInstruction& instruction) {
   if (shared > 0) {
     const Pool& other = pools_.at(static_cast<size_t>(shared - 1));
     if (bytes > other.bytes || other.space != pool.space) {
-      Fail(Format("a TBufPool of %llu bytes at the place of one of %llu bytes", Ull(bytes),
-                  Ull(other.bytes)));
+      site_.Fail(Format("a TBufPool of %llu bytes at the place of one of %llu bytes", Ull(bytes),
+                        Ull(other.bytes)));
     }
     pool.begin = other.begin;
   } else {
-    Memory& memory = memories_[pool.space];
-    uint64_t total = memory.bytes.size();
-    uint64_t* used = &memory.used;
+    uint64_t total = memories_.bytes(pool.space);
+    uint64_t* taken = &memories_.taken(pool.space);
     if (pool_ >= 0) {
       Pool& parent = pools_[static_cast<size_t>(pool_)];
       pool.begin = parent.begin;
       total = parent.bytes;
-      used = &parent.used;
+      taken = &parent.taken;
     }
-    if (bytes > total - *used) {
-      Fail(Format("%llu bytes for a TBufPool, but of %llu bytes %llu are taken", Ull(bytes),
-                  Ull(total), Ull(*used)));
+    if (bytes > total - *taken) {
+      site_.Fail(Format("%llu bytes for a TBufPool, but of %llu bytes %llu are taken", Ull(bytes),
+                        Ull(total), Ull(*taken)));
     }
-    pool.begin += *used;
-    *used += bytes;
+    pool.begin += *taken;
+    *taken += bytes;
   }
   pool_ = -1;
   pools_.push_back(pool);
   instruction.result = pools_.size() - 1;
 }
 
-void Core::ResetPool(SoftnpuInstruction& instruction) {
-  const int64_t pool = instruction.params[0];
-  if (pool < 0) return FreePieces();
-  pools_.at(static_cast<size_t>(pool)).used = 0;
+void Frame::ChoosePool(const SoftnpuInstruction& instruction) {
+  if (instruction.params[0] < 0) {
+    site_.Fail("the TBufPool has no memory: InitBufPool comes first");
+  }
+  pool_ = instruction.params[0];
 }
 
-SoftnpuTensor Core::TensorOf(int index) const {
+void Frame::ResetPool(const SoftnpuInstruction& instruction) {
+  const int64_t pool = instruction.params[0];
+  if (pool < 0) return FreePieces();
+  pools_.at(static_cast<size_t>(pool)).taken = 0;
+}
+
+SoftnpuTensor Frame::TensorOf(int index) const {
   const Piece& piece = pieces_[static_cast<size_t>(index)];
   SoftnpuTensor tensor{};
   tensor.address = piece.begin;
@@ -248,7 +245,7 @@ SoftnpuTensor Core::TensorOf(int index) const {
   return tensor;
 }
 
-void Core::InitBuffer(SoftnpuInstruction& instruction) {
+void Frame::InitBuffer(SoftnpuInstruction& instruction) {
   const uint8_t position = static_cast<uint8_t>(instruction.params[0]);
   const int piece = AddPiece(static_cast<uint64_t>(instruction.params[1]), position);
   pool_ = -1;
@@ -256,7 +253,7 @@ void Core::InitBuffer(SoftnpuInstruction& instruction) {
   instruction.operand[0] = TensorOf(piece);
 }
 
-void Core::InitQueue(SoftnpuInstruction& instruction) {
+void Frame::InitQueue(SoftnpuInstruction& instruction) {
   Queue queue;
   queue.source = static_cast<uint8_t>(instruction.params[0]);
   queue.destination = static_cast<uint8_t>(instruction.params[1]);
@@ -269,18 +266,18 @@ void Core::InitQueue(SoftnpuInstruction& instruction) {
     }
   }
   if (route == nullptr) {
-    Fail(Format("a queue from %s to %s: SoftNPU has none", PositionName(queue.source),
-                PositionName(queue.destination)));
+    site_.Fail(Format("a queue from %s to %s: SoftNPU has none", PositionName(queue.source),
+                      PositionName(queue.destination)));
   }
   const uint8_t position = route->position;
   queue.producer = route->producer;
   queue.consumer = route->consumer;
   queue.forward = route->forward;
   queue.backward = route->backward;
-  if (number == 0) Fail("a queue of 0 buffers");
+  if (number == 0) site_.Fail("a queue of 0 buffers");
   if (number > kMaxTensorsOut) {
-    Fail(Format("a queue of %lld buffers: each needs an event id, of which a core has %d",
-                static_cast<long long>(number), kEventIds));
+    site_.Fail(Format("a queue of %lld buffers: each needs an event id, of which a core has %d",
+                      static_cast<long long>(number), kEventIds));
   }
   for (int64_t i = 0; i < number; ++i) {
     const int piece = AddPiece(static_cast<uint64_t>(instruction.params[4]), position);
@@ -293,7 +290,7 @@ void Core::InitQueue(SoftnpuInstruction& instruction) {
   instruction.result = queues_.size();
 }
 
-std::string Core::QueueName(const Queue& queue) const {
+std::string Frame::QueueName(const Queue& queue) const {
   const auto number = &queue - queues_.data();
   if (queue.source == kVecIn && queue.destination == kVecOut) {
     return Format("TQueBind<VECIN, VECOUT> #%td", number);
@@ -301,49 +298,41 @@ std::string Core::QueueName(const Queue& queue) const {
   return Format("TQue<%s> #%td", PositionName(queue.source == kGm ? kVecIn : queue.source), number);
 }
 
-Core::Queue& Core::QueueOf(const SoftnpuInstruction& instruction) {
+Frame::Queue& Frame::QueueOf(const SoftnpuInstruction& instruction) {
   const int64_t handle = instruction.params[0];
   if (handle < 1 || static_cast<size_t>(handle) > queues_.size()) {
-    Fail("the queue has no buffers: TPipe::InitBuffer was not called for it");
+    site_.Fail("the queue has no buffers: TPipe::InitBuffer was not called for it");
   }
   return queues_[static_cast<size_t>(handle - 1)];
 }
 
-Core::Piece& Core::OwnPiece(const SoftnpuInstruction& instruction, const Queue& queue) {
+Frame::Piece& Frame::OwnPiece(const SoftnpuInstruction& instruction, const Queue& queue) {
   const SoftnpuTensor& tensor = instruction.operand[0];
   const size_t handle = tensor.buffer & 0xFFFFu;
   for (const int piece : queue.pieces) {
     if (static_cast<size_t>(piece) + 1 != handle) continue;
     Piece& buffer = pieces_[static_cast<size_t>(piece)];
     if (buffer.state != State::kFree && buffer.generation != tensor.buffer >> 16) {
-      FailAt("the tensor was freed before, and its buffer now belongs to a later AllocTensor",
-             tensor, tensor.address, tensor.end);
+      site_.FailAt("the tensor was freed before, and its buffer now belongs to a later AllocTensor",
+                   tensor, tensor.address, tensor.end);
     }
     return buffer;
   }
-  FailAt(Format("the tensor is not one of %s", QueueName(queue).c_str()), tensor, tensor.address,
-         tensor.end);
+  site_.FailAt(Format("the tensor is not one of %s", QueueName(queue).c_str()), tensor,
+               tensor.address, tensor.end);
 }
 
-int Core::TakeQueueEvent(int event) {
-  if (event < 0) return -1;
-  for (int id = 0; id < kEventIds; ++id) {
-    if ((reserved_[event] >> id & 1) != 0 || flags_[event][id].set) continue;
-    reserved_[event] = static_cast<uint8_t>(reserved_[event] | 1u << id);
-    flags_[event][id] = {true, true, current_->file, current_->line, {}, 0};
-    return id;
-  }
-  Fail(Format("no event id of %s is left for the queue: a core has %d", EventName(event),
-              kEventIds));
+Signal Frame::Send(const Queue& queue, int side) {
+  order_.Issue(side);
+  return queue.forward < 0 ? Signal{} : order_.Set(side);
 }
 
-void Core::DropQueueEvent(int event, int id) {
-  if (event < 0 || id < 0) return;
-  reserved_[event] = static_cast<uint8_t>(reserved_[event] & ~(1u << id));
-  flags_[event][id] = Flag{};
+void Frame::Receive(const Queue& queue, int side, const Signal& signal) {
+  if (queue.forward < 0) return order_.Barrier(side);  // the event V_V is a barrier
+  order_.Wait(side, signal);
 }
 
-void Core::Alloc(SoftnpuInstruction& instruction) {
+void Frame::Alloc(SoftnpuInstruction& instruction) {
   Queue& queue = QueueOf(instruction);
   size_t i = 0;
   while (i < queue.pieces.size() &&
@@ -352,87 +341,72 @@ void Core::Alloc(SoftnpuInstruction& instruction) {
     ++i;
   }
   if (i == queue.pieces.size()) {
-    Fail(Format("all %zu buffers of %s are in use: the core would wait for ever",
-                queue.pieces.size(), QueueName(queue).c_str()));
+    site_.Fail(Format("all %zu buffers of %s are in use: the core would wait for ever",
+                      queue.pieces.size(), QueueName(queue).c_str()));
   }
   const size_t slot = (queue.next + i) % queue.pieces.size();
   queue.next = (slot + 1) % queue.pieces.size();
   const int index = queue.pieces[slot];
   Piece& piece = pieces_[static_cast<size_t>(index)];
-  DropQueueEvent(queue.backward, piece.event);
-  if (queue.forward >= 0) {
-    clocks_.Acquire(queue.producer, piece.knowledge);
-    if (timeline() && piece.token != 0) timeline_.Wait(queue.producer, piece.token, place());
-  } else {
-    clocks_.Barrier(queue.producer);  // the event V_V is a barrier
-    if (timeline()) timeline_.Barrier(queue.producer, place());
-  }
+  flags_.GiveBack(queue.backward, piece.event);
+  Receive(queue, queue.producer, piece.signal);
   piece.event = -1;
   piece.state = State::kAllocated;
   piece.generation = ++generation_;
   piece.file = instruction.file;
   piece.line = instruction.line;
-  if (strict()) {
-    memories_[piece.space].defined.Remove(piece.begin, piece.begin + piece.bytes);
+  if (site_.strict()) {
+    memories_.Forget(piece.space, piece.begin, piece.begin + piece.bytes);
     int out = 0;
     for (const Piece& other : pieces_) {
       out += other.queue >= 0 && other.position == piece.position && other.state != State::kFree;
     }
     if (out > kMaxTensorsOut) {
-      Fail(Format("%d tensors of %s are allocated at once, the limit is %d", out,
-                  PositionName(piece.position), kMaxTensorsOut));
+      site_.Fail(Format("%d tensors of %s are allocated at once, the limit is %d", out,
+                        PositionName(piece.position), kMaxTensorsOut));
     }
   }
   instruction.operand[0] = TensorOf(index);
 }
 
-void Core::EnQue(SoftnpuInstruction& instruction) {
+void Frame::EnQue(SoftnpuInstruction& instruction) {
   Queue& queue = QueueOf(instruction);
   Piece& piece = OwnPiece(instruction, queue);
   const SoftnpuTensor& tensor = instruction.operand[0];
   if (piece.state == State::kFree) {
-    FailAt("EnQue of a tensor that AllocTensor has not given, or that was freed", tensor,
-           tensor.begin, tensor.end);
+    site_.FailAt("EnQue of a tensor that AllocTensor has not given, or that was freed", tensor,
+                 tensor.begin, tensor.end);
   }
   if (piece.state == State::kQueued) {
-    FailAt("EnQue of a tensor that is in the queue already", tensor, tensor.begin, tensor.end);
+    site_.FailAt("EnQue of a tensor that is in the queue already", tensor, tensor.begin,
+                 tensor.end);
   }
   if (piece.state == State::kTaken) {
-    FailAt("EnQue of a tensor that DeQue has taken out: free it and allocate another", tensor,
-           tensor.begin, tensor.end);
+    site_.FailAt("EnQue of a tensor that DeQue has taken out: free it and allocate another", tensor,
+                 tensor.begin, tensor.end);
   }
   if (queue.depth > 0 && queue.waiting.size() >= static_cast<size_t>(queue.depth)) {
-    Fail(Format("%s holds %zu tensors already, its depth is %lld", QueueName(queue).c_str(),
-                queue.waiting.size(), static_cast<long long>(queue.depth)));
+    site_.Fail(Format("%s holds %zu tensors already, its depth is %lld", QueueName(queue).c_str(),
+                      queue.waiting.size(), static_cast<long long>(queue.depth)));
   }
-  piece.event = TakeQueueEvent(queue.forward);
-  clocks_.Issue(queue.producer);
-  if (queue.forward >= 0) {
-    piece.knowledge = clocks_.Release(queue.producer);
-    if (timeline()) piece.token = timeline_.Set(queue.producer, place());
-  }
+  piece.event = flags_.TakeForQueue(queue.forward);
+  piece.signal = Send(queue, queue.producer);
   piece.state = State::kQueued;
   piece.file = instruction.file;
   piece.line = instruction.line;
   queue.waiting.push_back(static_cast<int>(&piece - pieces_.data()));
 }
 
-void Core::DeQue(SoftnpuInstruction& instruction) {
+void Frame::DeQue(SoftnpuInstruction& instruction) {
   Queue& queue = QueueOf(instruction);
   if (queue.waiting.empty()) {
-    Fail(Format("%s is empty: the core would wait for ever", QueueName(queue).c_str()));
+    site_.Fail(Format("%s is empty: the core would wait for ever", QueueName(queue).c_str()));
   }
   const int index = queue.waiting.front();
   queue.waiting.pop_front();
   Piece& piece = pieces_[static_cast<size_t>(index)];
-  DropQueueEvent(queue.forward, piece.event);
-  if (queue.forward >= 0) {
-    clocks_.Acquire(queue.consumer, piece.knowledge);
-    if (timeline()) timeline_.Wait(queue.consumer, piece.token, place());
-  } else {
-    clocks_.Barrier(queue.consumer);
-    if (timeline()) timeline_.Barrier(queue.consumer, place());
-  }
+  flags_.GiveBack(queue.forward, piece.event);
+  Receive(queue, queue.consumer, piece.signal);
   piece.event = -1;
   piece.state = State::kTaken;
   piece.file = instruction.file;
@@ -440,117 +414,40 @@ void Core::DeQue(SoftnpuInstruction& instruction) {
   instruction.operand[0] = TensorOf(index);
 }
 
-void Core::Free(SoftnpuInstruction& instruction) {
+void Frame::Free(SoftnpuInstruction& instruction) {
   Queue& queue = QueueOf(instruction);
   Piece& piece = OwnPiece(instruction, queue);
   const SoftnpuTensor& tensor = instruction.operand[0];
   if (piece.state == State::kFree) {
-    FailAt("FreeTensor of a tensor that is free already", tensor, tensor.begin, tensor.end);
+    site_.FailAt("FreeTensor of a tensor that is free already", tensor, tensor.begin, tensor.end);
   }
   if (piece.state == State::kQueued) {
-    FailAt("FreeTensor of a tensor that is still in the queue: DeQue comes first", tensor,
-           tensor.begin, tensor.end);
+    site_.FailAt("FreeTensor of a tensor that is still in the queue: DeQue comes first", tensor,
+                 tensor.begin, tensor.end);
   }
-  piece.event = TakeQueueEvent(queue.backward);
-  clocks_.Issue(queue.consumer);
-  if (queue.forward >= 0) {
-    piece.knowledge = clocks_.Release(queue.consumer);
-    if (timeline()) piece.token = timeline_.Set(queue.consumer, place());
-  }
+  piece.event = flags_.TakeForQueue(queue.backward);
+  piece.signal = Send(queue, queue.consumer);
   piece.state = State::kFree;
   piece.file = instruction.file;
   piece.line = instruction.line;
 }
 
-void Core::Event(SoftnpuInstruction& instruction) {
-  const int64_t event = instruction.params[0];
-  if (event < 0 || event >= kEvents) Fail(Format("event %lld does not exist", (long long)event));
-  uint8_t& reserved = reserved_[event];
-  if (instruction.opcode == SOFTNPU_OP_EVENT_RELEASE) {
-    const int64_t id = instruction.params[1];
-    if (id < 0 || id >= kEventIds || (reserved >> id & 1) == 0) {
-      Fail(Format("event id %lld of %s was not given by AllocEventID", (long long)id,
-                  EventName(event)));
-    }
-    reserved = static_cast<uint8_t>(reserved & ~(1u << id));
-    return;
-  }
-  for (int id = 0; id < kEventIds; ++id) {
-    if ((reserved >> id & 1) != 0 || flags_[event][id].set) continue;
-    if (instruction.opcode == SOFTNPU_OP_EVENT_ALLOC) {
-      reserved = static_cast<uint8_t>(reserved | 1u << id);
-    }
-    instruction.result = static_cast<uint64_t>(id);
-    return;
-  }
-  Fail(Format("no event id of %s is left: a core has %d, and queues use them too", EventName(event),
-              kEventIds));
+void Frame::CountWaiting(SoftnpuInstruction& instruction) {
+  instruction.result = QueueOf(instruction).waiting.size();
 }
 
-Core::Flag& Core::FlagOf(const SoftnpuInstruction& instruction) {
-  const int64_t event = instruction.params[0];
-  const int64_t id = instruction.params[1];
-  if (event < 0 || event >= kEvents) Fail(Format("event %lld does not exist", (long long)event));
-  const EventPipes pipes = kEventPipes[event];
-  if (!HasPipe(kind_, pipes.from) || !HasPipe(kind_, pipes.to)) {
-    Fail(Format("a %s core has no event %s", kind_ == kVectorCore ? "vector" : "cube",
-                EventName(event)));
+void Frame::CountFree(SoftnpuInstruction& instruction) {
+  instruction.result = 0;
+  for (const int piece : QueueOf(instruction).pieces) {
+    instruction.result += pieces_[static_cast<size_t>(piece)].state == State::kFree;
   }
-  if (id < 0 || id >= kEventIds) {
-    Fail(Format("event id %lld, the limits are 0 and %d", (long long)id, kEventIds - 1));
-  }
-  return flags_[event][id];
 }
 
-void Core::SetFlag(const SoftnpuInstruction& instruction) {
-  Flag& flag = FlagOf(instruction);
-  if (instruction.params[0] == kVV) {
-    clocks_.Barrier(SOFTNPU_PIPE_V);
-    if (timeline()) timeline_.Barrier(SOFTNPU_PIPE_V, place());
-    return;
-  }
-  if (strict() && flag.set) {
-    Fail(Format(
-        "the flag (%s, id %lld) is set already, %s", EventName(instruction.params[0]),
-        (long long)instruction.params[1],
-        flag.of_queue
-            ? "by a queue: take ids from AllocEventID or FetchEventID"
-            : Format("at %s:%u", flag.file == nullptr ? "?" : flag.file, flag.line).c_str()));
-  }
-  const int pipe = kEventPipes[instruction.params[0]].from;
-  clocks_.Issue(pipe);
-  flag = {true, false, instruction.file, instruction.line, clocks_.Release(pipe), 0};
-  if (timeline()) flag.token = timeline_.Set(pipe, place());
-}
-
-void Core::WaitFlag(const SoftnpuInstruction& instruction) {
-  Flag& flag = FlagOf(instruction);
-  if (instruction.params[0] == kVV) return;
-  if (strict() && (!flag.set || flag.of_queue)) {
-    Fail(Format("the flag (%s, id %lld) is not set: the pipe would wait for ever",
-                EventName(instruction.params[0]), (long long)instruction.params[1]));
-  }
-  const int pipe = kEventPipes[instruction.params[0]].to;
-  clocks_.Issue(pipe);
-  clocks_.Acquire(pipe, flag.knowledge);
-  if (timeline() && flag.set) timeline_.Wait(pipe, flag.token, place());
-  if (!flag.of_queue) flag = Flag{};
-}
-
-void Core::Barrier(const SoftnpuInstruction& instruction) {
-  const int64_t pipe = instruction.params[0];
-  if (pipe == SOFTNPU_PIPE_S) Fail("PipeBarrier<PIPE_S>: the scalar unit has no barrier");
-  pipe_ = static_cast<int>(pipe);
-  clocks_.Issue(pipe_);
-  clocks_.Barrier(pipe_);
-  if (timeline()) timeline_.Barrier(pipe_, place());
-}
-
-void Core::CheckSide(const Access& access) const {
+void Frame::CheckSide(const Access& access) const {
   const SoftnpuTensor& tensor = *access.tensor;
   const size_t handle = tensor.buffer & 0xFFFFu;
   const auto fail = [&](const std::string& fault) {
-    FailAt(fault, tensor, access.base, access.base + access.extent());
+    site_.FailAt(fault, tensor, access.base, access.base + access.extent());
   };
   if (!pipe_alive_ || handle > pieces_.size()) fail("the tensor's TPipe is gone");
   const Piece& piece = pieces_[handle - 1];
@@ -575,61 +472,53 @@ void Core::CheckSide(const Access& access) const {
   }
   if (queue.depth == 0 || queue.forward < 0) return;
   // What the producer has written is there for the others after DeQue only.
-  if (piece.state == State::kAllocated && !access.write && pipe_ != queue.producer &&
-      !(queue.producer == SOFTNPU_PIPE_V && pipe_ == SOFTNPU_PIPE_S)) {
-    fail(Format("pipe %s reads a tensor of pipe %s before its EnQue and DeQue", PipeName(pipe_),
-                PipeName(queue.producer)));
+  if (piece.state == State::kAllocated && !access.write && site_.pipe() != queue.producer &&
+      !(queue.producer == SOFTNPU_PIPE_V && site_.pipe() == SOFTNPU_PIPE_S)) {
+    fail(Format("pipe %s reads a tensor of pipe %s before its EnQue and DeQue",
+                PipeName(site_.pipe()), PipeName(queue.producer)));
   }
   // And after DeQue the producer's next turn comes with FreeTensor and AllocTensor.
-  if (piece.state == State::kTaken && access.write && pipe_ == queue.producer) {
-    fail(Format("pipe %s writes a tensor that DeQue has given to pipe %s", PipeName(pipe_),
+  if (piece.state == State::kTaken && access.write && site_.pipe() == queue.producer) {
+    fail(Format("pipe %s writes a tensor that DeQue has given to pipe %s", PipeName(site_.pipe()),
                 PipeName(queue.consumer)));
   }
 }
 
-void Core::Finish() {
-  current_ = nullptr;
-  if (!strict()) return;
-  for (auto& [address, line] : cache_) CleanLine(address, line, false);
-  cache_.clear();
-  if (!shared_.empty()) {
-    const std::lock_guard<std::mutex> lock(launch_->mutex);
-    launch_->shared.Append(std::move(shared_));
-  }
-  const Registers& r = registers_;
-  if (r.atomic != 0) {
-    FailAtPlace(
-        {r.atomic, r.atomic_line, r.atomic_file},
-        "still holds when the kernel ends: SetAtomicNone is missing, and the next kernel's copies "
-        "would combine, too");
-  }
+void Frame::CheckQueuesAreEmpty() const {
   for (const Queue& queue : queues_) {
     if (queue.waiting.empty()) continue;
     const Piece& piece = pieces_[static_cast<size_t>(queue.waiting.front())];
-    FailAtPlace({SOFTNPU_OP_ENQUEUE, piece.line, piece.file},
-                Format("%zu tensors of %s had no DeQue when the kernel ended: a flag stays set and "
-                       "disturbs the next kernel",
-                       queue.waiting.size(), QueueName(queue).c_str()));
+    site_.FailAtPlace(
+        {SOFTNPU_OP_ENQUEUE, piece.line, piece.file},
+        Format("%zu tensors of %s had no DeQue when the kernel ended: a flag stays set and "
+               "disturbs the next kernel",
+               queue.waiting.size(), QueueName(queue).c_str()));
   }
   for (const Piece& piece : pieces_) {
     if (piece.queue < 0 || piece.state == State::kFree) continue;
     const uint32_t opcode =
         piece.state == State::kAllocated ? SOFTNPU_OP_ALLOC : SOFTNPU_OP_DEQUEUE;
-    FailAtPlace({opcode, piece.line, piece.file},
-                Format("the tensor of %s had no FreeTensor when the kernel ended",
-                       QueueName(queues_[static_cast<size_t>(piece.queue)]).c_str()));
+    site_.FailAtPlace({opcode, piece.line, piece.file},
+                      Format("the tensor of %s had no FreeTensor when the kernel ended",
+                             QueueName(queues_[static_cast<size_t>(piece.queue)]).c_str()));
   }
-  for (int event = 0; event < kEvents; ++event) {
-    for (int id = 0; id < kEventIds; ++id) {
-      const Flag& flag = flags_[event][id];
-      if (!flag.set || flag.of_queue) continue;
-      FailAtPlace(
-          {SOFTNPU_OP_SET_FLAG, flag.line, flag.file},
-          Format("the flag (%s, id %d) is still set when the kernel ends: it disturbs the next "
-                 "kernel",
-                 EventName(event), id));
-    }
+}
+
+std::string Frame::NameOfBuffer(const SoftnpuTensor& tensor, uint64_t* origin) const {
+  const size_t piece = tensor.buffer & 0xFFFFu;
+  if (piece == 0 || piece > pieces_.size()) {
+    *origin = 0;
+    return SpaceName(tensor.space);
   }
+  const Piece& buffer = pieces_[piece - 1];
+  *origin = buffer.begin;
+  if (buffer.queue < 0) {
+    return Format("TBuf<%s> #%d (%llu bytes)", PositionName(buffer.position), buffer.index,
+                  Ull(buffer.bytes));
+  }
+  return Format("%s buffer %d (%llu bytes)",
+                QueueName(queues_[static_cast<size_t>(buffer.queue)]).c_str(), buffer.index,
+                Ull(buffer.bytes));
 }
 
 }  // namespace softnpu::ascendc

@@ -1,121 +1,227 @@
-// cc/softnpu/ascendc/frame_test.cc: queues, buffers, tensors and scalar accesses that work.
-#include "cc/softnpu/ascendc/vector_testing.h"
+// cc/softnpu/ascendc/frame_test.cc: buffers, pools and queues, instruction by instruction.
+#include "cc/softnpu/ascendc/frame.h"
 
+#include "cc/softnpu/ascendc/testing/core_units.h"
+
+namespace softnpu::ascendc {
 namespace {
 
-using namespace AscendC;
-using namespace softnpu::ascendc;
-using namespace softnpu::ascendc::testing;
+using ::testing::HasSubstr;
 
-std::function<void(GM_ADDR x)> g_kernel;
+constexpr int64_t kGm = 0, kVecIn = 9, kVecOut = 10, kVecCalc = 11;  // TPosition
 
-void FrameKernel(GM_ADDR x) { g_kernel(x); }
+class FrameTest : public testing::CoreUnits {
+ protected:
+  FrameTest() { CreatePipe(); }
 
-std::vector<float> Launched(uint32_t blocks, const std::function<void(GM_ADDR x)>& kernel) {
-  softnpu::twin::Bind(CoreApi());
-  HostMemory memory;
-  const uintptr_t x = memory.Put(std::vector<float>(64, 2.0f), "x");
-  g_kernel = kernel;
-  const Slots slots(x);
-  Launch(Chip910B(), memory, softnpu::twin::MakeEntry<&FrameKernel>("frame", __FILE__, __LINE__),
-         slots.data(), slots.bytes(), blocks, true);
-  return memory.Get<float>(x);
+  void CreatePipe() {
+    Issue(SOFTNPU_OP_PIPE_CREATE).params[0] = 77;
+    frame.CreatePipe(instruction);
+  }
+  SoftnpuTensor InitBuffer(int64_t position, int64_t bytes) {
+    Issue(SOFTNPU_OP_INIT_BUFFER);
+    instruction.params[0] = position;
+    instruction.params[1] = bytes;
+    frame.InitBuffer(instruction);
+    return instruction.operand[0];
+  }
+  int64_t InitQueue(int64_t source, int64_t destination, int64_t depth, int64_t number,
+                    int64_t bytes) {
+    Issue(SOFTNPU_OP_INIT_QUEUE);
+    const int64_t params[] = {source, destination, depth, number, bytes};
+    std::copy(std::begin(params), std::end(params), instruction.params);
+    frame.InitQueue(instruction);
+    return static_cast<int64_t>(instruction.result);
+  }
+  int64_t InitPool(int64_t bytes, int64_t shared = 0) {
+    Issue(SOFTNPU_OP_INIT_POOL);
+    const int64_t params[] = {kVecCalc, bytes, shared};
+    std::copy(std::begin(params), std::end(params), instruction.params);
+    frame.InitPool(instruction);
+    return static_cast<int64_t>(instruction.result);
+  }
+  void ChoosePool(int64_t pool) {
+    Issue(SOFTNPU_OP_POOL_BUFFER).params[0] = pool;
+    frame.ChoosePool(instruction);
+  }
+  using Step = void (Frame::*)(SoftnpuInstruction&);
+  SoftnpuTensor Do(Step step, uint32_t opcode, int64_t queue, const SoftnpuTensor& tensor = {},
+                   uint32_t line = 1) {
+    Issue(opcode, line);
+    instruction.params[0] = queue;
+    instruction.operand[0] = tensor;
+    (frame.*step)(instruction);
+    return instruction.operand[0];
+  }
+  SoftnpuTensor Alloc(int64_t queue) { return Do(&Frame::Alloc, SOFTNPU_OP_ALLOC, queue, {}, 2); }
+  void EnQue(int64_t queue, const SoftnpuTensor& tensor) {
+    Do(&Frame::EnQue, SOFTNPU_OP_ENQUEUE, queue, tensor, 3);
+  }
+  SoftnpuTensor DeQue(int64_t queue) { return Do(&Frame::DeQue, SOFTNPU_OP_DEQUEUE, queue, {}, 4); }
+  void Free(int64_t queue, const SoftnpuTensor& tensor) {
+    Do(&Frame::Free, SOFTNPU_OP_FREE, queue, tensor, 5);
+  }
+  std::string Touch(int pipe, bool write, const SoftnpuTensor& tensor) {
+    Issue(SOFTNPU_OP_DATA_COPY, 6, pipe);
+    return FaultOf([&] { frame.CheckSide(AccessTo(tensor, write, tensor.begin, 32)); });
+  }
+};
+
+TEST_F(FrameTest, BuffersLieOneBehindTheOtherInWholeBlocks) {
+  const SoftnpuTensor a = InitBuffer(kVecCalc, 33);
+  const SoftnpuTensor b = InitBuffer(kVecCalc, 64);
+  EXPECT_EQ(a.begin, 0u);
+  EXPECT_EQ(a.end, 64u);
+  EXPECT_EQ(b.begin, 64u);
+  EXPECT_EQ(memories.taken(SOFTNPU_SPACE_UB), 128u);
+  uint64_t origin = 0;
+  EXPECT_EQ(frame.NameOfBuffer(b, &origin), "TBuf<VECCALC> #1 (64 bytes)");
+  EXPECT_EQ(origin, 64u);
 }
 
-TEST(Frame, QueuesCountTheirTensors) {
-  Launched(1, [](GM_ADDR) {
-    TPipe pipe;
-    TQue<QuePosition::VECIN, 2> queue;
-    pipe.InitBuffer(queue, 2, 64);
-    EXPECT_EQ(GetTPipePtr(), &pipe);
-    EXPECT_TRUE(queue.HasIdleBuffer());
-    LocalTensor<float> a = queue.AllocTensor<float>();
-    LocalTensor<float> b;
-    queue.AllocTensor(b);
-    EXPECT_FALSE(queue.HasIdleBuffer());
-    EXPECT_FALSE(queue.HasTensorInQue());
-    queue.EnQue(a);
-    EXPECT_TRUE(queue.HasTensorInQue());
-    EXPECT_EQ(queue.GetTensorCountInQue(), 1);
-    EXPECT_TRUE(queue.VacantInQue());
-    queue.EnQue(b);
-    EXPECT_FALSE(queue.VacantInQue());
-    queue.DeQue(a);
-    queue.FreeTensor(a);
-    b = queue.DeQue<float>();
-    queue.FreeTensor(b);
-  });
+TEST_F(FrameTest, BuffersFitTheMemoryOfTheCore) {
+  InitBuffer(kVecCalc, 196608 - 32);
+  EXPECT_THAT(FaultOf([&] { InitBuffer(kVecCalc, 64); }), HasSubstr("32 are left"));
+  EXPECT_THAT(FaultOf([&] { InitBuffer(1, 32); }), HasSubstr("(AIV) has no L1"));
+  EXPECT_THAT(FaultOf([&] { InitBuffer(kVecCalc, 0); }), HasSubstr("a buffer of 0 bytes"));
 }
 
-TEST(Frame, EventIdsAreGivenOnce) {
-  Launched(1, [](GM_ADDR) {
-    TPipe pipe;
-    const TEventID first = pipe.AllocEventID<HardEvent::V_S>();
-    const TEventID second = pipe.AllocEventID<HardEvent::V_S>();
-    EXPECT_NE(first, second);
-    pipe.ReleaseEventID<HardEvent::V_S>(first);
-    EXPECT_EQ(pipe.FetchEventID(HardEvent::V_S), first);
-    pipe.ReleaseEventID<HardEvent::V_S>(second);
-  });
+TEST_F(FrameTest, OnePipeLivesAtATime) {
+  EXPECT_EQ(frame.pipe_object(), 77u);
+  EXPECT_THAT(FaultOf([&] { CreatePipe(); }), HasSubstr("a second TPipe"));
+  const SoftnpuTensor buffer = InitBuffer(kVecCalc, 64);
+  EXPECT_EQ(Touch(SOFTNPU_PIPE_V, true, buffer), "");
+  Issue(SOFTNPU_OP_PIPE_DESTROY);
+  frame.DestroyPipe();
+  EXPECT_EQ(frame.pipe_object(), 0u);
+  EXPECT_THAT(Touch(SOFTNPU_PIPE_V, true, buffer), HasSubstr("the tensor's TPipe is gone"));
+  CreatePipe();
+  EXPECT_EQ(InitBuffer(kVecCalc, 64).begin, 0u);
+  EXPECT_THAT(Touch(SOFTNPU_PIPE_V, true, buffer), HasSubstr("the tensor's TPipe is gone"));
 }
 
-TEST(Frame, TensorsArePlaces) {
-  Launched(1, [](GM_ADDR x) {
-    TPipe pipe;
-    TBuf<> buffer;
-    pipe.InitBuffer(buffer, 256);
-    LocalTensor<float> a = buffer.Get<float>();
-    EXPECT_EQ(a.GetSize(), 64u);
-    EXPECT_EQ(a[8].GetSize(), 56u);
-    a.SetSize(16);
-    EXPECT_EQ(a.GetSize(), 16u);
-    const LocalTensor<half> part = buffer.GetWithOffset<half>(32, 64);
-    EXPECT_EQ(part.GetPhyAddr(), a.GetPhyAddr() + 64);
-    EXPECT_EQ(part.GetPhyAddr(2), a.GetPhyAddr() + 68);
-    EXPECT_EQ(part.GetSize(), 32u);
-    EXPECT_EQ(a.ReinterpretCast<int4b_t>().GetSize(), 128u);
-    EXPECT_EQ(a.ReinterpretCast<int4b_t>()[6].GetPhyAddr(), a.GetPhyAddr() + 3);
-    GlobalTensor<float> gm;
-    gm.SetGlobalBuffer(reinterpret_cast<float*>(x), 64);
-    EXPECT_EQ(gm.GetSize(), 64u);
-    EXPECT_EQ(gm[10].GetSize(), 54u);
-  });
+TEST_F(FrameTest, PoolsShareOutTheirPart) {
+  InitBuffer(kVecCalc, 64);
+  const int64_t pool = InitPool(128);
+  ChoosePool(pool);
+  EXPECT_EQ(InitBuffer(kVecCalc, 96).begin, 64u);
+  EXPECT_EQ(InitBuffer(kVecCalc, 32).begin, 192u);  // of the UB again
+  ChoosePool(pool);
+  EXPECT_THAT(FaultOf([&] { InitBuffer(kVecCalc, 64); }), HasSubstr("of the TBufPool's 128 bytes"));
+  const int64_t twin = InitPool(64, pool + 1);  // at the same place
+  ChoosePool(twin);
+  EXPECT_EQ(InitBuffer(kVecCalc, 64).begin, 64u);
+  Issue(SOFTNPU_OP_PIPE_RESET).params[0] = pool;
+  frame.ResetPool(instruction);
+  ChoosePool(pool);
+  EXPECT_EQ(InitBuffer(kVecCalc, 128).begin, 64u);
+  EXPECT_THAT(FaultOf([&] { ChoosePool(-1); }), HasSubstr("the TBufPool has no memory"));
 }
 
-TEST(Frame, ScalarsAndBlocks) {
-  const auto x = Launched(3, [](GM_ADDR address) {
-    EXPECT_EQ(GetBlockNum(), 3);
-    EXPECT_EQ(GetSubBlockIdx(), 0);
-    EXPECT_EQ(GetSubBlockNum(), 1);
-    GlobalTensor<float> gm;
-    gm.SetGlobalBuffer(reinterpret_cast<float*>(address), 64);
-    // A cache line for each block.
-    const uint64_t at = static_cast<uint64_t>(GetBlockIdx()) * 16;
-    TPipe pipe;
-    TBuf<> buffer;
-    pipe.InitBuffer(buffer, 32);
-    LocalTensor<float> ub = buffer.Get<float>();
-    ub.SetValue(3, gm.GetValue(at) + 0.5f);
-    gm.SetValue(at, ub.GetValue(3) + static_cast<float>(at));
-  });
-  EXPECT_EQ((std::vector<float>{x[0], x[16], x[32], x[48]}),
-            (std::vector<float>{2.5, 18.5, 34.5, 2}));
+TEST_F(FrameTest, TensorsOfAQueueGoRound) {
+  const int64_t queue = InitQueue(kGm, kVecIn, 2, 2, 64);
+  const SoftnpuTensor a = Alloc(queue);
+  const SoftnpuTensor b = Alloc(queue);
+  EXPECT_NE(a.begin, b.begin);
+  EXPECT_THAT(FaultOf([&] { Alloc(queue); }), HasSubstr("all 2 buffers of TQue<VECIN> #0"));
+  EnQue(queue, b);
+  EnQue(queue, a);
+  Do(&Frame::CountWaiting, SOFTNPU_OP_QUEUE_SIZE, queue);
+  EXPECT_EQ(instruction.result, 2u);
+  EXPECT_EQ(DeQue(queue).begin, b.begin);  // first in, first out
+  Free(queue, b);
+  Do(&Frame::CountFree, SOFTNPU_OP_QUEUE_IDLE, queue);
+  EXPECT_EQ(instruction.result, 1u);
+  const SoftnpuTensor c = Alloc(queue);
+  EXPECT_EQ(c.begin, b.begin);
+  EXPECT_NE(c.buffer, b.buffer);  // another generation
+  EXPECT_THAT(FaultOf([&] { EnQue(queue, b); }), HasSubstr("now belongs to a later AllocTensor"));
 }
 
-TEST(Frame, OldParametersOfDataCopyPad) {
-  Launched(1, [](GM_ADDR address) {
-    GlobalTensor<float> gm;
-    gm.SetGlobalBuffer(reinterpret_cast<float*>(address), 64);
-    TPipe pipe;
-    TBuf<> buffer;
-    pipe.InitBuffer(buffer, 32);
-    LocalTensor<float> ub = buffer.Get<float>();
-    DataCopyPad(ub, gm, DataCopyParams(1, 20, 0, 0), DataCopyPadParams(true, 1, 2, 0x3f800000));
-    PipeBarrier<PIPE_ALL>();
-    EXPECT_EQ(ub.GetValue(0), 1.0f);
-    EXPECT_EQ(ub.GetValue(1), 2.0f);
-    EXPECT_EQ(ub.GetValue(7), 1.0f);
-  });
+TEST_F(FrameTest, EachStepNeedsTheOneBefore) {
+  const int64_t queue = InitQueue(kGm, kVecIn, 1, 2, 64);
+  EXPECT_THAT(FaultOf([&] { DeQue(queue); }), HasSubstr("TQue<VECIN> #0 is empty"));
+  const SoftnpuTensor a = Alloc(queue);
+  EnQue(queue, a);
+  EXPECT_THAT(FaultOf([&] { EnQue(queue, a); }), HasSubstr("in the queue already"));
+  EXPECT_THAT(FaultOf([&] { Free(queue, a); }), HasSubstr("DeQue comes first"));
+  const SoftnpuTensor b = Alloc(queue);
+  EXPECT_THAT(FaultOf([&] { EnQue(queue, b); }), HasSubstr("its depth is 1"));
+  DeQue(queue);
+  EXPECT_THAT(FaultOf([&] { EnQue(queue, a); }), HasSubstr("that DeQue has taken out"));
+  Free(queue, a);
+  EXPECT_THAT(FaultOf([&] { Free(queue, a); }), HasSubstr("free already"));
+  EXPECT_THAT(FaultOf([&] { EnQue(queue + 1, a); }), HasSubstr("the queue has no buffers"));
+  EXPECT_THAT(FaultOf([&] { InitQueue(kVecIn, kGm, 1, 1, 64); }), HasSubstr("SoftNPU has none"));
+  EXPECT_THAT(FaultOf([&] { InitQueue(kGm, kVecIn, 1, 9, 64); }), HasSubstr("of 9 buffers"));
+}
+
+TEST_F(FrameTest, EachSideTouchesItsTensorsInItsTurn) {
+  const int64_t queue = InitQueue(kGm, kVecIn, 1, 1, 64);
+  const SoftnpuTensor a = Alloc(queue);
+  EXPECT_EQ(Touch(SOFTNPU_PIPE_MTE2, true, a), "");
+  EXPECT_THAT(Touch(SOFTNPU_PIPE_V, false, a), HasSubstr("before its EnQue and DeQue"));
+  EnQue(queue, a);
+  EXPECT_THAT(Touch(SOFTNPU_PIPE_MTE2, true, a), HasSubstr("between its EnQue at k.cpp:3"));
+  DeQue(queue);
+  EXPECT_EQ(Touch(SOFTNPU_PIPE_V, false, a), "");
+  EXPECT_THAT(Touch(SOFTNPU_PIPE_MTE2, true, a), HasSubstr("that DeQue has given to pipe V"));
+  Free(queue, a);
+  EXPECT_THAT(Touch(SOFTNPU_PIPE_V, false, a), HasSubstr("after its FreeTensor at k.cpp:5"));
+}
+
+TEST_F(FrameTest, AQueueOrdersItsSides) {
+  const int64_t queue = InitQueue(kGm, kVecIn, 1, 1, 64);
+  const auto knows = [&](int pipe, int other) {
+    return order.clocks().of(pipe).own[static_cast<size_t>(other)];
+  };
+  const SoftnpuTensor a = Alloc(queue);
+  const uint32_t copied = order.clocks().epoch(SOFTNPU_PIPE_MTE2);
+  EXPECT_LT(knows(SOFTNPU_PIPE_V, SOFTNPU_PIPE_MTE2), copied);
+  EnQue(queue, a);
+  EXPECT_LT(knows(SOFTNPU_PIPE_V, SOFTNPU_PIPE_MTE2), copied);
+  DeQue(queue);
+  EXPECT_GE(knows(SOFTNPU_PIPE_V, SOFTNPU_PIPE_MTE2), copied);
+  const uint32_t computed = order.clocks().epoch(SOFTNPU_PIPE_V);
+  Free(queue, a);
+  EXPECT_LT(knows(SOFTNPU_PIPE_MTE2, SOFTNPU_PIPE_V), computed);
+  Alloc(queue);
+  EXPECT_GE(knows(SOFTNPU_PIPE_MTE2, SOFTNPU_PIPE_V), computed);
+}
+
+TEST_F(FrameTest, AnAllocatedTensorHoldsNoValue) {
+  const int64_t queue = InitQueue(kGm, kVecIn, 1, 1, 64);
+  const auto fill_and_read = [&](const SoftnpuTensor& tensor, bool fill) {
+    return FaultOf([&] {
+      Access access = AccessTo(tensor, fill, tensor.begin, 32);
+      memories.Resolve(access);
+      if (fill) return memories.Commit(access);
+      memories.CheckInitialised(access);
+    });
+  };
+  const SoftnpuTensor a = Alloc(queue);
+  EXPECT_EQ(fill_and_read(a, true), "");
+  EXPECT_EQ(fill_and_read(a, false), "");
+  EnQue(queue, a);
+  EXPECT_EQ(fill_and_read(DeQue(queue), false), "");
+  Free(queue, a);
+  EXPECT_THAT(fill_and_read(Alloc(queue), false), HasSubstr("bytes that hold no value"));
+}
+
+TEST_F(FrameTest, NothingIsLeftAtTheEnd) {
+  EXPECT_EQ(FaultOf([&] { frame.CheckQueuesAreEmpty(); }), "");
+  const int64_t queue = InitQueue(kVecOut, kGm, 1, 1, 64);
+  EXPECT_EQ(FaultOf([&] { frame.CheckQueuesAreEmpty(); }), "");
+  const SoftnpuTensor a = Alloc(queue);
+  EXPECT_THAT(FaultOf([&] { frame.CheckQueuesAreEmpty(); }),
+              HasSubstr("the tensor of TQue<VECOUT> #0 had no FreeTensor"));
+  EnQue(queue, a);
+  EXPECT_THAT(FaultOf([&] { frame.CheckQueuesAreEmpty(); }),
+              HasSubstr("1 tensors of TQue<VECOUT> #0 had no DeQue"));
+  DeQue(queue);
+  Free(queue, a);
+  EXPECT_EQ(FaultOf([&] { frame.CheckQueuesAreEmpty(); }), "");
 }
 
 }  // namespace
+}  // namespace softnpu::ascendc

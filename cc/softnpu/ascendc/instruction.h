@@ -141,7 +141,7 @@ extern "C" {
   X(BRCB, "Brcb") \
   X(ARITH_PROGRESSION, "ArithProgression")                  /* scalar: first value; params: bits of the difference */ \
   X(CAST_DEQUANT, "CastDequant")         /* params: isVecDeq, halfBlock */ \
-  X(SET_DEQ_SCALE, "SetDeqScale")        /* params: kind; see vector_cast.h */ \
+  X(SET_DEQ_SCALE, "SetDeqScale")        /* params: kind; see vector_cast.cc */ \
   X(SET_SATURATION, "SetSaturationFlag") /* params: on */ \
   X(GATHERB, "Gatherb") \
   X(SCATTER, "Scatter")        /* operand[2]: byte offsets; params: base byte offset */ \
@@ -162,14 +162,14 @@ extern "C" {
   X(GET_REDUCE_VALUE, "GetReduceMaxMinCount") /* params: 0 value, 1 index; result */ \
   X(GET_ACC_VAL, "GetAccVal")                 /* result */ \
   X(SORT32, "Sort32") \
-  X(MRG_SORT, "MrgSort") /* list: sources; params: see vector_sort.h */ \
+  X(MRG_SORT, "MrgSort") /* list: sources; params: see vector_sort.cc */ \
   X(GET_MRG_SORT_RESULT, "GetMrgSortResult") \
   X(RP_SORT16, "RpSort16") \
   X(MRG_SORT4, "MrgSort4") \
   X(PROPOSAL_CONCAT, "ProposalConcat") \
   X(PROPOSAL_EXTRACT, "ProposalExtract") \
   X(COPY, "Copy") \
-  X(ADVANCED, "high-level API") /* params: see vector_advanced.h */
+  X(ADVANCED, "high-level API") /* params: see vector_advanced.cc */
 
 // The cube unit and what feeds it.
 #define SOFTNPU_CUBE_OPCODES(X) \

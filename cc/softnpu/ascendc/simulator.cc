@@ -16,6 +16,7 @@
 
 #include "cc/softnpu/ascendc/cluster.h"
 #include "cc/softnpu/ascendc/core.h"
+#include "cc/softnpu/ascendc/names.h"
 #include "cc/softnpu/base/signals.h"
 
 namespace softnpu::ascendc {
@@ -205,7 +206,7 @@ void RunApart(LaunchState& launch, const std::vector<Part>& parts, const uint64_
       const Part& part = parts[context];
       core.Reset(&launch, part.kind, part.block, part.sub_block, context);
       const bool good = RunCore(core, *launch.entry, slots);
-      if (launch.table != nullptr) timelines[context] = *core.timeline();
+      if (launch.table != nullptr) timelines[context] = core.order().timeline();
       if (good) continue;
       const std::lock_guard<std::mutex> lock(mutex);
       if (context < faulty) {
@@ -238,10 +239,10 @@ void RunTogether(LaunchState& launch, const std::vector<Part>& parts, const uint
   Cluster cluster(
       launch, std::move(cores), [&](Core& core) { return RunCore(core, *launch.entry, slots); },
       &t_core);
-  launch.cluster = &cluster;
+  launch.group = &cluster;
   cluster.Run();
   if (launch.table == nullptr) return;
-  for (size_t i = 0; i < parts.size(); ++i) timelines[i] = *CoreOfThread(i).timeline();
+  for (size_t i = 0; i < parts.size(); ++i) timelines[i] = CoreOfThread(i).order().timeline();
 }
 
 [[noreturn]] void ThrowCrossRace(const LaunchState& launch, const std::vector<Part>& parts,
@@ -371,7 +372,7 @@ void LaunchBlocks(const Profile& chip, GlobalMemory& memory, const SoftnpuKernel
       }
       break;
     } catch (const Relaid&) {
-      launch.cluster = nullptr;
+      launch.group = nullptr;
       KnownTaskTypes().Learn(key, launch.task_type);
     }
   }

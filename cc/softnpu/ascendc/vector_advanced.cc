@@ -4,9 +4,10 @@
 // computes in double, and rounds each result once; a temporary buffer holds no value afterwards.
 #include <numeric>
 
+#include "cc/softnpu/ascendc/semantics.h"
 #include "cc/softnpu/ascendc/vector_unit.h"
 
-namespace softnpu::ascendc {
+namespace softnpu::ascendc::semantics {
 namespace {
 
 using namespace vector;  // NOLINT: the namespace of this unit
@@ -105,19 +106,19 @@ double ElementOf(int64_t call, double a, double b) {
 }  // namespace
 
 // list: outputs, inputs, and where params[15] is not 0 a temporary buffer in the last place.
-void Core::Advanced(SoftnpuInstruction& in) {
+void Advanced(Context& ctx, SoftnpuInstruction& in) {
   const int64_t call = in.params[0];
   const SoftnpuTensor* const list = in.list;
   const uint32_t tensors = in.list_count - (in.params[15] != 0 ? 1 : 0);
   const auto size = [&](int i) { return static_cast<uint64_t>(in.params[i]); };
   std::vector<size_t> access_of(in.list_count, ~size_t{0});
   const auto use = [&](uint32_t i, bool write, uint64_t elements) {
-    if (strict()) CheckUbAlignment(list[i], Format("operand %u", i).c_str());
-    access_of[i] = accesses_.size();
-    Add(list[i], write, list[i].address, elements * TypeBytes(list[i].type));
+    if (ctx.strict()) ctx.CheckUbAlignment(list[i], Format("operand %u", i).c_str());
+    access_of[i] = ctx.accesses.size();
+    ctx.Add(list[i], write, list[i].address, elements * TypeBytes(list[i].type));
   };
   const auto read = [&](uint32_t i) {
-    const Access& access = accesses_[access_of[i]];
+    const Access& access = ctx.accesses[access_of[i]];
     const uint64_t step = TypeBytes(list[i].type);
     Values values(access.bytes / step);
     for (size_t e = 0; e < values.size(); ++e) {
@@ -128,25 +129,25 @@ void Core::Advanced(SoftnpuInstruction& in) {
   const auto write = [&](uint32_t i, const Values& values) {
     const uint64_t step = TypeBytes(list[i].type);
     for (size_t e = 0; e < values.size(); ++e) {
-      StoreAs(list[i].type, accesses_[access_of[i]].host + e * step, values[e]);
+      StoreAs(list[i].type, ctx.accesses[access_of[i]].host + e * step, values[e]);
     }
   };
   const auto admit = [&] {
     if (tensors < in.list_count) {
       const SoftnpuTensor& tmp = list[tensors];
-      if (tmp.end > tmp.address) Add(tmp, true, tmp.address, tmp.end - tmp.address);
+      if (tmp.end > tmp.address) ctx.Add(tmp, true, tmp.address, tmp.end - tmp.address);
     }
-    Admit();
+    ctx.Admit();
   };
   const auto finish = [&] {
-    Commit();
-    if (tensors < in.list_count && strict()) {
-      defined_.Remove(list[tensors].address, list[tensors].end);
+    ctx.Commit();
+    if (tensors < in.list_count && ctx.strict()) {
+      ctx.memories.Forget(SOFTNPU_SPACE_UB, list[tensors].address, list[tensors].end);
     }
   };
   const auto only = [&](uint32_t i, std::initializer_list<uint8_t> types) {
     if (std::find(types.begin(), types.end(), list[i].type) == types.end()) {
-      Fail(Format("%s does not take %s", AdvancedName(call), TypeName(list[i].type)));
+      ctx.Fail(Format("%s does not take %s", AdvancedName(call), TypeName(list[i].type)));
     }
   };
 
@@ -155,25 +156,25 @@ void Core::Advanced(SoftnpuInstruction& in) {
     case SOFTNPU_ADV_MEAN: {  // params: outer, inner, n
       const uint64_t outer = size(1), inner = size(2), n = size(3);
       only(0, {SOFTNPU_FLOAT, SOFTNPU_FLOAT16});
-      CheckLimit("n", in.params[3], 1, in.params[2]);
+      ctx.CheckLimit("n", in.params[3], 1, in.params[2]);
       if (inner * TypeBytes(list[1].type) % kBlockBytes != 0) {
-        Fail(Format("inner of %llu elements is not a multiple of %llu bytes",
-                    static_cast<unsigned long long>(inner),
-                    static_cast<unsigned long long>(kBlockBytes)));
+        ctx.Fail(Format("inner of %llu elements is not a multiple of %llu bytes",
+                        static_cast<unsigned long long>(inner),
+                        static_cast<unsigned long long>(kBlockBytes)));
       }
       if (outer == 0) return;
       use(0, true, outer);
-      if (strict()) CheckUbAlignment(list[1], "operand 1");
+      if (ctx.strict()) ctx.CheckUbAlignment(list[1], "operand 1");
       // Only n elements of each row are read.
-      access_of[1] = accesses_.size();
-      Add(list[1], false, list[1].address, n * TypeBytes(list[1].type), outer,
-          inner * TypeBytes(list[1].type));
+      access_of[1] = ctx.accesses.size();
+      ctx.Add(list[1], false, list[1].address, n * TypeBytes(list[1].type), outer,
+              inner * TypeBytes(list[1].type));
       admit();
       Values out(outer);
       const uint64_t step = TypeBytes(list[1].type);
       for (uint64_t r = 0; r < outer; ++r) {
         for (uint64_t e = 0; e < n; ++e) {
-          out[r] += LoadAs(list[1].type, accesses_[access_of[1]].host + (r * inner + e) * step);
+          out[r] += LoadAs(list[1].type, ctx.accesses[access_of[1]].host + (r * inner + e) * step);
         }
         if (call == SOFTNPU_ADV_MEAN) out[r] /= static_cast<double>(n);
       }
@@ -192,11 +193,11 @@ void Core::Advanced(SoftnpuInstruction& in) {
       const bool update = in.params[5] != 0;
       const uint32_t src = flash ? 4 : sums ? 3 : 1;
       only(0, {SOFTNPU_FLOAT, SOFTNPU_FLOAT16});
-      if (valid > columns) Fail("the original width is larger than the width");
+      if (valid > columns) ctx.Fail("the original width is larger than the width");
       if (columns * TypeBytes(list[src].type) % kBlockBytes != 0) {
-        Fail(Format("rows of %llu elements are not whole blocks of %llu bytes",
-                    static_cast<unsigned long long>(columns),
-                    static_cast<unsigned long long>(kBlockBytes)));
+        ctx.Fail(Format("rows of %llu elements are not whole blocks of %llu bytes",
+                        static_cast<unsigned long long>(columns),
+                        static_cast<unsigned long long>(kBlockBytes)));
       }
       if (rows == 0 || columns == 0) return;
       const uint64_t width = sums || flash ? kBlockBytes / TypeBytes(list[1].type) : 0;
@@ -254,7 +255,8 @@ void Core::Advanced(SoftnpuInstruction& in) {
     case SOFTNPU_ADV_RMS_NORM: {  // params: rows, columns, columns that count; scalar: epsilon
       const uint64_t rows = size(1), columns = size(2), valid = size(3);
       only(0, {SOFTNPU_FLOAT, SOFTNPU_FLOAT16});
-      if (valid == 0 || valid > columns) Fail("originalHLength has to lie between 1 and hLength");
+      if (valid == 0 || valid > columns)
+        ctx.Fail("originalHLength has to lie between 1 and hLength");
       if (rows == 0) return;
       use(0, true, rows * columns);
       use(1, false, rows * columns);
@@ -277,7 +279,8 @@ void Core::Advanced(SoftnpuInstruction& in) {
     case SOFTNPU_ADV_LAYER_NORM: {  // list: dst, mean, variance, src, gamma, beta
       const uint64_t rows = size(1), columns = size(2), valid = size(3);
       only(0, {SOFTNPU_FLOAT, SOFTNPU_FLOAT16});
-      if (valid == 0 || valid > columns) Fail("rLength has to lie between 1 and its padded length");
+      if (valid == 0 || valid > columns)
+        ctx.Fail("rLength has to lie between 1 and its padded length");
       if (rows == 0) return;
       use(0, true, rows * columns);
       use(1, true, rows);
@@ -316,12 +319,13 @@ void Core::Advanced(SoftnpuInstruction& in) {
       const bool largest = in.params[7] != 0;
       only(2, {SOFTNPU_FLOAT, SOFTNPU_FLOAT16});
       if (inner == 0 || inner % 32 != 0) {
-        Fail(Format("inner %llu is not a multiple of 32", static_cast<unsigned long long>(inner)));
+        ctx.Fail(
+            Format("inner %llu is not a multiple of 32", static_cast<unsigned long long>(inner)));
       }
-      if (in.params[8] != 0) CheckLimit("inner in the small mode", in.params[2], 32, 32);
-      CheckLimit("inner", in.params[2], 32, 4096);
-      CheckLimit("n", in.params[3], 1, in.params[2]);
-      CheckLimit("k", in.params[4], 1, in.params[3]);
+      if (in.params[8] != 0) ctx.CheckLimit("inner in the small mode", in.params[2], 32, 32);
+      ctx.CheckLimit("inner", in.params[2], 32, 4096);
+      ctx.CheckLimit("n", in.params[3], 1, in.params[2]);
+      ctx.CheckLimit("k", in.params[4], 1, in.params[3]);
       if (outer == 0) return;
       const auto padded = [](uint64_t elements, uint64_t bytes) {
         return (elements * bytes + kBlockBytes - 1) / kBlockBytes * kBlockBytes / bytes;
@@ -363,11 +367,11 @@ void Core::Advanced(SoftnpuInstruction& in) {
       use(1, false, in.params[3] == 0 ? columns : rows);
       admit();
       const uint64_t step = TypeBytes(list[0].type);
-      const Access& from = accesses_[access_of[1]];
+      const Access& from = ctx.accesses[access_of[1]];
       const std::vector<std::byte> source(from.host, from.host + from.bytes);
       for (uint64_t i = 0; i < rows * columns; ++i) {
         const uint64_t at = in.params[3] == 0 ? i % columns : i / columns;
-        std::memcpy(accesses_[access_of[0]].host + i * step, source.data() + at * step, step);
+        std::memcpy(ctx.accesses[access_of[0]].host + i * step, source.data() + at * step, step);
       }
       return finish();
     }
@@ -378,7 +382,7 @@ void Core::Advanced(SoftnpuInstruction& in) {
   const bool integers = call == SOFTNPU_ADV_POWER;
   if (!(integers && list[0].type == SOFTNPU_INT32)) only(0, {SOFTNPU_FLOAT, SOFTNPU_FLOAT16});
   if (in.params[1] < 0)
-    Fail(Format("count %lld is negative", static_cast<long long>(in.params[1])));
+    ctx.Fail(Format("count %lld is negative", static_cast<long long>(in.params[1])));
   const uint64_t count = size(1);
   if (count == 0) return;
   const bool first_scalar = in.params[2] != 0;
@@ -396,4 +400,4 @@ void Core::Advanced(SoftnpuInstruction& in) {
   finish();
 }
 
-}  // namespace softnpu::ascendc
+}  // namespace softnpu::ascendc::semantics

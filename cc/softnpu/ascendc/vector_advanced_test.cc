@@ -4,7 +4,7 @@
 // half an ulp, and another half where the two libraries' functions differ.
 #include <algorithm>
 
-#include "cc/softnpu/ascendc/vector_testing.h"
+#include "cc/softnpu/ascendc/testing/vector.h"
 
 namespace {
 

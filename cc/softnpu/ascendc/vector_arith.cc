@@ -3,9 +3,11 @@
 // Arithmetic follows the published boundary values of A2 and A3: integers wrap, a 16-bit float is
 // rounded once, to nearest even. In saturation mode integers clamp and halves have neither
 // infinities nor NaN; floats never saturate.
+#include "cc/softnpu/ascendc/semantics.h"
+#include "cc/softnpu/ascendc/vector_form.h"
 #include "cc/softnpu/ascendc/vector_unit.h"
 
-namespace softnpu::ascendc {
+namespace softnpu::ascendc::semantics {
 namespace {
 
 using namespace vector;  // NOLINT: the namespace of this unit
@@ -258,10 +260,10 @@ Function FindNarrow(uint8_t to, uint8_t from) {
 
 }  // namespace
 
-void Core::Elementwise(SoftnpuInstruction& in) {
+void Elementwise(Context& ctx, SoftnpuInstruction& in) {
   const uint8_t type = in.operand[0].type;
   const uint8_t source = in.operand_count > 1 ? in.operand[1].type : type;
-  const bool saturate = registers_.saturate;
+  const bool saturate = ctx.registers.saturate;
   Function run = nullptr;
   bool reads_dst = false;
   bool mixed = false;
@@ -358,7 +360,7 @@ void Core::Elementwise(SoftnpuInstruction& in) {
     case SOFTNPU_OP_ADD_DEQ_RELU:
       mixed = true;
       if (source == SOFTNPU_INT32 && type == SOFTNPU_FLOAT16) {
-        in.scalar = ToBits(registers_.deq_scale);
+        in.scalar = ToBits(ctx.registers.deq_scale);
         run = [](const SoftnpuInstruction& i, std::byte* ub) {
           const double scale = ScalarOf<float>(i);
           Walk(i, ub, 4, [scale](std::byte* d, std::byte* a, std::byte* b, uint64_t n) {
@@ -375,11 +377,11 @@ void Core::Elementwise(SoftnpuInstruction& in) {
       const auto shift = [&]<typename T>() {
         const int64_t amount = static_cast<int64_t>(ScalarOf<T>(in));
         if (amount < 0 || static_cast<uint64_t>(amount) > sizeof(T) * 8) {
-          Fail(Format("a shift by %lld, the limits for %s are 0 and %zu",
-                      static_cast<long long>(amount), TypeName(type), sizeof(T) * 8));
+          ctx.Fail(Format("a shift by %lld, the limits for %s are 0 and %zu",
+                          static_cast<long long>(amount), TypeName(type), sizeof(T) * 8));
         }
         if (in.params[0] != 0 && std::is_unsigned_v<T>) {
-          Fail(Format("roundEn is for int16_t and int32_t, not for %s", TypeName(type)));
+          ctx.Fail(Format("roundEn is for int16_t and int32_t, not for %s", TypeName(type)));
         }
         run = ShiftRuns<T>;
       };
@@ -402,19 +404,19 @@ void Core::Elementwise(SoftnpuInstruction& in) {
       break;
   }
   if (run == nullptr || (!mixed && source != type)) {
-    Fail(type == source ? Format("%s does not take %s", OpcodeName(in.opcode), TypeName(type))
-                        : Format("%s does not make %s of %s", OpcodeName(in.opcode), TypeName(type),
-                                 TypeName(source)));
+    ctx.Fail(type == source ? Format("%s does not take %s", OpcodeName(in.opcode), TypeName(type))
+                            : Format("%s does not make %s of %s", OpcodeName(in.opcode),
+                                     TypeName(type), TypeName(source)));
   }
-  if (!PlanVector(in, std::max(TypeBytes(type), TypeBytes(source)), reads_dst)) return;
-  run(in, ub_.data());
+  if (!PlanVector(ctx, in, std::max(TypeBytes(type), TypeBytes(source)), reads_dst)) return;
+  run(in, ctx.ub());
   if (saturate && type == SOFTNPU_FLOAT16) {
-    Walk(in, ub_.data(), std::max(TypeBytes(type), TypeBytes(source)),
+    Walk(in, ctx.ub(), std::max(TypeBytes(type), TypeBytes(source)),
          [](std::byte* d, std::byte*, std::byte*, uint64_t n) {
            for (uint64_t i = 0; i < n; ++i) As<Half>(d)[i] = ClampFloat(As<Half>(d)[i]);
          });
   }
-  Commit();
+  ctx.Commit();
 }
 
-}  // namespace softnpu::ascendc
+}  // namespace softnpu::ascendc::semantics

@@ -1,5 +1,5 @@
 // cc/softnpu/ascendc/vector_arith_test.cc: arithmetic against references in double and int64.
-#include "cc/softnpu/ascendc/vector_testing.h"
+#include "cc/softnpu/ascendc/testing/vector.h"
 
 namespace {
 

@@ -2,11 +2,11 @@
 //
 // Results in integers always saturate and make 0 of a NaN; results in half or bfloat16 do in
 // saturation mode.
+#include "cc/softnpu/ascendc/semantics.h"
+#include "cc/softnpu/ascendc/vector_form.h"
 #include "cc/softnpu/ascendc/vector_unit.h"
 
-namespace softnpu::ascendc {
-
-namespace vector {
+namespace softnpu::ascendc::vector {
 
 double RoundTo(double value, int64_t mode) {
   switch (mode) {
@@ -28,7 +28,9 @@ double RoundTo(double value, int64_t mode) {
   }
 }
 
-}  // namespace vector
+}  // namespace softnpu::ascendc::vector
+
+namespace softnpu::ascendc::semantics {
 
 namespace {
 
@@ -176,63 +178,28 @@ Function FindCast(uint8_t to, uint8_t from) {
   }
 }
 
-}  // namespace
-
-void Core::Cast(SoftnpuInstruction& in) {
-  const uint8_t to = in.operand[0].type;
-  const uint8_t from = in.operand[1].type;
-  if (to == SOFTNPU_INT4 || from == SOFTNPU_INT4) return CastInt4(in);
-  const Function run = FindCast(to, from);
-  if (run == nullptr) Fail(Format("there is no Cast from %s to %s", TypeName(from), TypeName(to)));
-  const int64_t mode = in.params[0];
-  if (mode < kNone || mode > kOdd) {
-    Fail(Format("RoundMode %lld does not exist", static_cast<long long>(mode)));
-  }
-  if (mode == kOdd && !(from == SOFTNPU_FLOAT && to == SOFTNPU_FLOAT16)) {
-    Fail(Format("CAST_ODD is for float to half only, not for %s to %s", TypeName(from),
-                TypeName(to)));
-  }
-  if (!PlanVector(in, std::max(TypeBytes(to), TypeBytes(from)))) return;
-  if (from == SOFTNPU_INT32 && to == SOFTNPU_FLOAT16) in.scalar = ToBits(registers_.deq_scale);
-  run(in, ub_.data());
-  if (registers_.saturate && (to == SOFTNPU_FLOAT16 || to == SOFTNPU_BFLOAT16)) {
-    const bool half = to == SOFTNPU_FLOAT16;
-    Walk(in, ub_.data(), std::max(TypeBytes(to), TypeBytes(from)),
-         [half](std::byte* d, std::byte*, std::byte*, uint64_t n) {
-           for (uint64_t i = 0; i < n; ++i) {
-             if (half) {
-               As<Half>(d)[i] = ClampFloat(As<Half>(d)[i]);
-             } else {
-               As<Bfloat>(d)[i] = ClampFloat(As<Bfloat>(d)[i]);
-             }
-           }
-         });
-  }
-  Commit();
-}
-
 // Between half and int4b_t, of which two share a byte. A repeat is 128 elements: 256 bytes of half
 // and two blocks of int4b_t.
-void Core::CastInt4(SoftnpuInstruction& in) {
+void CastInt4(Context& ctx, SoftnpuInstruction& in) {
   const bool narrow = in.operand[0].type == SOFTNPU_INT4;
   const uint8_t other = in.operand[narrow ? 1 : 0].type;
   const int64_t mode = in.params[0];
   if (other != SOFTNPU_FLOAT16) {
-    Fail(Format("there is no Cast from %s to %s", TypeName(in.operand[1].type),
-                TypeName(in.operand[0].type)));
+    ctx.Fail(Format("there is no Cast from %s to %s", TypeName(in.operand[1].type),
+                    TypeName(in.operand[0].type)));
   }
   if (mode < kNone || mode > kTrunc) {
-    Fail(Format("RoundMode %lld is not for int4b_t", static_cast<long long>(mode)));
+    ctx.Fail(Format("RoundMode %lld is not for int4b_t", static_cast<long long>(mode)));
   }
-  ResolveMask(in);
+  ResolveMask(ctx, in);
   if (in.form != SOFTNPU_FORM_COUNT && in.block_stride[0] == 0) {
-    Fail("dstBlkStride 0 is not defined");
+    ctx.Fail("dstBlkStride 0 is not defined");
   }
-  if (strict()) {
-    CheckUbAlignment(in.operand[0], "dst");
-    CheckUbAlignment(in.operand[1], "src0");
+  if (ctx.strict()) {
+    ctx.CheckUbAlignment(in.operand[0], "dst");
+    ctx.CheckUbAlignment(in.operand[1], "src0");
   }
-  if (!CheckForm(in, 2)) return;
+  if (!CheckForm(ctx, in, 2)) return;
   constexpr uint64_t kPer = kRepeatBytes / 2;
   const bool contiguous = in.form == SOFTNPU_FORM_COUNT;
   const uint64_t repeats =
@@ -251,13 +218,13 @@ void Core::CastInt4(SoftnpuInstruction& in) {
     return tensor.address + repeat * in.repeat_stride[operand] * kBlockBytes +
            LaneOffset(byte, 1, in.block_stride[operand]);
   };
-  AddLanes(in, halves, !narrow, 2);
+  AddLanes(ctx, in, halves, !narrow, 2);
   for (uint64_t repeat = 0; repeat < repeats; ++repeat) {
     const LaneBits lanes = lanes_of(repeat);
     for (uint64_t byte = 0; byte < kPer / 2;) {
       const auto takes_part = [&](uint64_t at) {
         if (lanes[2 * at] != lanes[2 * at + 1]) {
-          Fail("the mask takes one of two int4b_t that share a byte");
+          ctx.Fail("the mask takes one of two int4b_t that share a byte");
         }
         return lanes[2 * at];
       };
@@ -267,12 +234,12 @@ void Core::CastInt4(SoftnpuInstruction& in) {
       }
       uint64_t end = byte + 1;
       while (end < kPer / 2 && end % kBlockBytes != 0 && takes_part(end)) ++end;
-      Add(in.operand[nibbles], narrow, place(nibbles, repeat, byte), end - byte);
+      ctx.Add(in.operand[nibbles], narrow, place(nibbles, repeat, byte), end - byte);
       byte = end;
     }
   }
-  Admit();
-  std::byte* const ub = ub_.data();
+  ctx.Admit();
+  std::byte* const ub = ctx.ub();
   for (uint64_t repeat = 0; repeat < repeats; ++repeat) {
     const LaneBits lanes = lanes_of(repeat);
     for (uint64_t lane = 0; lane < kPer; ++lane) {
@@ -290,40 +257,76 @@ void Core::CastInt4(SoftnpuInstruction& in) {
       }
     }
   }
-  Commit();
+  ctx.Commit();
+}
+
+}  // namespace
+
+void Cast(Context& ctx, SoftnpuInstruction& in) {
+  const uint8_t to = in.operand[0].type;
+  const uint8_t from = in.operand[1].type;
+  if (to == SOFTNPU_INT4 || from == SOFTNPU_INT4) return CastInt4(ctx, in);
+  const Function run = FindCast(to, from);
+  if (run == nullptr)
+    ctx.Fail(Format("there is no Cast from %s to %s", TypeName(from), TypeName(to)));
+  const int64_t mode = in.params[0];
+  if (mode < kNone || mode > kOdd) {
+    ctx.Fail(Format("RoundMode %lld does not exist", static_cast<long long>(mode)));
+  }
+  if (mode == kOdd && !(from == SOFTNPU_FLOAT && to == SOFTNPU_FLOAT16)) {
+    ctx.Fail(Format("CAST_ODD is for float to half only, not for %s to %s", TypeName(from),
+                    TypeName(to)));
+  }
+  if (!PlanVector(ctx, in, std::max(TypeBytes(to), TypeBytes(from)))) return;
+  if (from == SOFTNPU_INT32 && to == SOFTNPU_FLOAT16) in.scalar = ToBits(ctx.registers.deq_scale);
+  run(in, ctx.ub());
+  if (ctx.registers.saturate && (to == SOFTNPU_FLOAT16 || to == SOFTNPU_BFLOAT16)) {
+    const bool half = to == SOFTNPU_FLOAT16;
+    Walk(in, ctx.ub(), std::max(TypeBytes(to), TypeBytes(from)),
+         [half](std::byte* d, std::byte*, std::byte*, uint64_t n) {
+           for (uint64_t i = 0; i < n; ++i) {
+             if (half) {
+               As<Half>(d)[i] = ClampFloat(As<Half>(d)[i]);
+             } else {
+               As<Bfloat>(d)[i] = ClampFloat(As<Bfloat>(d)[i]);
+             }
+           }
+         });
+  }
+  ctx.Commit();
 }
 
 // int16_t to int8_t or uint8_t: src * scale + offset, rounded to even and saturated. The 16 results
 // of a block of src fill half of a block of dst: the low one, or with halfBlock the high one.
-void Core::CastDequant(SoftnpuInstruction& in) {
+void CastDequant(Context& ctx, SoftnpuInstruction& in) {
   const SoftnpuTensor& dst = in.operand[0];
   const SoftnpuTensor& src = in.operand[1];
   const bool vector_scale = in.params[0] != 0;
   const uint64_t high = in.params[1] != 0 ? 16 : 0;
   if (src.type == SOFTNPU_INT32 && dst.type == SOFTNPU_FLOAT16) {  // times the scale, as Cast
     in.params[0] = kRint;
-    return Cast(in);
+    return Cast(ctx, in);
   }
   if (src.type != SOFTNPU_INT16 || (dst.type != SOFTNPU_INT8 && dst.type != SOFTNPU_UINT8)) {
-    Fail(Format("there is no %s from %s to %s", OpcodeName(in.opcode), TypeName(src.type),
-                TypeName(dst.type)));
+    ctx.Fail(Format("there is no %s from %s to %s", OpcodeName(in.opcode), TypeName(src.type),
+                    TypeName(dst.type)));
   }
-  const Registers& r = registers_;
+  const Registers& r = ctx.registers;
   for (int i = 0; i < (vector_scale ? 16 : 1); ++i) {
     if (r.deq_signed[i] != (dst.type == SOFTNPU_INT8)) {
-      Fail(Format("signMode of SetDeqScale is %s, dst is %s", r.deq_signed[i] ? "true" : "false",
-                  TypeName(dst.type)));
+      ctx.Fail(Format("signMode of SetDeqScale is %s, dst is %s",
+                      r.deq_signed[i] ? "true" : "false", TypeName(dst.type)));
     }
   }
-  ResolveMask(in);
+  ResolveMask(ctx, in);
   if (in.form != SOFTNPU_FORM_COUNT && in.block_stride[0] == 0) {
-    Fail("dstBlkStride 0 is not defined");
+    ctx.Fail("dstBlkStride 0 is not defined");
   }
-  if (strict()) {
-    CheckUbAlignment(dst, "dst");
-    CheckUbAlignment(src, "src0");
+  if (ctx.strict()) {
+    ctx.CheckUbAlignment(dst, "dst");
+    ctx.CheckUbAlignment(src, "src0");
   }
-  if (!CheckForm(in, 2)) return;
+  if (!CheckForm(ctx, in, 2)) return;
   constexpr uint64_t kPer = kRepeatBytes / 2;
   constexpr uint64_t kGroup = kBlockBytes / 2;
   const bool contiguous = in.form == SOFTNPU_FORM_COUNT;
@@ -347,13 +350,13 @@ void Core::CastDequant(SoftnpuInstruction& in) {
       }
       uint64_t end = lane + 1;
       while (end % kGroup != 0 && lanes[end]) ++end;
-      Add(src, false, block(1, repeat, lane / kGroup) + lane % kGroup * 2, (end - lane) * 2);
-      Add(dst, true, block(0, repeat, lane / kGroup) + high + lane % kGroup, end - lane);
+      ctx.Add(src, false, block(1, repeat, lane / kGroup) + lane % kGroup * 2, (end - lane) * 2);
+      ctx.Add(dst, true, block(0, repeat, lane / kGroup) + high + lane % kGroup, end - lane);
       lane = end;
     }
   }
-  Admit();
-  std::byte* const ub = ub_.data();
+  ctx.Admit();
+  std::byte* const ub = ctx.ub();
   for (uint64_t repeat = 0; repeat < repeats; ++repeat) {
     const LaneBits lanes = lanes_of(repeat);
     for (uint64_t lane = 0; lane < kPer; ++lane) {
@@ -372,24 +375,29 @@ void Core::CastDequant(SoftnpuInstruction& in) {
       }
     }
   }
-  Commit();
+  ctx.Commit();
 }
 
 // params: kind (0: scale of int32_t to half, 1: one scale, offset and sign, 2: sixteen), then which
 // of the sixteen, offset, sign; scalar: bits of a float.
-void Core::SetDeqScale(SoftnpuInstruction& in) {
-  pipe_ = SOFTNPU_PIPE_S;
+void SetDeqScale(Context& ctx, SoftnpuInstruction& in) {
+  ctx.site.SetPipe(SOFTNPU_PIPE_S);
   const float scale = BitsTo<float>(in.scalar);
   if (in.params[0] == 0) {
-    registers_.deq_scale = scale;
+    ctx.registers.deq_scale = scale;
     return;
   }
-  CheckLimit("the offset", in.params[2], -256, 255);
+  ctx.CheckLimit("the offset", in.params[2], -256, 255);
   const int64_t i = in.params[0] == 1 ? 0 : in.params[1];
-  CheckLimit("the scale's index", i, 0, 15);
-  registers_.deq_scales[i] = scale;
-  registers_.deq_offsets[i] = static_cast<int16_t>(in.params[2]);
-  registers_.deq_signed[i] = in.params[3] != 0;
+  ctx.CheckLimit("the scale's index", i, 0, 15);
+  ctx.registers.deq_scales[i] = scale;
+  ctx.registers.deq_offsets[i] = static_cast<int16_t>(in.params[2]);
+  ctx.registers.deq_signed[i] = in.params[3] != 0;
 }
 
-}  // namespace softnpu::ascendc
+void SetSaturation(Context& ctx, SoftnpuInstruction& in) {
+  ctx.site.SetPipe(SOFTNPU_PIPE_S);
+  ctx.registers.saturate = in.params[0] != 0;
+}
+
+}  // namespace softnpu::ascendc::semantics

@@ -1,5 +1,5 @@
 // cc/softnpu/ascendc/vector_cast_test.cc: conversions: every pair, mode, limit.
-#include "cc/softnpu/ascendc/vector_testing.h"
+#include "cc/softnpu/ascendc/testing/vector.h"
 
 namespace {
 

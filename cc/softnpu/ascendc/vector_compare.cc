@@ -2,9 +2,11 @@
 //
 // Bits are packed, the first element in the lowest bit of the first byte. A NaN compares false in
 // every mode, NE included, as A2 and A3 are documented to do.
+#include "cc/softnpu/ascendc/semantics.h"
+#include "cc/softnpu/ascendc/vector_form.h"
 #include "cc/softnpu/ascendc/vector_unit.h"
 
-namespace softnpu::ascendc {
+namespace softnpu::ascendc::semantics {
 namespace {
 
 using namespace vector;  // NOLINT: the namespace of this unit
@@ -51,42 +53,42 @@ LaneBits CompareLanes(const std::byte* a, uint64_t a_stride, const std::byte* b,
 
 }  // namespace
 
-void Core::Compare(SoftnpuInstruction& in) {
+void Compare(Context& ctx, SoftnpuInstruction& in) {
   const bool to_register = in.opcode == SOFTNPU_OP_COMPARE_REGISTER;
   const uint32_t first = to_register ? 0 : 1;  // operand that is src0
   const bool scalar = in.operand_count == first + 1;
   const uint8_t type = in.operand[first].type;
   const uint64_t size = TypeBytes(type);
   const int64_t mode = in.params[0];
-  CheckLimit("CMPMODE", mode, kLt, kNe);
+  ctx.CheckLimit("CMPMODE", mode, kLt, kNe);
   if (type != SOFTNPU_FLOAT && type != SOFTNPU_FLOAT16 && !(type == SOFTNPU_INT32 && mode == kEq)) {
-    Fail(type == SOFTNPU_INT32
-             ? "int32_t compares in mode EQ only"
-             : Format("%s does not take %s", OpcodeName(in.opcode), TypeName(type)));
+    ctx.Fail(type == SOFTNPU_INT32
+                 ? "int32_t compares in mode EQ only"
+                 : Format("%s does not take %s", OpcodeName(in.opcode), TypeName(type)));
   }
-  if (strict()) {
+  if (ctx.strict()) {
     static const char* const kNames[] = {"dst", "src0", "src1"};
     for (uint32_t i = 0; i < in.operand_count; ++i) {
-      CheckUbAlignment(in.operand[i], kNames[to_register ? i + 1 : i]);
+      ctx.CheckUbAlignment(in.operand[i], kNames[to_register ? i + 1 : i]);
     }
   }
   const uint64_t per = kRepeatBytes / size;
-  ResolveMask(in);
+  ResolveMask(ctx, in);
   if (in.form == SOFTNPU_FORM_COUNT && in.count > 0 &&
       static_cast<uint64_t>(in.count) * size % kRepeatBytes != 0) {
-    Fail(Format("%lld elements are %llu bytes, which is not a multiple of %llu",
-                static_cast<long long>(in.count),
-                static_cast<unsigned long long>(static_cast<uint64_t>(in.count) * size),
-                static_cast<unsigned long long>(kRepeatBytes)));
+    ctx.Fail(Format("%lld elements are %llu bytes, which is not a multiple of %llu",
+                    static_cast<long long>(in.count),
+                    static_cast<unsigned long long>(static_cast<uint64_t>(in.count) * size),
+                    static_cast<unsigned long long>(kRepeatBytes)));
   }
-  if (!CheckForm(in, size)) return;
+  if (!CheckForm(ctx, in, size)) return;
   const bool contiguous = in.form == SOFTNPU_FORM_COUNT;
   const uint64_t repeats = contiguous ? static_cast<uint64_t>(in.count) / per : RepeatsOf(in, per);
-  if (to_register && repeats != 1) Fail("a comparison to CMPMASK has one repeat");
-  for (uint32_t i = first; i < in.operand_count; ++i) AddLanes(in, i, false, size);
+  if (to_register && repeats != 1) ctx.Fail("a comparison to CMPMASK has one repeat");
+  for (uint32_t i = first; i < in.operand_count; ++i) AddLanes(ctx, in, i, false, size);
   const SoftnpuTensor& dst = in.operand[0];
-  if (!to_register) Add(dst, true, dst.address, repeats * per / 8);
-  Admit();
+  if (!to_register) ctx.Add(dst, true, dst.address, repeats * per / 8);
+  ctx.Admit();
   LaneBits result = {};
   const auto walk = [&]<typename T>() {
     for (uint64_t repeat = 0; repeat < repeats; ++repeat) {
@@ -95,13 +97,13 @@ void Core::Compare(SoftnpuInstruction& in) {
       for (uint32_t i = first; i < in.operand_count; ++i) {
         const uint64_t pitch =
             contiguous ? kRepeatBytes : uint64_t{in.repeat_stride[i]} * kBlockBytes;
-        at[i - first] = ub_.data() + in.operand[i].address + repeat * pitch;
+        at[i - first] = ctx.ub() + in.operand[i].address + repeat * pitch;
         stride[i - first] = contiguous ? 1 : in.block_stride[i];
       }
       result = CompareLanes<T>(at[0], stride[0], scalar ? nullptr : at[1], stride[1], in.scalar,
                                mode, contiguous ? Prefix(per) : LanesOf(in, repeat, per));
       if (!to_register) {
-        std::memcpy(ub_.data() + dst.address + repeat * per / 8, result.word, per / 8);
+        std::memcpy(ctx.ub() + dst.address + repeat * per / 8, result.word, per / 8);
       }
     }
   };
@@ -109,62 +111,63 @@ void Core::Compare(SoftnpuInstruction& in) {
   if (type == SOFTNPU_FLOAT16) walk.operator()<Half>();
   if (type == SOFTNPU_INT32) walk.operator()<int32_t>();
   if (to_register) {
-    registers_.compare[0] = result.word[0];
-    registers_.compare[1] = result.word[1];
-    registers_.compare_set = true;
+    ctx.registers.compare[0] = result.word[0];
+    ctx.registers.compare[1] = result.word[1];
+    ctx.registers.compare_set = true;
   }
-  Commit();
+  ctx.Commit();
 }
 
 // operand: dst, src0, src1 (or the scalar), and in the last place selMask, unless CMPMASK selects.
-void Core::Select(SoftnpuInstruction& in) {
+void Select(Context& ctx, SoftnpuInstruction& in) {
   const int64_t mode = in.params[0];
   const bool scalar = in.params[1] != 0;
   const bool of_register = in.params[2] != 0;
-  CheckLimit("SELMODE", mode, kRegister, kTensorTensor);
+  ctx.CheckLimit("SELMODE", mode, kRegister, kTensorTensor);
   const uint8_t type = in.operand[0].type;
   const uint64_t size = TypeBytes(type);
-  if (size != 2 && size != 4) Fail(Format("Select does not take %s", TypeName(type)));
+  if (size != 2 && size != 4) ctx.Fail(Format("Select does not take %s", TypeName(type)));
   if (type != SOFTNPU_FLOAT && type != SOFTNPU_FLOAT16) {
-    Fail(Format("Select does not take %s", TypeName(type)));
+    ctx.Fail(Format("Select does not take %s", TypeName(type)));
   }
   if (scalar != (mode == kTensorScalar)) {
-    Fail(scalar ? "a scalar src1 needs SELMODE VSEL_TENSOR_SCALAR_MODE"
-                : "SELMODE VSEL_TENSOR_SCALAR_MODE needs a scalar src1");
+    ctx.Fail(scalar ? "a scalar src1 needs SELMODE VSEL_TENSOR_SCALAR_MODE"
+                    : "SELMODE VSEL_TENSOR_SCALAR_MODE needs a scalar src1");
   }
   const uint64_t per = kRepeatBytes / size;
   const uint32_t tensors = scalar ? 2 : 3;
-  if (of_register && strict() && !registers_.compare_set) {
-    Fail("CMPMASK holds no value: no Compare or SetCmpMask has set it in this block");
+  if (of_register && ctx.strict() && !ctx.registers.compare_set) {
+    ctx.Fail("CMPMASK holds no value: no Compare or SetCmpMask has set it in this block");
   }
-  ResolveMask(in);
+  ResolveMask(ctx, in);
   if (in.form != SOFTNPU_FORM_COUNT && in.block_stride[0] == 0) {
-    Fail("dstBlkStride 0 is not defined");
+    ctx.Fail("dstBlkStride 0 is not defined");
   }
-  if (strict()) {
+  if (ctx.strict()) {
     static const char* const kNames[] = {"dst", "src0", "src1"};
-    for (uint32_t i = 0; i < tensors; ++i) CheckUbAlignment(in.operand[i], kNames[i]);
-    if (!of_register) CheckUbAlignment(in.operand[tensors], "selMask");
+    for (uint32_t i = 0; i < tensors; ++i) ctx.CheckUbAlignment(in.operand[i], kNames[i]);
+    if (!of_register) ctx.CheckUbAlignment(in.operand[tensors], "selMask");
   }
-  if (!CheckForm(in, size)) return;
+  if (!CheckForm(ctx, in, size)) return;
   const bool contiguous = in.form == SOFTNPU_FORM_COUNT;
   const uint64_t repeats =
       contiguous ? (static_cast<uint64_t>(in.count) + per - 1) / per : RepeatsOf(in, per);
   in.operand_count = tensors;
-  for (uint32_t i = 0; i < tensors; ++i) AddLanes(in, i, i == 0, size);
+  for (uint32_t i = 0; i < tensors; ++i) AddLanes(ctx, in, i, i == 0, size);
   const bool reused = of_register || mode == kRegister;  // the same bits in each repeat
   uint64_t mask_bytes = 0;
   if (!of_register) {
     const uint64_t bits = contiguous ? static_cast<uint64_t>(in.count) : repeats * per;
     mask_bytes = (std::min(bits, reused ? per : bits) + 7) / 8;
-    Add(in.operand[tensors], false, in.operand[tensors].address, mask_bytes);
+    ctx.Add(in.operand[tensors], false, in.operand[tensors].address, mask_bytes);
   }
-  Admit();
+  ctx.Admit();
   if (!contiguous) in.repeat = static_cast<uint32_t>(repeats);
-  if (strict()) CheckOverlap(in);
-  std::byte* const ub = ub_.data();
-  const std::byte* const mask = of_register ? reinterpret_cast<const std::byte*>(registers_.compare)
-                                            : ub + in.operand[tensors].address;
+  if (ctx.strict()) CheckOverlap(ctx, in);
+  std::byte* const ub = ctx.ub();
+  const std::byte* const mask = of_register
+                                    ? reinterpret_cast<const std::byte*>(ctx.registers.compare)
+                                    : ub + in.operand[tensors].address;
   for (uint64_t repeat = 0; repeat < repeats; ++repeat) {
     const LaneBits lanes =
         contiguous ? Prefix(std::min(per, static_cast<uint64_t>(in.count) - repeat * per))
@@ -188,30 +191,30 @@ void Core::Select(SoftnpuInstruction& in) {
       }
     }
   }
-  Commit();
+  ctx.Commit();
 }
 
-void Core::MoveCmpMask(SoftnpuInstruction& in) {
+void MoveCmpMask(Context& ctx, SoftnpuInstruction& in) {
   const SoftnpuTensor& tensor = in.operand[0];
   const bool get = in.opcode == SOFTNPU_OP_GET_CMP_MASK;
-  if (strict() && tensor.address % kCmpMaskBytes != 0) {
-    FailAt(Format("the tensor begins at byte %llu of the UB, which is not a multiple of %llu",
-                  static_cast<unsigned long long>(tensor.address),
-                  static_cast<unsigned long long>(kCmpMaskBytes)),
-           tensor, tensor.address, tensor.address + kCmpMaskBytes);
+  if (ctx.strict() && tensor.address % kCmpMaskBytes != 0) {
+    ctx.FailAt(Format("the tensor begins at byte %llu of the UB, which is not a multiple of %llu",
+                      static_cast<unsigned long long>(tensor.address),
+                      static_cast<unsigned long long>(kCmpMaskBytes)),
+               tensor, tensor.address, tensor.address + kCmpMaskBytes);
   }
-  if (get && strict() && !registers_.compare_set) {
-    Fail("CMPMASK holds no value: no Compare or SetCmpMask has set it in this block");
+  if (get && ctx.strict() && !ctx.registers.compare_set) {
+    ctx.Fail("CMPMASK holds no value: no Compare or SetCmpMask has set it in this block");
   }
-  Add(tensor, get, tensor.address, kCmpMaskBytes);
-  Admit();
+  ctx.Add(tensor, get, tensor.address, kCmpMaskBytes);
+  ctx.Admit();
   if (get) {
-    std::memcpy(accesses_[0].host, registers_.compare, kCmpMaskBytes);
+    std::memcpy(ctx.accesses[0].host, ctx.registers.compare, kCmpMaskBytes);
   } else {
-    std::memcpy(registers_.compare, accesses_[0].host, kCmpMaskBytes);
-    registers_.compare_set = true;
+    std::memcpy(ctx.registers.compare, ctx.accesses[0].host, kCmpMaskBytes);
+    ctx.registers.compare_set = true;
   }
-  Commit();
+  ctx.Commit();
 }
 
-}  // namespace softnpu::ascendc
+}  // namespace softnpu::ascendc::semantics

@@ -1,5 +1,5 @@
 // cc/softnpu/ascendc/vector_compare_test.cc: comparison, selection, and values that are made.
-#include "cc/softnpu/ascendc/vector_testing.h"
+#include "cc/softnpu/ascendc/testing/vector.h"
 
 namespace {
 

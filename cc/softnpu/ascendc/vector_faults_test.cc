@@ -4,7 +4,7 @@
 // As in faults_test.cc: a kernel is a template over whether it commits its fault, and the faulty
 // line carries the comment FAULT with the kernel's name.
 
-#include "cc/softnpu/ascendc/vector_testing.h"
+#include "cc/softnpu/ascendc/testing/vector.h"
 
 namespace {
 

@@ -1,7 +1,9 @@
 // cc/softnpu/ascendc/vector_fill.cc: instructions that make values or repeat them.
+#include "cc/softnpu/ascendc/semantics.h"
+#include "cc/softnpu/ascendc/vector_form.h"
 #include "cc/softnpu/ascendc/vector_unit.h"
 
-namespace softnpu::ascendc {
+namespace softnpu::ascendc::semantics {
 namespace {
 
 using namespace vector;  // NOLINT: the namespace of this unit
@@ -58,7 +60,7 @@ void CopyRuns(const SoftnpuInstruction& in, std::byte* ub) {
 
 }  // namespace
 
-void Core::Fill(SoftnpuInstruction& in) {
+void Fill(Context& ctx, SoftnpuInstruction& in) {
   const uint8_t type = in.operand[0].type;
   const uint64_t size = TypeBytes(type);
   Function run = nullptr;
@@ -68,57 +70,59 @@ void Core::Fill(SoftnpuInstruction& in) {
   } else {
     ArithmeticType(type, [&]<typename T>() { run = Progression<T>; });
   }
-  if (run == nullptr) Fail(Format("%s does not take %s", OpcodeName(in.opcode), TypeName(type)));
-  if (!PlanVector(in, size)) return;
-  run(in, ub_.data());
-  Commit();
+  if (run == nullptr)
+    ctx.Fail(Format("%s does not take %s", OpcodeName(in.opcode), TypeName(type)));
+  if (!PlanVector(ctx, in, size)) return;
+  run(in, ctx.ub());
+  ctx.Commit();
 }
 
 // Per repeat eight elements of src, each of which fills one block of dst.
-void Core::Brcb(SoftnpuInstruction& in) {
+void Brcb(Context& ctx, SoftnpuInstruction& in) {
   const SoftnpuTensor& dst = in.operand[0];
   const SoftnpuTensor& src = in.operand[1];
   const uint64_t size = TypeBytes(dst.type);
-  if (size != 2 && size != 4) Fail(Format("Brcb does not take %s", TypeName(dst.type)));
-  CheckLimit("repeatTime", in.repeat, 0, kMaxRepeat);
-  if (strict()) {
-    CheckUbAlignment(dst, "dst");
-    CheckUbAlignment(src, "src0");
+  if (size != 2 && size != 4) ctx.Fail(Format("Brcb does not take %s", TypeName(dst.type)));
+  ctx.CheckLimit("repeatTime", in.repeat, 0, kMaxRepeat);
+  if (ctx.strict()) {
+    ctx.CheckUbAlignment(dst, "dst");
+    ctx.CheckUbAlignment(src, "src0");
   }
   if (in.repeat == 0) return;
-  if (in.block_stride[0] == 0) Fail("dstBlkStride 0 is not defined");
+  if (in.block_stride[0] == 0) ctx.Fail("dstBlkStride 0 is not defined");
   const uint64_t pitch = uint64_t{in.repeat_stride[0]} * kBlockBytes;
   const uint64_t step = uint64_t{in.block_stride[0]} * kBlockBytes;
   for (uint64_t block = 0; block < (step == kBlockBytes ? 1 : kBlocksPerRepeat); ++block) {
-    Add(dst, true, dst.address + block * step, step == kBlockBytes ? kRepeatBytes : kBlockBytes,
-        in.repeat, pitch);
+    ctx.Add(dst, true, dst.address + block * step, step == kBlockBytes ? kRepeatBytes : kBlockBytes,
+            in.repeat, pitch);
   }
   const uint64_t elements = uint64_t{in.repeat} * kBlocksPerRepeat;
-  Add(src, false, src.address, elements * size);
-  Admit();
-  if (strict()) {
+  ctx.Add(src, false, src.address, elements * size);
+  ctx.Admit();
+  if (ctx.strict()) {
     const uint64_t end = src.address + elements * size;
-    for (const Access& access : accesses_) {
+    for (const Access& access : ctx.accesses) {
       if (access.write && access.base < end && src.address < access.base + access.extent()) {
-        FailAt("dst overlaps src0", dst, dst.address, dst.address + kBlockBytes);
+        ctx.FailAt("dst overlaps src0", dst, dst.address, dst.address + kBlockBytes);
       }
     }
   }
   for (uint64_t e = 0; e < elements; ++e) {
     std::byte* const block =
-        ub_.data() + dst.address + e / kBlocksPerRepeat * pitch + e % kBlocksPerRepeat * step;
-    const std::byte* const value = ub_.data() + src.address + e * size;
+        ctx.ub() + dst.address + e / kBlocksPerRepeat * pitch + e % kBlocksPerRepeat * step;
+    const std::byte* const value = ctx.ub() + src.address + e * size;
     for (uint64_t at = 0; at < kBlockBytes; at += size) std::memcpy(block + at, value, size);
   }
-  Commit();
+  ctx.Commit();
 }
 
-void Core::VectorCopy(SoftnpuInstruction& in) {
+void VectorCopy(Context& ctx, SoftnpuInstruction& in) {
   const uint64_t size = TypeBytes(in.operand[0].type);
-  if (size != 2 && size != 4) Fail(Format("Copy does not take %s", TypeName(in.operand[0].type)));
-  if (!PlanVector(in, size)) return;
-  (size == 2 ? CopyRuns<uint16_t> : CopyRuns<uint32_t>)(in, ub_.data());
-  Commit();
+  if (size != 2 && size != 4)
+    ctx.Fail(Format("Copy does not take %s", TypeName(in.operand[0].type)));
+  if (!PlanVector(ctx, in, size)) return;
+  (size == 2 ? CopyRuns<uint16_t> : CopyRuns<uint32_t>)(in, ctx.ub());
+  ctx.Commit();
 }
 
-}  // namespace softnpu::ascendc
+}  // namespace softnpu::ascendc::semantics

@@ -1,7 +1,9 @@
 // cc/softnpu/ascendc/vector_gather.cc: instructions whose places depend on data.
+#include "cc/softnpu/ascendc/semantics.h"
+#include "cc/softnpu/ascendc/vector_form.h"
 #include "cc/softnpu/ascendc/vector_unit.h"
 
-namespace softnpu::ascendc {
+namespace softnpu::ascendc::semantics {
 namespace {
 
 using namespace vector;  // NOLINT: the namespace of this unit
@@ -50,20 +52,8 @@ std::vector<RunsOfBytes> PatternsOf(std::vector<uint64_t> places, uint64_t size)
 
 }  // namespace
 
-std::byte* Core::AdmitLate(const SoftnpuTensor& tensor, bool write, uint64_t base, uint64_t bytes,
-                           uint64_t rows, uint64_t stride) {
-  const size_t at = accesses_.size();
-  Add(tensor, write, base, bytes, rows, stride);
-  AdmitOnChip(accesses_[at]);
-  if (strict()) {
-    if (tensor.buffer != 0) CheckSide(accesses_[at]);
-    if (!write) CheckInitialised(accesses_[at]);
-  }
-  return accesses_[at].host;
-}
-
 // Gather: dst[i] = the element `base + offset[i]` bytes into src. Scatter: the other way round.
-void Core::Gather(SoftnpuInstruction& in) {
+void Gather(Context& ctx, SoftnpuInstruction& in) {
   const bool scatter = in.opcode == SOFTNPU_OP_SCATTER;
   const SoftnpuTensor& dst = in.operand[0];
   const SoftnpuTensor& src = in.operand[1];
@@ -73,15 +63,15 @@ void Core::Gather(SoftnpuInstruction& in) {
   const uint32_t linear_operand = scatter ? 1 : 0;
   const uint64_t size = TypeBytes(dst.type);
   if (size != 2 && size != 4) {
-    Fail(Format("%s does not take %s", OpcodeName(in.opcode), TypeName(dst.type)));
+    ctx.Fail(Format("%s does not take %s", OpcodeName(in.opcode), TypeName(dst.type)));
   }
-  ResolveMask(in);
-  if (strict()) {
-    CheckUbAlignment(dst, "dst");
-    CheckUbAlignment(src, "src");
-    CheckUbAlignment(offsets, scatter ? "dstOffset" : "srcOffset");
+  ResolveMask(ctx, in);
+  if (ctx.strict()) {
+    ctx.CheckUbAlignment(dst, "dst");
+    ctx.CheckUbAlignment(src, "src");
+    ctx.CheckUbAlignment(offsets, scatter ? "dstOffset" : "srcOffset");
   }
-  if (!CheckForm(in, size)) return;
+  if (!CheckForm(ctx, in, size)) return;
   const bool contiguous = in.form == SOFTNPU_FORM_COUNT;
   const uint64_t per = kRepeatBytes / size;
   const uint64_t count = static_cast<uint64_t>(in.count);
@@ -91,9 +81,9 @@ void Core::Gather(SoftnpuInstruction& in) {
   const auto lanes_of = [&](uint64_t repeat) {
     return contiguous ? Prefix(std::min(per, count - repeat * per)) : LanesOf(in, repeat, per);
   };
-  AddLanes(in, linear_operand, !scatter, size);
+  AddLanes(ctx, in, linear_operand, !scatter, size);
   if (contiguous) {
-    Add(offsets, false, offsets.address, count * 4);
+    ctx.Add(offsets, false, offsets.address, count * 4);
   } else {
     for (uint64_t repeat = 0; repeat < repeats; ++repeat) {
       const LaneBits lanes = lanes_of(repeat);
@@ -101,13 +91,13 @@ void Core::Gather(SoftnpuInstruction& in) {
         uint64_t end = lane;
         while (end < per && lanes[end]) ++end;
         if (end > lane) {
-          Add(offsets, false, offsets.address + (repeat * per + lane) * 4, (end - lane) * 4);
+          ctx.Add(offsets, false, offsets.address + (repeat * per + lane) * 4, (end - lane) * 4);
         }
         lane = end + 1;
       }
     }
   }
-  Admit();
+  ctx.Admit();
   // Which bytes are read or written depends on the offsets, so they are admitted in a second step.
   const uint64_t base = scattered.address + static_cast<uint64_t>(in.params[0]);
   const auto each = [&](auto&& body) {
@@ -116,7 +106,7 @@ void Core::Gather(SoftnpuInstruction& in) {
       for (uint64_t lane = 0; lane < per; ++lane) {
         if (!lanes[lane]) continue;
         const uint32_t offset =
-            Peek<uint32_t>(ub_.data() + offsets.address + (repeat * per + lane) * 4);
+            Peek<uint32_t>(ctx.ub() + offsets.address + (repeat * per + lane) * 4);
         body(repeat, lane, uint64_t{offset});
       }
     }
@@ -126,40 +116,38 @@ void Core::Gather(SoftnpuInstruction& in) {
   std::vector<uint64_t> places;
   each([&](uint64_t repeat, uint64_t lane, uint64_t offset) {
     if (offset % size != 0) {
-      FailAt(Format("offset %llu of element %llu is not a multiple of the element's %llu bytes",
-                    static_cast<unsigned long long>(offset),
-                    static_cast<unsigned long long>(repeat * per + lane),
-                    static_cast<unsigned long long>(size)),
-             scattered, base + offset, base + offset + size);
+      ctx.FailAt(Format("offset %llu of element %llu is not a multiple of the element's %llu bytes",
+                        static_cast<unsigned long long>(offset),
+                        static_cast<unsigned long long>(repeat * per + lane),
+                        static_cast<unsigned long long>(size)),
+                 scattered, base + offset, base + offset + size);
     }
     lowest = std::min(lowest, offset);
     highest = std::max(highest, offset);
-    if (strict()) places.push_back(offset);
+    if (ctx.strict()) places.push_back(offset);
   });
   // Strict: the bytes that are touched, as runs of one length and distance.
   const std::vector<RunsOfBytes> patterns = PatternsOf(std::move(places), size);
   for (const RunsOfBytes& p : patterns) {
-    AdmitLate(scattered, scatter, base + p.begin, p.bytes, p.rows, p.stride);
+    ctx.AdmitLate(scattered, scatter, base + p.begin, p.bytes, p.rows, p.stride);
   }
   if (patterns.size() > kMaxPatterns) {  // too many to compare with others: all that lies between
-    accesses_.resize(accesses_.size() - patterns.size());
+    ctx.accesses.resize(ctx.accesses.size() - patterns.size());
   }
   if (patterns.empty() || patterns.size() > kMaxPatterns) {
-    const size_t at = accesses_.size();
-    Add(scattered, scatter, base + lowest, highest - lowest + size);
-    AdmitOnChip(accesses_[at]);
+    ctx.memories.Resolve(ctx.Add(scattered, scatter, base + lowest, highest - lowest + size));
   }
-  if (strict()) {
+  if (ctx.strict()) {
     const uint64_t begin = base + lowest;
     const uint64_t end = base + highest + size;
-    for (const Access& access : accesses_) {
+    for (const Access& access : ctx.accesses) {
       if (access.tensor == &linear && access.base < end && begin < access.base + access.extent()) {
-        FailAt("dst overlaps src", dst, dst.address, dst.address + size);
+        ctx.FailAt("dst overlaps src", dst, dst.address, dst.address + size);
       }
     }
   }
-  std::byte* const line = ub_.data() + linear.address;
-  std::byte* const field = ub_.data() + base;
+  std::byte* const line = ctx.ub() + linear.address;
+  std::byte* const field = ctx.ub() + base;
   each([&](uint64_t repeat, uint64_t lane, uint64_t offset) {
     std::byte* const near = line + repeat * pitch + lane * size;
     std::byte* const far = field + offset;
@@ -169,52 +157,52 @@ void Core::Gather(SoftnpuInstruction& in) {
       std::memcpy(scatter ? far : near, scatter ? near : far, 2);
     }
   });
-  Commit();
+  ctx.Commit();
 }
 
 // Per repeat eight blocks of 32 bytes, each from `offset` bytes into src.
-void Core::Gatherb(SoftnpuInstruction& in) {
+void Gatherb(Context& ctx, SoftnpuInstruction& in) {
   const SoftnpuTensor& dst = in.operand[0];
   const SoftnpuTensor& src = in.operand[1];
   const SoftnpuTensor& offsets = in.operand[2];
   const uint64_t size = TypeBytes(dst.type);
-  if (size != 2 && size != 4) Fail(Format("Gatherb does not take %s", TypeName(dst.type)));
-  CheckLimit("repeatTime", in.repeat, 0, kMaxRepeat);
-  if (strict()) {
-    CheckUbAlignment(dst, "dst");
-    CheckUbAlignment(src, "src");
-    CheckUbAlignment(offsets, "offset");
+  if (size != 2 && size != 4) ctx.Fail(Format("Gatherb does not take %s", TypeName(dst.type)));
+  ctx.CheckLimit("repeatTime", in.repeat, 0, kMaxRepeat);
+  if (ctx.strict()) {
+    ctx.CheckUbAlignment(dst, "dst");
+    ctx.CheckUbAlignment(src, "src");
+    ctx.CheckUbAlignment(offsets, "offset");
   }
   if (in.repeat == 0) return;
-  if (in.block_stride[0] == 0) Fail("dstBlkStride 0 is not defined");
+  if (in.block_stride[0] == 0) ctx.Fail("dstBlkStride 0 is not defined");
   const uint64_t blocks = uint64_t{in.repeat} * kBlocksPerRepeat;
   const uint64_t step = uint64_t{in.block_stride[0]} * kBlockBytes;
   const uint64_t pitch = uint64_t{in.repeat_stride[0]} * kBlockBytes;
-  Add(offsets, false, offsets.address, blocks * 4);
+  ctx.Add(offsets, false, offsets.address, blocks * 4);
   for (uint64_t block = 0; block < (step == kBlockBytes ? 1 : kBlocksPerRepeat); ++block) {
-    Add(dst, true, dst.address + block * step, step == kBlockBytes ? kRepeatBytes : kBlockBytes,
-        in.repeat, pitch);
+    ctx.Add(dst, true, dst.address + block * step, step == kBlockBytes ? kRepeatBytes : kBlockBytes,
+            in.repeat, pitch);
   }
-  Admit();
+  ctx.Admit();
   for (uint64_t i = 0; i < blocks; ++i) {
-    const uint64_t offset = Peek<uint32_t>(ub_.data() + offsets.address + i * 4);
+    const uint64_t offset = Peek<uint32_t>(ctx.ub() + offsets.address + i * 4);
     if (offset % kBlockBytes != 0) {
-      FailAt(Format("offset %llu of block %llu is not a multiple of %llu",
-                    static_cast<unsigned long long>(offset), static_cast<unsigned long long>(i),
-                    static_cast<unsigned long long>(kBlockBytes)),
-             src, src.address + offset, src.address + offset + kBlockBytes);
+      ctx.FailAt(Format("offset %llu of block %llu is not a multiple of %llu",
+                        static_cast<unsigned long long>(offset), static_cast<unsigned long long>(i),
+                        static_cast<unsigned long long>(kBlockBytes)),
+                 src, src.address + offset, src.address + offset + kBlockBytes);
     }
-    const std::byte* const from = AdmitLate(src, false, src.address + offset, kBlockBytes);
+    const std::byte* const from = ctx.AdmitLate(src, false, src.address + offset, kBlockBytes);
     std::memmove(
-        ub_.data() + dst.address + i / kBlocksPerRepeat * pitch + i % kBlocksPerRepeat * step, from,
+        ctx.ub() + dst.address + i / kBlocksPerRepeat * pitch + i % kBlocksPerRepeat * step, from,
         kBlockBytes);
   }
-  Commit();
+  ctx.Commit();
 }
 
 // params: pattern (0: bits in operand[2]), reduceMode, mask, src0BlockStride, repeatTimes,
 // src0RepeatStride, src1RepeatStride; result: the number of elements kept.
-void Core::GatherMask(SoftnpuInstruction& in) {
+void GatherMask(Context& ctx, SoftnpuInstruction& in) {
   const SoftnpuTensor& dst = in.operand[0];
   const SoftnpuTensor& src = in.operand[1];
   const SoftnpuTensor& bits = in.operand[2];
@@ -222,17 +210,17 @@ void Core::GatherMask(SoftnpuInstruction& in) {
   const int64_t pattern = in.params[0];
   const bool user = in.operand_count == 3;
   const bool counter = in.params[1] != 0;
-  if (size != 2 && size != 4) Fail(Format("GatherMask does not take %s", TypeName(dst.type)));
-  if (!user) CheckLimit("src1Pattern", pattern, 1, 7);
+  if (size != 2 && size != 4) ctx.Fail(Format("GatherMask does not take %s", TypeName(dst.type)));
+  if (!user) ctx.CheckLimit("src1Pattern", pattern, 1, 7);
   if (user && TypeBytes(bits.type) != size) {
-    Fail(Format("src1Pattern of %s for elements of %llu bytes, which need uint%llu_t",
-                TypeName(bits.type), static_cast<unsigned long long>(size),
-                static_cast<unsigned long long>(size * 8)));
+    ctx.Fail(Format("src1Pattern of %s for elements of %llu bytes, which need uint%llu_t",
+                    TypeName(bits.type), static_cast<unsigned long long>(size),
+                    static_cast<unsigned long long>(size * 8)));
   }
-  if (strict()) {
-    CheckUbAlignment(dst, "dst");
-    CheckUbAlignment(src, "src0");
-    if (user) CheckUbAlignment(bits, "src1Pattern");
+  if (ctx.strict()) {
+    ctx.CheckUbAlignment(dst, "dst");
+    ctx.CheckUbAlignment(src, "src0");
+    if (user) ctx.CheckUbAlignment(bits, "src1Pattern");
   }
   const uint64_t per = kRepeatBytes / size;
   const uint64_t elements = counter ? static_cast<uint64_t>(in.params[2]) : per;
@@ -243,16 +231,16 @@ void Core::GatherMask(SoftnpuInstruction& in) {
   in.result = 0;
   if (elements == 0 || repeats == 0) return;
   if (block_stride == 1) {
-    Add(src, false, src.address, elements * size, repeats, src_pitch);
+    ctx.Add(src, false, src.address, elements * size, repeats, src_pitch);
   } else {
     for (uint64_t lane = 0; lane < elements; lane += kBlockBytes / size) {
-      Add(src, false, src.address + LaneOffset(lane, size, block_stride),
-          std::min(kBlockBytes, (elements - lane) * size), repeats, src_pitch);
+      ctx.Add(src, false, src.address + LaneOffset(lane, size, block_stride),
+              std::min(kBlockBytes, (elements - lane) * size), repeats, src_pitch);
     }
   }
-  if (user) Add(bits, false, bits.address, (elements + 7) / 8, repeats, bits_pitch);
-  Admit();
-  const std::byte* const ub = ub_.data();
+  if (user) ctx.Add(bits, false, bits.address, (elements + 7) / 8, repeats, bits_pitch);
+  ctx.Admit();
+  const std::byte* const ub = ctx.ub();
   const auto kept = [&](uint64_t repeat, uint64_t lane) {
     if (user) {
       const uint64_t at = bits.address + repeat * bits_pitch + lane / 8;
@@ -270,18 +258,18 @@ void Core::GatherMask(SoftnpuInstruction& in) {
   }
   in.result = places.size();
   if (places.empty()) return;
-  std::byte* const to = AdmitLate(dst, true, dst.address, places.size() * size);
+  std::byte* const to = ctx.AdmitLate(dst, true, dst.address, places.size() * size);
   // dst may be src: an element never moves up.
-  if (strict() && dst.address > src.address) {
-    for (const Access& access : accesses_) {
+  if (ctx.strict() && dst.address > src.address) {
+    for (const Access& access : ctx.accesses) {
       if (access.tensor == &src && dst.address < access.base + access.extent() &&
           access.base < dst.address + places.size() * size) {
-        FailAt("dst overlaps src0 behind its start", dst, dst.address, dst.address + size);
+        ctx.FailAt("dst overlaps src0 behind its start", dst, dst.address, dst.address + size);
       }
     }
   }
   for (size_t i = 0; i < places.size(); ++i) std::memmove(to + i * size, ub + places[i], size);
-  Commit();
+  ctx.Commit();
 }
 
-}  // namespace softnpu::ascendc
+}  // namespace softnpu::ascendc::semantics

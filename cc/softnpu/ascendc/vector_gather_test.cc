@@ -1,5 +1,5 @@
 // cc/softnpu/ascendc/vector_gather_test.cc: gathering, packing and transposing.
-#include "cc/softnpu/ascendc/vector_testing.h"
+#include "cc/softnpu/ascendc/testing/vector.h"
 
 namespace {
 

@@ -2,9 +2,11 @@
 //
 // Sums are binary trees over adjacent elements, each sum rounded to the element's type; elements
 // that the mask leaves out take no part. A NaN anywhere in a group is its result.
+#include "cc/softnpu/ascendc/semantics.h"
+#include "cc/softnpu/ascendc/vector_form.h"
 #include "cc/softnpu/ascendc/vector_unit.h"
 
-namespace softnpu::ascendc {
+namespace softnpu::ascendc::semantics {
 namespace {
 
 using namespace vector;  // NOLINT: the namespace of this unit
@@ -38,7 +40,7 @@ inline bool Beats(float value, float best, bool max) {
 
 }  // namespace
 
-void Core::Reduce(SoftnpuInstruction& in) {
+void Reduce(Context& ctx, SoftnpuInstruction& in) {
   const SoftnpuTensor& dst = in.operand[0];
   const SoftnpuTensor& src = in.operand[1];
   const uint8_t type = src.type;
@@ -52,33 +54,33 @@ void Core::Reduce(SoftnpuInstruction& in) {
   const bool max =
       in.opcode == SOFTNPU_OP_WHOLE_REDUCE_MAX || in.opcode == SOFTNPU_OP_BLOCK_REDUCE_MAX;
   if (type != SOFTNPU_FLOAT && type != SOFTNPU_FLOAT16) {
-    Fail(Format("%s does not take %s", OpcodeName(in.opcode), TypeName(type)));
+    ctx.Fail(Format("%s does not take %s", OpcodeName(in.opcode), TypeName(type)));
   }
   const int64_t order = whole && extreme ? in.params[0] : static_cast<int64_t>(kOnlyValue);
-  CheckLimit("ReduceOrder", order, kValueIndex, kOnlyIndex);
+  ctx.CheckLimit("ReduceOrder", order, kValueIndex, kOnlyIndex);
   const uint64_t per = kRepeatBytes / size;
   const uint64_t groups = whole ? 1 : pair ? per / 2 : kBlocksPerRepeat;  // results of a repeat
   const uint64_t lanes_of_group = per / groups;
   const uint64_t record = order == kOnlyValue   ? size
                           : order == kOnlyIndex ? 4
                                                 : 2 * size;  // bytes of a result
-  ResolveMask(in);
-  if (strict()) {
-    CheckUbAlignment(src, "src");
+  ResolveMask(ctx, in);
+  if (ctx.strict()) {
+    ctx.CheckUbAlignment(src, "src");
     const uint64_t alignment = whole ? record : pair ? kBlockBytes : kBlocksPerRepeat * size;
     if (dst.address % alignment != 0) {
-      FailAt(Format("dst begins at byte %llu of the UB, which is not a multiple of %llu",
-                    static_cast<unsigned long long>(dst.address),
-                    static_cast<unsigned long long>(alignment)),
-             dst, dst.address, dst.address + record);
+      ctx.FailAt(Format("dst begins at byte %llu of the UB, which is not a multiple of %llu",
+                        static_cast<unsigned long long>(dst.address),
+                        static_cast<unsigned long long>(alignment)),
+                 dst, dst.address, dst.address + record);
     }
   }
-  if (!CheckForm(in, size)) return;
+  if (!CheckForm(ctx, in, size)) return;
   const uint64_t repeats = RepeatsOf(in, per);
   // The unit of dst's stride is what a repeat leaves behind.
   const uint64_t to_pitch = uint64_t{in.repeat_stride[0]} * record * groups;
   const uint64_t from_pitch = uint64_t{in.repeat_stride[1]} * kBlockBytes;
-  AddLanes(in, 1, false, size);
+  AddLanes(ctx, in, 1, false, size);
   const auto part_of = [&](const LaneBits& lanes, uint64_t group) {
     for (uint64_t i = 0; i < lanes_of_group; ++i) {
       if (lanes[group * lanes_of_group + i]) return true;
@@ -91,8 +93,8 @@ void Core::Reduce(SoftnpuInstruction& in) {
       uint64_t end = group;
       while (end < groups && part_of(lanes, end)) ++end;
       if (end > group) {
-        Add(dst, true, dst.address + first * to_pitch + group * record, (end - group) * record,
-            count, to_pitch);
+        ctx.Add(dst, true, dst.address + first * to_pitch + group * record, (end - group) * record,
+                count, to_pitch);
       }
       group = end + 1;
     }
@@ -103,8 +105,8 @@ void Core::Reduce(SoftnpuInstruction& in) {
   } else {
     add_results(0, repeats);
   }
-  Admit();
-  if (strict()) {
+  ctx.Admit();
+  if (ctx.strict()) {
     // Results may fall on elements that were read, not on those that a later repeat reads.
     const uint64_t span = LaneOffset(per - 1, size, in.block_stride[1]) + size;
     for (uint64_t repeat = 0; repeat + 1 < repeats; ++repeat) {
@@ -112,9 +114,9 @@ void Core::Reduce(SoftnpuInstruction& in) {
       const uint64_t later = src.address + (repeat + 1) * from_pitch;
       const uint64_t end = src.address + (repeats - 1) * from_pitch + span;
       if (to < end && later < to + groups * record) {
-        FailAt(Format("the result of repeat %llu overlaps what a later repeat reads",
-                      static_cast<unsigned long long>(repeat)),
-               dst, to, to + groups * record);
+        ctx.FailAt(Format("the result of repeat %llu overlaps what a later repeat reads",
+                          static_cast<unsigned long long>(repeat)),
+                   dst, to, to + groups * record);
       }
     }
   }
@@ -123,7 +125,7 @@ void Core::Reduce(SoftnpuInstruction& in) {
     bool present[kRepeatBytes / sizeof(T)];
     for (uint64_t repeat = 0; repeat < repeats; ++repeat) {
       const LaneBits lanes = LanesOf(in, repeat, per);
-      const std::byte* const from = ub_.data() + src.address + repeat * from_pitch;
+      const std::byte* const from = ctx.ub() + src.address + repeat * from_pitch;
       for (uint64_t lane = 0; lane < per; ++lane) {
         present[lane] = lanes[lane];
         values[lane] = T{};
@@ -134,13 +136,13 @@ void Core::Reduce(SoftnpuInstruction& in) {
         if (!part_of(lanes, group)) continue;
         T* const at = values + group * lanes_of_group;
         bool* const has = present + group * lanes_of_group;
-        std::byte* const to = ub_.data() + dst.address + repeat * to_pitch + group * record;
+        std::byte* const to = ctx.ub() + dst.address + repeat * to_pitch + group * record;
         if (!extreme) {
           const T sum = TreeSum(at, has, lanes_of_group);
           Poke(to, sum);
           if (whole) {
-            registers_.accumulated = ToBits(sum);
-            registers_.accumulated_type = type;
+            ctx.registers.accumulated = ToBits(sum);
+            ctx.registers.accumulated_type = type;
           }
           continue;
         }
@@ -166,9 +168,9 @@ void Core::Reduce(SoftnpuInstruction& in) {
           std::memcpy(to + (order == kValueIndex ? size : 0), &index, size);
         }
         if (whole) {
-          registers_.reduce_value = ToBits(best);
-          registers_.reduce_index = index;
-          registers_.reduce_type = type;
+          ctx.registers.reduce_value = ToBits(best);
+          ctx.registers.reduce_index = index;
+          ctx.registers.reduce_type = type;
         }
       }
     }
@@ -178,12 +180,12 @@ void Core::Reduce(SoftnpuInstruction& in) {
   } else {
     run.operator()<Half>();
   }
-  Commit();
+  ctx.Commit();
 }
 
 // operands: dst, src, tmp; params: calIndex. A sequence of reductions on the device, with its
 // barriers inside; here one instruction that uses the same places.
-void Core::ReduceAll(SoftnpuInstruction& in) {
+void ReduceAll(Context& ctx, SoftnpuInstruction& in) {
   const SoftnpuTensor& dst = in.operand[0];
   const SoftnpuTensor& src = in.operand[1];
   const SoftnpuTensor& tmp = in.operand[2];
@@ -193,21 +195,21 @@ void Core::ReduceAll(SoftnpuInstruction& in) {
   const bool max = in.opcode == SOFTNPU_OP_REDUCE_MAX;
   const bool index = in.params[0] != 0;
   if (type != SOFTNPU_FLOAT && type != SOFTNPU_FLOAT16) {
-    Fail(Format("%s does not take %s", OpcodeName(in.opcode), TypeName(type)));
+    ctx.Fail(Format("%s does not take %s", OpcodeName(in.opcode), TypeName(type)));
   }
-  ResolveMask(in);
-  if (strict()) {
-    CheckUbAlignment(src, "src");
-    CheckUbAlignment(tmp, "sharedTmpBuffer");
+  ResolveMask(ctx, in);
+  if (ctx.strict()) {
+    ctx.CheckUbAlignment(src, "src");
+    ctx.CheckUbAlignment(tmp, "sharedTmpBuffer");
     const uint64_t alignment = sum ? size : 2 * size;
     if (dst.address % alignment != 0) {
-      FailAt(Format("dst begins at byte %llu of the UB, which is not a multiple of %llu",
-                    static_cast<unsigned long long>(dst.address),
-                    static_cast<unsigned long long>(alignment)),
-             dst, dst.address, dst.address + size);
+      ctx.FailAt(Format("dst begins at byte %llu of the UB, which is not a multiple of %llu",
+                        static_cast<unsigned long long>(dst.address),
+                        static_cast<unsigned long long>(alignment)),
+                 dst, dst.address, dst.address + size);
     }
   }
-  if (!CheckForm(in, size)) return;
+  if (!CheckForm(ctx, in, size)) return;
   const bool contiguous = in.form == SOFTNPU_FORM_COUNT;
   const uint64_t per = kRepeatBytes / size;
   const uint64_t count = static_cast<uint64_t>(in.count);
@@ -225,16 +227,16 @@ void Core::ReduceAll(SoftnpuInstruction& in) {
       needed += rounded(results);
     }
   }
-  if (strict() && tmp.address + needed * size > tmp.end) {
-    FailAt(Format("sharedTmpBuffer has %llu bytes, %llu are needed",
-                  static_cast<unsigned long long>(tmp.end - tmp.address),
-                  static_cast<unsigned long long>(needed * size)),
-           tmp, tmp.address, tmp.end);
+  if (ctx.strict() && tmp.address + needed * size > tmp.end) {
+    ctx.FailAt(Format("sharedTmpBuffer has %llu bytes, %llu are needed",
+                      static_cast<unsigned long long>(tmp.end - tmp.address),
+                      static_cast<unsigned long long>(needed * size)),
+               tmp, tmp.address, tmp.end);
   }
-  AddLanes(in, 1, false, size);
-  Add(tmp, true, tmp.address, (sum ? repeats : repeats * 2) * size);
-  Add(dst, true, dst.address, (index ? 2 : 1) * size);
-  Admit();
+  AddLanes(ctx, in, 1, false, size);
+  ctx.Add(tmp, true, tmp.address, (sum ? repeats : repeats * 2) * size);
+  ctx.Add(dst, true, dst.address, (index ? 2 : 1) * size);
+  ctx.Admit();
   const auto run = [&]<typename T>() {
     std::vector<T> partial(repeats);
     uint64_t best_index = 0;
@@ -243,7 +245,7 @@ void Core::ReduceAll(SoftnpuInstruction& in) {
     for (uint64_t repeat = 0; repeat < repeats; ++repeat) {
       const LaneBits lanes =
           contiguous ? Prefix(std::min(per, count - repeat * per)) : LanesOf(in, repeat, per);
-      const std::byte* const from = ub_.data() + src.address + repeat * pitch;
+      const std::byte* const from = ctx.ub() + src.address + repeat * pitch;
       T values[kRepeatBytes / sizeof(T)] = {};
       bool present[kRepeatBytes / sizeof(T)] = {};
       for (uint64_t lane = 0; lane < per; ++lane) {
@@ -279,22 +281,22 @@ void Core::ReduceAll(SoftnpuInstruction& in) {
     const T result = sum ? level[0] : best;
     for (uint64_t repeat = 0; repeat < repeats; ++repeat) {
       if (sum) {
-        Poke(ub_.data() + tmp.address + repeat * size, partial[repeat]);
+        Poke(ctx.ub() + tmp.address + repeat * size, partial[repeat]);
       } else {
-        Poke(ub_.data() + tmp.address + 2 * repeat * size, partial[repeat]);
-        std::memcpy(ub_.data() + tmp.address + (2 * repeat + 1) * size, &best_index, size);
+        Poke(ctx.ub() + tmp.address + 2 * repeat * size, partial[repeat]);
+        std::memcpy(ctx.ub() + tmp.address + (2 * repeat + 1) * size, &best_index, size);
       }
     }
-    std::byte* const to = ub_.data() + dst.address;
+    std::byte* const to = ctx.ub() + dst.address;
     Poke(to, result);
     if (index) std::memcpy(to + size, &best_index, size);
     if (sum) {
-      registers_.accumulated = ToBits(result);
-      registers_.accumulated_type = type;
+      ctx.registers.accumulated = ToBits(result);
+      ctx.registers.accumulated_type = type;
     } else {
-      registers_.reduce_value = ToBits(result);
-      registers_.reduce_index = best_index;
-      registers_.reduce_type = type;
+      ctx.registers.reduce_value = ToBits(result);
+      ctx.registers.reduce_index = best_index;
+      ctx.registers.reduce_type = type;
     }
   };
   if (type == SOFTNPU_FLOAT) {
@@ -302,25 +304,25 @@ void Core::ReduceAll(SoftnpuInstruction& in) {
   } else {
     run.operator()<Half>();
   }
-  Commit();
+  ctx.Commit();
 }
 
 // params: SoftnpuType asked for, and of GetReduceMaxMinCount 0 for the value, 1 for the index.
-void Core::GetReduced(SoftnpuInstruction& in) {
-  pipe_ = SOFTNPU_PIPE_S;
+void GetReduced(Context& ctx, SoftnpuInstruction& in) {
+  ctx.site.SetPipe(SOFTNPU_PIPE_S);
   const bool sum = in.opcode == SOFTNPU_OP_GET_ACC_VAL;
-  const uint8_t type = sum ? registers_.accumulated_type : registers_.reduce_type;
+  const uint8_t type = sum ? ctx.registers.accumulated_type : ctx.registers.reduce_type;
   if (type == 0xFF) {
-    Fail(sum ? "no sum has been reduced in this block"
-             : "no maximum or minimum has been reduced in this block");
+    ctx.Fail(sum ? "no sum has been reduced in this block"
+                 : "no maximum or minimum has been reduced in this block");
   }
   if (type != static_cast<uint8_t>(in.params[0])) {
-    Fail(Format("the last reduction was of %s, the value is asked for as %s", TypeName(type),
-                TypeName(static_cast<uint8_t>(in.params[0]))));
+    ctx.Fail(Format("the last reduction was of %s, the value is asked for as %s", TypeName(type),
+                    TypeName(static_cast<uint8_t>(in.params[0]))));
   }
-  in.result = sum                 ? registers_.accumulated
-              : in.params[1] == 0 ? registers_.reduce_value
-                                  : registers_.reduce_index;
+  in.result = sum                 ? ctx.registers.accumulated
+              : in.params[1] == 0 ? ctx.registers.reduce_value
+                                  : ctx.registers.reduce_index;
 }
 
-}  // namespace softnpu::ascendc
+}  // namespace softnpu::ascendc::semantics

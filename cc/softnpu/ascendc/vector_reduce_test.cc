@@ -1,5 +1,5 @@
 // cc/softnpu/ascendc/vector_reduce_test.cc: reductions against references in double.
-#include "cc/softnpu/ascendc/vector_testing.h"
+#include "cc/softnpu/ascendc/testing/vector.h"
 
 namespace {
 

@@ -1,7 +1,7 @@
 // cc/softnpu/ascendc/vector_sort_test.cc: sorting records against std::stable_sort.
 #include <algorithm>
 
-#include "cc/softnpu/ascendc/vector_testing.h"
+#include "cc/softnpu/ascendc/testing/vector.h"
 
 namespace {
 

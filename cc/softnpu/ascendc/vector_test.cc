@@ -1,5 +1,5 @@
 // cc/softnpu/ascendc/vector_test.cc: arithmetic and addressing of the vector unit.
-#include "cc/softnpu/ascendc/vector_testing.h"
+#include "cc/softnpu/ascendc/testing/vector.h"
 
 namespace {
 

@@ -8,7 +8,9 @@
 #include <limits>
 #include <type_traits>
 
-#include "cc/softnpu/ascendc/core.h"
+#include "cc/softnpu/ascendc/access.h"
+#include "cc/softnpu/ascendc/instruction.h"
+#include "cc/softnpu/ascendc/names.h"
 #include "cc/softnpu/ascendc/numeric.h"
 
 namespace softnpu::ascendc::vector {

@@ -69,7 +69,17 @@ std::vector<int64_t> ShapeOf(const AtenTensor& tensor) {
   return {sizes, sizes + rank};
 }
 
+void CheckShape(const View& out, const AtenTensor& result) {
+  const std::vector<int64_t> shape = ShapeOf(result);
+  if (shape != out.Shape()) {
+    throw Error(kAclnnInvalid,
+                "'out' is " + out.Text() + ", the result is " + Reshaped(out, shape).Text());
+  }
+}
+
 void CopyFromAten(const View& out, const AtenTensor& result) {
+  // Another shape may be one of the same elements, as [1] and []; aten::copy_ would repeat fewer.
+  if (Reshaped(out, ShapeOf(result)).Count() != out.Count()) CheckShape(out, result);
   if (out.Count() == 0) return;
   Aten("aten::copy_", "", ToAten(out), result, false);
 }

@@ -26,8 +26,11 @@ std::vector<AtenTensor> ToAten(const std::vector<View>& views);
 AtenTensor ToAten(void* host, const std::vector<int64_t>& shape,
                   const std::vector<int64_t>& strides, DType dtype);
 std::vector<int64_t> ShapeOf(const AtenTensor& tensor);
-// Copies a dense or strided torch tensor, which has as many elements, into a view (converting).
+// Copies a dense or strided torch tensor into a view (converting). Throws Error 161002 unless it
+// has as many elements.
 void CopyFromAten(const View& out, const AtenTensor& result);
+// Throws Error 161002 unless the tensor has the shape of `out`.
+void CheckShape(const View& out, const AtenTensor& result);
 // ATen's last error sentence of this thread.
 std::string AtenError();
 
@@ -64,6 +67,16 @@ std::vector<AtenTensor> Aten(const char* name, const char* overload, const Args&
     out.push_back(torch::stable::detail::to<AtenTensor>(stack[i]));
   }
   return out;
+}
+
+// Calls an overload that writes into `out`, which is its last argument. Throws Error 161002 when
+// the result has another shape: ATen then gives its tensor that shape and writes a part of `out`,
+// or the wrong elements of a strided one.
+template <typename... Args>
+void AtenInto(const View& out, const char* name, const char* overload, const Args&... args) {
+  const AtenTensor tensor = ToAten(out);
+  Aten(name, overload, args..., tensor);
+  CheckShape(out, tensor);
 }
 
 }  // namespace softnpu

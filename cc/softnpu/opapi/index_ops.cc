@@ -176,7 +176,7 @@ ACLNN(Gather, (const Tensor*, self), (int64_t, dim), (const Tensor*, index), (Te
   CheckIndexType(where, "index");
   Positive(in, dim);
   plan.run = [=] {
-    Aten("aten::gather", "out", ToAten(in), dim, ToIndex(where), false, ToAten(result));
+    AtenInto(result, "aten::gather", "out", ToAten(in), dim, ToIndex(where), false);
     if (const std::optional<AtenTensor> plane = WrittenPlane(in, 0)) {
       CheckGathered(Aten("aten::gather", "", *plane, dim, ToIndex(where), false)[0], "self");
     }
@@ -222,8 +222,8 @@ void PlanScatter(Plan& plan, const View& in, int64_t dim, const View& index, con
   plan.run = [=] {
     read.CheckWritten("src");
     CheckScatterTarget(in, out, dim, index, reduction);
-    Aten(reduction == 0 ? "aten::scatter" : "aten::scatter_add", reduction == 0 ? "src_out" : "out",
-         ToAten(in), dim, ToIndex(index), ToAten(source), ToAten(out));
+    AtenInto(out, reduction == 0 ? "aten::scatter" : "aten::scatter_add",
+             reduction == 0 ? "src_out" : "out", ToAten(in), dim, ToIndex(index), ToAten(source));
     MarkScattered(out, dim, index);
   };
 }
@@ -250,7 +250,7 @@ void PlanScatterValue(Plan& plan, const View& in, int64_t dim, const View& index
     const AtenTensor source =
         ToAten(element, index.Shape(), std::vector<int64_t>(static_cast<size_t>(index.rank), 0),
                out.dtype);
-    Aten("aten::scatter", "src_out", ToAten(in), dim, ToIndex(index), source, ToAten(out));
+    AtenInto(out, "aten::scatter", "src_out", ToAten(in), dim, ToIndex(index), source);
     MarkScattered(out, dim, index);
   };
 }
@@ -321,7 +321,7 @@ ACLNN(Cat, (const TensorList*, tensors), (int64_t, dim), (Tensor*, out)) {
 ACLNN(Stack, (const TensorList*, tensors), (int64_t, dim), (Tensor*, out)) {
   const std::vector<View> parts = plan.Get(tensors, "tensors");
   const View result = plan.Out(out, "out");
-  plan.run = [=] { Aten("aten::stack", "out", ToAten(parts), dim, ToAten(result)); };
+  plan.run = [=] { AtenInto(result, "aten::stack", "out", ToAten(parts), dim); };
 }
 
 ACLNN(Repeat, (const Tensor*, self), (const IntArray*, repeats), (Tensor*, out)) {

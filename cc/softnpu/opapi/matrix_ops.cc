@@ -39,9 +39,12 @@ void Product(Plan& plan, const char* op, const Tensor* self, const Tensor* mat2,
     throw Error(kAclnnInvalid,
                 "the inner dimensions of " + a.Text() + " and " + b.Text() + " differ");
   }
+  // aten::matmul gives `out` another shape on the way where factors are vectors or batches; a
+  // strided one would lose its strides.
+  const bool direct = rank != 0 || (a.rank >= 2 && b.rank >= 2 && result.IsContiguous());
   plan.run = [=] {
-    if (result.dtype == a.dtype) {
-      Aten(op, "out", ToAten(a), ToAten(b), ToAten(result));
+    if (direct && result.dtype == a.dtype) {
+      AtenInto(result, op, "out", ToAten(a), ToAten(b));
     } else {
       CopyFromAten(result, Aten(op, "", ToAten(a), ToAten(b))[0]);
     }

@@ -70,8 +70,8 @@ void Binary(Plan& plan, const View& self, const Operand& other, const View& out,
         }
         return;
       }
-      const C value = scale * (std::is_integral_v<C> ? static_cast<C>(other.scalar.integer)
-                                                     : static_cast<C>(other.scalar.real));
+      const C value = MulOp{}(scale, std::is_integral_v<C> ? static_cast<C>(other.scalar.integer)
+                                                           : static_cast<C>(other.scalar.real));
       Map<C, 1>(out, {self}, [value](C a) { return Op{}(a, value); });
     });
   };

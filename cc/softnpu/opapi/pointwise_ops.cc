@@ -8,10 +8,25 @@
 namespace softnpu {
 namespace {
 
-// Division and remainder of integers by zero trap on the host and are undefined on the device.
-int64_t Divisor(int64_t value) {
-  if (value == 0) throw Error(kAclnnInvalid, "an integer is divided by zero");
-  return value;
+template <typename C>
+C Negated(C a) {
+  if constexpr (std::is_integral_v<C>) {
+    return static_cast<C>(0 - Wrapping(a));
+  } else {
+    return -a;
+  }
+}
+
+// Division and remainder of integers by zero trap on the host and are undefined on the device. So
+// does the least integer by -1 on the host; the quotient wraps here.
+int64_t Quotient(int64_t a, int64_t b) {
+  if (b == 0) throw Error(kAclnnInvalid, "an integer is divided by zero");
+  return b == -1 ? Negated(a) : a / b;
+}
+// a - b * Quotient(a, b)
+int64_t Rest(int64_t a, int64_t b) {
+  if (b == 0) throw Error(kAclnnInvalid, "an integer is divided by zero");
+  return b == -1 ? 0 : a % b;
 }
 
 struct AddOp {
@@ -36,7 +51,7 @@ struct DivOp {
   template <typename C>
   C operator()(C a, C b) const {
     if constexpr (std::is_integral_v<C>) {
-      return a / Divisor(b);
+      return Quotient(a, b);
     } else {
       return a / b;
     }
@@ -46,8 +61,7 @@ struct FloorDivOp {
   template <typename C>
   C operator()(C a, C b) const {
     if constexpr (std::is_integral_v<C>) {
-      const C quotient = a / Divisor(b);
-      return quotient - ((a % b != 0 && (a < 0) != (b < 0)) ? 1 : 0);
+      return Quotient(a, b) - ((Rest(a, b) != 0 && (a < 0) != (b < 0)) ? 1 : 0);
     } else {
       // The floor of the exact quotient, not of the rounded one.
       if (b == 0) return a / b;
@@ -64,7 +78,7 @@ struct TruncDivOp {
   template <typename C>
   C operator()(C a, C b) const {
     if constexpr (std::is_integral_v<C>) {
-      return a / Divisor(b);
+      return Quotient(a, b);
     } else {
       return std::trunc(a / b);
     }
@@ -74,7 +88,7 @@ struct RemainderOp {  // the result has the sign of the divisor
   template <typename C>
   C operator()(C a, C b) const {
     if constexpr (std::is_integral_v<C>) {
-      const C rest = a % Divisor(b);
+      const C rest = Rest(a, b);
       return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
     } else {
       const C rest = std::fmod(a, b);
@@ -231,7 +245,7 @@ ACLNN(Rsubs, (const Tensor*, self), (const Scalar*, other), (const Scalar*, alph
       const bool whole = std::is_integral_v<C>;
       const C from = whole ? static_cast<C>(left.integer) : static_cast<C>(left.real);
       const C scale = whole ? static_cast<C>(factor.integer) : static_cast<C>(factor.real);
-      Map<C, 1>(result, {view}, [from, scale](C a) { return C(from - scale * a); });
+      Map<C, 1>(result, {view}, [from, scale](C a) { return SubOp{}(from, MulOp{}(scale, a)); });
     });
   };
 }
@@ -276,9 +290,9 @@ ACLNN(DivMods, (const Tensor*, self), (const Scalar*, other), (int32_t, mode), (
   Divide(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"), mode, plan.Out(out, "out"));
 }
 
-SOFTNPU_UNARY(Neg, [](auto a) { return -a; })
-SOFTNPU_UNARY(Abs, [](auto a) { return a < 0 ? -a : (a == 0 ? decltype(a){0} : a); })
-SOFTNPU_UNARY(Square, [](auto a) { return a * a; })
+SOFTNPU_UNARY(Neg, [](auto a) { return Negated(a); })
+SOFTNPU_UNARY(Abs, [](auto a) { return a < 0 ? Negated(a) : (a == 0 ? decltype(a){0} : a); })
+SOFTNPU_UNARY(Square, [](auto a) { return MulOp{}(a, a); })
 SOFTNPU_UNARY(Sign, [](auto a) { return decltype(a)((a > 0) - (a < 0)); })
 SOFTNPU_UNARY(LogicalNot, [](auto a) { return decltype(a)(a == 0 ? 1 : 0); })
 SOFTNPU_UNARY(Floor, [](auto a) { return std::floor(static_cast<double>(a)); })

@@ -72,7 +72,10 @@ ACLNN(InplaceRandom, (Tensor*, self), (int64_t, from), (int64_t, to), (int64_t, 
   plan.run = [=] {
     Generator random(seed, offset);
     const uint64_t range = static_cast<uint64_t>(to) - static_cast<uint64_t>(from);
-    Map<int64_t, 0>(view, {}, [&] { return from + static_cast<int64_t>(random.Bits() % range); });
+    // The sum wraps: a range may be wider than int64.
+    Map<int64_t, 0>(view, {}, [&] {
+      return static_cast<int64_t>(static_cast<uint64_t>(from) + random.Bits() % range);
+    });
   };
 }
 

@@ -16,6 +16,12 @@ void CheckDim(const View& view, int64_t dim) {
   }
 }
 
+void CheckSameShape(const View& out, const View& self) {
+  if (out.Shape() != self.Shape()) {
+    throw Error(kAclnnInvalid, "'out' is " + out.Text() + ", 'self' is " + self.Text());
+  }
+}
+
 // An empty list means all dimensions.
 Dims ToDims(const View& view, const IntArray* array) {
   if (array == nullptr || array->values.empty()) return std::nullopt;
@@ -37,7 +43,7 @@ ACLNN(ReduceSum, (const Tensor*, self), (const IntArray*, dim), (bool, keepdim),
   const View result = plan.Out(out, "out");
   const Dims dims = ToDims(in, dim);
   plan.run = [=] {
-    Aten("aten::sum", "IntList_out", ToAten(in), dims, keepdim, std::nullopt, ToAten(result));
+    AtenInto(result, "aten::sum", "IntList_out", ToAten(in), dims, keepdim, std::nullopt);
   };
 }
 
@@ -50,7 +56,7 @@ ACLNN(Mean, (const Tensor*, self), (const IntArray*, dim), (bool, keepdim), (int
   }
   const Dims dims = ToDims(in, dim);
   plan.run = [=] {
-    Aten("aten::mean", "out", ToAten(in), dims, keepdim, std::nullopt, ToAten(result));
+    AtenInto(result, "aten::mean", "out", ToAten(in), dims, keepdim, std::nullopt);
   };
 }
 
@@ -59,7 +65,7 @@ ACLNN(Mean, (const Tensor*, self), (const IntArray*, dim), (bool, keepdim), (int
     const View in = plan.Get(self, "self");                                                     \
     const View result = plan.Out(out, "out");                                                   \
     const std::vector<int64_t> dims = ToDims(in, dim).value_or(AllDims(in));                    \
-    plan.run = [=] { Aten(ATEN, OVERLOAD, ToAten(in), dims, keepdim, ToAten(result)); };        \
+    plan.run = [=] { AtenInto(result, ATEN, OVERLOAD, ToAten(in), dims, keepdim); };            \
   }
 SOFTNPU_REDUCE(Amax, "aten::amax", "out")
 SOFTNPU_REDUCE(Amin, "aten::amin", "out")
@@ -71,7 +77,7 @@ SOFTNPU_REDUCE(LogSumExp, "aten::logsumexp", "out")
     const View in = plan.Get(self, "self");                                                     \
     const View result = plan.Out(out, "out");                                                   \
     const Dims dims = ToDims(in, dim);                                                          \
-    plan.run = [=] { Aten(ATEN, "dims_out", ToAten(in), dims, keepdim, ToAten(result)); };      \
+    plan.run = [=] { AtenInto(result, ATEN, "dims_out", ToAten(in), dims, keepdim); };          \
   }
 SOFTNPU_REDUCE_ANY(Any, "aten::any")
 SOFTNPU_REDUCE_ANY(All, "aten::all")
@@ -79,12 +85,12 @@ SOFTNPU_REDUCE_ANY(All, "aten::all")
 ACLNN(Max, (const Tensor*, self), (Tensor*, out)) {
   const View in = plan.Get(self, "self");
   const View result = plan.Out(out, "out");
-  plan.run = [=] { Aten("aten::amax", "out", ToAten(in), AllDims(in), false, ToAten(result)); };
+  plan.run = [=] { AtenInto(result, "aten::amax", "out", ToAten(in), AllDims(in), false); };
 }
 ACLNN(Min, (const Tensor*, self), (Tensor*, out)) {
   const View in = plan.Get(self, "self");
   const View result = plan.Out(out, "out");
-  plan.run = [=] { Aten("aten::amin", "out", ToAten(in), AllDims(in), false, ToAten(result)); };
+  plan.run = [=] { AtenInto(result, "aten::amin", "out", ToAten(in), AllDims(in), false); };
 }
 
 namespace {
@@ -137,7 +143,8 @@ ACLNN(Cumsum, (const Tensor*, self), (int64_t, dim), (int32_t, dtype), (Tensor*,
   const View in = plan.Get(self, "self");
   const View result = plan.Out(out, "out");
   CheckDim(in, dim);
-  plan.run = [=] { Aten("aten::cumsum", "out", ToAten(in), dim, std::nullopt, ToAten(result)); };
+  CheckSameShape(result, in);
+  plan.run = [=] { AtenInto(result, "aten::cumsum", "out", ToAten(in), dim, std::nullopt); };
 }
 
 #define SOFTNPU_SOFTMAX(NAME, ATEN)                                                  \
@@ -146,9 +153,10 @@ ACLNN(Cumsum, (const Tensor*, self), (int64_t, dim), (int32_t, dtype), (Tensor*,
     const View result = plan.Out(out, "out");                                        \
     CheckDim(in, dim);                                                               \
     if (!IsFloating(in.dtype)) throw Error(kAclnnInvalid, "'self' is " + in.Text()); \
+    CheckSameShape(result, in);                                                      \
     plan.run = [=] {                                                                 \
       if (in.dtype == result.dtype) {                                                \
-        Aten(ATEN, "out", ToAten(in), dim, false, ToAten(result));                   \
+        AtenInto(result, ATEN, "out", ToAten(in), dim, false);                       \
         return;                                                                      \
       }                                                                              \
       /* A wider output is computed from the widened input. */                       \

@@ -8,15 +8,15 @@
 #include <array>
 
 #include "acl/acl.h"
-#include "cc/bindings/rotary.h"
 #include "cc/ops/launch.h"
+#include "cc/ops/rotary/rotary_embedding.h"
 
 namespace {
 
 namespace py = pybind11;
-using vllm_cann::bindings::RotaryArgs;
-using vllm_cann::bindings::RotaryEmbedding;
+using vllm_cann::ops::DataType;
 using vllm_cann::ops::Launch;
+using vllm_cann::ops::OptionValue;
 using vllm_cann::ops::RotaryEmbeddingArgs;
 
 // libascendcl.so is in the process already.
@@ -40,8 +40,24 @@ const vllm_cann::ops::DeviceInfo kDevice = {"Ascend910B3", 2201, 40, 196608};
 
 // As the benchmark calls it: `tokens` of `heads` + 1 heads, in place, and a table of `rows`.
 RotaryEmbeddingArgs Args(int64_t tokens, int64_t heads, int64_t size, int64_t rows) {
-  return RotaryArgs(tokens, heads, 1, size, size, rows, size, heads * size, size, 0, 0, true, 1, 0,
-                    0, 0, false, 1, 9, 1, false);
+  RotaryEmbeddingArgs args;
+  args.positions = {DataType::kInt64, 1, {tokens}, {1}};
+  args.query = {DataType::kFloat16, 2, {tokens, heads * size}, {heads * size, 1}};
+  args.key = {DataType::kFloat16, 2, {tokens, size}, {size, 1}};
+  args.cos_sin_cache = {DataType::kFloat16, 2, {rows, size}, {size, 1}};
+  args.head_size = size;
+  return args;
+}
+
+// The launch of these arguments, in the declared order.
+Launch Prepare(int64_t tokens, int64_t heads, int64_t size, int64_t rows) {
+  const RotaryEmbeddingArgs args = Args(tokens, heads, size, rows);
+  const vllm_cann::ops::Tensor tensors[] = {
+      args.positions, args.query, args.key, args.cos_sin_cache, {}, {}, {}, {}};
+  OptionValue options[5];
+  options[0].integer = size;
+  options[1].integer = static_cast<int64_t>(args.style);
+  return Launch(vllm_cann::ops::FindOperator("rotary_embedding"), tensors, options);
 }
 
 // Seconds that `count` launches take whose arguments, which are those that the operator makes of
@@ -87,7 +103,7 @@ PYBIND11_MODULE(_pybind11, m) {
     for (size_t i = 0; i < 8; ++i) numbers[i] = all[i].cast<uint64_t>();
     launch(numbers, reinterpret_cast<void*>(numbers[7]));
   });
-  m.def("rotary_embedding", RotaryEmbedding(&RotaryArgs));
+  m.def("rotary_embedding", &Prepare);
   // Checks and tiling alone: what they are of preparing a launch.
   m.def("plan", [](int64_t tokens, int64_t heads, int64_t size, int64_t rows, int count) {
     const RotaryEmbeddingArgs args = Args(tokens, heads, size, rows);

@@ -1,0 +1,121 @@
+// cc/softnpu/ascendc/queue_test.cc: queues, buffers, tensors and scalar accesses that work.
+#include "cc/softnpu/ascendc/testing/vector.h"
+
+namespace {
+
+using namespace AscendC;
+using namespace softnpu::ascendc;
+using namespace softnpu::ascendc::testing;
+
+std::function<void(GM_ADDR x)> g_kernel;
+
+void FrameKernel(GM_ADDR x) { g_kernel(x); }
+
+std::vector<float> Launched(uint32_t blocks, const std::function<void(GM_ADDR x)>& kernel) {
+  softnpu::twin::Bind(CoreApi());
+  HostMemory memory;
+  const uintptr_t x = memory.Put(std::vector<float>(64, 2.0f), "x");
+  g_kernel = kernel;
+  const Slots slots(x);
+  Launch(Chip910B(), memory, softnpu::twin::MakeEntry<&FrameKernel>("frame", __FILE__, __LINE__),
+         slots.data(), slots.bytes(), blocks, true);
+  return memory.Get<float>(x);
+}
+
+TEST(Queue, QueuesCountTheirTensors) {
+  Launched(1, [](GM_ADDR) {
+    TPipe pipe;
+    TQue<QuePosition::VECIN, 2> queue;
+    pipe.InitBuffer(queue, 2, 64);
+    EXPECT_EQ(GetTPipePtr(), &pipe);
+    EXPECT_TRUE(queue.HasIdleBuffer());
+    LocalTensor<float> a = queue.AllocTensor<float>();
+    LocalTensor<float> b;
+    queue.AllocTensor(b);
+    EXPECT_FALSE(queue.HasIdleBuffer());
+    EXPECT_FALSE(queue.HasTensorInQue());
+    queue.EnQue(a);
+    EXPECT_TRUE(queue.HasTensorInQue());
+    EXPECT_EQ(queue.GetTensorCountInQue(), 1);
+    EXPECT_TRUE(queue.VacantInQue());
+    queue.EnQue(b);
+    EXPECT_FALSE(queue.VacantInQue());
+    queue.DeQue(a);
+    queue.FreeTensor(a);
+    b = queue.DeQue<float>();
+    queue.FreeTensor(b);
+  });
+}
+
+TEST(Queue, EventIdsAreGivenOnce) {
+  Launched(1, [](GM_ADDR) {
+    TPipe pipe;
+    const TEventID first = pipe.AllocEventID<HardEvent::V_S>();
+    const TEventID second = pipe.AllocEventID<HardEvent::V_S>();
+    EXPECT_NE(first, second);
+    pipe.ReleaseEventID<HardEvent::V_S>(first);
+    EXPECT_EQ(pipe.FetchEventID(HardEvent::V_S), first);
+    pipe.ReleaseEventID<HardEvent::V_S>(second);
+  });
+}
+
+TEST(Queue, TensorsArePlaces) {
+  Launched(1, [](GM_ADDR x) {
+    TPipe pipe;
+    TBuf<> buffer;
+    pipe.InitBuffer(buffer, 256);
+    LocalTensor<float> a = buffer.Get<float>();
+    EXPECT_EQ(a.GetSize(), 64u);
+    EXPECT_EQ(a[8].GetSize(), 56u);
+    a.SetSize(16);
+    EXPECT_EQ(a.GetSize(), 16u);
+    const LocalTensor<half> part = buffer.GetWithOffset<half>(32, 64);
+    EXPECT_EQ(part.GetPhyAddr(), a.GetPhyAddr() + 64);
+    EXPECT_EQ(part.GetPhyAddr(2), a.GetPhyAddr() + 68);
+    EXPECT_EQ(part.GetSize(), 32u);
+    EXPECT_EQ(a.ReinterpretCast<int4b_t>().GetSize(), 128u);
+    EXPECT_EQ(a.ReinterpretCast<int4b_t>()[6].GetPhyAddr(), a.GetPhyAddr() + 3);
+    GlobalTensor<float> gm;
+    gm.SetGlobalBuffer(reinterpret_cast<float*>(x), 64);
+    EXPECT_EQ(gm.GetSize(), 64u);
+    EXPECT_EQ(gm[10].GetSize(), 54u);
+  });
+}
+
+TEST(Queue, ScalarsAndBlocks) {
+  const auto x = Launched(3, [](GM_ADDR address) {
+    EXPECT_EQ(GetBlockNum(), 3);
+    EXPECT_EQ(GetSubBlockIdx(), 0);
+    EXPECT_EQ(GetSubBlockNum(), 1);
+    GlobalTensor<float> gm;
+    gm.SetGlobalBuffer(reinterpret_cast<float*>(address), 64);
+    // A cache line for each block.
+    const uint64_t at = static_cast<uint64_t>(GetBlockIdx()) * 16;
+    TPipe pipe;
+    TBuf<> buffer;
+    pipe.InitBuffer(buffer, 32);
+    LocalTensor<float> ub = buffer.Get<float>();
+    ub.SetValue(3, gm.GetValue(at) + 0.5f);
+    gm.SetValue(at, ub.GetValue(3) + static_cast<float>(at));
+  });
+  EXPECT_EQ((std::vector<float>{x[0], x[16], x[32], x[48]}),
+            (std::vector<float>{2.5, 18.5, 34.5, 2}));
+}
+
+TEST(Queue, OldParametersOfDataCopyPad) {
+  Launched(1, [](GM_ADDR address) {
+    GlobalTensor<float> gm;
+    gm.SetGlobalBuffer(reinterpret_cast<float*>(address), 64);
+    TPipe pipe;
+    TBuf<> buffer;
+    pipe.InitBuffer(buffer, 32);
+    LocalTensor<float> ub = buffer.Get<float>();
+    DataCopyPad(ub, gm, DataCopyParams(1, 20, 0, 0), DataCopyPadParams(true, 1, 2, 0x3f800000));
+    PipeBarrier<PIPE_ALL>();
+    EXPECT_EQ(ub.GetValue(0), 1.0f);
+    EXPECT_EQ(ub.GetValue(1), 2.0f);
+    EXPECT_EQ(ub.GetValue(7), 1.0f);
+  });
+}
+
+}  // namespace

@@ -1,0 +1,85 @@
+"""The attention backend: what vLLM asks before anything runs, and the layout of the paged cache, which no other file knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from vllm.v1.attention.backend import AttentionBackend
+from vllm.v1.kv_cache_interface import AttentionSpec, KVCacheSpec
+
+if TYPE_CHECKING:
+    from vllm_cann.attention.dense import CannAttention
+    from vllm_cann.attention.metadata import CannMetadataBuilder
+
+# Tokens of a block: the only size that the fused attention takes for every query length.
+BLOCK_SIZE = 128
+
+
+class CannAttentionBackend(AttentionBackend):
+    """The plugin's only backend. A layer's cache is [2, blocks, block size, KV heads, head size]: its keys, then its values."""
+
+    supported_dtypes: ClassVar[list[torch.dtype]] = [torch.float16, torch.bfloat16, torch.float32]
+    forward_includes_kv_cache_update = False
+
+    @staticmethod
+    def get_name() -> str:
+        # Has to be a member of vLLM's enumeration; this is the one for plugins.
+        return "CUSTOM"
+
+    @staticmethod
+    def get_impl_cls() -> type[CannAttention]:
+        from vllm_cann.attention.dense import CannAttention
+
+        return CannAttention
+
+    @staticmethod
+    def get_builder_cls() -> type[CannMetadataBuilder]:
+        from vllm_cann.attention.metadata import CannMetadataBuilder
+
+        return CannMetadataBuilder
+
+    @staticmethod
+    def get_supported_kernel_block_sizes(
+        kv_cache_spec: KVCacheSpec | None = None,
+    ) -> list[int | Any]:
+        return [BLOCK_SIZE]
+
+    @staticmethod
+    def cache_shape(layer: str, spec: KVCacheSpec, blocks: int) -> tuple[int, ...]:
+        """The shape of a layer's cache of so many blocks; the dtype is that of the specification.
+
+        Raises:
+            ValueError: the layer wants a cache that does not hold one key and one value per KV head and token
+        """
+        if isinstance(spec, AttentionSpec):
+            shape = (2, blocks, spec.block_size, spec.num_kv_heads, spec.head_size)
+            # vLLM has counted the blocks by this size.
+            if 2 * spec.block_size * spec.num_kv_heads * spec.head_size * spec.dtype.itemsize == spec.page_size_bytes:
+                return shape
+        raise ValueError(
+            f"the layer {layer} needs a cache of the kind {type(spec).__name__}, {spec.page_size_bytes} bytes per block; "
+            "vllm_cann has caches with a key and a value of one size for each KV head and token only"
+        )
+
+    @staticmethod
+    def keys_and_values(cache: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Views of a layer's cache, each [blocks, block size, KV heads, head size]."""
+        keys, values = cache.unbind(0)
+        return keys, values
+
+    @staticmethod
+    def rows(cache: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Views of a layer's cache with a row for each token, each [blocks, block size, KV heads * head size]."""
+        keys, values = cache.flatten(3).unbind(0)
+        return keys, values
+
+    @staticmethod
+    def gather(cache: torch.Tensor, blocks: torch.Tensor, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Copies of the first `length` keys and values in these blocks (int32 [blocks], on the device).
+
+        Returns:
+            keys and values, each [length, KV heads, head size]
+        """
+        keys, values = cache.index_select(1, blocks).flatten(1, 2)[:, :length].unbind(0)
+        return keys, values

@@ -1,0 +1,22 @@
+"""Layers of vLLM's models that run on our kernels or on torch_npu's fused operators, one file for each kind."""
+
+from __future__ import annotations
+
+import functools
+
+from vllm_cann.layers.activations import CannSiluAndMul
+from vllm_cann.layers.norms import CannRMSNorm
+from vllm_cann.layers.rotary import CannApplyRotaryEmb, CannMRotaryEmbedding, CannRotaryEmbedding
+
+LAYERS = (CannRMSNorm, CannSiluAndMul, CannRotaryEmbedding, CannMRotaryEmbedding, CannApplyRotaryEmb)
+
+
+@functools.cache
+def register() -> None:
+    """Puts the layers in place of vLLM's, once per process."""
+    from vllm.model_executor.custom_op import op_registry_oot
+
+    for layer in LAYERS:
+        base = layer.__mro__[1]
+        if base.__name__ not in op_registry_oot:
+            base.register_oot(_decorated_op_cls=layer, name=base.__name__)

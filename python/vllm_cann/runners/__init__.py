@@ -1,0 +1,1 @@
+"""What is specific to a model runner of vLLM, one file for each. The worker alone imports them."""

@@ -1,0 +1,52 @@
+"""vLLM's V1 model runner."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import nn
+from vllm.v1.kv_cache_interface import KVCacheConfig
+from vllm.v1.worker.gpu_model_runner import GPUModelRunner
+from vllm.v1.worker.utils import bind_kv_cache
+
+from vllm_cann import replacements
+from vllm_cann.attention.backend import CannAttentionBackend
+
+
+class CannModelRunner(GPUModelRunner):
+    """V1 runner whose caches have the layout that the kernels and the fused attention take."""
+
+    def load_model(self, load_dummy_weights: bool = False, *, model: nn.Module | None = None) -> None:
+        """Loads the model; layers that have a fused operator take it from here on."""
+        super().load_model(load_dummy_weights, model=model)
+        replacements.apply_to(self.get_model())
+
+    def initialize_kv_cache_tensors(
+        self,
+        kv_cache_config: KVCacheConfig,
+        kernel_block_sizes: list[int],
+        kv_cache_allocation_context: AbstractContextManager | None = None,
+    ) -> dict[str, torch.Tensor]:
+        """Allocates one cache for each layer, of the shape that the layer's attention backend states.
+
+        Raises:
+            ValueError: a layer has another backend, or its cache is not that of plain attention
+        """
+        specs = {name: group.kv_cache_spec for group in kv_cache_config.kv_cache_groups for name in group.layer_names}
+        layers = self.compilation_config.static_forward_context
+        caches: dict[str, torch.Tensor] = {}
+        with kv_cache_allocation_context or nullcontext():
+            for tensor in kv_cache_config.kv_cache_tensors:
+                for name in tensor.layers:
+                    backend = layers[name].get_attn_backend()
+                    if not issubclass(backend, CannAttentionBackend):
+                        raise ValueError(
+                            f"the layer {name} has the attention backend {backend.__name__}; vllm_cann has one of its own only"
+                        )
+                    shape = backend.cache_shape(name, specs[name], kv_cache_config.num_blocks_of(tensor))
+                    caches[name] = torch.zeros(shape, dtype=specs[name].dtype, device=self.device)
+        for name, target in self.shared_kv_cache_layers.items():
+            caches[name] = caches[target]
+        bind_kv_cache(caches, self.compilation_config.static_forward_context, self.kv_caches)
+        return caches

@@ -1,0 +1,36 @@
+"""docs/support.md, made from the tables."""
+
+from __future__ import annotations
+
+from vllm_cann.support.accepted import ACCEPTED
+from vllm_cann.support.refused import REFUSED
+
+
+def markdown() -> str:
+    """The text of docs/support.md."""
+    lines = [
+        "# What is served, and what is refused",
+        "",
+        "Made from `python/vllm_cann/support`: `python -m vllm_cann.support > docs/support.md`.",
+        "",
+        "Text generation on one device, with models whose attention is plain and causal: any number of KV heads, bfloat16, float16 and",
+        "float32. Chunked prefill, prefix caching, preemption, asynchronous scheduling, streaming, structured outputs, and vLLM's sampling",
+        "options in a request are served. Graphs and torch.compile are switched off, with a line in the log, and vLLM's V1 model runner is",
+        "used, also where Triton is installed.",
+        "",
+        "## Refused at start",
+        "",
+        "| not there | what asks for it | what to do |",
+        "|---|---|---|",
+        *(f"| {row.feature} | `{row.option}` | {row.cure} |" for row in REFUSED),
+        "",
+        "## Fields of vLLM's configuration without a row",
+        "",
+        "| why | fields |",
+        "|---|---|",
+    ]
+    reasons: dict[str, list[str]] = {}
+    for field, reason in ACCEPTED.items():
+        reasons.setdefault(reason, []).append(f"`{field}`")
+    lines += [f"| {reason} | {', '.join(fields)} |" for reason, fields in reasons.items()]
+    return "\n".join(lines) + "\n"
