@@ -16,8 +16,10 @@ def kernel_evidence():
             Label("//cc/kernels:sizes.h"),
         ],
     )
+    tests = [":" + rule["name"] for rule in native.existing_rules().values() if rule["kind"] == "cc_test"]
     native.filegroup(
         name = "tests",
         testonly = True,
-        srcs = [":" + rule["name"] for rule in native.existing_rules().values() if rule["kind"] == "cc_test"],
+        srcs = tests,
+        data = tests,  # brings what they read when they run
     )
