@@ -57,6 +57,7 @@ def kernel_family(name):
         name = "tests",
         testonly = True,
         srcs = [":" + test.removesuffix(".cc") for test in tests],
+        data = [":" + test.removesuffix(".cc") for test in tests],  # brings what they read when they run
     )
 
 def operator_family(name):

@@ -314,6 +314,16 @@ TEST(ReshapeAndCache, RunOfSlotsEndsWithItsBlock) {
   EXPECT_EQ(Check(test), "");
 }
 
+TEST(ReshapeAndCache, TokensMayShareTheirRow) {
+  Case test;  // as in an expanded tensor: the token stride is 0, so a copy has a negative gap
+  test.tokens = 5;
+  test.value_size = test.key_size;
+  test.vector_cores = 1;  // several tokens for a core
+  test.token_gap = -test.heads * test.key_size;
+  test.slots = {9, 3, 4, 12, 0};
+  EXPECT_EQ(Check(test), "");
+}
+
 TEST(ReshapeAndCache, LargestCase) {
   Case test;
   test.tokens = 8192;

@@ -107,6 +107,8 @@ class TransposeKvCache {
       DataCopy(block[to], chunks, (uint32_t)(count * tiling_.chunk_bytes));
     } else {
       for (int64_t at = 0; at < count; at += kMaxRows) {
+        // mutant: drop term of `count - at` equivalent: Half of the UB holds at most 3072 chunks of
+        // 32 bytes, fewer than kMaxRows: the loop runs once.
         cache_rows::Store(block[to + at * tiling_.chunk_bytes],
                           chunks[(uint32_t)(at * tiling_.pitch_bytes)], Min(kMaxRows, count - at),
                           tiling_.chunk_bytes, 0, 0, true);

@@ -51,6 +51,8 @@ class RowMover {
       } else {
         end = EndOfBatch(tiling_, first, share.end);
       }
+      // mutant: drop condition of `token >= 0 && indices_.HasOutRow(first, end)` equivalent: Loads
+      // a row that is not used.
       if (is_ahead_ || (token >= 0 && indices_.HasOutRow(first, end))) {
         const int64_t tokens = tiling_.by_row_idx ? 1 : Ceil(end, tiling_.k) - token;
         for (int64_t at = 0; at < tiling_.row_bytes; at += tiling_.buffer_bytes) {

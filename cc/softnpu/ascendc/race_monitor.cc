@@ -83,12 +83,11 @@ void RaceMonitor::Judge(const RaceRecord& record, const Access& access) const {
   where.other_block = site_.BlockIndex();
   where.other_file = FileOf(other.place.file);
   where.other_line = static_cast<int>(other.place.line);
-  throw KernelError(
-      site_.Code(),
+  const std::string sentence =
       Format("race (%s): %s of pipe %s is not ordered with %s of pipe %s at %s:%d; %s", kind,
              OpcodeName(record.place.opcode), PipeName(pipe), where.other_instruction.c_str(),
-             where.other_pipe.c_str(), where.other_file.c_str(), where.other_line, cure.c_str()),
-      std::move(where));
+             where.other_pipe.c_str(), where.other_file.c_str(), where.other_line, cure.c_str());
+  throw KernelError(site_.Code(), sentence, std::move(where));
 }
 
 void RaceMonitor::WriteBack(const std::vector<RaceRecord>& records, const Place* writer) {
