@@ -111,14 +111,15 @@ def apply_rotary_emb(
         )
     style = "neox" if is_neox else "gptj"
     heads, head_size = x.shape[-2:]
-    rows = x.reshape(-1, heads, head_size)
+    shape = (x.numel() // max(1, heads * head_size), heads, head_size)
     if 2 * cos.shape[1] == head_size:
+        rows = x.reshape(shape)
         if rows.stride(2) != 1 or (heads > 1 and rows.stride(1) != head_size):
             rows = rows.contiguous()
         out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-        _KERNEL(None, rows, None, None, cos, sin, out.view(rows.shape), None, head_size, style, inverse, None, False)
+        _KERNEL(None, rows, None, None, cos, sin, out.view(shape), None, head_size, style, inverse, None, False)
         return out
     # A kernel writes what it rotates; the rest of a head has to be there before.
     out = x.clone(memory_format=torch.contiguous_format)
-    _KERNEL(None, out.view(rows.shape), None, None, cos, sin, None, None, head_size, style, inverse, None, False)
+    _KERNEL(None, out.view(shape), None, None, cos, sin, None, None, head_size, style, inverse, None, False)
     return out
