@@ -65,7 +65,13 @@ def rotary_embedding(
     if is_neox and to_halves:
         raise ValueError("to_halves is for neighbours that are paired, is_neox pairs halves")
     _check_out_dtype(out_dtype, query, "query")
+    if head_size < 1:
+        raise ValueError(f"head_size is {head_size}; it must be positive")
+    if cos is not None and cos.dim() == 2 and cos.shape[0] != query.shape[0]:
+        raise ValueError(f"cos has {cos.shape[0]} rows for {query.shape[0]} tokens of query")
     if positions is not None and positions.dim() > 1 and mrope_section is None:
+        if not positions.is_contiguous():
+            raise ValueError(f"positions has the strides {positions.stride()}; it must be contiguous")
         positions = positions.view(-1)
     style = "neox" if is_neox else "pairs_to_halves" if to_halves else "gptj"
     tensors = (positions, query, key, cos_sin_cache, cos, sin, None, None)
@@ -114,7 +120,8 @@ def apply_rotary_emb(
     shape = (x.numel() // max(1, heads * head_size), heads, head_size)
     if 2 * cos.shape[1] == head_size:
         rows = x.reshape(shape)
-        if rows.stride(2) != 1 or (heads > 1 and rows.stride(1) != head_size):
+        overlaps = rows.shape[0] > 1 and rows.stride(0) < heads * head_size
+        if overlaps or rows.stride(2) != 1 or (heads > 1 and rows.stride(1) != head_size):
             rows = rows.contiguous()
         out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
         _KERNEL(None, rows, None, None, cos, sin, out.view(shape), None, head_size, style, inverse, None, False)
