@@ -49,12 +49,13 @@ const DlpackExchange* FindExchange(PyTypeObject* type) {
     return nullptr;
   }
   while (exchange != nullptr && exchange->major != 1) exchange = exchange->previous;
-  if (exchange == nullptr) return nullptr;
-  Py_XDECREF(reinterpret_cast<PyObject*>(last_type));
+  if (exchange == nullptr || exchange->tensor_from_object == nullptr) return nullptr;
   Py_INCREF(reinterpret_cast<PyObject*>(type));
+  PyObject* const before = reinterpret_cast<PyObject*>(last_type);
   last_type = type;
   last = exchange;
-  return last;
+  Py_XDECREF(before);
+  return exchange;
 }
 
 // DLPack's names of the floats of 8 bits and less, from the type code 7 on.
@@ -97,6 +98,12 @@ DataType TypeOf(const Operator& declared, const char* name, const DlpackTensor& 
       case 6 << 8 | 8:
         return DataType::kBool;
     }
+  }
+  if (declared.run && tensor.type_lanes == 1) {  // bytes that are copied, whatever they mean
+    if (bits == 8) return DataType::kUint8;
+    if (bits == 16) return DataType::kUint16;
+    if (bits == 32) return DataType::kUint32;
+    if (bits == 64) return DataType::kUint64;
   }
   if (code >= kFirstNarrowFloat && code < kFirstNarrowFloat + kNumNarrowFloats) {
     ops::Refuse(Subject(declared, name) + " is " + kNarrowFloats[code - kFirstNarrowFloat] +
@@ -142,7 +149,12 @@ void ReadDlpack(const Operator& declared, const char* name, const DlpackExchange
 }
 
 int64_t ReadInteger(const Operator& declared, const char* name, PyObject* object) {
-  if (!PyLong_Check(object)) RefuseType(declared, name, object, "a whole number");
+  if (!PyLong_Check(object)) {
+    const nb::object index = nb::steal(PyNumber_Index(object));  // of numpy, for instance
+    if (index.is_valid()) return ReadInteger(declared, name, index.ptr());
+    PyErr_Clear();
+    RefuseType(declared, name, object, "a whole number");
+  }
   const int64_t value = PyLong_AsLongLong(object);
   if (value == -1 && PyErr_Occurred() != nullptr) throw nb::python_error();
   return value;
@@ -171,12 +183,14 @@ void ReadList(const Operator& declared, const Option& option, PyObject* object, 
     RefuseType(declared, option.name, object, "a sequence of whole numbers or None");
   }
   const Py_ssize_t size = PySequence_Size(object);
+  if (size < 0) throw nb::python_error();
   if (size != ops::kMaxList) {
     ops::Refuse(Subject(declared, option.name) + " has " + std::to_string(size) +
                 " numbers; it must have " + std::to_string(ops::kMaxList));
   }
   for (Py_ssize_t i = 0; i < size; ++i) {
     const nb::object item = nb::steal(PySequence_GetItem(object, i));
+    if (!item.is_valid()) throw nb::python_error();
     out.list[i] = ReadInteger(declared, option.name, item.ptr());
   }
 }
@@ -196,6 +210,7 @@ void ReadOption(const Operator& declared, const Option& option, PyObject* object
         RefuseType(declared, option.name, object, "a number");
       }
       out.real = PyFloat_AsDouble(object);
+      if (out.real == -1.0 && PyErr_Occurred() != nullptr) throw nb::python_error();
       return;
     case Option::Kind::kChoice:
       return ReadChoice(declared, option, object, out);

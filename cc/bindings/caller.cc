@@ -42,8 +42,9 @@ void CheckCurrent(const ops::Operator& declared, int32_t device) {
 }  // namespace
 
 void SetStreamGetter(nb::object getter) {
-  Py_XDECREF(g_stream_getter);
+  PyObject* const last = g_stream_getter;
   g_stream_getter = getter.release().ptr();
+  Py_XDECREF(last);
 }
 
 const ops::Launch& Caller::Find(const Arguments& arguments) {
@@ -80,6 +81,8 @@ void Caller::Call(PyObject* const* objects, size_t count) {
     declared_.run(arguments.tensors(), arguments.options(), CurrentStream(arguments.device()));
     return;
   }
+  // Before the launch is looked up: the getter runs Python, which may call operators.
+  void* const stream = CurrentStream(arguments.device());
   const ops::Launch& launch = Find(arguments);
   uint64_t addresses[kMaxTensors];
   size_t next = 0;
@@ -91,7 +94,7 @@ void Caller::Call(PyObject* const* objects, size_t count) {
       addresses[next - 1] = tensor.address;
     }
   }
-  launch(addresses, CurrentStream(arguments.device()));
+  launch(addresses, stream);
 }
 
 int64_t Caller::WorkspaceBytes(PyObject* const* objects, size_t count) const {

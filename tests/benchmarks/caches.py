@@ -13,226 +13,197 @@ from typing import Any
 import numpy as np
 
 import softnpu
-from tests.benchmarks.moe import CORES, PROFILE, TOKENS, Work, size
-from tests.benchmarks.plans import Plans, integers
+from tests.benchmarks.moe import PROFILE, TOKENS, Work, size
+from tests.benchmarks.plans import plan
 
 CACHE = softnpu.load("cc/kernels/cache/cache.twin.so")
 ROTARY = softnpu.load("cc/kernels/rotary/rotary.twin.so")
-BFLOAT16, BLOCK = 27, 128
+BLOCK = 128
 
 
 def blank(*shape: int, dtype: Any = np.uint16) -> np.ndarray:
     return np.zeros(shape, dtype)
 
 
-def scatter(plans: Plans) -> Iterator[Work]:
+def paged(layout: str, blocks: int, heads: int, head: int, dtype: Any = np.uint16) -> np.ndarray:
+    """A paged cache of a layout."""
+    lanes = 32 // np.dtype(dtype).itemsize
+    block = {"ND": (BLOCK, heads, head), "HND": (heads, BLOCK, head), "NZ": (heads * head // lanes, BLOCK, lanes)}
+    return blank(blocks, *block[layout], dtype=dtype)
+
+
+def scatter() -> Iterator[Work]:
     """Llama-70B's cache on one of eight ranks (1 head), Qwen3-8B's (8 heads), and latent rows."""
-    for name, heads, key, value in (("1 x 128", 1, 128, 128), ("8 x 128", 8, 128, 128), ("1 x 576, keys only", 1, 576, 0)):
-        for layout, text in enumerate(("ND", "HND", "NZ")):
+    for name, heads, sizes in (("1 x 128", 1, (128, 128)), ("8 x 128", 8, (128, 128)), ("1 x 576, keys only", 1, (576,))):
+        for layout in ("ND", "HND", "NZ"):
             for tokens in TOKENS:
                 blocks = max(8, tokens // BLOCK + 1)
-                tiling, cores = plans.ask(
-                    "plan_reshape_and_cache",
-                    PROFILE,
-                    CORES,
-                    layout,
-                    BFLOAT16,
-                    9,
-                    integers(tokens, heads, key),
-                    heads * key,
-                    integers(tokens, heads if value else 0, value),
-                    heads * value,
-                    blocks,
-                    BLOCK,
-                    BLOCK * heads * key,
-                    BLOCK * heads * value,
-                )
                 # Decoding: a token each in a block of its own. Prefill: one after the other.
                 slots = np.arange(tokens) if tokens > 1000 else np.random.default_rng(1).permutation(blocks * BLOCK)[:tokens]
-                rows = [blank(tokens, heads * s) for s in (key, value)]
-                caches = [blank(blocks, BLOCK * heads * s) for s in (key, value)]
-                arguments = [rows[0], rows[1] if value else None, caches[0], caches[1] if value else None, slots.astype(np.int64), tiling]
-                work = 2 * size(*rows) + 8 * tokens
-                yield Work(f"reshape_and_cache {text} {name}, {tokens} tokens", "reshape_and_cache", tiling, cores, arguments, work)
+                rows = [blank(tokens, heads, head) for head in sizes]
+                caches = [paged(layout, blocks, heads, head) for head in sizes]
+                absent = [None] * (2 - len(sizes))
+                tensors = [*rows, *absent, *caches, *absent, slots.astype(np.int64)]
+                launch = plan("reshape_and_cache", tensors, {"layout": layout}, PROFILE)
+                yield Work(f"reshape_and_cache {layout} {name}, {tokens} tokens", launch, tensors, 2 * size(*rows) + 8 * tokens)
 
 
-def gather(plans: Plans) -> Iterator[Work]:
-    for layout, text in enumerate(("ND", "HND", "NZ")):
+def gather() -> Iterator[Work]:
+    for layout in ("ND", "HND", "NZ"):
         for requests, length in ((1, 1), (64, 1), (4, 1024), (16, 4096)):
             heads, width, rows = 8, 8192 // BLOCK, requests * length
             blocks = requests * width
-            tiling, cores = plans.ask(
-                "plan_gather_cache",
-                PROFILE,
-                CORES,
-                layout,
-                BFLOAT16,
-                rows,
-                heads,
-                128,
-                128,
-                blocks,
-                BLOCK,
-                BLOCK * heads * 128,
-                BLOCK * heads * 128,
-                requests,
-                width,
-                0,
-                0,
-            )
             table = np.random.default_rng(1).permutation(blocks).reshape(requests, width).astype(np.int32)
-            caches, out = [blank(blocks, BLOCK * heads * 128) for _ in range(2)], [blank(rows, heads * 128) for _ in range(2)]
-            lens = np.full(requests, length, np.int32)
-            arguments = [*caches, table, lens, None, *out, tiling]
-            yield Work(f"gather_cache {text} 8 x 128, {requests} x {length}", "gather_cache", tiling, cores, arguments, 2 * size(*out))
+            caches, out = [paged(layout, blocks, heads, 128) for _ in range(2)], [blank(rows, heads, 128) for _ in range(2)]
+            tensors = [*caches, table, np.full(requests, length, np.int32), None, *out]
+            launch = plan("gather_cache", tensors, {"layout": layout}, PROFILE)
+            yield Work(f"gather_cache {layout} 8 x 128, {requests} x {length}", launch, tensors, 2 * size(*out))
 
 
-def slots(plans: Plans) -> Iterator[Work]:
+def slots() -> Iterator[Work]:
     for requests, tokens in ((1, 1), (64, 64), (4, 4096)):
         width = 32768 // BLOCK
-        numbers = integers(requests, tokens, tokens, tokens, width, BLOCK, 1, 0, 1, 9, 9, 0)
-        tiling, cores = plans.ask("plan_slot_mapping", PROFILE, CORES, numbers)
+        options = {
+            "num_tokens": tokens,
+            "block_size": BLOCK,
+            "world_size": 1,
+            "rank": 0,
+            "interleave": 1,
+            "pad_id": -1,
+            "is_circular": False,
+        }
         starts = (np.arange(requests + 1) * (tokens // requests)).astype(np.int32)
         positions = np.tile(np.arange(tokens // requests), requests) + 1000
         table, out = np.random.default_rng(1).integers(0, 9999, (requests, width)).astype(np.int32), np.zeros(tokens, np.int64)
+        tensors = [starts, positions, table, out]
         moved = size(starts, positions, out) + 4 * requests * (1 + tokens // requests // BLOCK)
-        yield Work(
-            f"slot_mapping, {requests} requests, {tokens} tokens",
-            "slot_mapping",
-            tiling,
-            cores,
-            [starts, positions, table, out, tiling],
-            moved,
-            tokens,
-        )
+        launch = plan("slot_mapping", tensors, options, PROFILE)
+        yield Work(f"slot_mapping, {requests} requests, {tokens} tokens", launch, tensors, moved, tokens)
 
 
-def blocks_of(plans: Plans) -> Iterator[Work]:
+def copy_work(caches: int, pairs: int, heads: int) -> Work:
+    block = BLOCK * heads * 128 * 2
+    held = [blank(2 * pairs, block // 2) for _ in range(caches)]
+    table = softnpu.Addresses([item for cache in held for item in (cache, block, block)])
+    mapping = np.arange(2 * pairs).reshape(2, pairs).T.astype(np.int64).copy()
+    options = {"num_blocks": 2 * pairs, "largest_block_bytes": block, "whole_blocks": True}
+    launch = plan("copy_blocks", [blank(caches, 3, dtype=np.int64), mapping], options, PROFILE)
+    name = f"copy_blocks, {pairs} of {heads} x 128 in {caches} caches"
+    return Work(name, launch, [table, mapping], 2 * caches * pairs * block)
+
+
+def copy_blocks() -> Iterator[Work]:
     for caches, pairs in ((2, 1), (128, 1), (128, 8)):
-        block = BLOCK * 8 * 128 * 2
-        tiling, cores = plans.ask("plan_copy_blocks", PROFILE, CORES, caches, pairs, 2 * pairs, block, 1)
-        held = [blank(2 * pairs, block // 2) for _ in range(caches)]
-        table = softnpu.Addresses([item for cache in held for item in (cache, block, block)])
-        mapping = np.arange(2 * pairs).reshape(2, pairs).T.astype(np.int64).copy()
-        name = f"copy_blocks, {pairs} of 8 x 128 in {caches} caches"
-        yield Work(name, "copy_blocks", tiling, cores, [table, mapping, tiling], 2 * caches * pairs * block)
+        yield copy_work(caches, pairs, 8)
 
 
-def transpose_work(plans: Plans, heads: int, splits: int, layers: int, ids: int) -> Work:
+def transpose_work(heads: int, splits: int, layers: int, ids: int) -> Work:
     caches, block = 2 * layers, BLOCK * heads * 128 * 2
-    tiling, cores = plans.ask("plan_transpose_kv_cache", PROFILE, CORES, 1, caches, ids, ids, BLOCK, heads, 128, splits)
     held = [blank(ids, block // 2) for _ in range(caches)]
     table = softnpu.Addresses([item for cache in held for item in (cache, block)])
-    kernel = "transpose_kv_cache_shared" if np.frombuffer(tiling, np.int64)[7] > 1 else "transpose_kv_cache"
-    arguments = [table, np.arange(ids, dtype=np.int64), tiling]
+    block_ids = np.arange(ids, dtype=np.int64)
+    options = {"element_bytes": 2, "num_blocks": ids, "block_size": BLOCK, "heads": heads, "head_size": 128, "splits": splits}
+    launch = plan("transpose_kv_cache", [blank(caches, 2, dtype=np.int64), block_ids], options, PROFILE)
     name = f"transpose_kv_cache {heads} x 128 in {splits}, {ids} blocks of {layers} layers"
-    return Work(name, kernel, tiling, cores, arguments, 2 * caches * ids * block)
+    return Work(name, launch, [table, block_ids], 2 * caches * ids * block)
 
 
-def transpose(plans: Plans) -> Iterator[Work]:
+def transpose() -> Iterator[Work]:
     for heads, splits, layers, ids in ((4, 2, 1, 1), (4, 2, 16, 32), (4, 4, 16, 32), (8, 4, 16, 32)):
-        yield transpose_work(plans, heads, splits, layers, ids)
+        yield transpose_work(heads, splits, layers, ids)
 
 
-def latent(plans: Plans) -> Iterator[Work]:
-    for layout, narrow in ((0, 0), (2, 0), (0, 3)):
+def latent() -> Iterator[Work]:
+    for layout, narrow in (("ND", False), ("NZ", False), ("ND", True)):
         for tokens in TOKENS:
             blocks = max(8, tokens // BLOCK + 1)
-            numbers = integers(tokens, 1, 512, 64, 576, blocks, BLOCK, layout, 0, narrow, 0, 0, tokens)
-            tiling, cores = plans.ask("plan_kv_rmsnorm_rope_cache", PROFILE, CORES, BFLOAT16, numbers)
-            kv, gamma, cos, sin = blank(tokens, 576) + 0x3F80, blank(512), blank(tokens, 64), blank(tokens, 64)
+            kv, gamma = blank(tokens, 1, 1, 576) + 0x3F80, blank(512)
+            cos, sin = blank(tokens, 1, 1, 64), blank(tokens, 1, 1, 64)
             index = np.random.default_rng(1).permutation(blocks * BLOCK)[:tokens].astype(np.int64)
-            kind = np.int8 if narrow else np.uint16
-            caches = [blank(blocks, BLOCK * s, dtype=kind) for s in (64, 512)]
+            caches = [paged(layout, blocks, 1, s, np.int8 if narrow else np.uint16) for s in (64, 512)]
+            if layout == "NZ":  # the operator wants the one head before the lanes
+                caches = [np.expand_dims(cache, 3) for cache in caches]
             weights = [np.ones(64, np.float32), np.ones(512, np.float32)] if narrow else [None, None]
-            arguments = [kv, gamma, cos, sin, index, *caches, *weights, None, None, None, None, tiling]
+            tensors = [kv, gamma, cos, sin, index, *caches, *weights, None, None, None, None]
+            options = {"cache_mode": "PA_NZ" if layout == "NZ" else "PA", "epsilon": 1e-6}
+            launch = plan("kv_rmsnorm_rope_cache", tensors, options, PROFILE)
             moved = size(kv, cos, sin, index) + tokens * 576 * (1 if narrow else 2)
-            name = f"kv_rmsnorm_rope_cache {'NZ' if layout else 'ND'}{', int8' if narrow else ''}, {tokens} tokens"
+            name = f"kv_rmsnorm_rope_cache {layout}{', int8' if narrow else ''}, {tokens} tokens"
             # Per element: to float, its square, the sum, division, gamma, and back; a scale and three more in int8.
-            operations = 10 if narrow else 6
-            yield Work(name, "kv_rmsnorm_rope_cache_bfloat16", tiling, cores, arguments, moved, tokens * 576, operations)
+            yield Work(name, launch, tensors, moved, tokens * 576, 10 if narrow else 6)
 
 
-def rotary(plans: Plans) -> Iterator[Work]:
+def positions_of(axes: int, tokens: int) -> np.ndarray:
+    positions = np.random.default_rng(1).integers(0, 32768, (axes, tokens))
+    return positions if axes > 1 else positions[0]
+
+
+def rotary() -> Iterator[Work]:
     for text, style, heads, kv_heads, head, dim, sections in (
-        ("NeoX 32+8 x 128", 1, 32, 8, 128, 128, (0, 0, 0)),
-        ("GPT-J 32+2 x 128, 64 turned", 0, 32, 2, 128, 64, (0, 0, 0)),
-        ("three axes 32+8 x 128", 1, 32, 8, 128, 128, (16, 24, 24)),
-        ("pairs to halves 128+1 x 64", 2, 128, 1, 64, 64, (0, 0, 0)),
+        ("NeoX 32+8 x 128", "neox", 32, 8, 128, 128, None),
+        ("GPT-J 32+2 x 128, 64 turned", "gptj", 32, 2, 128, 64, None),
+        ("three axes 32+8 x 128", "neox", 32, 8, 128, 128, (16, 24, 24)),
+        ("pairs to halves 128+1 x 64", "pairs_to_halves", 128, 1, 64, 64, None),
     ):
+        options = {"head_size": head, "style": style, "is_inverse": False, "mrope_section": sections, "mrope_interleaved": False}
         for tokens in TOKENS:
-            axes = 3 if sum(sections) else 1
-            numbers = integers(style, 0, 0, axes, *sections, 0, 0, 0)
-            sides = [integers(tokens, h, head) for h in (heads, kv_heads)]
-            tiling, cores = plans.ask(
-                "plan_rotary_embedding", PROFILE, CORES, BFLOAT16, 9, sides[0], heads * head, sides[1], kv_heads * head, 32768, dim, numbers
-            )
             q, k, table = blank(tokens, heads * head), blank(tokens, kv_heads * head), blank(32768, dim)
-            positions = np.random.default_rng(1).integers(0, 32768, (axes, tokens))
-            moved = 2 * (q.size + k.size) * dim // head * 2 + axes * tokens * dim * 2 + positions.nbytes
-            # Per element: to float, two products, a sum, and back.
+            positions = positions_of(3 if sections else 1, tokens)
+            launch = plan("rotary_embedding", [positions, q, k, table, None, None, None, None], options, PROFILE)
             work = (q.size + k.size) * dim // head
-            arguments = [positions, q, k, table, None, None, None, tiling]
-            yield Work(f"rotary_embedding {text}, {tokens} tokens", "rotary_embedding_bfloat16", tiling, cores, arguments, moved, work, 5)
+            moved = 2 * work * 2 + positions.size * dim * 2 + positions.nbytes
+            # Per element: to float, two products, a sum, and back.
+            yield Work(f"rotary_embedding {text}, {tokens} tokens", launch, [positions, q, k, table, None, None, None], moved, work, 5)
+    options = {"head_size": 80, "style": "neox", "is_inverse": False, "mrope_section": None, "mrope_interleaved": False}
     for tokens in (1024, 4096):  # queries and keys of a vision model, one after the other
-        numbers = integers(1, 0, 40, 1, 0, 0, 0, 0, 16 * 80, 0)
-        side, none = integers(2 * tokens, 16, 80), integers(2 * tokens, 0, 80)
-        tiling, cores = plans.ask("plan_rotary_embedding", PROFILE, CORES, BFLOAT16, 9, side, 16 * 80, none, 0, tokens, 80, numbers)
-        x, cos, sin = blank(2 * tokens, 16 * 80), blank(tokens, 40), blank(tokens, 40)
+        x, cos, sin = blank(2 * tokens, 16, 80), blank(tokens, 40), blank(tokens, 40)
         out = np.zeros_like(x)
-        arguments = [None, x, None, cos, sin, out, None, tiling]
-        name, moved = f"apply_rotary_emb 16 x 80, 2 x {tokens} tokens", size(x, out, cos, sin)
-        yield Work(name, "rotary_embedding_bfloat16", tiling, cores, arguments, moved, x.size, 5)
+        launch = plan("rotary_embedding", [None, x, None, None, cos, sin, out, None], options, PROFILE)
+        arguments = [None, x, None, cos, sin, out, None]
+        yield Work(f"apply_rotary_emb 16 x 80, 2 x {tokens} tokens", launch, arguments, size(x, out, cos, sin), x.size, 5)
 
 
-def fused(plans: Plans) -> Iterator[Work]:
+def fused() -> Iterator[Work]:
     """Query, key and value of Qwen3-32B on two devices and of Qwen3-30B-A3B, and of a model with twice the heads of query."""
-    variants = {
-        "": {},
-        ", gate": {"gate": 1},
-        ", bias": {"bias": 1},
-        ", value too": {"value": 1},
-        ", three axes": {"axes": 3},
-        ", all heads": {"sums": 1},
-    }
+    head = 128
     for heads, kv_heads in ((32, 4), (64, 4)):
-        for text, has in variants.items():
+        for text in ("", ", gate", ", bias", ", value too", ", three axes", ", all heads"):
+            has_gate, has_bias, of_all, axes = text == ", gate", text == ", bias", text == ", all heads", 3 if text == ", three axes" else 1
+            shape = {"num_heads": heads, "num_kv_heads": kv_heads, "head_size": head, "has_gate": has_gate}
+            options = shape | {
+                "epsilon": 1e-6,
+                "norm_value": text == ", value too",
+                "mrope_section": (24, 20, 20) if axes == 3 else None,
+                "mrope_interleaved": False,
+                "world_size": 1,
+            }
             for tokens in TOKENS:
-                head, axes, gate = 128, has.get("axes", 1), has.get("gate", 0)
-                width = (heads * (1 + gate) + 2 * kv_heads) * head
-                shape = (tokens, heads, kv_heads, head, width, gate)
-                sections = (24, 20, 20) if axes == 3 else (0, 0, 0)
-                flags = (0, has.get("bias", 0), has.get("sums", 0), 1, has.get("value", 0))
-                numbers = integers(*shape, head, 32768, axes, tokens, *sections, *flags)
-                epsilon = (np.ctypeslib.ctypes.c_double * 1)(1e-6)
-                tiling, cores = plans.ask("plan_qkv_rmsnorm_rope", PROFILE, CORES, BFLOAT16, 9, numbers, epsilon)
-                qkv, table = blank(tokens, width) + 0x3F80, blank(32768, head)
-                positions = np.random.default_rng(1).integers(0, 32768, (axes, tokens))
-                of_all = has.get("sums", 0)
+                qkv, table = blank(tokens, (heads * (2 if has_gate else 1) + 2 * kv_heads) * head) + 0x3F80, blank(32768, head)
+                positions = positions_of(axes, tokens)
                 weights = [blank(h * head if of_all else head) for h in (heads, kv_heads)]
-                biases = weights if has.get("bias", 0) else [None, None]
+                biases = weights if has_bias else [None, None]
                 sums = np.ones((tokens, 2), np.float32) if of_all else None
                 q, k, v = blank(tokens, heads * head), blank(tokens, kv_heads * head), blank(tokens, kv_heads * head)
-                results = [q, k, v, np.zeros_like(q) if gate else None]
-                moved = 2 * qkv.nbytes + axes * tokens * head * 2 + positions.nbytes + (0 if sums is None else sums.nbytes)
+                results = [q, k, v, np.zeros_like(q) if has_gate else None]
+                before = [positions, qkv, *weights, *biases, table]
+                launch = plan("qkv_rmsnorm_rope", [*before, None, None, sums, *results], options, PROFILE)
+                moved = 2 * qkv.nbytes + positions.size * head * 2 + size(positions, sums)
                 # Per element: to float, its square, the sum, factor, weight, two products, a sum, and back; the bias. Squares and their
                 # sums are not there when they are given. The norm of value is not counted.
-                each = 9 + has.get("bias", 0) - 2 * of_all
+                each = 9 + has_bias - 2 * of_all
                 work = q.size + k.size
-                arguments = [positions, qkv, *weights, *biases, table, None, sums, *results, tiling]
                 name = f"{heads}+{kv_heads} x 128{text}, {tokens} tokens"
-                yield Work(f"qkv_rmsnorm_rope {name}", "qkv_rmsnorm_rope_bfloat16", tiling, cores, arguments, moved, work, each)
-                if of_all:
-                    tiling, cores = plans.ask("plan_qkv_square_sums", PROFILE, CORES, BFLOAT16, integers(*shape))
-                    moved, arguments = (q.size + k.size) * 2 + tokens * 8, [qkv, sums, tiling]
-                    yield Work(f"qkv_square_sums {name}", "qkv_square_sums_bfloat16", tiling, cores, arguments, moved, work, 3)
+                yield Work(f"qkv_rmsnorm_rope {name}", launch, [*before, None, sums, *results], moved, work, each)
+                if sums is not None:
+                    launch = plan("qkv_square_sums", [qkv, sums], shape, PROFILE)
+                    yield Work(f"qkv_square_sums {name}", launch, [qkv, sums], (q.size + k.size) * 2 + tokens * 8, work, 3)
 
 
 WORKS = {
     "scatter": scatter,
     "gather": gather,
     "slots": slots,
-    "copy_blocks": blocks_of,
+    "copy_blocks": copy_blocks,
     "transpose": transpose,
     "latent": latent,
     "rotary": rotary,
@@ -241,20 +212,18 @@ WORKS = {
 
 
 def run(work: Work) -> softnpu.Report:
-    twin = ROTARY if work.kernel.startswith(("rotary", "qkv")) else CACHE
-    return softnpu.launch(twin[work.kernel], *work.arguments, blocks=work.cores, profile=PROFILE, checks="off", time=True, l2="cold")
+    kernel = (ROTARY if work.plan.kernel.startswith(("rotary", "qkv")) else CACHE)[work.plan.kernel]
+    return softnpu.launch(
+        kernel, *work.arguments, work.plan.tiling, blocks=work.plan.cores, profile=PROFILE, checks="off", time=True, l2="cold"
+    )
 
 
-def by_steps(plans: Plans) -> None:
+def by_steps() -> None:
     """The block transpose, and what it replaces: per layer and for keys and values each, blocks are gathered, transposed and scattered."""
     heads, splits, layers, ids = 4, 4, 16, 32
-    one = run(transpose_work(plans, heads, splits, layers, ids)).microseconds
+    one = run(transpose_work(heads, splits, layers, ids)).microseconds
     # Each step reads and writes the blocks of one cache: a copy of so many bytes is the least that it can take.
-    block = BLOCK * heads * 128 * 2
-    tiling, cores = plans.ask("plan_copy_blocks", PROFILE, CORES, 1, ids, 2 * ids, block, 1)
-    held = blank(2 * ids, block // 2)
-    mapping = np.arange(2 * ids).reshape(2, ids).T.astype(np.int64).copy()
-    step = run(Work("step", "copy_blocks", tiling, cores, [softnpu.Addresses([held, block, block]), mapping, tiling], 0)).microseconds
+    step = run(copy_work(1, ids, heads)).microseconds
     assert one is not None
     assert step is not None
     launches = 2 * layers * 3
@@ -269,20 +238,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=WORKS, nargs="*", default=list(WORKS))
     options = parser.parse_args()
-    plans = Plans()
     print("| kernel | cores | MB | modelled us | limit us | ratio | counted once | pipes |")
     print("|---|---|---|---|---|---|---|---|")
     for name in options.only:
-        for work in WORKS[name](plans):
+        for work in WORKS[name]():
             report = run(work)
             assert report.microseconds is not None
             pipes = ", ".join(f"{pipe} {share:.0%}" for pipe, share in sorted(report.busy.items(), key=lambda item: -item[1])[:3])
             limit = work.limit()
             figures = f"{work.bytes / 1e6:.2f} | {report.microseconds:.1f} | {limit:.1f} | {report.microseconds / limit:.2f}"
             figures += f" | {report.microseconds / work.limit(operations=1):.2f}"
-            print(f"| {work.name} | {work.cores} | {figures} | {pipes} |", flush=True)
+            print(f"| {work.name} | {work.plan.cores} | {figures} | {pipes} |", flush=True)
     if "transpose" in options.only:
-        by_steps(plans)
+        by_steps()
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def on_softnpu(work: str, how: str, arrays: list[np.ndarray], directory: Path) -
     """A function that launches the kernel once, and where its results are."""
     import softnpu
     from softnpu import profiles
-    from tests.benchmarks.plans import Plans, integers
+    from tests.benchmarks.plans import plan
 
     os.environ["CXX"] = f"{Path(os.environ['ZIG']).resolve()} c++ -nostdlib++"
     os.environ["ZIG_GLOBAL_CACHE_DIR"] = os.environ["ZIG_LOCAL_CACHE_DIR"] = str(directory)
@@ -85,25 +85,11 @@ def on_softnpu(work: str, how: str, arrays: list[np.ndarray], directory: Path) -
     source = "cc/kernels/rotary/rotary_embedding.cpp" if work.startswith("rotary") else "tests/benchmarks/kernels/softmax_top_k.cpp"
     twin = softnpu.load(softnpu.build(source, output=directory / "kernel.twin.so", options=("-I.",)))
     if work.startswith("rotary"):
-        kind = work.split()[1]
         x, positions, cache = arrays
-        tokens, heads, size = x.shape
-        tiling, cores = Plans().ask(
-            "plan_rotary_embedding",
-            profile,
-            40,
-            {"half": 1, "float": 0}[kind],
-            9,
-            integers(tokens, heads, size),
-            heads * size,
-            integers(tokens, 0, size),
-            0,
-            len(cache),
-            size,
-            integers(1, 0, 0, 1, 0, 0, 0, 0, 0, 0),
-        )
-        kernel = twin[f"rotary_embedding_{kind}"]
-        arguments: list[Any] = [positions, x, None, cache, None, None, None, tiling]
+        options = {"head_size": x.shape[2], "style": "neox", "is_inverse": False, "mrope_section": None, "mrope_interleaved": False}
+        launch = plan("rotary_embedding", [positions, x, None, cache, None, None, None, None], options, profile)
+        kernel, cores = twin[launch.kernel], launch.cores
+        arguments: list[Any] = [positions, x, None, cache, None, None, None, launch.tiling]
         found = [x]
     else:
         kernel, cores = twin["softmax_top_k"], 32

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,13 @@ from typing import Any
 import numpy as np
 
 import softnpu
-from tests.benchmarks.plans import Plans, integers
+from tests.benchmarks.plans import Plan, plan
 
 KERNELS = softnpu.load("cc/kernels/moe/moe.twin.so")
 PROFILE = "ascend910b3"
 CLOCK, HBM, CORES = 1800.0, 832.0, 40  # cycles per microsecond, bytes per cycle of the chip
 HEAD, HEAD_PER_CORE = 1.4, 0.05  # microseconds
 TOKENS = (1, 64, 4096)
-BFLOAT16 = 27
 
 
 @dataclass
@@ -32,44 +31,49 @@ class Work:
     """A launch, the bytes that it has to move, and the elements that it has to compute with."""
 
     name: str
-    kernel: str
-    tiling: bytes
-    cores: int
-    arguments: list[Any]
+    plan: Plan
+    arguments: Sequence[Any]  # of the kernel, before the tiling
     bytes: int
     elements: int = 0  # of 4 bytes
     operations: int = 1  # that the formula needs with each of them
 
     def limit(self, operations: int = 0) -> float:
         """Microseconds; with another number of operations on an element."""
-        computed = self.elements * (operations or self.operations) / 64 / min(self.cores, CORES)
-        return HEAD + HEAD_PER_CORE * self.cores + max(self.bytes / HBM, computed) / CLOCK
+        computed = self.elements * (operations or self.operations) / 64 / min(self.plan.cores, CORES)
+        return HEAD + HEAD_PER_CORE * self.plan.cores + max(self.bytes / HBM, computed) / CLOCK
 
 
-def size(*arrays: np.ndarray) -> int:
-    return sum(array.nbytes for array in arrays)
+def size(*arrays: np.ndarray | None) -> int:
+    """Bytes of those that are there."""
+    return sum(array.nbytes for array in arrays if array is not None)
 
 
-def gating(plans: Plans) -> Iterator[Work]:
-    for name, experts, k, bias, groups, kept, mode, norm, rows in (
-        ("DeepSeek-V3", 256, 8, 1, 8, 4, 1, 1, 0),
-        ("Qwen3-MoE", 128, 8, 0, 1, 1, 0, 0, 0),
-        ("Mixtral", 8, 2, 0, 1, 1, 0, 0, 0),
-        ("Mixtral, finished and row_idx", 8, 2, 0, 1, 1, 0, 0, 1),  # as moe_gating_top_k_softmax
-        ("Mixtral, sqrt-softplus", 8, 2, 0, 1, 1, 0, 2, 0),
+def gating() -> Iterator[Work]:
+    for name, experts, k, has_bias, groups, kept, mode, norm, has_rows in (
+        ("DeepSeek-V3", 256, 8, True, 8, 4, 1, 1, False),
+        ("Qwen3-MoE", 128, 8, False, 1, 1, 0, 0, False),
+        ("Mixtral", 8, 2, False, 1, 1, 0, 0, False),
+        ("Mixtral, finished and row_idx", 8, 2, False, 1, 1, 0, 0, True),  # as moe_gating_top_k_softmax
+        ("Mixtral, sqrt-softplus", 8, 2, False, 1, 1, 0, 2, False),
     ):
+        options = {
+            "k": k,
+            "k_group": kept,
+            "group_count": groups,
+            "group_select_mode": mode,
+            "renorm": 0 if has_rows else 1,
+            "norm_type": norm,
+            "routed_scaling_factor": 2.5,
+            "eps": 1e-20,
+        }
         for tokens in TOKENS:
-            numbers = integers(tokens, experts, k, bias, rows, rows, 0, kept, groups, mode, 1 - rows, norm)
-            scale = (np.ctypeslib.ctypes.c_double * 2)(2.5, 1e-20)
-            tiling, cores = plans.ask("plan_moe_gating_top_k", PROFILE, CORES, BFLOAT16, numbers, scale)
             x = np.random.default_rng(1).integers(0x3F00, 0x4100, (tokens, experts)).astype(np.uint16)
-            b = np.full(experts, 0x3F00, np.uint16)
+            bias = np.full(experts, 0x3F00, np.uint16) if has_bias else None
             y, idx = np.zeros((tokens, k), np.uint16), np.zeros((tokens, k), np.int32)
-            more = [np.zeros(tokens, np.uint8), np.zeros_like(idx)] if rows else []
-            finished, row_idx = more or (None, None)
-            arguments = [x, b if bias else None, finished, y, idx, row_idx, None, tiling]
-            moved = size(x, y, idx, *more)
-            yield Work(f"gating {name}, {tokens} tokens", "moe_gating_top_k_bfloat16", tiling, cores, arguments, moved, x.size)
+            finished, row_idx = (np.zeros(tokens, np.bool_), np.zeros_like(idx)) if has_rows else (None, None)
+            tensors = [x, bias, finished, y, idx, row_idx, None]
+            launch = plan("moe_gating_top_k", tensors, options, PROFILE)
+            yield Work(f"gating {name}, {tokens} tokens", launch, tensors, size(x, finished, y, idx, row_idx), x.size)
 
 
 # Hidden size, experts, experts of a token.
@@ -93,7 +97,7 @@ ROUTINGS = {
 }
 
 
-def init_routing(plans: Plans) -> Iterator[Work]:
+def init_routing() -> Iterator[Work]:
     for text, (quant, counted, by_rows, is_capped, models) in ROUTINGS.items():
         for name in models:
             hidden, experts, k = MODELS[name]
@@ -101,50 +105,52 @@ def init_routing(plans: Plans) -> Iterator[Work]:
                 pairs = tokens * k
                 capacity = -(-pairs // experts) if is_capped else 0
                 rows = experts * capacity if capacity else pairs
-                numbers = integers(tokens, k, hidden, 3, rows, 0, experts, capacity, 0, counted, quant, int(quant == 0), int(by_rows))
-                tiling, cores = plans.ask("plan_moe_init_routing", PROFILE, CORES, BFLOAT16, numbers)
+                options = {
+                    "first_expert": 0,
+                    "experts": experts,
+                    "capacity": capacity,
+                    "row_idx_type": 0,
+                    "tokens_type": max(counted, 0),
+                    "quant_mode": quant,
+                }
                 x, idx = np.zeros((tokens, hidden), np.uint16), experts_of(tokens, experts, k)
-                out = np.zeros((rows, hidden), np.int8 if quant >= 0 else np.uint16)
-                places = np.zeros(pairs, np.int32)
-                counts = np.zeros((experts, max(counted, 1)), np.int64) if counted >= 0 else None
-                scales = np.zeros(pairs, np.float32) if quant == 1 else None
-                factor = [np.ones(1, np.float32), np.zeros(1, np.float32)] if quant == 0 else [None, None]
                 numbered = np.arange(pairs, dtype=np.int32).reshape(k, tokens).T.copy() if by_rows else None
-                sorted_experts = np.zeros(pairs, np.int32) if by_rows else None
-                results = [out, places, sorted_experts, counts, scales]
-                arguments = [x, idx, numbered, *factor, *results, np.zeros(1 << 20, np.int32), tiling]
-                kernel = "moe_init_routing" + ("_quant_bfloat16" if quant >= 0 else "")
-                moved = size(*(a for a in (x, idx, numbered, *results) if a is not None))
-                yield Work(f"{text} {name}, {tokens} tokens", kernel, tiling, cores, arguments, moved, x.size if quant >= 0 else 0)
+                factor = [np.ones(1, np.float32), np.zeros(1, np.float32)] if quant == 0 else [None, None]
+                results = [
+                    np.zeros((rows, hidden), np.int8 if quant >= 0 else np.uint16),
+                    np.zeros(pairs, np.int32),
+                    np.zeros(pairs, np.int32) if by_rows else None,
+                    np.zeros((experts, 2) if counted == 2 else experts, np.int64) if counted >= 0 else None,
+                    np.zeros(rows, np.float32) if quant == 1 else None,
+                ]
+                tensors = [x, idx, numbered, *factor, *results, np.zeros(1 << 20, np.int32)]
+                launch = plan("moe_init_routing", tensors, options, PROFILE)
+                moved = size(x, idx, numbered, *results)
+                yield Work(f"{text} {name}, {tokens} tokens", launch, tensors, moved, x.size if quant >= 0 else 0)
 
 
-def finalize(plans: Plans) -> Iterator[Work]:
+def finalize() -> Iterator[Work]:
     for name, (hidden, _, k) in MODELS.items():
         for full in (False, True) if name == "Qwen3-MoE" else (False,):
             for tokens in TOKENS:
-                pairs, experts = tokens * k, 128 if full else 0
-                numbers = integers(tokens, k, pairs, hidden, 0, 2 if full else 0, experts, 1 if full else 0)
-                tiling, cores = plans.ask("plan_moe_finalize_routing", PROFILE, CORES, BFLOAT16, numbers)
+                pairs, experts = tokens * k, 128
                 rows, out = np.zeros((pairs, hidden), np.uint16), np.zeros((tokens, hidden), np.uint16)
                 scales = np.zeros((tokens, k), np.float32)
                 index = np.random.default_rng(3).permutation(pairs).astype(np.int32)
                 skips = [np.zeros_like(out), np.zeros_like(out)] if full else [None, None]
                 bias, idx = (np.zeros((experts, hidden), np.uint16), experts_of(tokens, experts, k)) if full else (None, None)
-                arguments = [rows, *skips, bias, scales, index, idx, out, tiling]
-                moved = size(*(a for a in arguments if isinstance(a, np.ndarray)))
+                tensors = [rows, *skips, bias, scales, index, idx, out]
+                launch = plan("moe_finalize_routing", tensors, {"k": k, "by_column": full}, PROFILE)
                 text = "finalize_routing, skips and bias" if full else "token_unpermute"
                 elements = rows.size * (2 if full else 1) + out.size * (2 if full else 0)
-                yield Work(f"{text} {name}, {tokens} tokens", "moe_finalize_routing_bfloat16", tiling, cores, arguments, moved, elements)
+                yield Work(f"{text} {name}, {tokens} tokens", launch, tensors, size(*tensors), elements)
 
 
-def expert_tokens(plans: Plans) -> Iterator[Work]:
+def expert_tokens() -> Iterator[Work]:
     for tokens in TOKENS:
-        tiling, cores = plans.ask("plan_moe_compute_expert_tokens", PROFILE, CORES, tokens * 8, 256)
-        numbers, out = np.sort(experts_of(tokens, 256, 8).ravel()), np.zeros(256, np.int32)
-        arguments = [numbers, out, tiling]
-        yield Work(
-            f"compute_expert_tokens of 256, {tokens} tokens", "moe_compute_expert_tokens", tiling, cores, arguments, size(numbers, out)
-        )
+        tensors = [np.sort(experts_of(tokens, 256, 8).ravel()), np.zeros(256, np.int32)]
+        launch = plan("moe_compute_expert_tokens", tensors, {}, PROFILE)
+        yield Work(f"compute_expert_tokens of 256, {tokens} tokens", launch, tensors, size(*tensors))
 
 
 WORKS = {"gating": gating, "init_routing": init_routing, "finalize": finalize, "expert_tokens": expert_tokens}
@@ -156,8 +162,8 @@ def show_lines(report: softnpu.Report, count: int) -> None:
     number: Counter[tuple[str, ...]] = Counter()
     whole: Counter[str] = Counter()
     for core, pipe, name, place, begin, end in report.slices:
-        whole[core] += end - begin  # type: ignore[assignment]
-        spent[core, pipe, name, place] += end - begin  # type: ignore[assignment]
+        whole[core] += end - begin
+        spent[core, pipe, name, place] += end - begin
         number[core, pipe, name, place] += 1
     for key, time in spent.most_common():
         if count > 0 and key[0] == whole.most_common(1)[0][0]:
@@ -171,16 +177,16 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=0, help="print the lines on which the busiest core spends most time")
     parser.add_argument("--match", default="", help="only works whose names contain this")
     options = parser.parse_args()
-    plans = Plans()
     print("| kernel | cores | MB | modelled us | limit us | ratio | pipes |")
     print("|---|---|---|---|---|---|---|")
     for name in options.only:
-        for work in (work for work in WORKS[name](plans) if options.match in work.name):
+        for work in (work for work in WORKS[name]() if options.match in work.name):
             trace = Path(tempfile.gettempdir(), "moe.pftrace") if options.lines else None
             report = softnpu.launch(
-                KERNELS[work.kernel],
+                KERNELS[work.plan.kernel],
                 *work.arguments,
-                blocks=work.cores,
+                work.plan.tiling,
+                blocks=work.plan.cores,
                 profile=PROFILE,
                 checks="off",
                 time=True,
@@ -191,7 +197,7 @@ def main() -> None:
             pipes = ", ".join(f"{pipe} {share:.0%}" for pipe, share in sorted(report.busy.items(), key=lambda item: -item[1])[:3])
             limit = work.limit()
             print(
-                f"| {work.name} | {work.cores} | {work.bytes / 1e6:.2f} | {report.microseconds:.1f} | {limit:.1f} "
+                f"| {work.name} | {work.plan.cores} | {work.bytes / 1e6:.2f} | {report.microseconds:.1f} | {limit:.1f} "
                 f"| {report.microseconds / limit:.2f} | {pipes} |"
             )
             show_lines(report, options.lines)

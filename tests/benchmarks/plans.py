@@ -1,47 +1,67 @@
-"""The tiling of the host operators, for kernels that benchmarks launch without an operator."""
+"""Plans of the operators, for kernels that benchmarks launch without an operator."""
 
 from __future__ import annotations
 
-import ctypes
-import os
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import _ops
+import numpy as np
 
 from softnpu import profiles
 
-
-class _Device(ctypes.Structure):
-    _fields_ = [("name", ctypes.c_char_p), ("arch", ctypes.c_int64), ("vector_cores", ctypes.c_int64), ("ub_bytes", ctypes.c_int64)]
-
-
-def integers(*values: int) -> Any:
-    """An array for C."""
-    return (ctypes.c_int64 * len(values))(*values)
+# CANN's number of a data type by numpy's name. numpy has no bfloat16: uint16 stands for its bits.
+NUMBERS = {"float32": 0, "float16": 1, "int8": 2, "int32": 3, "uint8": 4, "int64": 9, "bool": 12, "uint16": 27}
 
 
-@dataclass
-class Plans:
-    """The tiling of the host operators, from the library that holds them."""
+@dataclass(frozen=True)
+class Plan:
+    """What an operator launches: a kernel on so many cores, with the bytes that it takes behind its tensors."""
 
-    library: ctypes.CDLL = field(default_factory=lambda: ctypes.CDLL(os.path.abspath(os.environ["PLANS"])))
+    kernel: str
+    cores: int
+    tiling: bytes
 
-    def ask(self, function: str, profile: str, cores: int, *arguments: Any) -> tuple[bytes, int]:
-        """Tiling and cores that the plan of an operator gives.
 
-        Args:
-            function: name in plans.cc
-            profile: name of a chip's profile, or its file
-            cores: vector cores that the device reports
-            arguments: of the function, between the device and the results
-        Raises:
-            ValueError: the plan refuses them; the text is its reason
-        """
-        chip = profiles.load(profiles.find(profile))
-        device = _Device(chip.soc_name.encode(), chip.npu_arch, cores, chip.ub_bytes)
-        tiling = ctypes.create_string_buffer(1024)
-        used = ctypes.c_uint32()
-        passed = [ctypes.c_int64(a) if isinstance(a, int) else a for a in arguments]
-        count = getattr(self.library, function)(ctypes.byref(device), *passed, tiling, ctypes.byref(used))
-        if count < 0:
-            raise ValueError(tiling.value.decode())
-        return tiling.raw[:count], used.value
+def described(array: np.ndarray) -> _ops.Tensor:
+    """The data type, the shape and the strides of an array; uint16 is bfloat16.
+
+    Raises:
+        ValueError: no operator has tensors of the array's data type
+    """
+    number = NUMBERS.get(array.dtype.name)
+    if number is None:
+        raise ValueError(f"an array is {array.dtype.name}; it can be {', '.join(NUMBERS)}")
+    return _ops.Tensor(number, array.shape, [stride // array.itemsize for stride in array.strides])
+
+
+def plan(operator: str, tensors: Sequence[np.ndarray | None], options: Mapping[str, Any], profile: str) -> Plan:
+    """What an operator launches on a chip.
+
+    Args:
+        operator: its declared name
+        tensors: in the declared order, None for one that is absent; their elements do not matter
+        options: all that are declared, by name
+        profile: name of the chip's profile, or its file
+    Raises:
+        ValueError: there is no such operator or profile, options are missing or unknown, the operator refuses the arguments, or there is
+            nothing to launch
+        TypeError: the number of tensors or the type of an option is wrong
+    """
+    declared = _ops.Operator(operator).options
+    if set(declared) != set(options):
+        raise ValueError(f"{operator} has the options {', '.join(declared)}; given are {', '.join(options)}")
+    chip = profiles.load(profiles.find(profile))
+    kernel, cores, words = _ops.plan(
+        operator,
+        tuple(None if tensor is None else described(tensor) for tensor in tensors),
+        tuple(options[name] for name in declared),
+        chip.soc_name,
+        chip.npu_arch,
+        chip.vector_cores,
+        chip.ub_bytes,
+    )
+    if kernel is None:
+        raise ValueError(f"{operator} has nothing to launch for these arguments")
+    return Plan(kernel, cores, np.array(words, "<u8").tobytes())

@@ -1,4 +1,4 @@
-"""Modelled against published times: run with `tools/bazel run //tests/benchmarks:published`; prints the table of docs/timing.md."""
+"""Modelled against published times: run with `tools/bazel run //tests/benchmarks:published`; prints the table of docs/modelled-time.md."""
 
 from __future__ import annotations
 

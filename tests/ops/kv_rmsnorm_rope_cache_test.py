@@ -130,6 +130,10 @@ def test_one_launch_whatever_the_contents(slots: list[int]) -> None:
 
 @refusals(
     (
+        lambda: legal(cos=legal()["cos"].flatten(0, 2).view(1, 1, 40, 64)),
+        "cos has the shape [1, 1, 40, 64] for kv of the shape [2, 1, 20, ",
+    ),
+    (
         lambda: legal(k_cache=zeros(6, 16, 1, 32, dtype=torch.float16)),
         "k_cache has the shape [6, 16, 1, 32]; for heads of [1, 64] it has to be [6, 16, 1, 64]",
     ),

@@ -36,6 +36,16 @@ def unfinished(rows: int = 5) -> torch.Tensor:
     return zeros(rows, dtype=torch.bool)
 
 
+@pytest.mark.parametrize("is_finished", [False, True])
+def test_logits_of_one_token(is_finished: bool) -> None:
+    x, finished = noise(FLOAT16, 32).npu(), torch.tensor(is_finished).npu()
+    y, experts, _ = moe_gating_top_k(x, 4, finished=finished)
+    want_y, want_experts, _ = moe_gating_top_k(x.unsqueeze(0), 4, finished=finished.view(1))
+    same(y, want_y[0].cpu())
+    same(experts, want_experts[0].cpu())
+    assert experts.eq(32).all().item() is is_finished
+
+
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_the_router_of_deepseek(dtype: torch.dtype) -> None:
     """Sigmoids; groups by their two best experts, with a bias that chooses and does not weigh."""

@@ -164,3 +164,7 @@ def test_one_launch_whatever_the_contents(function: Callable[..., Any], expert: 
 def test_refused_before_a_launch() -> None:
     sentence = "offset is given with quant_mode -1; it belongs to static quantisation (quant_mode 0)"
     refused(moe_init_routing_v2, legal_v2(offset=zeros(1)), sentence)
+    refused(moe_init_routing_v2, legal_v2(expert_num=10**9), "the range of experts has 1000000000; it can have 0 to 10240")
+    refused(moe_init_routing_v2, legal_v2(drop_pad_mode=1, expert_capacity=2**40), "; the limit is 16777216")
+    refused(moe_init_routing_v2, legal_v2(expert_tokens_num_type=3), "expert_tokens_num_type is 3; it can be 0, 1 or 2")
+    refused(moe_init_routing_v2, legal_v2(expert_idx=zeros(5, dtype=torch.int32)), "expert_idx (5,); both must have 2 dimensions")

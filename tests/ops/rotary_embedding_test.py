@@ -311,6 +311,16 @@ def test_one_launch_whatever_the_contents(position: int) -> None:
 
 
 @refusals(
+    (
+        lambda: legal(positions=None, cos_sin_cache=None, cos=zeros(4, 16), sin=zeros(4, 16)),
+        "cos has 4 rows for 5 tokens of query",
+    ),
+    (lambda: legal(head_size=0), "head_size is 0; it must be positive"),
+    (
+        lambda: three_axes(mrope_section=None, mrope_interleaved=True, positions=zeros(3, 5, dtype=torch.int64).t().contiguous().t()),
+        "positions has the strides (1, 3); it must be contiguous",
+    ),
+    (lambda: three_axes(mrope_section=[0, 0, 0], mrope_interleaved=True), "mrope_section gives none of them a lane"),
     (lambda: legal(cos_sin_cache=zeros(512)), "cos_sin_cache has 1 dimensions, not [positions, rotary_dim]"),
     (lambda: legal(query=zeros(5, 2, 2, 32)), "query has 4 dimensions, not [tokens, heads, size]"),
     (lambda: legal(positions=torch.arange(5)), "positions is on cpu; all tensors must be on one NPU"),
@@ -356,6 +366,12 @@ def test_one_launch_whatever_the_contents(position: int) -> None:
 )
 def test_refused_before_a_launch(change: Callable[[], Arguments], sentence: str) -> None:
     refused(rotary_embedding, change(), sentence)
+
+
+def test_tokens_that_lie_over_each_other_are_copied_first() -> None:
+    x, cos, sin = noise(torch.float32, 1, 2, 64), noise(torch.float32, 5, 32), noise(torch.float32, 5, 32, seed=1)
+    expanded = apply_rotary_emb(x.npu().expand(5, 2, 64), cos.npu(), sin.npu())
+    same(expanded, apply_rotary_emb(x.npu().repeat(5, 1, 1), cos.npu(), sin.npu()).cpu())
 
 
 @refusals(

@@ -20,6 +20,13 @@ def legal(**changes: Any) -> Arguments:
     return {"src": src, "dst": dst, "mapping": torch.tensor([[0, 1]])} | changes
 
 
+def test_a_mapping_of_any_strides() -> None:
+    arguments = legal(mapping=torch.tensor([[0, 2], [1, 3]]).t())
+    src, dst = arguments["src"].cpu(), arguments["dst"].cpu()
+    swap_blocks(**arguments)
+    same(arguments["dst"], want(reference.swap_blocks, src, dst, torch.tensor([[0, 1], [2, 3]])))
+
+
 @pytest.mark.parametrize(("source", "target"), [("cpu", "npu"), ("npu", "cpu"), ("npu", "npu")])
 def test_pairs_are_copied_in_their_order(source: str, target: str) -> None:
     """Blocks that are neighbours in both are one copy. Two pairs with one destination: the last one stays."""

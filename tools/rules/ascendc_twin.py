@@ -49,7 +49,7 @@ def main() -> None:
         Path(wrapper).write_text(twin.wrapper(source, entries))
     if not found:
         fail('no source defines an entry as: extern "C" __global__ __aicore__ void <name>(')
-    Path(arguments.table).write_text(twin.table(sorted(found)))
+    Path(arguments.table).write_text(twin.table(list(found)))
 
 
 if __name__ == "__main__":

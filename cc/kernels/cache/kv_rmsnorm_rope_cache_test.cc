@@ -397,7 +397,7 @@ TEST(KvRmsnormRopeCache, RefusesByName) {
   refused([](auto& a, auto&) { a.kv.shape[3] = 575; }, "kv has rows of 575, gamma has 512");
   refused([](auto& a, auto&) { a.gamma.type = DataType::kFloat; },
           "gamma is float32, not bfloat16");
-  refused([](auto& a, auto&) { a.sin.shape[0] = 3; }, "sin has 9 in dimension 0, the tokens of kv");
+  refused([](auto& a, auto&) { a.sin.shape[0] = 3; }, "sin has the shape [3, 1, 3, 64] for kv of");
   refused([](auto& a, auto&) { a.index.shape[0] = 5; }, "index has 5 in dimension 0, the tokens");
   refused([](auto& a, auto&) { a.index.type = DataType::kInt32; }, "index is int32, not int64");
   refused([](auto& a, auto&) { a.kv.shape[1] = 2; },

@@ -197,6 +197,17 @@ TEST(SlotMapping, PositionsUpToTheLimit) {
   EXPECT_EQ(Check(test), "");
 }
 
+TEST(SlotMapping, ManyRequestsOfFewTokens) {
+  Case test;
+  test.lengths.assign(100, 1);
+  for (int64_t i = 0; i < 100; ++i) test.starts.push_back(3 * i);
+  test.more = 5;
+  for (const int64_t cores : {40, 1}) {
+    test.vector_cores = cores;
+    EXPECT_EQ(Check(test), "");
+  }
+}
+
 TEST(SlotMapping, TrapsOutsideTheTable) {
   bool is_circular = false;
   const auto trap = [&](int64_t length, int64_t where, int64_t position) -> std::string {

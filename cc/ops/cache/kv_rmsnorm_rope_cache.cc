@@ -88,6 +88,13 @@ Latent Merge(const KvRmsnormRopeCacheArgs& args) {
       "kv has " + Text(args.kv.dims) + " dimensions, not [sequences, 1, tokens, size]");
   out.sequences = args.kv.shape[0];
   out.seq = args.kv.shape[2];
+  for (const auto& [table, name] : {std::pair{&args.cos, "cos"}, {&args.sin, "sin"}}) {
+    VLLM_CANN_REQUIRE(
+        kChecks,
+        table->dims != 4 || (table->shape[0] == out.sequences && table->shape[2] == out.seq),
+        std::string(name) + " has the shape " + ShapeText(*table) + " for kv of the shape " +
+            ShapeText(args.kv));
+  }
   MergeTokens(out.kv, "kv", false);
   MergeTokens(out.cos, "cos", true);
   MergeTokens(out.sin, "sin", true);

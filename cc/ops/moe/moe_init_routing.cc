@@ -129,6 +129,7 @@ uint32_t Divide(MoeInitRoutingTiling& tiling, const DeviceInfo& device) {
 }  // namespace
 
 int64_t MoeInitRoutingWorkspaceBytes(const MoeInitRoutingArgs& args, const DeviceInfo& device) {
+  if (args.experts < 0 || args.experts > kMaxExperts) return 0;  // which the plan refuses
   int64_t pairs = 1;
   for (int i = 0; i < args.expert_idx.dims; ++i) pairs *= args.expert_idx.shape[i];
   return pairs > kMaxPairsOfAll ? 2 * device.vector_cores * Pitch(args.experts) * 4 : 0;
@@ -188,6 +189,8 @@ MoeInitRoutingPlan PlanMoeInitRouting(const MoeInitRoutingArgs& args, const Devi
         checks, rows <= pairs,
         "expanded_x has " + Text(rows) + " rows for the " + Text(pairs) + " entries of expert_idx");
   }
+  VLLM_CANN_REQUIRE(checks, (args.row_idx.dims != 0) == (args.expanded_expert_idx.dims != 0),
+                    "row_idx and expanded_expert_idx go together: one of them is absent");
   CheckOutputs(checks, args, pairs, args.experts);
   CheckScales(checks, args, rows);
   checks.Device(device);

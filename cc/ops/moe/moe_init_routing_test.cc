@@ -267,7 +267,7 @@ TEST(PlanMoeInitRouting, RefusesRowNumbersByName) {
           {[](auto& a) { a.row_idx.type = DataType::kInt64; }, "row_idx is int64, not int32"},
           {[](auto& a) { a.expert_idx.type = DataType::kInt64; }, "expert_idx is int64, not int32"},
           {[](auto& a) { a.expanded_expert_idx = Tensor(); },
-           "expanded_expert_idx has 0 dimensions"},
+           "row_idx and expanded_expert_idx go together"},
           {[](auto& a) { a.expanded_expert_idx.shape[0] = 1; }, "expanded_expert_idx has 1 in dim"},
           {[](auto& a) { a.expanded_expert_idx.type = DataType::kInt8; },
            "expanded_expert_idx is int8"},

@@ -53,6 +53,8 @@ inline void PlanAxes(const Checks& checks, const Tensor& positions, const int64_
                       "a section of " + Text(sections[axis]) + " lanes is negative");
     sum += sections[axis];
   }
+  VLLM_CANN_REQUIRE(checks, !interleaved || sum > 0,
+                    "positions has three axes, and mrope_section gives none of them a lane");
   VLLM_CANN_REQUIRE(
       checks, interleaved || sum == half,
       "the sections have " + Text(sum) + " lanes, half of the rotary dimension is " + Text(half));

@@ -256,6 +256,7 @@ TEST(PlanQkvRmsnormRope, SmallerCopiesBesideManyWeights) {
   args.cos_sin_cache = Matrix(100, 256, kFloat);
   args.positions = Matrix(3, 5, DataType::kInt64);
   args.interleaved = true;
+  args.sections[0] = 128;
   args.q = args.gate = Matrix(5, 64 * 256, kFloat);
   args.k = args.v = Matrix(5, 4 * 256, kFloat);
   DeviceInfo busy = kDevice;

@@ -47,5 +47,5 @@ def operator(
 
 
 def size(number: int) -> int:
-    """A size that torch allocates, of a number that the plan may refuse."""
-    return max(number, 0)
+    """A size that torch allocates, of a number that the plan may refuse: a negative one is 0, a huge one costs no memory."""
+    return number if 0 <= number < 2**20 else 0

@@ -59,6 +59,8 @@ def kv_rmsnorm_rope_cache(
         ValueError: shapes, dtypes, strides or numbers that do not fit
         RuntimeError: the launch failed
     """
+    if kv.dim() != 4 or gamma.dim() != 1:
+        raise ValueError(f"kv has the shape {tuple(kv.shape)}, gamma {tuple(gamma.shape)}; they must be [sequences, 1, tokens, size], [n]")
     k_rope, c_kv = _results(kv, gamma, cos, is_output_kv=is_output_kv)
     scales = (k_rope_scale, c_kv_scale, k_rope_offset, c_kv_offset)
     results = (k_rope, c_kv) if is_output_kv else (None, None)

@@ -44,6 +44,9 @@ def moe_token_unpermute(
     """
     if padded_mode or restore_shape is not None:
         raise ValueError(f"padded_mode is {padded_mode} and restore_shape {restore_shape}; only False and None are supported")
+    if permuted_tokens.dim() != 2 or (probs is not None and probs.dim() != 2):
+        shapes = [tuple(tensor.shape) for tensor in (permuted_tokens, probs) if tensor is not None]
+        raise ValueError(f"permuted_tokens, and probs if given, must have 2 dimensions; the shapes are {shapes}")
     out = _unpermute_results(permuted_tokens, sorted_indices, probs)
     k = 1 if probs is None else probs.shape[-1]
     _KERNEL(permuted_tokens, None, None, None, probs, sorted_indices, None, out, k, False)
@@ -102,6 +105,9 @@ def moe_finalize_routing(
     if drop_pad_mode % 2 == 0 and expanded_permuted_rows.dim() != 2:
         shape = tuple(expanded_permuted_rows.shape)
         raise ValueError(f"expanded_permuted_rows has the shape {shape}; with drop_pad_mode {drop_pad_mode} it must have 2 dimensions")
+    if expanded_permuted_rows.dim() not in (2, 3) or (scales is not None and scales.dim() != 2):
+        shapes = [tuple(tensor.shape) for tensor in (expanded_permuted_rows, scales) if tensor is not None]
+        raise ValueError(f"expanded_permuted_rows must have 2 or 3 dimensions, and scales 2; the shapes are {shapes}")
     rows, indices = expanded_permuted_rows, expanded_src_to_dst_row
     out = _finalize_results(rows, skip1, skip2, bias, scales, indices, k=k)
     k = k if scales is None else scales.shape[-1]

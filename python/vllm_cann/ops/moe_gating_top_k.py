@@ -10,6 +10,15 @@ from vllm_cann.ops._operator import operator, size
 _KERNEL = _ops.Operator("moe_gating_top_k")
 
 
+def _as_rows(
+    x: torch.Tensor, bias: torch.Tensor | None, finished: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+    """Logits of one token have a `finished` of no dimensions, which a kernel takes for an absent one."""
+    if x.dim() == 1 and finished is not None and finished.dim() == 0:
+        return x.unsqueeze(0), bias, finished.view(1)
+    return x, bias, finished
+
+
 def _gating_results(x: torch.Tensor, k: int, *, out_flag: bool = False, **_: object) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     y = x.new_empty(*x.shape[:-1], size(k))
     scores = x.new_empty(x.shape if out_flag else (0,), dtype=torch.float32)
@@ -55,7 +64,7 @@ def moe_gating_top_k(
         RuntimeError: the launch failed
     """
     y, expert_idx, scores = _gating_results(x, k, out_flag=out_flag)
-    tensors = (x, bias, finished, y, expert_idx, None, scores if out_flag else None)
+    tensors = (*_as_rows(x, bias, finished), y, expert_idx, None, scores if out_flag else None)
     _KERNEL(*tensors, k, k_group, group_count, group_select_mode, renorm, norm_type, routed_scaling_factor, eps)
     return y, expert_idx, scores
 
@@ -87,5 +96,5 @@ def moe_gating_top_k_softmax(
         RuntimeError: the launch failed
     """
     y, expert_idx, row_idx = _softmax_results(x, k=k)
-    _KERNEL(x, None, finished, y, expert_idx, row_idx, None, k, 1, 1, 0, renorm, 0, 1.0, 0.0)
+    _KERNEL(*_as_rows(x, None, finished), y, expert_idx, row_idx, None, k, 1, 1, 0, renorm, 0, 1.0, 0.0)
     return y, expert_idx, row_idx

@@ -14,6 +14,20 @@ _KERNEL = _ops.Operator("moe_init_routing")
 _SCALED, _STATIC, _DYNAMIC = -1, 0, 1  # quant_mode; without quantisation a scale goes along with its row
 
 
+_MOST_EXPERTS = 10240
+_MOST_ROWS = 2**24
+
+
+def _check_sizes(x: torch.Tensor, expert_idx: torch.Tensor, name: str, experts: int, rows: int = 0) -> None:
+    """Of what results are allocated from, before the plan sees them."""
+    if x.dim() != 2 or expert_idx.dim() not in ((1, 2) if name == "indices" else (2,)):
+        raise ValueError(f"x has the shape {tuple(x.shape)}, {name} {tuple(expert_idx.shape)}; both must have 2 dimensions")
+    if not 0 <= experts <= _MOST_EXPERTS:
+        raise ValueError(f"the range of experts has {experts}; it can have 0 to {_MOST_EXPERTS}")
+    if rows > _MOST_ROWS:
+        raise ValueError(f"a capacity for all experts has {rows} rows; the limit is {_MOST_ROWS}")
+
+
 def _route(
     x: torch.Tensor,
     expert_idx: torch.Tensor,
@@ -67,6 +81,7 @@ def moe_init_routing(
     """
     if active_num < 0:
         raise ValueError(f"active_num is {active_num}; it must not be negative")
+    _check_sizes(x, expert_idx, "expert_idx", num_experts)
     rows, places, sorted_experts = _numbered_results(x, row_idx, expert_idx, active_num)
     _route(x, expert_idx, row_idx, None, None, rows, places, sorted_experts, None, None, 0, num_experts, 0, 0, 0, _SCALED)
     return rows, places, sorted_experts
@@ -162,7 +177,10 @@ def moe_init_routing_v2(
         raise ValueError(f"drop_pad_mode is {drop_pad_mode}; it can be 0 or 1")
     if drop_pad_mode == 1 and expert_capacity < 1:
         raise ValueError(f"expert_capacity is {expert_capacity}; with drop_pad_mode 1 it must be positive")
+    if expert_tokens_num_type not in (0, 1, 2):
+        raise ValueError(f"expert_tokens_num_type is {expert_tokens_num_type}; it can be 0, 1 or 2")
     begin, end = _range(expert_num, active_expert_range)
+    _check_sizes(x, expert_idx, "expert_idx", end - begin, (end - begin) * expert_capacity if drop_pad_mode else 0)
     rows, places, counts, scales = _routed_results(
         x,
         expert_idx,
@@ -218,6 +236,7 @@ def moe_token_permute(
     """
     if padded_mode:
         raise ValueError("padded_mode is True; only False is supported")
+    _check_sizes(tokens, indices, "indices", num_experts)
     rows, places = _permuted_results(tokens, indices, num_out_tokens)
     experts = indices.unsqueeze(-1) if indices.dim() == 1 else indices
     _route(tokens, experts, None, None, None, rows, places, None, None, None, 0, num_experts, 0, 0, 0, _SCALED)

@@ -65,7 +65,13 @@ def rotary_embedding(
     if is_neox and to_halves:
         raise ValueError("to_halves is for neighbours that are paired, is_neox pairs halves")
     _check_out_dtype(out_dtype, query, "query")
+    if head_size < 1:
+        raise ValueError(f"head_size is {head_size}; it must be positive")
+    if cos is not None and cos.dim() == 2 and cos.shape[0] != query.shape[0]:
+        raise ValueError(f"cos has {cos.shape[0]} rows for {query.shape[0]} tokens of query")
     if positions is not None and positions.dim() > 1 and mrope_section is None:
+        if not positions.is_contiguous():
+            raise ValueError(f"positions has the strides {positions.stride()}; it must be contiguous")
         positions = positions.view(-1)
     style = "neox" if is_neox else "pairs_to_halves" if to_halves else "gptj"
     tensors = (positions, query, key, cos_sin_cache, cos, sin, None, None)
@@ -111,14 +117,16 @@ def apply_rotary_emb(
         )
     style = "neox" if is_neox else "gptj"
     heads, head_size = x.shape[-2:]
-    rows = x.reshape(-1, heads, head_size)
+    shape = (x.numel() // max(1, heads * head_size), heads, head_size)
     if 2 * cos.shape[1] == head_size:
-        if rows.stride(2) != 1 or (heads > 1 and rows.stride(1) != head_size):
+        rows = x.reshape(shape)
+        overlaps = rows.shape[0] > 1 and rows.stride(0) < heads * head_size
+        if overlaps or rows.stride(2) != 1 or (heads > 1 and rows.stride(1) != head_size):
             rows = rows.contiguous()
         out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-        _KERNEL(None, rows, None, None, cos, sin, out.view(rows.shape), None, head_size, style, inverse, None, False)
+        _KERNEL(None, rows, None, None, cos, sin, out.view(shape), None, head_size, style, inverse, None, False)
         return out
     # A kernel writes what it rotates; the rest of a head has to be there before.
     out = x.clone(memory_format=torch.contiguous_format)
-    _KERNEL(None, out.view(rows.shape), None, None, cos, sin, None, None, head_size, style, inverse, None, False)
+    _KERNEL(None, out.view(shape), None, None, cos, sin, None, None, head_size, style, inverse, None, False)
     return out

@@ -25,4 +25,4 @@ def swap_blocks(src: torch.Tensor, dst: torch.Tensor, mapping: torch.Tensor) -> 
         ValueError: caches that do not fit, and blocks that there are not, before anything is copied
         RuntimeError: a copy failed
     """
-    _COPY(src, dst, mapping)
+    _COPY(src, dst, mapping.contiguous())
