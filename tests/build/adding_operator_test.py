@@ -37,6 +37,7 @@ def test_the_page_shows_every_kind_of_file() -> None:
 EXAMPLES = {
     "cc/bindings/ops_test.py",
     "tests/benchmarks/moe.py",
+    "tests/benchmarks/plans_test.py",
     "tests/build/adding_operator_test.py",
     "tests/ops/ascend310p_test.py",
 }
