@@ -2,7 +2,6 @@
 #include "cc/bindings/arguments.h"
 
 #include <cstring>
-#include <new>
 #include <string>
 
 #include "cc/bindings/dlpack.h"
@@ -229,10 +228,8 @@ void Arguments::Read(const Operator& declared, PyObject* const* objects, size_t 
                           " options, not " + std::to_string(count) + " arguments")
                              .c_str());
   }
-  static_assert(std::is_trivially_destructible_v<Tensor>);
-  static_assert(std::is_trivially_destructible_v<OptionValue>);
   for (size_t i = 0; i < num_tensors; ++i) {
-    Tensor& tensor = *new (tensors() + i) Tensor;
+    Tensor& tensor = tensors_[i];
     PyObject* const object = objects[i];
     if (object == Py_None) continue;
     const char* const name = declared.tensors[i].name;
@@ -249,8 +246,7 @@ void Arguments::Read(const Operator& declared, PyObject* const* objects, size_t 
     }
   }
   for (size_t i = 0; i < declared.options.size(); ++i) {
-    ReadOption(declared, declared.options[i], objects[num_tensors + i],
-               *new (options() + i) OptionValue);
+    ReadOption(declared, declared.options[i], objects[num_tensors + i], options_[i]);
   }
 }
 

@@ -4,9 +4,7 @@
 
 #include <nanobind/nanobind.h>
 
-#include <cstddef>
 #include <cstdint>
-#include <type_traits>
 
 #include "cc/ops/operator.h"
 
@@ -22,13 +20,8 @@ struct PlainTensor {
 
 class Arguments {
  public:
-  // Those of `declared`: others hold nothing.
-  ops::Tensor* tensors() { return reinterpret_cast<ops::Tensor*>(tensors_); }
-  const ops::Tensor* tensors() const { return reinterpret_cast<const ops::Tensor*>(tensors_); }
-  ops::OptionValue* options() { return reinterpret_cast<ops::OptionValue*>(options_); }
-  const ops::OptionValue* options() const {
-    return reinterpret_cast<const ops::OptionValue*>(options_);
-  }
+  const ops::Tensor* tensors() const { return tensors_; }
+  const ops::OptionValue* options() const { return options_; }
   // Of the tensors of a framework on an NPU, -1 when there are none.
   int32_t device() const { return device_; }
 
@@ -39,9 +32,8 @@ class Arguments {
   void Read(const ops::Operator& declared, PyObject* const* objects, size_t count);
 
  private:
-  // Calls are frequent, and most operators have few of both: only what is used is made.
-  alignas(ops::Tensor) std::byte tensors_[kMaxTensors * sizeof(ops::Tensor)];
-  alignas(ops::OptionValue) std::byte options_[kMaxOptions * sizeof(ops::OptionValue)];
+  ops::Tensor tensors_[kMaxTensors];
+  ops::OptionValue options_[kMaxOptions];
   int32_t device_ = -1;
 };
 

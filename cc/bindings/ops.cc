@@ -90,8 +90,10 @@ PyType_Slot g_launch_slots[] = {
 PyType_Slot g_operator_slots[] = {
     {Py_tp_call, reinterpret_cast<void*>(&CallSlot<Caller, &CallOperator>)}, {0, nullptr}};
 
+// Of an operator that launches a kernel.
 Arguments ReadArguments(const Operator& declared, const nb::tuple& tensors,
                         const nb::tuple& options) {
+  if (declared.run) vllm_cann::ops::Refuse(std::string(declared.name) + " launches no kernel");
   Elements elements;
   elements.Append(tensors.ptr());
   elements.Append(options.ptr());
@@ -103,7 +105,6 @@ Arguments ReadArguments(const Operator& declared, const nb::tuple& tensors,
 Launch Prepare(std::string_view name, const nb::tuple& tensors, const nb::tuple& options) {
   const Operator& declared = FindOperator(name);
   const Arguments arguments = ReadArguments(declared, tensors, options);
-  if (declared.run) vllm_cann::ops::Refuse(std::string(name) + " launches no kernel");
   return Launch(declared, arguments.tensors(), arguments.options());
 }
 
@@ -112,7 +113,6 @@ std::tuple<std::optional<std::string>, uint32_t, std::vector<uint64_t>> PlanOf(
     const std::string& soc_name, int64_t npu_arch, int64_t vector_cores, int64_t ub_bytes) {
   const Operator& declared = FindOperator(name);
   const Arguments arguments = ReadArguments(declared, tensors, options);
-  if (declared.run) vllm_cann::ops::Refuse(std::string(name) + " launches no kernel");
   const auto planned = declared.plan(arguments.tensors(), arguments.options(),
                                      DeviceInfo{soc_name, npu_arch, vector_cores, ub_bytes});
   std::optional<std::string> kernel;

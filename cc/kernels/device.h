@@ -25,6 +25,17 @@ __aicore__ inline float FloatOf(int64_t bits) {
   return *reinterpret_cast<const float*>(&word);
 }
 
+// A copy of `bytes` bytes in one piece; a load without padding.
+__aicore__ inline AscendC::DataCopyExtParams OneRow(int64_t bytes) {
+  // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
+  return AscendC::DataCopyExtParams(1, (uint32_t)bytes, 0, 0, 0);
+}
+template <typename T>
+__aicore__ inline AscendC::DataCopyPadExtParams<T> NoPad() {
+  // mutant: argument off by one equivalent: No padding: the padding value is not used.
+  return AscendC::DataCopyPadExtParams<T>(false, 0, 0, (T)0);
+}
+
 // A type of as many bytes, for copies: DataCopyPad knows it, and its zero is a zero of T.
 template <typename T>
 struct StorageOf {

@@ -19,6 +19,7 @@ namespace sizes {
 constexpr int64_t kLanes = 64;       // floats of a repeat
 constexpr int64_t kBlockBytes = 32;  // of the UB: what instructions and copies address
 constexpr int64_t kBlockFloats = 8;  // of such a block
+constexpr int64_t kMaxRows = 4095;   // of one copy
 
 VLLM_CANN_HOST_AND_DEVICE constexpr int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
 VLLM_CANN_HOST_AND_DEVICE constexpr int64_t Max(int64_t a, int64_t b) { return a > b ? a : b; }

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import softnpu
-from tests.benchmarks.moe import PROFILE, TOKENS, Work, size
+from tests.benchmarks.moe import PROFILE, TOKENS, Work, busiest, measure, size
 from tests.benchmarks.plans import plan
 
 CACHE = softnpu.load("cc/kernels/cache/cache.twin.so")
@@ -212,10 +212,7 @@ WORKS = {
 
 
 def run(work: Work) -> softnpu.Report:
-    kernel = (ROTARY if work.plan.kernel.startswith(("rotary", "qkv")) else CACHE)[work.plan.kernel]
-    return softnpu.launch(
-        kernel, *work.arguments, work.plan.tiling, blocks=work.plan.cores, profile=PROFILE, checks="off", time=True, l2="cold"
-    )
+    return measure(work, ROTARY if work.plan.kernel.startswith(("rotary", "qkv")) else CACHE)
 
 
 def by_steps() -> None:
@@ -244,11 +241,10 @@ def main() -> None:
         for work in WORKS[name]():
             report = run(work)
             assert report.microseconds is not None
-            pipes = ", ".join(f"{pipe} {share:.0%}" for pipe, share in sorted(report.busy.items(), key=lambda item: -item[1])[:3])
             limit = work.limit()
             figures = f"{work.bytes / 1e6:.2f} | {report.microseconds:.1f} | {limit:.1f} | {report.microseconds / limit:.2f}"
             figures += f" | {report.microseconds / work.limit(operations=1):.2f}"
-            print(f"| {work.name} | {work.plan.cores} | {figures} | {pipes} |", flush=True)
+            print(f"| {work.name} | {work.plan.cores} | {figures} | {busiest(report)} |", flush=True)
     if "transpose" in options.only:
         by_steps()
 

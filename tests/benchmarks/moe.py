@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 import softnpu
+from softnpu.kernels import Twin
 from tests.benchmarks.plans import Plan, plan
 
-KERNELS = softnpu.load("cc/kernels/moe/moe.twin.so")
 PROFILE = "ascend910b3"
 CLOCK, HBM, CORES = 1800.0, 832.0, 40  # cycles per microsecond, bytes per cycle of the chip
 HEAD, HEAD_PER_CORE = 1.4, 0.05  # microseconds
@@ -41,6 +41,26 @@ class Work:
         """Microseconds; with another number of operations on an element."""
         computed = self.elements * (operations or self.operations) / 64 / min(self.plan.cores, CORES)
         return HEAD + HEAD_PER_CORE * self.plan.cores + max(self.bytes / HBM, computed) / CLOCK
+
+
+def measure(work: Work, kernels: Twin, trace_file: Path | None = None) -> softnpu.Report:
+    """Modelled time of a launch without checks, on a cold L2."""
+    return softnpu.launch(
+        kernels[work.plan.kernel],
+        *work.arguments,
+        work.plan.tiling,
+        blocks=work.plan.cores,
+        profile=PROFILE,
+        checks="off",
+        time=True,
+        l2="cold",
+        trace_file=trace_file,
+    )
+
+
+def busiest(report: softnpu.Report) -> str:
+    """The three pipes with the most to do."""
+    return ", ".join(f"{pipe} {share:.0%}" for pipe, share in sorted(report.busy.items(), key=lambda item: -item[1])[:3])
 
 
 def size(*arrays: np.ndarray | None) -> int:
@@ -177,28 +197,18 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=0, help="print the lines on which the busiest core spends most time")
     parser.add_argument("--match", default="", help="only works whose names contain this")
     options = parser.parse_args()
+    kernels = softnpu.load("cc/kernels/moe/moe.twin.so")
     print("| kernel | cores | MB | modelled us | limit us | ratio | pipes |")
     print("|---|---|---|---|---|---|---|")
     for name in options.only:
         for work in (work for work in WORKS[name]() if options.match in work.name):
             trace = Path(tempfile.gettempdir(), "moe.pftrace") if options.lines else None
-            report = softnpu.launch(
-                KERNELS[work.plan.kernel],
-                *work.arguments,
-                work.plan.tiling,
-                blocks=work.plan.cores,
-                profile=PROFILE,
-                checks="off",
-                time=True,
-                l2="cold",
-                trace_file=trace,
-            )
+            report = measure(work, kernels, trace)
             assert report.microseconds is not None
-            pipes = ", ".join(f"{pipe} {share:.0%}" for pipe, share in sorted(report.busy.items(), key=lambda item: -item[1])[:3])
             limit = work.limit()
             print(
                 f"| {work.name} | {work.plan.cores} | {work.bytes / 1e6:.2f} | {report.microseconds:.1f} | {limit:.1f} "
-                f"| {report.microseconds / limit:.2f} | {pipes} |"
+                f"| {report.microseconds / limit:.2f} | {busiest(report)} |"
             )
             show_lines(report, options.lines)
 

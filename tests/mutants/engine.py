@@ -203,21 +203,7 @@ class Engine:
             (work / at).symlink_to(library)
             command = _limited([str(binary), "--gtest_fail_fast", "--gtest_brief=1"], seconds)
             environment = {**os.environ, "TEST_TMPDIR": place}
-            try:
-                result = subprocess.run(
-                    command,
-                    cwd=work,
-                    env=environment,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                    errors="replace",
-                    check=False,
-                    timeout=10 * seconds,  # of the clock: for what waits without end
-                )
-            except subprocess.TimeoutExpired:
-                return -signal.SIGXCPU, ""
-            return result.returncode, result.stdout
+            return _ended(command, work, environment, 10 * seconds)  # of the clock: for what waits without end
 
     def check_original(self, kernel: str) -> None:
         """Runs the tests of a kernel source without a mutant and notes how long they take.
@@ -322,20 +308,7 @@ class Engine:
         }
         runner = self.root / "tools/rules/pytest_runner.py"
         command = [sys.executable, str(runner), str(test.relative_to(self.root))]
-        try:
-            result = subprocess.run(
-                command,
-                cwd=self.root,
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                check=False,
-                timeout=600,
-            )
-        except subprocess.TimeoutExpired:
-            return -signal.SIGXCPU, ""
-        return result.returncode, result.stdout
+        return _ended(command, self.root, environment, 600)
 
     def examine_all(self, candidates: Iterable[Mutant], jobs: int, each: int | None = None) -> Iterator[Outcome]:
         """Judges mutants by the GoogleTests, `jobs` at a time.
@@ -376,17 +349,39 @@ def _find_package(name: str) -> str:
     return str(spec.submodule_search_locations[0])
 
 
+def _ended(command: list[str], cwd: Path, environment: dict[str, str], seconds: float) -> tuple[int, str]:
+    """Exit status and output of a process that has so many seconds of the clock."""
+    try:
+        result = subprocess.run(
+            command,
+            cwd=cwd,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=seconds,
+        )
+    except subprocess.TimeoutExpired:
+        return -signal.SIGXCPU, ""
+    return result.returncode, result.stdout
+
+
+def _git(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    git = shutil.which("git")
+    if git is None:
+        raise RuntimeError("git is not on the PATH")
+    return subprocess.run([git, "-C", str(root), *words], capture_output=True, text=True, check=False)
+
+
 def changed_lines(root: Path, base: str) -> dict[str, list[tuple[int, int]]]:
     """Kernel sources that differ from `base` in the working tree, with the ranges [first, last] of their new lines.
 
     Raises:
         RuntimeError: git cannot tell
     """
-    git = shutil.which("git")
-    if git is None:
-        raise RuntimeError("git is not on the PATH")
-    command = [git, "-C", str(root), "diff", "--unified=0", "--no-color", "--no-ext-diff", base, "--", str(KERNELS)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = _git(root, "diff", "--unified=0", "--no-color", "--no-ext-diff", base, "--", str(KERNELS))
     if result.returncode != 0:
         raise RuntimeError(f"git cannot compare with {base}: {result.stderr.strip()}")
     found: dict[str, list[tuple[int, int]]] = {}
@@ -408,7 +403,7 @@ def merge_base(root: Path) -> str:
     """
 
     def ask(*words: str) -> str:
-        result = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False)
+        result = _git(root, *words)
         return result.stdout.strip() if result.returncode == 0 else ""
 
     head = ask("rev-parse", "HEAD")

@@ -37,7 +37,7 @@ _REMOVED = {
     "DataCacheCleanAndInvalid": "remove cache clean",
 }
 # Calls that are neither instructions nor their parameters.
-_NO_INSTRUCTION = {"Min", "InitBuffer", "SetGlobalBuffer", "GetValue", "FetchEventID", "AllocTensor"} | set(_REMOVED)
+_NO_INSTRUCTION = {"Min", "InitBuffer", "GetValue", "FetchEventID", "AllocTensor"} | set(_REMOVED)
 _RELATIONS = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}
 OPERATORS = sorted(
     {

@@ -49,26 +49,6 @@ void UseDevice() {
   Must(aclrtSetDevice(0));
 }
 
-size_t Bytes(DType dtype) {
-  switch (dtype) {
-    case DType::kInt8:
-    case DType::kUint8:
-    case DType::kBool:
-      return 1;
-    case DType::kHalf:
-    case DType::kBfloat16:
-    case DType::kInt16:
-      return 2;
-    case DType::kFloat:
-    case DType::kInt32:
-      return 4;
-    case DType::kInt64:
-    case DType::kDouble:
-      return 8;
-  }
-  throw std::runtime_error("a test with a dtype that SoftNPU does not have");
-}
-
 template <typename T>
 void Put(std::byte* to, T value) {
   std::memcpy(to, &value, sizeof(value));
@@ -215,7 +195,7 @@ std::vector<double> Rounded(DType dtype, std::vector<double> values) {
 }
 
 DeviceTensor::DeviceTensor(DType dtype, const std::vector<int64_t>& shape)
-    : bytes_(std::max<size_t>(Product(shape), 1) * Bytes(dtype)) {
+    : bytes_(std::max<size_t>(Product(shape), 1) * static_cast<size_t>(Size(dtype))) {
   UseDevice();
   Must(aclrtMalloc(&memory_, bytes_, 0));
   tensor_ = &MustBe(aclCreateTensor(shape.data(), shape.size(), static_cast<int32_t>(dtype),
@@ -231,12 +211,12 @@ DeviceTensor::DeviceTensor(DType dtype, const std::vector<int64_t>& shape,
 DeviceTensor::DeviceTensor(DType dtype, const std::vector<int64_t>& shape,
                            const std::vector<int64_t>& strides, int64_t offset,
                            const std::vector<double>& storage)
-    : bytes_(std::max<size_t>(storage.size(), 1) * Bytes(dtype)) {
+    : bytes_(std::max<size_t>(storage.size(), 1) * static_cast<size_t>(Size(dtype))) {
   UseDevice();
   Must(aclrtMalloc(&memory_, bytes_, 0));
-  std::vector<std::byte> encoded(storage.size() * Bytes(dtype));
+  std::vector<std::byte> encoded(storage.size() * static_cast<size_t>(Size(dtype)));
   for (size_t i = 0; i < storage.size(); ++i) {
-    Encode(dtype, storage[i], encoded.data() + i * Bytes(dtype));
+    Encode(dtype, storage[i], encoded.data() + i * static_cast<size_t>(Size(dtype)));
   }
   if (!storage.empty()) {
     Must(aclrtMemcpy(memory_, bytes_, encoded.data(), encoded.size(), kHostToDevice));
@@ -271,7 +251,7 @@ void DeviceTensor::ForEachElement(Body&& body) const {
       element += rest % v.Dim(d) * v.Stride(d);
       rest /= v.Dim(d);
     }
-    body(element, bytes.data() + static_cast<size_t>(element) * Bytes(v.dtype));
+    body(element, bytes.data() + static_cast<size_t>(element) * static_cast<size_t>(Size(v.dtype)));
   }
 }
 
@@ -293,7 +273,7 @@ std::vector<double> DeviceTensor::Storage() const {
   std::vector<std::byte> bytes(bytes_);
   Must(aclrtMemcpy(bytes.data(), bytes_, memory_, bytes_, kDeviceToHost));
   std::vector<double> out;
-  for (size_t at = 0; at < bytes_; at += Bytes(view().dtype)) {
+  for (size_t at = 0; at < bytes_; at += static_cast<size_t>(Size(view().dtype))) {
     out.push_back(Decode(view().dtype, bytes.data() + at));
   }
   return out;
@@ -303,7 +283,7 @@ std::string DeviceTensor::Written() const {
   std::string out;
   ForEachElement([&](int64_t element, const std::byte*) {
     softnpu_access access = {};
-    access.element_bytes = static_cast<int64_t>(Bytes(view().dtype));
+    access.element_bytes = static_cast<int64_t>(static_cast<size_t>(Size(view().dtype)));
     access.address = static_cast<const std::byte*>(memory_) + element * access.element_bytes;
     access.mode = SOFTNPU_READS;
     access.name = "element";

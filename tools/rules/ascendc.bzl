@@ -26,7 +26,7 @@ def ascendc_kernel_library(name, srcs, hdrs = [], copts = [], **kwargs):
         outs = wrappers + [name + ".twin.cc"],
         cmd = " ".join(
             ["$(execpath {})".format(tool)] +
-            ["--header $(execpath {})".format(hdr) for hdr in hdrs] +
+            ["--header $(execpaths {})".format(hdr) for hdr in hdrs] +
             ["--source $(execpath {}) $(execpath {})".format(src, wrapper) for src, wrapper in zip(srcs, wrappers)] +
             ["--table $(execpath {}.twin.cc)".format(name)],
         ),

@@ -29,7 +29,7 @@ def check_includes(path: str, text: str, allowed: set[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--header", action="append", default=[])
+    parser.add_argument("--header", action="extend", nargs="+", default=[])
     parser.add_argument("--source", action="append", default=[], nargs=2)
     parser.add_argument("--table", required=True)
     arguments = parser.parse_args()

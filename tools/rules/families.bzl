@@ -13,17 +13,19 @@ _SHARED = [
 def kernel_family(name):
     """The kernels of a package: `<kernel>.cpp`, the structs that host and kernel share in `<kernel>_tiling.h`, and `<kernel>_test.cc`.
 
-    `:sources` has the AscendC files of the package and those of all families, and the tests' sources; `:tests` the tests' binaries.
+    `:headers` has those of the package and of all families; `:sources` these, the kernels and the tests' sources; `:tests` the tests'
+    binaries.
 
     Args:
         name: name of the family, and of the target with its binaries
     """
     tests = native.glob(["*_test.cc"])
     sources = native.glob(["*.cpp"])
-    native.exports_files(native.glob([
-        "*.cpp",
-        "*.h",
-    ]))
+    native.exports_files(sources)
+    native.filegroup(
+        name = "headers",
+        srcs = native.glob(["*.h"]) + _SHARED,
+    )
     native.cc_library(
         name = "tiling",
         hdrs = native.glob(["*_tiling.h"]),
@@ -32,7 +34,7 @@ def kernel_family(name):
     ascendc_kernel_library(
         name = name,
         srcs = sources,
-        hdrs = native.glob(["*.h"]) + _SHARED,
+        hdrs = [":headers"],
     )
     for test in tests:
         ascendc_kernel_test(
@@ -47,11 +49,7 @@ def kernel_family(name):
         )
     native.filegroup(
         name = "sources",
-        srcs = native.glob([
-            "*.cpp",
-            "*.h",
-            "*_test.cc",
-        ]) + _SHARED,
+        srcs = sources + tests + [":headers"],
     )
     native.filegroup(
         name = "tests",

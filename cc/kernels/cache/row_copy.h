@@ -11,11 +11,10 @@ namespace cache_rows {
 using device::kBlockBytes;
 using device::kLanes;
 using device::Min;
-using device::Share;
 using device::ShareOf;
 using device::Step;
+using sizes::kMaxRows;
 
-constexpr int64_t kMaxRows = 4095;         // of one copy
 constexpr int64_t kMaxGap = 0xFFFFFFFFll;  // bytes between the rows of one DataCopyPad in GM
 constexpr int64_t kMaxGapBlocks = 65535;   // of one DataCopy, on both sides
 
@@ -28,9 +27,7 @@ __aicore__ inline void Load(const AscendC::LocalTensor<uint8_t>& to,
   if (has_copy_pad) {
     const AscendC::DataCopyExtParams shape((uint16_t)rows, (uint32_t)bytes, (uint32_t)gm_gap,
                                            (uint32_t)(ub_gap / kBlockBytes), 0);
-    // mutant: constant off by one equivalent: No padding: the padding value is not used.
-    const AscendC::DataCopyPadExtParams<uint8_t> pad(false, 0, 0, 0);
-    AscendC::DataCopyPad(to, from, shape, pad);
+    AscendC::DataCopyPad(to, from, shape, device::NoPad<uint8_t>());
   } else {
     const AscendC::DataCopyParams shape((uint16_t)rows, (uint16_t)(bytes / kBlockBytes),
                                         (uint16_t)(gm_gap / kBlockBytes),
@@ -67,11 +64,7 @@ __aicore__ inline AscendC::TEventID StartWords(AscendC::TPipe* pipe,
     AscendC::WaitFlag<AscendC::HardEvent::S_MTE2>(read);
   }
   if (has_copy_pad) {
-    // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
-    const AscendC::DataCopyExtParams shape(1, (uint32_t)(words * 4), 0, 0, 0);
-    // mutant: constant off by one equivalent: No padding: the padding value is not used.
-    const AscendC::DataCopyPadExtParams<int32_t> pad(false, 0, 0, 0);
-    AscendC::DataCopyPad(to, from, shape, pad);
+    AscendC::DataCopyPad(to, from, device::OneRow(words * 4), device::NoPad<int32_t>());
   } else {
     // Whole blocks, and the rest by the scalar unit.
     // mutant: drop term of `kBlockBytes / 4`, constant off by one equivalent: Same result by more

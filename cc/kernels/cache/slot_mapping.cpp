@@ -232,11 +232,8 @@ class SlotMapping {
     given_.EnQue(given);
     if (!tiling_.is_circular) {
       LocalTensor<int32_t> row = row_.AllocTensor<int32_t>();
-      // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
-      const DataCopyExtParams shape(1, (uint32_t)(tiling_.table_width * 4), 0, 0, 0);
-      // mutant: constant off by one equivalent: No padding: the padding value is not used.
-      const DataCopyPadExtParams<int32_t> pad(false, 0, 0, 0);
-      DataCopyPad(row, table_[request * tiling_.table_width], shape, pad);
+      DataCopyPad(row, table_[request * tiling_.table_width],
+                  device::OneRow(tiling_.table_width * 4), device::NoPad<int32_t>());
       row_.EnQue(row);
     }
 

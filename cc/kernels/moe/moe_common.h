@@ -1,5 +1,4 @@
-// cc/kernels/moe/moe_common.h: what the mixture-of-experts kernels share. Device code: included
-// behind kernel_operator.h.
+// cc/kernels/moe/moe_common.h: what the mixture-of-experts kernels share. Device code.
 #pragma once
 
 #include <stdint.h>
@@ -16,6 +15,8 @@ using device::kLanes;
 using device::kMaxRepeat;
 using device::Max;
 using device::Min;
+using device::NoPad;
+using device::OneRow;
 using device::Share;
 using device::ShareOf;
 using device::StorageOf;
@@ -47,16 +48,7 @@ class Arena {
   mutable AscendC::TBuf<> buffer_;
 };
 
-// A copy of `bytes` bytes in one piece, without padding; GatherMask over one row.
-__aicore__ inline AscendC::DataCopyExtParams OneRow(int64_t bytes) {
-  // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
-  return AscendC::DataCopyExtParams(1, (uint32_t)bytes, 0, 0, 0);
-}
-template <typename T>
-__aicore__ inline AscendC::DataCopyPadExtParams<T> NoPad() {
-  // mutant: argument off by one equivalent: No padding: the padding value is not used.
-  return AscendC::DataCopyPadExtParams<T>(false, 0, 0, (T)0);
-}
+// GatherMask over one row.
 __aicore__ inline AscendC::GatherMaskParams Once() {
   // mutant: constant off by one of `0` equivalent: One repeat: strides are not used.
   return AscendC::GatherMaskParams(1, 1, 0, 0);

@@ -3,12 +3,10 @@
 //
 // Cores share the experts. A core searches the list by halving, from where the expert before has
 // ended; what it reads of the list depends on the contents, so the scalar unit reads it.
-// clang-format off
-#include "kernel_operator.h"
 #include "cc/kernels/device.h"
 #include "cc/kernels/moe/moe_common.h"
 #include "cc/kernels/moe/moe_compute_expert_tokens_tiling.h"
-// clang-format on
+#include "kernel_operator.h"
 
 extern "C" __global__ __aicore__ void moe_compute_expert_tokens(
     GM_ADDR sorted_experts, GM_ADDR expert_tokens, MoeComputeExpertTokensTiling tiling) {

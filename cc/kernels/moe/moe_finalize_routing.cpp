@@ -8,12 +8,10 @@
 //
 // A piece of work is a part of a token's row. Its terms are loaded some at a time into one buffer,
 // the biases behind them, widened by one instruction and added one by one.
-// clang-format off
-#include "kernel_operator.h"
 #include "cc/kernels/device.h"
 #include "cc/kernels/moe/moe_common.h"
 #include "cc/kernels/moe/moe_finalize_routing_tiling.h"
-// clang-format on
+#include "kernel_operator.h"
 
 namespace {
 

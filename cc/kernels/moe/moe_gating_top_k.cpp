@@ -7,8 +7,6 @@
 //
 // A tile is some rows; the next one is loaded while one is computed. The host sees to it that no
 // instruction has more than 255 repeats for a tile.
-// clang-format off
-#include "kernel_operator.h"
 #include "cc/kernels/device.h"
 #include "cc/kernels/moe/gating_common.h"
 #include "cc/kernels/moe/gating_groups.h"
@@ -20,7 +18,7 @@
 #include "cc/kernels/moe/gating_sorter.h"
 #include "cc/kernels/moe/moe_common.h"
 #include "cc/kernels/moe/moe_gating_top_k_tiling.h"
-// clang-format on
+#include "kernel_operator.h"
 
 namespace {
 

@@ -13,8 +13,6 @@
 // sorted chunk plus a number that depends on the expert only.
 //
 // The rows that a core moves first are loaded while assignments are sorted.
-// clang-format off
-#include "kernel_operator.h"
 #include "cc/kernels/device.h"
 #include "cc/kernels/moe/moe_common.h"
 #include "cc/kernels/moe/moe_init_routing_tiling.h"
@@ -27,7 +25,7 @@
 #include "cc/kernels/moe/routing_quantiser.h"
 #include "cc/kernels/moe/routing_sorter.h"
 #include "cc/kernels/moe/routing_zeros.h"
-// clang-format on
+#include "kernel_operator.h"
 
 namespace {
 

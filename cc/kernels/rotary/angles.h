@@ -68,10 +68,8 @@ class Angles {
       WaitFlag<HardEvent::S_MTE2>(read);
     }
     const LocalTensor<int32_t> positions = position_buffer_.Get<int32_t>();
-    // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
-    const DataCopyExtParams shape(1, (uint32_t)(count * shape_.position_bytes), 0, 0, 0);
-    // mutant: constant off by one equivalent: No padding: the padding value is not used.
-    const DataCopyPadExtParams<int32_t> pad(false, 0, 0, 0);
+    const auto shape = device::OneRow(count * shape_.position_bytes);
+    const auto pad = device::NoPad<int32_t>();
     for (int64_t axis = 0; axis < shape_.axes; ++axis) {
       // mutant: constant off by one equivalent: The integer quotient is the same for all values
       // that occur.

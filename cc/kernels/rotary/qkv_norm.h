@@ -46,11 +46,8 @@ class QkvNorm {
   // Begins to load the given sums of the tokens of a tile, ...
   __aicore__ inline void LoadSums(const Tile& tile) {
     LocalTensor<uint32_t> sums = sums_in_.template AllocTensor<uint32_t>();
-    // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
-    // mutant: constant off by one of `0` equivalent: No padding: the padding value is not used.
-    DataCopyPad(sums, sums_gm_[tile.token * 2],
-                DataCopyExtParams(1, (uint32_t)(tile.tokens * 8), 0, 0, 0),
-                DataCopyPadExtParams<uint32_t>(false, 0, 0, 0));
+    DataCopyPad(sums, sums_gm_[tile.token * 2], device::OneRow(tile.tokens * 8),
+                device::NoPad<uint32_t>());
     sums_in_.EnQue(sums);
   }
 

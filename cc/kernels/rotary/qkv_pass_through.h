@@ -8,8 +8,6 @@ namespace rotary {
 
 template <typename T>
 class QkvPassThrough {
-  static constexpr int64_t kMaxRows = 4095;  // of one copy
-
  public:
   __aicore__ inline QkvPassThrough(const QkvTensors& tensors, const QkvRmsnormRopeTiling& tiling,
                                    const HeadRows<T>& rows)
@@ -48,7 +46,7 @@ class QkvPassThrough {
     const int64_t part = Min(bytes, tiling_.copy_bytes);
     const int64_t pitch = sizes::RoundUp(part, sizes::kBlockBytes);
     // mutant: drop bound equivalent: A buffer of 16384 bytes holds fewer rows than the limit.
-    const int64_t batch = Min(tiling_.copy_bytes / pitch, kMaxRows);
+    const int64_t batch = Min(tiling_.copy_bytes / pitch, sizes::kMaxRows);
     GlobalTensor<uint8_t> source, target;
     source.SetGlobalBuffer(tensors_.qkv, from + (rows - 1) * step + bytes);
     target.SetGlobalBuffer(to, at + rows * bytes);
@@ -59,11 +57,10 @@ class QkvPassThrough {
         LocalTensor<uint8_t> copied = copies_.template AllocTensor<uint8_t>();
         // mutant: drop bound, argument off by one of `count > 1 ? (uint32_t)(step - length) : 0`,
         // bound off by one equivalent: One row is copied: strides are not used.
-        // mutant: constant off by one equivalent: No padding: the padding value is not used.
         DataCopyPad(
             copied, source[from + row * step + column],
             DataCopyExtParams(count, length, count > 1 ? (uint32_t)(step - length) : 0, 0, 0),
-            DataCopyPadExtParams<uint8_t>(false, 0, 0, 0));
+            device::NoPad<uint8_t>());
         copies_.EnQue(copied);
         copied = copies_.template DeQue<uint8_t>();
         DataCopyPad(target[at + row * bytes + column], copied,

@@ -10,8 +10,6 @@
 // When a token's heads are divided among devices and the mean is over all of them, there are two
 // launches: qkv_square_sums gives the sums of this device, and with their totals qkv_rmsnorm_rope
 // does the rest; each element of a row then has a weight of its own.
-// clang-format off
-#include "kernel_operator.h"
 #include "cc/kernels/device.h"
 #include "cc/kernels/rotary/angles.h"
 #include "cc/kernels/rotary/head_copy.h"
@@ -23,7 +21,7 @@
 #include "cc/kernels/rotary/qkv_square_sums.h"
 #include "cc/kernels/rotary/qkv_weights.h"
 #include "cc/kernels/rotary/row_ops.h"
-// clang-format on
+#include "kernel_operator.h"
 
 namespace {
 

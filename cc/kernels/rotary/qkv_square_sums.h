@@ -45,9 +45,7 @@ class QkvSquareSums {
     }
     out_.EnQue(out);
     out = out_.template DeQue<float>();
-    // mutant: constant off by one of `0` equivalent: One row is copied: strides are not used.
-    DataCopyPad(sums_gm_[tile.token * 2], out,
-                DataCopyExtParams(1, (uint32_t)(tile.tokens * 8), 0, 0, 0));
+    DataCopyPad(sums_gm_[tile.token * 2], out, device::OneRow(tile.tokens * 8));
     out_.FreeTensor(out);
   }
 

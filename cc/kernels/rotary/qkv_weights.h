@@ -18,11 +18,9 @@ class QkvWeights {
                                int64_t first_row, int64_t end_row)
       : tiling_(tiling), copy_(tiling), tensors_(tensors) {
     for (int64_t side = 0; side < 2; ++side) {
-      const int64_t begin = side == 0 ? 0 : tiling.heads;
-      const int64_t end = begin + (side == 0 ? tiling.heads : tiling.kv_heads);
-      const int64_t first = Max(first_row, begin);
-      side_first_[side] = tiling.has_sums != 0 ? first - begin : 0;
-      side_rows_[side] = tiling.has_sums != 0 ? Max(Min(end_row, end) - first, 0) : 1;
+      const SideRows rows = SideRowsOf(tiling, {0, 1, first_row, end_row - first_row}, side);
+      side_first_[side] = tiling.has_sums != 0 ? rows.of_side : 0;
+      side_rows_[side] = tiling.has_sums != 0 ? Max(rows.rows, 0) : 1;
     }
   }
 

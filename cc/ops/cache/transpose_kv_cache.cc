@@ -3,13 +3,13 @@
 
 #include <algorithm>
 
+#include "cc/kernels/sizes.h"
 #include "cc/ops/checks.h"
 
 namespace vllm_cann::ops {
 namespace {
 
 constexpr Checks kChecks("transpose_kv_cache");
-constexpr int64_t kMaxRows = 4095;  // of one copy
 // A share of a block below this is not worth the meeting of the cores.
 constexpr int64_t kWorthSharing = 16384;
 
@@ -39,8 +39,9 @@ TransposeKvCachePlan PlanTransposeKvCache(const TransposeKvCacheArgs& args,
   VLLM_CANN_REQUIRE(
       kChecks, args.heads % args.splits == 0,
       Text(args.heads) + " heads cannot be divided into " + Text(args.splits) + " splits");
-  VLLM_CANN_REQUIRE(kChecks, args.block_size <= kMaxRows,
-                    "block_size is " + Text(args.block_size) + ", the limit is " + Text(kMaxRows));
+  VLLM_CANN_REQUIRE(
+      kChecks, args.block_size <= sizes::kMaxRows,
+      "block_size is " + Text(args.block_size) + ", the limit is " + Text(sizes::kMaxRows));
   TransposeKvCachePlan plan;
   TransposeKvCacheTiling& tiling = plan.tiling;
   tiling.tensors = args.caches.shape[0];

@@ -11,7 +11,6 @@ namespace {
 constexpr Checks kChecks("rotary_embedding");
 constexpr int64_t kPositionBatch = 512;
 constexpr int64_t kMaxTokensPerTile = 16;
-constexpr int64_t kMaxRows = 4095;         // of one copy
 constexpr int64_t kMaxPitch = 1020;        // floats: cos and sin are a repeat stride of 255 blocks
 constexpr int64_t kElementsOfACore = 512;  // see SplitOf
 
@@ -225,7 +224,8 @@ RotaryEmbeddingPlan PlanHeads(const RotaryEmbeddingArgs& args, const DeviceInfo&
   angles.position_batch = std::min(per_core, kPositionBatch);
   angles.tokens_per_tile = std::min({per_core, kMaxTokensPerTile, angles.position_batch});
   const auto fits = [&] {
-    return tiling.rows_per_tile <= kMaxRows && RotaryEmbeddingUbBytes(tiling, bytes) <= budget;
+    return tiling.rows_per_tile <= sizes::kMaxRows &&
+           RotaryEmbeddingUbBytes(tiling, bytes) <= budget;
   };
   // Whole tokens while they fit, else some heads of one token.
   tiling.rows_per_tile = heads * angles.tokens_per_tile;

@@ -19,23 +19,21 @@ Access& Context::Add(const SoftnpuTensor& tensor, bool write, uint64_t base, uin
   return access;
 }
 
+void Context::Admit(Access& access) {
+  memories.Resolve(access);
+  if (!strict()) return;
+  if (access.tensor->buffer != 0) frame.CheckSide(access);
+  if (!access.write || access.atomic) memories.CheckInitialised(access);
+}
+
 void Context::Admit() {
-  for (Access& access : accesses) {
-    memories.Resolve(access);
-    if (!strict()) continue;
-    if (access.tensor->buffer != 0) frame.CheckSide(access);
-    if (!access.write || access.atomic) memories.CheckInitialised(access);
-  }
+  for (Access& access : accesses) Admit(access);
 }
 
 std::byte* Context::AdmitLate(const SoftnpuTensor& tensor, bool write, uint64_t base,
                               uint64_t bytes, uint64_t rows, uint64_t stride) {
   Access& access = Add(tensor, write, base, bytes, rows, stride);
-  memories.Resolve(access);
-  if (strict()) {
-    if (tensor.buffer != 0) frame.CheckSide(access);
-    if (!write) memories.CheckInitialised(access);
-  }
+  Admit(access);
   return access.host;
 }
 

@@ -44,8 +44,9 @@ struct Context {
   // `rows` runs of `bytes`, `stride` apart, from `base` on. The reference holds until the next Add.
   Access& Add(const SoftnpuTensor& tensor, bool write, uint64_t base, uint64_t bytes,
               uint64_t rows = 1, uint64_t stride = 0);
-  // Checks all accesses and sets their host bytes; throws KernelError.
+  // Checks all accesses, or one, and sets their host bytes; throws KernelError.
   void Admit();
+  void Admit(Access& access);
   // Adds and admits an access whose place became known by reading another operand, on the chip.
   std::byte* AdmitLate(const SoftnpuTensor& tensor, bool write, uint64_t base, uint64_t bytes,
                        uint64_t rows = 1, uint64_t stride = 0);

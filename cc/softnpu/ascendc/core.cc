@@ -7,28 +7,22 @@ namespace softnpu::ascendc {
 
 void Core::Reset(LaunchState* launch, CoreKind kind, uint32_t block, uint32_t sub_block,
                  uint32_t context) {
-  site_.Reset(launch, kind, block, sub_block, context);
+  units_.Reset(launch, kind, block, sub_block, context);
   fault = nullptr;
   latest_ = {};
-  registers_ = Registers{};
-  memories_.Reset();
-  order_.Reset();
-  flags_.Reset();
-  frame_.Reset();
-  cache_.Reset();
-  monitor_.Reset();
-  cost_.Reset();
 }
 
 bool Core::Run(SoftnpuInstruction& instruction) noexcept {
-  site_.Begin(instruction);
-  context_.accesses.clear();
+  Site& site = units_.site;
+  const std::vector<Access>& accesses = units_.context.accesses;
+  site.Begin(instruction);
+  units_.context.accesses.clear();
   try {
-    Execute(context_, instruction);
-    if (site_.timed()) cost_.Note(instruction, context_.accesses, order_.timeline());
-    if (site_.races() && !context_.accesses.empty()) monitor_.Observe(context_.accesses);
-    latest_ = site_.place();
-    site_.End();
+    Execute(units_.context, instruction);
+    if (site.timed()) units_.cost.Note(instruction, accesses, units_.order.timeline());
+    if (site.races() && !accesses.empty()) units_.monitor.Observe(accesses);
+    latest_ = site.place();
+    site.End();
     return true;
   } catch (...) {
     fault = std::current_exception();
@@ -37,10 +31,10 @@ bool Core::Run(SoftnpuInstruction& instruction) noexcept {
 }
 
 bool Core::Interrupt(const char* sentence) noexcept {
-  if (!in_kernel || site_.instruction() != nullptr) return false;
+  if (!in_kernel || units_.site.instruction() != nullptr) return false;
   try {
-    if (latest_.file == nullptr) site_.Fail(sentence);
-    site_.FailAtPlace(latest_, Format("%s, after this instruction", sentence));
+    if (latest_.file == nullptr) units_.site.Fail(sentence);
+    units_.site.FailAtPlace(latest_, Format("%s, after this instruction", sentence));
   } catch (...) {
     fault = std::current_exception();
   }
@@ -48,23 +42,23 @@ bool Core::Interrupt(const char* sentence) noexcept {
 }
 
 void Core::Finish() {
-  site_.End();
-  if (!site_.strict()) return;
-  monitor_.Finish();
-  const Registers& r = registers_;
+  units_.site.End();
+  if (!units_.site.strict()) return;
+  units_.monitor.Finish();
+  const Registers& r = units_.registers;
   if (r.atomic != 0) {
-    site_.FailAtPlace(
+    units_.site.FailAtPlace(
         {r.atomic, r.atomic_line, r.atomic_file},
         "still holds when the kernel ends: SetAtomicNone is missing, and the next kernel's copies "
         "would combine, too");
   }
-  frame_.CheckQueuesAreEmpty();
-  flags_.CheckNoneIsSet();
+  units_.frame.CheckQueuesAreEmpty();
+  units_.flags.CheckNoneIsSet();
 }
 
 std::string Core::NameOf(const SoftnpuTensor& tensor, uint64_t address, uint64_t* origin) const {
-  return tensor.space == SOFTNPU_SPACE_GM ? memories_.NameOfGlobal(tensor, address, origin)
-                                          : frame_.NameOfBuffer(tensor, origin);
+  return tensor.space == SOFTNPU_SPACE_GM ? units_.memories.NameOfGlobal(tensor, address, origin)
+                                          : units_.frame.NameOfBuffer(tensor, origin);
 }
 
 }  // namespace softnpu::ascendc

@@ -1,10 +1,8 @@
 // cc/softnpu/ascendc/core.h: one simulated core while it runs its part of a block.
 //
-// A core owns its units and wires them: registers, memories, the order of its pipes, flags, the
-// frame of queues and buffers, the scalar unit's data cache, the race monitor, the model of costs.
-// Run() is the one point where an instruction is executed. Its steps are the same for all: the
-// function of the operation (semantics.h) lists the accesses, lets them be checked and computes;
-// the cost model notes the time; the race monitor judges the order.
+// A core owns its units (units.h). Run() is the one point where an instruction is executed. Its
+// steps are the same for all: the function of the operation (semantics.h) lists the accesses, lets
+// them be checked and computes; the cost model notes the time; the race monitor judges the order.
 #pragma once
 
 #include <csetjmp>
@@ -12,18 +10,8 @@
 #include <exception>
 #include <string>
 
-#include "cc/softnpu/ascendc/context.h"
-#include "cc/softnpu/ascendc/cost.h"
-#include "cc/softnpu/ascendc/event_flags.h"
-#include "cc/softnpu/ascendc/frame.h"
 #include "cc/softnpu/ascendc/instruction.h"
-#include "cc/softnpu/ascendc/launch.h"
-#include "cc/softnpu/ascendc/memories.h"
-#include "cc/softnpu/ascendc/pipe_order.h"
-#include "cc/softnpu/ascendc/race_monitor.h"
-#include "cc/softnpu/ascendc/registers.h"
-#include "cc/softnpu/ascendc/scalar_cache.h"
-#include "cc/softnpu/ascendc/site.h"
+#include "cc/softnpu/ascendc/units.h"
 
 namespace softnpu::ascendc {
 
@@ -37,12 +25,16 @@ class Core final : private BufferNames {
   void Reset(LaunchState* launch, CoreKind kind, uint32_t block, uint32_t sub_block,
              uint32_t context);
 
-  const Site& site() const { return site_; }
-  PipeOrder& order() { return order_; }
+  const Site& site() const { return units_.site; }
+  PipeOrder& order() { return units_.order; }
   // Another core, or its DMA, has written GM behind this core's data cache.
-  void MarkStale(const Pattern& bytes, const Place& writer) { cache_.MarkStale(bytes, writer); }
+  void MarkStale(const Pattern& bytes, const Place& writer) {
+    units_.cache.MarkStale(bytes, writer);
+  }
   // What each pipe did last and which flags are set, for a deadlock's report.
-  std::string StateOfPipes() const { return monitor_.DescribePipes() + flags_.Describe(); }
+  std::string StateOfPipes() const {
+    return units_.monitor.DescribePipes() + units_.flags.Describe();
+  }
 
   // False when the instruction faulted; then `fault` holds a KernelError.
   bool Run(SoftnpuInstruction& instruction) noexcept;
@@ -61,16 +53,7 @@ class Core final : private BufferNames {
   std::string NameOf(const SoftnpuTensor& tensor, uint64_t address,
                      uint64_t* origin) const override;
 
-  Site site_{this};
-  Registers registers_;
-  Memories memories_{site_};
-  PipeOrder order_{site_};
-  EventFlags flags_{site_, order_};
-  Frame frame_{site_, memories_, order_, flags_};
-  ScalarCache cache_{site_};
-  RaceMonitor monitor_{site_, order_, cache_};
-  CostModel cost_{site_};
-  Context context_{site_, registers_, memories_, order_, flags_, frame_, monitor_};
+  Units units_{this};
   Place latest_{};  // the last instruction
 };
 

@@ -70,25 +70,18 @@ unsigned long long Ull(uint64_t value) { return value; }
 }  // namespace
 
 void Frame::Reset() {
-  pieces_.clear();
-  queues_.clear();
-  pools_.clear();
-  pool_ = -1;
-  tbufs_ = 0;
-  pipe_alive_ = false;
+  FreePieces();
   pipe_object_ = 0;
 }
 
 void Frame::CreatePipe(const SoftnpuInstruction& instruction) {
-  if (pipe_alive_) site_.Fail("a second TPipe while one is alive: a core has one");
+  if (pipe_object_ != 0) site_.Fail("a second TPipe while one is alive: a core has one");
   pipe_object_ = static_cast<uint64_t>(instruction.params[0]);
-  pipe_alive_ = true;
   FreePieces();
 }
 
 void Frame::DestroyPipe() {
   order_.Barrier(SOFTNPU_PIPE_ALL);
-  pipe_alive_ = false;
   pipe_object_ = 0;
 }
 
@@ -143,7 +136,7 @@ uint8_t Frame::SpaceOf(uint8_t position) const {
 }
 
 int Frame::AddPiece(uint64_t bytes, uint8_t position) {
-  if (!pipe_alive_) site_.Fail("InitBuffer without a living TPipe");
+  if (pipe_object_ == 0) site_.Fail("InitBuffer without a living TPipe");
   if (pieces_.size() == kMaxPieces) {
     site_.Fail(Format("one more buffer: a TPipe has at most %zu", kMaxPieces));
   }
@@ -185,7 +178,7 @@ int Frame::AddPiece(uint64_t bytes, uint8_t position) {
 }
 
 void Frame::InitPool(SoftnpuInstruction& instruction) {
-  if (!pipe_alive_) site_.Fail("InitBufPool without a living TPipe");
+  if (pipe_object_ == 0) site_.Fail("InitBufPool without a living TPipe");
   const uint64_t bytes =
       (static_cast<uint64_t>(instruction.params[1]) + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
   Pool pool;
@@ -449,7 +442,7 @@ void Frame::CheckSide(const Access& access) const {
   const auto fail = [&](const std::string& fault) {
     site_.FailAt(fault, tensor, access.base, access.base + access.extent());
   };
-  if (!pipe_alive_ || handle > pieces_.size()) fail("the tensor's TPipe is gone");
+  if (pipe_object_ == 0 || handle > pieces_.size()) fail("the tensor's TPipe is gone");
   const Piece& piece = pieces_[handle - 1];
   if (piece.queue < 0) {
     if (piece.generation != tensor.buffer >> 16) fail("the tensor's TPipe is gone");

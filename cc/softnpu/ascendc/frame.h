@@ -102,7 +102,6 @@ class Frame {
   Memories& memories_;
   PipeOrder& order_;
   EventFlags& flags_;
-  bool pipe_alive_ = false;
   uint64_t pipe_object_ = 0;
   std::vector<Pool> pools_;
   int64_t pool_ = -1;  // of the next InitBuffer

@@ -33,14 +33,6 @@ void Memories::GiveBackAll() {
   for (Space& memory : spaces_) memory.taken = 0;
 }
 
-void Memories::ResolveWithChecks(Access& access) {
-  if (access.tensor->space == SOFTNPU_SPACE_GM) {
-    ResolveGlobal(access);
-  } else {
-    ResolveOnChip(access);
-  }
-}
-
 void Memories::ResolveOnChip(Access& access) {
   const SoftnpuTensor& tensor = *access.tensor;
   if (tensor.space == SOFTNPU_SPACE_NONE || tensor.space >= spaces_.size()) {
@@ -58,19 +50,17 @@ void Memories::ResolveOnChip(Access& access) {
                    : "a cube core (AIC) has none"));
   }
   const uint64_t limit = std::min<uint64_t>(tensor.end, size);
-  const uint64_t last = access.base + access.extent();
-  if (access.base < tensor.begin || last > limit || last < access.base) [[unlikely]] {
-    for (uint64_t row = 0; row < access.rows; ++row) {
-      const uint64_t begin = access.base + row * access.stride;
-      if (begin < tensor.begin || begin + access.bytes > limit) {
-        site_.FailAt(
-            begin + access.bytes > size
-                ? Format("%s beyond the %s's %llu bytes", access.write ? "writes" : "reads",
-                         SpaceName(tensor.space), static_cast<unsigned long long>(size))
-                : Format("%s outside the tensor's %llu bytes", access.write ? "writes" : "reads",
-                         static_cast<unsigned long long>(tensor.end - tensor.begin)),
-            tensor, begin, begin + access.bytes);
-      }
+  // Resolve has seen that the whole does not fit: which row?
+  for (uint64_t row = 0; row < access.rows; ++row) {
+    const uint64_t begin = access.base + row * access.stride;
+    if (begin < tensor.begin || begin + access.bytes > limit) {
+      site_.FailAt(
+          begin + access.bytes > size
+              ? Format("%s beyond the %s's %llu bytes", access.write ? "writes" : "reads",
+                       SpaceName(tensor.space), static_cast<unsigned long long>(size))
+              : Format("%s outside the tensor's %llu bytes", access.write ? "writes" : "reads",
+                       static_cast<unsigned long long>(tensor.end - tensor.begin)),
+          tensor, begin, begin + access.bytes);
     }
   }
   access.host = memory.bytes.data() + access.base;

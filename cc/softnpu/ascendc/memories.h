@@ -43,7 +43,11 @@ class Memories {
         return;
       }
     }
-    ResolveWithChecks(access);
+    if (tensor.space == SOFTNPU_SPACE_GM) {
+      ResolveGlobal(access);
+    } else {
+      ResolveOnChip(access);
+    }
   }
   // Throws KernelError when the access, which was resolved, reads a byte that holds no value.
   void CheckInitialised(const Access& access) const {
@@ -70,7 +74,6 @@ class Memories {
     uint64_t taken = 0;
   };
 
-  void ResolveWithChecks(Access& access);
   void CheckRows(const Access& access) const;
   void ResolveOnChip(Access& access);
   void ResolveGlobal(Access& access);

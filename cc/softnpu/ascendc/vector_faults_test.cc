@@ -1,9 +1,9 @@
 // cc/softnpu/ascendc/vector_faults_test.cc: faults of the vector unit, their lines, and mended
 // twins.
 //
-// As in faults_test.cc: a kernel is a template over whether it commits its fault, and the faulty
-// line carries the comment FAULT with the kernel's name.
+// As testing/fault_cases.h says.
 
+#include "cc/softnpu/ascendc/testing/fault_cases.h"
 #include "cc/softnpu/ascendc/testing/vector.h"
 
 namespace {
@@ -11,7 +11,7 @@ namespace {
 using namespace AscendC;
 using namespace softnpu::ascendc;
 using namespace softnpu::ascendc::testing;
-using ::testing::HasSubstr;
+using fault_cases::Case;
 
 // 16 KiB of ones, as float.
 struct Place {
@@ -173,16 +173,6 @@ void TmpIsNoValue(GM_ADDR) {
   Adds(p.a[64], p.a[fault ? 2048 : 0], 1.0f, 8);  // FAULT TmpIsNoValue
 }
 
-struct Case {
-  const char* name;
-  SoftnpuKernelEntry faulty;
-  SoftnpuKernelEntry mended;
-  const char* pipe;
-  const char* instruction;
-  const char* sentence;
-};
-void PrintTo(const Case& test, std::ostream* out) { *out << test.name; }
-
 template <bool fault>
 void ListThatIsNotSorted(GM_ADDR) {
   Place p;
@@ -196,35 +186,33 @@ void ListThatIsNotSorted(GM_ADDR) {
   MrgSort(p.a[2048], list, MrgSort4Info(lengths, false, 15, 1));  // FAULT ListThatIsNotSorted
 }
 
-#define CASE(name, pipe, instruction, sentence)                                               \
-  Case {                                                                                      \
-    #name, softnpu::twin::MakeEntry<&name<true>>(#name, __FILE__, __LINE__),                  \
-        softnpu::twin::MakeEntry<&name<false>>(#name, __FILE__, __LINE__), pipe, instruction, \
-        sentence                                                                              \
-  }
-
 const Case kCases[] = {
-    CASE(MaskBitBeyondTheRepeat, "V", "Adds", "a bit of the mask is set beyond the 64 elements"),
-    CASE(MaskOfNoElement, "V", "Adds", "the mask is 0"),
-    CASE(MaskOfNoBit, "V", "Adds", "the mask is 0"),
-    CASE(RegisterOfAnotherMode, "V", "Adds", "the mask register has a count of elements"),
-    CASE(BitsInCounterMode, "V", "Adds", "a mask of bits while SetMaskCount holds"),
-    CASE(ComparedNotWhole, "V", "Compare", "96 elements are 384 bytes"),
-    CASE(NoComparison, "V", "Select", "CMPMASK holds no value"),
-    CASE(ResultOnLaterInput, "V", "WholeReduceSum",
-         "the result of repeat 0 overlaps what a later repeat reads"),
-    CASE(TooLittleTmp, "V", "ReduceSum", "sharedTmpBuffer has 32 bytes, 64 are needed"),
-    CASE(OffsetOfNoBlock, "V", "Gatherb", "offset 8 of block 0 is not a multiple of 32"),
-    CASE(GatherMaskPastTheEnd, "V", "GatherMask", "writes outside the tensor's 252 bytes"),
-    CASE(ListsOfDifferentLength, "V", "MrgSort", "four lists of equal length"),
-    CASE(ListThatIsNotSorted, "V", "MrgSort",
-         "source 2 is not sorted: its record 4 has the score 1, the one before it 0"),
-    CASE(NameOfAnotherChip, "V", "Scatter", "Ascend910B3 has no Scatter"),
-    CASE(CastOddElsewhere, "V", "Cast", "CAST_ODD is for float to half only"),
-    CASE(HalfOfAByte, "V", "Cast", "one of two int4b_t that share a byte"),
-    CASE(AtomicLeftOn, "S", "SetAtomicAdd", "still holds when the kernel ends"),
-    CASE(AtomicOfAnotherType, "MTE3", "DataCopy", "SetAtomicAdd of int32_t holds"),
-    CASE(TmpIsNoValue, "V", "Adds", "hold no value"),
+    SOFTNPU_FAULT_CASE(MaskBitBeyondTheRepeat, "V", "Adds",
+                       "a bit of the mask is set beyond the 64 elements"),
+    SOFTNPU_FAULT_CASE(MaskOfNoElement, "V", "Adds", "the mask is 0"),
+    SOFTNPU_FAULT_CASE(MaskOfNoBit, "V", "Adds", "the mask is 0"),
+    SOFTNPU_FAULT_CASE(RegisterOfAnotherMode, "V", "Adds",
+                       "the mask register has a count of elements"),
+    SOFTNPU_FAULT_CASE(BitsInCounterMode, "V", "Adds", "a mask of bits while SetMaskCount holds"),
+    SOFTNPU_FAULT_CASE(ComparedNotWhole, "V", "Compare", "96 elements are 384 bytes"),
+    SOFTNPU_FAULT_CASE(NoComparison, "V", "Select", "CMPMASK holds no value"),
+    SOFTNPU_FAULT_CASE(ResultOnLaterInput, "V", "WholeReduceSum",
+                       "the result of repeat 0 overlaps what a later repeat reads"),
+    SOFTNPU_FAULT_CASE(TooLittleTmp, "V", "ReduceSum",
+                       "sharedTmpBuffer has 32 bytes, 64 are needed"),
+    SOFTNPU_FAULT_CASE(OffsetOfNoBlock, "V", "Gatherb",
+                       "offset 8 of block 0 is not a multiple of 32"),
+    SOFTNPU_FAULT_CASE(GatherMaskPastTheEnd, "V", "GatherMask",
+                       "writes outside the tensor's 252 bytes"),
+    SOFTNPU_FAULT_CASE(ListsOfDifferentLength, "V", "MrgSort", "four lists of equal length"),
+    SOFTNPU_FAULT_CASE(ListThatIsNotSorted, "V", "MrgSort",
+                       "source 2 is not sorted: its record 4 has the score 1, the one before it 0"),
+    SOFTNPU_FAULT_CASE(NameOfAnotherChip, "V", "Scatter", "Ascend910B3 has no Scatter"),
+    SOFTNPU_FAULT_CASE(CastOddElsewhere, "V", "Cast", "CAST_ODD is for float to half only"),
+    SOFTNPU_FAULT_CASE(HalfOfAByte, "V", "Cast", "one of two int4b_t that share a byte"),
+    SOFTNPU_FAULT_CASE(AtomicLeftOn, "S", "SetAtomicAdd", "still holds when the kernel ends"),
+    SOFTNPU_FAULT_CASE(AtomicOfAnotherType, "MTE3", "DataCopy", "SetAtomicAdd of int32_t holds"),
+    SOFTNPU_FAULT_CASE(TmpIsNoValue, "V", "Adds", "hold no value"),
 };
 
 void Execute(const SoftnpuKernelEntry& entry) {
@@ -237,18 +225,7 @@ void Execute(const SoftnpuKernelEntry& entry) {
 class VectorFaults : public ::testing::TestWithParam<Case> {};
 
 TEST_P(VectorFaults, FaultyKernelStopsAtItsLine) {
-  const Case& test = GetParam();
-  try {
-    Execute(test.faulty);
-    FAIL() << test.name << " ran without a fault";
-  } catch (const KernelError& error) {
-    EXPECT_EQ(error.where().pipe, test.pipe) << error.what();
-    EXPECT_EQ(error.where().instruction, test.instruction) << error.what();
-    EXPECT_THAT(error.what(), HasSubstr(test.sentence));
-    EXPECT_THAT(SourceLine(__FILE__, error.where().line),
-                HasSubstr(std::string("// FAULT ") + test.name))
-        << error.what();
-  }
+  fault_cases::ExpectStopsAtItsLine(GetParam(), Execute);
 }
 TEST_P(VectorFaults, MendedKernelPasses) { EXPECT_NO_THROW(Execute(GetParam().mended)); }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "cc/softnpu/base/testing/error.h"
 #include "tests/softnpu/aclnn.h"
 
 namespace softnpu {
@@ -16,16 +17,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
-
-template <typename Body>
-std::string ErrorOf(Body&& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return std::to_string(error.code()) + " " + error.what();
-  }
-  return "";
-}
 
 constexpr DType kAllDTypes[] = {
     DType::kFloat, DType::kHalf,  DType::kInt8,   DType::kInt32, DType::kUint8,

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "cc/softnpu/base/testing/error.h"
 #include "tests/softnpu/aclnn.h"
 
 namespace softnpu {
@@ -19,16 +20,6 @@ namespace {
 using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::StartsWith;
-
-template <typename Body>
-std::string ErrorOf(Body&& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return std::to_string(error.code()) + " " + error.what();
-  }
-  return "";
-}
 
 constexpr int64_t kHeads = 4;
 constexpr int64_t kKvHeads = 2;

@@ -14,6 +14,7 @@
 #include <numeric>
 #include <random>
 
+#include "cc/softnpu/base/testing/error.h"
 #include "cc/softnpu/runtime/internal.h"
 
 extern "C" {
@@ -504,15 +505,6 @@ TEST(Loops, DenseDimensionsAreOneRun) {
   runs.clear();
   ForEachRun<1>({Dense(bytes, {4, 0, 2})}, note);
   EXPECT_THAT(runs, ::testing::IsEmpty());
-}
-
-std::string ErrorOf(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return std::to_string(error.code()) + " " + error.what();
-  }
-  return "";
 }
 
 TEST(Views, ExpandedFollowsBroadcasting) {

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#include "cc/softnpu/base/testing/error.h"
 #include "tests/softnpu/aclnn.h"
 
 namespace softnpu {
@@ -36,16 +37,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-
-template <typename Body>
-std::string ErrorOf(Body&& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return std::to_string(error.code()) + " " + error.what();
-  }
-  return "";
-}
 
 View Strided(DType dtype, std::vector<int64_t> dims, std::vector<int64_t> strides) {
   View view;

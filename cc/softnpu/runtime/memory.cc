@@ -194,10 +194,9 @@ void DeviceMemory::CheckWritten(const softnpu_access& access) {
 void DeviceMemory::Poison(const void* address, std::byte* copy, size_t bytes) {
   if (written_ == nullptr) return;
   const size_t begin = Offset(address);
-  const size_t end = begin + bytes;
-  for (size_t at = written_->FirstUnwritten(begin, bytes); at < end;
-       at = written_->FirstUnwritten(at + 1, end - at - 1)) {
-    copy[at - begin] = static_cast<std::byte>(kPoison);
+  const uint8_t* const marks = written_->bytes() + begin;
+  for (size_t at = written_->FirstUnwritten(begin, bytes) - begin; at < bytes; ++at) {
+    if (marks[at] == 0) copy[at] = static_cast<std::byte>(kPoison);
   }
 }
 

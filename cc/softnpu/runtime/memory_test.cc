@@ -10,6 +10,7 @@
 #include <set>
 
 #include "cc/softnpu/base/error.h"
+#include "cc/softnpu/base/testing/error.h"
 
 namespace softnpu {
 namespace {
@@ -23,16 +24,6 @@ constexpr size_t kGap = 32;    // belongs to nobody, behind every allocation
 std::byte* At(void* address, size_t offset) { return static_cast<std::byte*>(address) + offset; }
 
 // The Error of `body`, as "code sentence"; "" when there is none.
-template <typename Body>
-std::string ErrorOf(Body&& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return std::to_string(error.code()) + " " + error.what();
-  }
-  return "";
-}
-
 TEST(DeviceMemory, AllocationsAreAlignedApartAndPoisoned) {
   DeviceMemory memory(0, kCapacity);
   std::set<uintptr_t> starts;

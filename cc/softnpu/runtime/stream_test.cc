@@ -10,6 +10,8 @@
 #include <string>
 #include <thread>
 
+#include "cc/softnpu/base/testing/error.h"
+
 namespace softnpu {
 namespace {
 
@@ -41,16 +43,6 @@ class Gate {
   std::promise<void> promise_;
   std::shared_future<void> future_ = promise_.get_future().share();
 };
-
-template <typename Body>
-std::string ErrorOf(Body&& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return std::to_string(error.code()) + " " + error.what();
-  }
-  return "";
-}
 
 class Streams : public ::testing::Test {
  protected:

@@ -54,18 +54,17 @@ def moe_token_unpermute(
 
 
 def _finalize_results(
-    expanded_permuted_rows: torch.Tensor,
-    skip1: torch.Tensor | None,
-    skip2: torch.Tensor | None,
-    bias: torch.Tensor | None,
+    rows: torch.Tensor,
+    skip1: object,
+    skip2: object,
+    bias: object,
     scales: torch.Tensor | None,
-    expanded_src_to_dst_row: torch.Tensor,
-    export_for_source_row: torch.Tensor | None = None,
+    indices: torch.Tensor,
+    experts: object = None,
     drop_pad_mode: int = 0,
     k: int = 1,
 ) -> torch.Tensor:
-    tokens = expanded_src_to_dst_row.shape[0] // max(k, 1) if scales is None else scales.shape[0]
-    return expanded_permuted_rows.new_empty(tokens, expanded_permuted_rows.shape[-1])
+    return rows.new_empty(indices.shape[0] // max(k, 1) if scales is None else scales.shape[0], rows.shape[-1])
 
 
 @operator(fake=_finalize_results)

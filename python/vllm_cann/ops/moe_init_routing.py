@@ -11,8 +11,7 @@ from vllm_cann.ops._operator import operator
 
 _KERNEL = _ops.Operator("moe_init_routing")
 
-_SCALED, _STATIC, _DYNAMIC = -1, 0, 1  # quant_mode; without quantisation a scale goes along with its row
-
+_NONE, _DYNAMIC = -1, 1  # quant_mode; 0 is static quantisation
 
 _MOST_EXPERTS = 10240
 _MOST_ROWS = 2**24
@@ -20,7 +19,7 @@ _MOST_ROWS = 2**24
 
 def _check_sizes(x: torch.Tensor, expert_idx: torch.Tensor, name: str, experts: int, rows: int = 0) -> None:
     """Of what results are allocated from, before the plan sees them."""
-    if x.dim() != 2 or expert_idx.dim() not in ((1, 2) if name == "indices" else (2,)):
+    if x.dim() != 2 or expert_idx.dim() != 2:
         raise ValueError(f"x has the shape {tuple(x.shape)}, {name} {tuple(expert_idx.shape)}; both must have 2 dimensions")
     if not 0 <= experts <= _MOST_EXPERTS:
         raise ValueError(f"the range of experts has {experts}; it can have 0 to {_MOST_EXPERTS}")
@@ -43,7 +42,8 @@ def _route(
 ) -> None:
     """`options`: the first expert, their number, the capacity, row_idx_type, the type of counts, quant_mode."""
     tensors = (x, expert_idx, row_idx, scale, offset, rows, places, sorted_experts, counts, scales)
-    words = _KERNEL.workspace_bytes(*tensors, None, *options) // 4
+    # Of the tensors it depends on expert_idx alone.
+    words = _KERNEL.workspace_bytes(None, expert_idx, *[None] * 9, *options) // 4
     _KERNEL(*tensors, places.new_empty(words) if words else None, *options)
 
 
@@ -83,7 +83,7 @@ def moe_init_routing(
         raise ValueError(f"active_num is {active_num}; it must not be negative")
     _check_sizes(x, expert_idx, "expert_idx", num_experts)
     rows, places, sorted_experts = _numbered_results(x, row_idx, expert_idx, active_num)
-    _route(x, expert_idx, row_idx, None, None, rows, places, sorted_experts, None, None, 0, num_experts, 0, 0, 0, _SCALED)
+    _route(x, expert_idx, row_idx, None, None, rows, places, sorted_experts, None, None, 0, num_experts, 0, 0, 0, _NONE)
     return rows, places, sorted_experts
 
 
@@ -95,6 +95,11 @@ def _range(expert_num: int, active_expert_range: Sequence[int] | None) -> tuple[
     if len(active_expert_range) != 2 or active_expert_range[1] < active_expert_range[0]:
         raise ValueError(f"active_expert_range is {list(active_expert_range)}; it must be a beginning and an end that is not below it")
     return active_expert_range[0], active_expert_range[1]
+
+
+def _has_scales(quant_mode: int, scale: torch.Tensor | None) -> bool:
+    """Rows have a scale: one that goes along with them, or that of dynamic quantisation."""
+    return quant_mode == _DYNAMIC or (quant_mode < 0 and scale is not None)
 
 
 def _routed_results(
@@ -118,12 +123,11 @@ def _routed_results(
     rows = number * expert_capacity if drop_pad_mode else torch.sym_min(pairs, active_num) if active_num > 0 else pairs
     shape = (number, expert_capacity, x.shape[1]) if drop_pad_mode else (rows, x.shape[1])
     counts = (0,) if not expert_tokens_num_flag else (number, 2) if expert_tokens_num_type == 2 else (number,)
-    has_scales = quant_mode == _DYNAMIC or (quant_mode < 0 and scale is not None)
     return (
         x.new_empty(shape, dtype=torch.int8 if quant_mode >= 0 else x.dtype),
         expert_idx.new_empty(pairs, dtype=torch.int32),
         x.new_empty(counts, dtype=torch.int64),
-        x.new_empty(rows if has_scales else 0, dtype=torch.float32),
+        x.new_empty(rows if _has_scales(quant_mode, scale) else 0, dtype=torch.float32),
     )
 
 
@@ -194,7 +198,7 @@ def moe_init_routing_v2(
         active_expert_range=(begin, end),
     )
     wanted_counts = counts if expert_tokens_num_flag else None
-    wanted_scales = scales if quant_mode == _DYNAMIC or (quant_mode < 0 and scale is not None) else None
+    wanted_scales = scales if _has_scales(quant_mode, scale) else None
     capacity = expert_capacity if drop_pad_mode else 0
     options = (begin, end - begin, capacity, row_idx_type, expert_tokens_num_type, quant_mode)
     _route(x, expert_idx, None, scale, offset, rows, places, None, wanted_counts, wanted_scales, *options)
@@ -236,8 +240,8 @@ def moe_token_permute(
     """
     if padded_mode:
         raise ValueError("padded_mode is True; only False is supported")
-    _check_sizes(tokens, indices, "indices", num_experts)
-    rows, places = _permuted_results(tokens, indices, num_out_tokens)
     experts = indices.unsqueeze(-1) if indices.dim() == 1 else indices
-    _route(tokens, experts, None, None, None, rows, places, None, None, None, 0, num_experts, 0, 0, 0, _SCALED)
+    _check_sizes(tokens, experts, "indices", num_experts)
+    rows, places = _permuted_results(tokens, indices, num_out_tokens)
+    _route(tokens, experts, None, None, None, rows, places, None, None, None, 0, num_experts, 0, 0, 0, _NONE)
     return rows, places

@@ -1,27 +1,18 @@
-// cc/softnpu/ascendc/testing/core_units.h: the units of a core, wired as Core wires them, without a
+// cc/softnpu/ascendc/testing/core_units.h: the units of a core without a
 // kernel: a test gives them instructions and looks at what they do.
 #pragma once
 
 #include <functional>
 #include <string>
 
-#include "cc/softnpu/ascendc/context.h"
-#include "cc/softnpu/ascendc/cost.h"
-#include "cc/softnpu/ascendc/event_flags.h"
-#include "cc/softnpu/ascendc/frame.h"
-#include "cc/softnpu/ascendc/memories.h"
-#include "cc/softnpu/ascendc/names.h"
-#include "cc/softnpu/ascendc/pipe_order.h"
-#include "cc/softnpu/ascendc/race_monitor.h"
-#include "cc/softnpu/ascendc/scalar_cache.h"
-#include "cc/softnpu/ascendc/site.h"
 #include "cc/softnpu/ascendc/testing/kernels.h"
+#include "cc/softnpu/ascendc/units.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace softnpu::ascendc::testing {
 
-class CoreUnits : public ::testing::Test {
+class CoreUnits : public ::testing::Test, protected Units {
  protected:
   CoreUnits() { Start(Chip910B(), kVectorCore); }
 
@@ -31,14 +22,7 @@ class CoreUnits : public ::testing::Test {
     launch.memory = &gm;
     launch.entry = &entry;
     launch.blocks = 2;
-    site.Reset(&launch, kind, 1, 0, 1);
-    memories.Reset();
-    order.Reset();
-    flags.Reset();
-    frame.Reset();
-    cache.Reset();
-    monitor.Reset();
-    cost.Reset();
+    Reset(&launch, kind, 1, 0, 1);
   }
 
   // The instruction that the core carries out from now on, in `pipe`, of line `line` of k.cpp.
@@ -90,16 +74,6 @@ class CoreUnits : public ::testing::Test {
   SoftnpuKernelEntry entry = {"kernel", "k.cpp", 1, 0, nullptr, nullptr, -1};
   LaunchState launch;
   SoftnpuInstruction instruction = {};
-  Site site;
-  Registers registers;
-  Memories memories{site};
-  PipeOrder order{site};
-  EventFlags flags{site, order};
-  Frame frame{site, memories, order, flags};
-  ScalarCache cache{site};
-  RaceMonitor monitor{site, order, cache};
-  CostModel cost{site};
-  Context context{site, registers, memories, order, flags, frame, monitor};
 };
 
 }  // namespace softnpu::ascendc::testing

@@ -73,10 +73,11 @@ class Device {
   uintptr_t y_ = 0;
 };
 
-// The faulty variant stops at its line with its message.
-inline void ExpectStopsAtItsLine(const Case& test) {
+// The faulty variant stops at its line with its message. `run` launches a kernel on one core.
+template <typename Run>
+void ExpectStopsAtItsLine(const Case& test, Run&& run) {
   try {
-    Device().Run(test.faulty);
+    run(test.faulty);
     FAIL() << test.name << " ran without a fault";
   } catch (const KernelError& error) {
     const KernelError::Where& where = error.where();
@@ -94,6 +95,10 @@ inline void ExpectStopsAtItsLine(const Case& test) {
                 ::testing::HasSubstr(std::string("// FAULT ") + test.name))
         << error.what();
   }
+}
+
+inline void ExpectStopsAtItsLine(const Case& test) {
+  ExpectStopsAtItsLine(test, [](const SoftnpuKernelEntry& entry) { Device().Run(entry); });
 }
 
 }  // namespace softnpu::ascendc::testing::fault_cases
