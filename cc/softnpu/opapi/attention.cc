@@ -4,6 +4,7 @@
 // on the device and an error here: block ids outside the cache.
 #include "cc/softnpu/opapi/attention.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -12,9 +13,20 @@
 namespace softnpu {
 namespace {
 
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
 bool Masked(const std::vector<uint8_t>& masked, int64_t delta) {
   return masked[static_cast<size_t>(std::clamp(delta, -(kMaskSide - 1), kMaskSide - 1) + kMaskSide -
                                     1)] != 0;
+}
+
+float Dot(const float* a, const float* b, int64_t count) {
+  float sum[8] = {};
+  int64_t d = 0;
+  for (; d + 8 <= count; d += 8) {
+    for (int64_t k = 0; k < 8; ++k) sum[k] += a[d + k] * b[d + k];
+  }
+  return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
 }
 
 // `tokens` rows of one head, from an element of the cache on.
@@ -33,17 +45,17 @@ int64_t Attention::Element(int64_t b, int64_t t, int64_t head, int64_t tokens, i
   return sequence + (heads_first ? (head * tokens + t) * width : (t * head_count + head) * width);
 }
 
-void Attention::LoadHead(const View& cache, const char* name, int64_t width, const std::byte* host,
-                         int64_t b, int64_t head, std::vector<float>* to) const {
+void Attention::LoadHead(const View& cache, const char* name, int64_t width, int64_t b,
+                         int64_t head, int64_t pitch, float* to) const {
   const int64_t length = kv_length[static_cast<size_t>(b)];
   const int64_t bytes = Size(cache.dtype);
-  to->resize(static_cast<size_t>(length * width));
+  const std::byte* const host = cache.Host();
   if (table.rank == 0) {
     for (int64_t t = 0; t < length; ++t) {
       const int64_t at =
           Element(b, kv_start[static_cast<size_t>(b)] + t, head, kv_steps, kv_heads, width);
       Rows(cache, at, 1, width, width).CheckWritten(name);
-      LoadElements(cache.dtype, host + at * bytes, 1, width, to->data() + t * width);
+      LoadElements(cache.dtype, host + at * bytes, 1, width, to + t * pitch);
     }
     return;
   }
@@ -69,78 +81,106 @@ void Attention::LoadHead(const View& cache, const char* name, int64_t width, con
     Rows(cache, first, tokens, token_stride, width).CheckWritten(name);
     const std::byte* from = host + first * bytes;
     for (int64_t i = 0; i < tokens; ++i) {
-      LoadElements(cache.dtype, from + i * token_stride * bytes, 1, width,
-                   to->data() + (t + i) * width);
+      LoadElements(cache.dtype, from + i * token_stride * bytes, 1, width, to + (t + i) * pitch);
     }
   }
 }
 
-void Attention::RunHead(int64_t b, int64_t head, const std::vector<float>& keys,
-                        const std::vector<float>& values, const std::byte* q,
-                        std::byte* out) const {
+void Attention::LoadQuery(int64_t b, int64_t t, int64_t head, std::vector<float>* row) const {
+  const int64_t token = q_start[static_cast<size_t>(b)] + t;
+  const auto load = [&](const View& view, const char* name, int64_t width, float* to) {
+    const int64_t first = Element(b, token, head, steps, heads, width);
+    Rows(view, first, 1, width, width).CheckWritten(name);
+    LoadElements(view.dtype, view.Host() + first * Size(view.dtype), 1, width, to);
+  };
+  load(query, "query", size, row->data());
+  if (rope_size != 0) load(query_rope, "query_rope", rope_size, row->data() + size);
+}
+
+const std::byte* Attention::MaskRow(int64_t b, int64_t t) const {
+  if (mask.rank == 0) return nullptr;
+  return mask.Host() + (mask.Dim(0) == 1 ? 0 : b * mask.Stride(0)) + t * mask.Stride(2);
+}
+
+bool Attention::Sees(int64_t b, int64_t t, int64_t key, const std::byte* mask_row) const {
   const auto at = static_cast<size_t>(b);
-  const int64_t tokens = q_length[at];
+  const int64_t own = t + (from_last ? kv_length[at] - q_length[at] : 0);
+  const int64_t delta = key - own;
+  if (!masked.empty()) {
+    if (Masked(masked, delta - after)) return false;
+    if (before != kAllTokens && Masked(masked, -delta - before)) return false;
+  } else if (delta > after || -delta > before) {
+    return false;
+  }
+  return mask_row == nullptr || mask_row[key * mask.Stride(3)] == std::byte{0};
+}
+
+float Attention::Weigh(const std::vector<float>& scores, const std::vector<float>& values,
+                       std::vector<float>* sum) const {
+  const float largest = *std::max_element(scores.begin(), scores.end());
+  std::fill(sum->begin(), sum->end(), 0.0F);
+  // A row without any key gives zeros.
+  if (largest == -kInfinity) return kInfinity;
+  float total = 0;
+  for (size_t j = 0; j < scores.size(); ++j) {
+    if (scores[j] == -kInfinity) continue;
+    const float weight = std::exp(scores[j] - largest);
+    total += weight;
+    const float* value_row = values.data() + static_cast<int64_t>(j) * value_size;
+    for (int64_t d = 0; d < value_size; ++d) {
+      (*sum)[static_cast<size_t>(d)] += weight * value_row[d];
+    }
+  }
+  for (float& element : *sum) element /= total;
+  return largest + std::log(total);
+}
+
+void Attention::RunHead(int64_t b, int64_t head, const std::vector<float>& keys,
+                        const std::vector<float>& values) const {
+  const auto at = static_cast<size_t>(b);
   const int64_t length = kv_length[at];
-  const int64_t bytes = Size(query.dtype);
-  std::vector<float> row(static_cast<size_t>(size));
+  const int64_t pitch = size + rope_size;
+  std::vector<float> row(static_cast<size_t>(pitch));
   std::vector<float> sum(static_cast<size_t>(value_size));
-  std::vector<float> scores(static_cast<size_t>(length));
-  for (int64_t t = 0; t < tokens; ++t) {
+  // One more, so that there is a largest one without a key, too.
+  std::vector<float> scores(static_cast<size_t>(length) + 1, -kInfinity);
+  for (int64_t t = 0; t < q_length[at]; ++t) {
+    LoadQuery(b, t, head, &row);
+    const std::byte* const mask_row = MaskRow(b, t);
+    for (int64_t j = 0; j < length; ++j) {
+      scores[static_cast<size_t>(j)] =
+          Sees(b, t, j, mask_row) ? scale * Dot(row.data(), keys.data() + j * pitch, pitch)
+                                : -kInfinity;
+    }
+    const float log_sum = Weigh(scores, values, &sum);
     const int64_t token = q_start[at] + t;
-    const int64_t first = Element(b, token, head, steps, heads, size);
-    Rows(query, first, 1, size, size).CheckWritten("query");
-    LoadElements(query.dtype, q + first * bytes, 1, size, row.data());
-    float largest = -std::numeric_limits<float>::infinity();
-    for (int64_t j = 0; j < length; ++j) {
-      float& score = scores[static_cast<size_t>(j)];
-      if (!masked.empty() && Masked(masked, j - t - (length - tokens))) {
-        score = -std::numeric_limits<float>::infinity();
-        continue;
-      }
-      const float* key_row = keys.data() + j * size;
-      float dot[8] = {};
-      int64_t d = 0;
-      for (; d + 8 <= size; d += 8) {
-        for (int64_t k = 0; k < 8; ++k) dot[k] += row[static_cast<size_t>(d + k)] * key_row[d + k];
-      }
-      score = scale *
-              (((dot[0] + dot[1]) + (dot[2] + dot[3])) + ((dot[4] + dot[5]) + (dot[6] + dot[7])));
-      largest = std::max(largest, score);
-    }
-    std::fill(sum.begin(), sum.end(), 0.0F);
-    float total = 0;
-    for (int64_t j = 0; j < length; ++j) {
-      const float score = scores[static_cast<size_t>(j)];
-      if (score == -std::numeric_limits<float>::infinity()) continue;
-      const float weight = std::exp(score - largest);
-      total += weight;
-      const float* value_row = values.data() + j * value_size;
-      for (int64_t d = 0; d < value_size; ++d) sum[static_cast<size_t>(d)] += weight * value_row[d];
-    }
-    // A row without any key gives zeros.
-    for (float& element : sum) element = total > 0 ? element / total : 0.0F;
     const int64_t to = Element(b, token, head, steps, heads, value_size);
-    StoreElements(output.dtype, out + to * bytes, 1, value_size, sum.data());
+    StoreElements(output.dtype, output.Host() + to * Size(output.dtype), 1, value_size, sum.data());
     Rows(output, to, 1, value_size, value_size).MarkWritten();
+    if (lse.rank == 0) continue;
+    const int64_t place = packed ? token * heads + head : (b * heads + head) * steps + t;
+    reinterpret_cast<float*>(lse.Host())[place] = log_sum;
+    Rows(lse, place, 1, 1, 1).MarkWritten();
   }
 }
 
 void Attention::Run() const {
-  const std::byte* q = query.Host();
-  const std::byte* k = key.Host();
-  const std::byte* v = value.Host();
-  std::byte* out = output.Host();
   std::vector<float> keys;
   std::vector<float> values;
   const int64_t group = heads / kv_heads;
+  const int64_t pitch = size + rope_size;
   for (int64_t b = 0; b < batch; ++b) {
-    if (q_length[static_cast<size_t>(b)] == 0) continue;
+    const auto at = static_cast<size_t>(b);
+    if (q_length[at] == 0) continue;
+    keys.resize(static_cast<size_t>(kv_length[at] * pitch));
+    values.resize(static_cast<size_t>(kv_length[at] * value_size));
     for (int64_t kv_head = 0; kv_head < kv_heads; ++kv_head) {
-      LoadHead(key, "key", size, k, b, kv_head, &keys);
-      LoadHead(value, "value", value_size, v, b, kv_head, &values);
-      for (int64_t i = 0; i < group; ++i) {
-        RunHead(b, kv_head * group + i, keys, values, q, out);
+      LoadHead(key, "key", size, b, kv_head, pitch, keys.data());
+      if (rope_size != 0) {
+        LoadHead(key_rope, "key_rope", rope_size, b, kv_head, pitch, keys.data() + size);
       }
+      LoadHead(value, "value", value_size, b, kv_head, value_size, values.data());
+      for (int64_t i = 0; i < group; ++i) RunHead(b, kv_head * group + i, keys, values);
     }
   }
 }

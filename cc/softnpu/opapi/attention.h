@@ -12,12 +12,18 @@ namespace softnpu {
 // The side of the mask of sparse modes 2, 3 and 4.
 constexpr int64_t kMaskSide = 2048;
 
+// The pre_tokens and next_tokens that bound nothing.
+constexpr int64_t kAllTokens = 2147483647;
+
 struct Attention {
   View query, key, value, output;
+  View query_rope, key_rope;  // further elements of queries and keys; rank 0 when there are none
+  View lse;    // float32, [tokens, heads, 1] or [batch, heads, tokens, 1]; rank 0 when not wanted
   View table;  // [batch, blocks]; rank 0 when the cache is not paged
   int64_t heads = 0;
   int64_t kv_heads = 0;
   int64_t size = 0;        // head size of queries and keys
+  int64_t rope_size = 0;   // of query_rope and key_rope
   int64_t value_size = 0;  // head size of values and of the output
   int64_t batch = 0;
   int64_t block_size = 0;
@@ -30,14 +36,28 @@ struct Attention {
   bool packed = false;   // TND: batches follow one another in one token dimension
   std::vector<int64_t> q_start, q_length, kv_length, kv_start;
   // masked[kMaskSide - 1 + delta]: is a key masked that lies `delta` after the query's own
-  // position?
+  // position? Empty without a template.
   std::vector<uint8_t> masked;
+  // Keys further before or after the query's own position are masked.
+  int64_t before = kAllTokens;
+  int64_t after = kAllTokens;
+  // The last query's own position is that of the last key, or the first one's that of the first.
+  bool from_last = false;
+  View mask;  // [1 or batch, 1, rows, keys], of one byte; rank 0 without one
 
   void Run() const;
   void RunHead(int64_t b, int64_t head, const std::vector<float>& keys,
-               const std::vector<float>& values, const std::byte* q, std::byte* out) const;
-  void LoadHead(const View& cache, const char* name, int64_t width, const std::byte* host,
-                int64_t b, int64_t head, std::vector<float>* to) const;
+               const std::vector<float>& values) const;
+  // Softmax of the scores and the weighted sum of the values; the log of the sum of exponentials.
+  float Weigh(const std::vector<float>& scores, const std::vector<float>& values,
+              std::vector<float>* sum) const;
+  void LoadQuery(int64_t b, int64_t t, int64_t head, std::vector<float>* row) const;
+  // Rows of a head of a sequence, `pitch` elements apart, from `to` on.
+  void LoadHead(const View& cache, const char* name, int64_t width, int64_t b, int64_t head,
+                int64_t pitch, float* to) const;
+  // The row of `mask` for a query; null without one.
+  const std::byte* MaskRow(int64_t b, int64_t t) const;
+  bool Sees(int64_t b, int64_t t, int64_t key, const std::byte* mask_row) const;
   // The first element of token `t` of a head; `steps` tokens per sequence, unless they are packed.
   int64_t Element(int64_t b, int64_t t, int64_t head, int64_t tokens, int64_t head_count,
                   int64_t width) const;

@@ -2,6 +2,7 @@
 //
 // What is refused follows the operator's documentation for Atlas A2/A3: dtypes, layouts, head and
 // block sizes, mask shapes, lists of lengths. attention.cc computes.
+#include <algorithm>
 #include <cstring>
 #include <numeric>
 
@@ -29,20 +30,32 @@ struct Call {
   const IntArray* kv_lengths;
   const Tensor* block_table;
   const Tensor* mask;
+  const Tensor* query_rope;
+  const Tensor* key_rope;
   std::string layout;
   int64_t sparse_mode;
+  int64_t pre_tokens;
+  int64_t next_tokens;
 
   bool tnd() const { return layout == "TND"; }
   bool bsh() const { return layout == "BSH"; }
   bool bsnd() const { return layout == "BSND"; }
   bool bnsd() const { return layout == "BNSD"; }
   bool paged() const { return block_table != nullptr; }
+  // Multi-head latent attention: positions are in elements of their own.
+  bool has_rope() const { return query_rope != nullptr; }
+  // The incremental form of the operator.
+  bool one_query(const Attention& a) const { return !tnd() && a.steps == 1; }
 };
 
-void CheckTemplate(const View& mask) {
+void CheckMaskType(const View& mask) {
   if (mask.dtype != DType::kBool && mask.dtype != DType::kInt8 && mask.dtype != DType::kUint8) {
     Refuse("'atten_mask' is " + mask.Text() + ", it must be bool, int8 or uint8");
   }
+}
+
+void CheckTemplate(const View& mask) {
+  CheckMaskType(mask);
   const std::vector<int64_t> shape = mask.Shape();
   const size_t rank = shape.size();
   bool fits = rank >= 2 && rank <= 4;
@@ -55,6 +68,40 @@ void CheckTemplate(const View& mask) {
   }
 }
 
+int64_t RoundedUp(int64_t value) { return (value + 31) / 32 * 32; }
+
+// A mask with an element for each query and key, as [1 or batch, 1, queries, keys]. Sides may be
+// rounded up to 32; over a paged cache it is as wide as the block table, whatever the lengths.
+View FullMask(const Call& call, const Attention& a) {
+  const View mask = call.plan.Get(call.mask, "atten_mask");
+  CheckMaskType(mask);
+  if (!mask.IsContiguous()) Refuse("'atten_mask' is not contiguous");
+  const std::vector<int64_t> shape = mask.Shape();
+  const int64_t keys = call.paged() ? a.table.Dim(1) * a.block_size : a.kv_steps;
+  // With one query, a row of two dimensions is that of a sequence.
+  const bool flat = shape.size() == 2;
+  std::vector<int64_t> dims = {1, 1, 0, 0};
+  if (flat) {
+    dims[a.steps == 1 ? 0 : 2] = shape[0];
+    if (a.steps == 1) dims[2] = 1;
+  } else if (shape.size() == 3 || shape.size() == 4) {
+    dims[0] = shape[0];
+    dims[2] = shape[shape.size() - 2];
+  }
+  if (!shape.empty()) dims[3] = shape.back();
+  const bool fits = dims[2] >= a.steps && dims[2] <= RoundedUp(a.steps) && dims[3] >= keys &&
+                    (call.paged() || dims[3] <= RoundedUp(keys)) &&
+                    (dims[0] == a.batch || (dims[0] == 1 && !(flat && a.steps == 1))) &&
+                    (shape.size() != 4 || shape[1] == 1);
+  if (!fits || (flat && call.has_rope())) {
+    RefuseTiling("'atten_mask' is " + mask.Text() +
+                 Format("; for %lld sequences of %lld queries over %lld keys it must be "
+                        "[sequences, 1, queries, keys]",
+                        Long(a.batch), Long(a.steps), Long(keys)));
+  }
+  return Reshaped(mask, dims);
+}
+
 // Dtypes: 16 bit, all equal. Everything is contiguous.
 void CheckTensors(const Attention& a) {
   if (a.query.dtype != DType::kHalf && a.query.dtype != DType::kBfloat16) {
@@ -62,7 +109,9 @@ void CheckTensors(const Attention& a) {
   }
   if (!a.query.IsContiguous()) Refuse("'query' is not contiguous");
   for (const auto& [view, name] :
-       {std::pair{&a.key, "key"}, std::pair{&a.value, "value"}, std::pair{&a.output, "output"}}) {
+       {std::pair{&a.key, "key"}, std::pair{&a.value, "value"}, std::pair{&a.output, "output"},
+        std::pair{&a.query_rope, "query_rope"}, std::pair{&a.key_rope, "key_rope"}}) {
+    if (view->rank == 0) continue;
     if (view->dtype != a.query.dtype) {
       Refuse(std::string("'") + name + "' is " + view->Text() + ", 'query' is " + a.query.Text());
     }
@@ -71,12 +120,13 @@ void CheckTensors(const Attention& a) {
 }
 
 void CheckHeads(const Attention& a) {
+  const int64_t most = a.query_rope.rank != 0 ? 128 : 64;
   if (a.heads <= 0 || a.heads > 256 || a.kv_heads <= 0 || a.heads % a.kv_heads != 0 ||
-      a.heads / a.kv_heads > 64) {
+      a.heads / a.kv_heads > most) {
     RefuseTiling(
         Format("%lld query heads over %lld key heads: at most 256, a multiple of the key "
-               "heads, at most 64 times as many",
-               Long(a.heads), Long(a.kv_heads)));
+               "heads, at most %lld times as many",
+               Long(a.heads), Long(a.kv_heads), Long(most)));
   }
 }
 
@@ -141,7 +191,7 @@ void CheckHeadSize(const Call& call, const Attention& a) {
   if (a.size == 0 || a.size > 512 || a.size % 16 != 0) {
     RefuseTiling(Format("the head size %lld: a multiple of 16, at most 512", Long(a.size)));
   }
-  if (!call.tnd()) return;
+  if (!call.tnd() || call.has_rope()) return;
   const bool grouped = a.heads != a.kv_heads;
   const bool legal = (a.size == 128 && a.value_size == 128) ||
                      (a.size == 192 && a.value_size == 128) ||
@@ -226,16 +276,17 @@ void ReadKeyLengths(const Call& call, int64_t limit, Attention* a) {
 }
 
 void CheckBlockSize(const Call& call, const Attention& a) {
-  const bool one_step = !call.tnd() && a.steps == 1;
   const int64_t size = a.block_size;
-  const bool legal = one_step     ? size > 0 && size <= 512 && size % 16 == 0
-                     : call.tnd() ? size > 0 && size <= 1024 && size % 16 == 0
-                                  : size >= 128 && size <= 512 && size % 128 == 0;
+  const bool free = call.tnd() || call.has_rope();
+  const bool one_query = call.one_query(a);
+  const bool legal = free        ? size > 0 && size <= 1024 && size % 16 == 0
+                     : one_query ? size > 0 && size <= 512 && size % 16 == 0
+                                 : size >= 128 && size <= 512 && size % 128 == 0;
   if (!legal) {
     RefuseTiling(Format("the block size %lld: %s", Long(size),
-                        one_step     ? "a multiple of 16, at most 512"
-                        : call.tnd() ? "a multiple of 16, at most 1024"
-                                     : "128, 256, 384 or 512"));
+                        free        ? "a multiple of 16, at most 1024"
+                        : one_query ? "a multiple of 16, at most 512"
+                                    : "128, 256, 384 or 512"));
   }
 }
 
@@ -295,8 +346,7 @@ void ReadDenseKeys(const Call& call, Attention* a) {
 }
 
 void CheckLongest(const Call& call, const Attention& a) {
-  const bool one_query = !call.tnd() && a.steps == 1;
-  const int64_t most = one_query ? kMaxKeysOfOneQuery : kMaxKeys;
+  const int64_t most = call.one_query(a) ? kMaxKeysOfOneQuery : kMaxKeys;
   for (const int64_t length : a.kv_length) {
     if (length > most) {
       RefuseTiling(Format("a sequence has %lld keys, the limit is %lld", Long(length), Long(most)));
@@ -304,33 +354,101 @@ void CheckLongest(const Call& call, const Attention& a) {
   }
 }
 
-// The template of sparse mode 3; rank 0 without a mask.
-View ReadMask(const Call& call, const Attention& a) {
-  const bool one_query = !call.tnd() && a.steps == 1;  // the sparse mode is ignored then
-  switch (one_query ? 0 : call.sparse_mode) {
-    case 0:
-      if (call.mask != nullptr && !one_query) {
-        throw Error(kAclnnNotImplemented,
-                    "sparse mode 0 with a mask; SoftNPU has mode 0 without and mode 3 with one");
-      }
-      return {};
-    case 3: {
-      const View mask = call.plan.Get(call.mask, "atten_mask");
-      CheckTemplate(mask);
-      return mask;
+// The parts of latent attention: which shapes and sizes go with 512 and with 128 elements.
+void ReadRope(const Call& call, Attention* a) {
+  if ((call.query_rope == nullptr) != (call.key_rope == nullptr)) {
+    RefuseTiling("of 'query_rope' and 'key_rope' only one is given");
+  }
+  if (!call.has_rope()) return;
+  const View& rope = a->query_rope;
+  a->rope_size = rope.Dim(rope.rank - 1) / (call.bsh() ? a->heads : 1);
+  if (a->rope_size != 64 ||
+      rope.Shape() != Shape(call, a->batch, a->steps, a->heads, a->rope_size)) {
+    RefuseTiling("'query_rope' is " + rope.Text() + ", 'query' is " + a->query.Text() +
+                 "; its heads have 64 elements");
+  }
+  std::vector<int64_t> keys = a->key.Shape();
+  const bool joint = call.bsh() || (call.paged() && keys.size() == 3);
+  keys.back() = a->rope_size * (joint ? a->kv_heads : 1);
+  if (a->key_rope.Shape() != keys) {
+    RefuseTiling("'key_rope' is " + a->key_rope.Text() + ", 'key' is " + a->key.Text() +
+                 "; its heads have 64 elements");
+  }
+  if (a->size == 512 && a->value_size == 512) {
+    const bool power = a->heads <= 128 && (a->heads & (a->heads - 1)) == 0;
+    if (a->kv_heads != 1 || !power || (call.tnd() && a->heads < 32)) {
+      RefuseTiling(Format("%lld query heads of 512 over %lld key heads: one key head and 1, 2, 4, "
+                          ".. 128 query heads, in the layout TND 32, 64 or 128",
+                          Long(a->heads), Long(a->kv_heads)));
     }
-    case 1:
-    case 2:
-    case 4:
-      throw Error(kAclnnNotImplemented, Format("sparse mode %lld; SoftNPU has the modes 0 and 3",
-                                               Long(call.sparse_mode)));
-    default:
-      RefuseTiling(Format("sparse mode %lld, the limits are 0 and 4", Long(call.sparse_mode)));
+    if (!call.paged()) RefuseTiling("heads of 512 with 'query_rope' need a paged cache");
+    if (!call.tnd() && a->steps > 16) {
+      RefuseTiling(Format("%lld queries of a sequence with heads of 512: at most 16", Long(a->steps)));
+    }
+  } else if (a->size != 128 || a->value_size != 128 || !call.tnd() || call.paged()) {
+    RefuseTiling(
+        Format("the head size %lld, %lld for values, in the layout %s with 'query_rope': 512 and "
+               "512 with a paged cache, or 128 and 128 in the layout TND without one",
+               Long(a->size), Long(a->value_size), call.layout.c_str()));
   }
 }
 
+// Where the log of the sum of exponentials goes.
+void ReadLse(const Call& call, const Tensor* softmax_lse, bool wanted, Attention* a) {
+  if (!wanted) return;
+  if (a->size == 512 && call.has_rope()) {
+    RefuseTiling("'softmax_lse_flag' is true, which heads of 512 with 'query_rope' do not have");
+  }
+  a->lse = call.plan.Some(softmax_lse, "softmax_lse");
+  const std::vector<int64_t> want =
+      call.tnd() ? std::vector<int64_t>{a->steps, a->heads, 1}
+                 : std::vector<int64_t>{a->batch, a->heads, a->steps, 1};
+  if (a->lse.dtype != DType::kFloat || a->lse.Shape() != want || !a->lse.IsContiguous()) {
+    Refuse("'softmax_lse' is " + a->lse.Text() + ", which does not fit 'query' " + a->query.Text());
+  }
+}
+
+// What of its keys a query sees. The template itself is read when the task runs.
+View ReadMask(const Call& call, Attention* a) {
+  // The sparse mode and the bounds are ignored with one query, a mask is not.
+  const int64_t mode = call.one_query(*a) && !call.has_rope() ? 0 : call.sparse_mode;
+  if (mode < 0 || mode > 4) {
+    RefuseTiling(Format("sparse mode %lld, the limits are 0 and 4", Long(mode)));
+  }
+  if (call.has_rope() && (mode == 1 || mode == 2)) {
+    RefuseTiling(Format("sparse mode %lld with 'query_rope': 0, 3 or 4", Long(mode)));
+  }
+  const bool bounded = !call.one_query(*a) && (mode == 4 || (mode == 0 && call.mask != nullptr));
+  if (bounded) {
+    if (call.pre_tokens < -call.next_tokens) {
+      RefuseTiling(Format("'pre_tokens' %lld and 'next_tokens' %lld leave nothing between them",
+                          Long(call.pre_tokens), Long(call.next_tokens)));
+    }
+    a->before = std::min(call.pre_tokens, kAllTokens);
+    a->after = std::min(call.next_tokens, kAllTokens);
+  }
+  if (mode == 0 && call.mask == nullptr) return {};
+  if (mode <= 1) {
+    if (call.tnd() || call.has_rope()) {
+      RefuseTiling(Format("sparse mode %lld with a mask in the layout %s%s: it has none there",
+                          Long(mode), call.layout.c_str(),
+                          call.has_rope() ? " with 'query_rope'" : ""));
+    }
+    a->mask = FullMask(call, *a);
+    return {};
+  }
+  if (call.tnd() && mode == 2) {
+    RefuseTiling("sparse mode 2 in the layout TND: 0, 3 or 4");
+  }
+  if (mode != 4) a->after = 0;
+  a->from_last = mode != 2;
+  const View mask = call.plan.Get(call.mask, "atten_mask");
+  CheckTemplate(mask);
+  return mask;
+}
+
 void CheckPrecision(const Call& call, const Attention& a, int64_t inner_precise) {
-  const int64_t most = !call.tnd() && a.steps == 1 ? 1 : 3;
+  const int64_t most = call.one_query(a) ? 1 : 3;
   if (inner_precise < 0 || inner_precise > most) {
     RefuseTiling(Format("'inner_precise' is %lld, the limits are 0 and %lld", Long(inner_precise),
                         Long(most)));
@@ -389,16 +507,14 @@ ACLNN(FusedInferAttentionScoreV3, (const Tensor*, query), (const TensorList*, ke
                {value_antiquant_offset, "value_antiquant_offset"},
                {key_shared_prefix, "key_shared_prefix"},
                {value_shared_prefix, "value_shared_prefix"},
-               {query_rope, "query_rope"},
-               {key_rope, "key_rope"}});
-  if (softmax_lse_flag) {
-    throw Error(kAclnnNotImplemented, "'softmax_lse_flag' is true; SoftNPU does not return it");
-  }
+               {key_rope_antiquant_scale, "key_rope_antiquant_scale"}});
   Attention a;
   a.query = plan.Some(query, "query");
   a.output = plan.Some(output, "output");
   a.key = Only(plan.Some(key, "key"));
   a.value = Only(plan.Some(value, "value"));
+  if (query_rope != nullptr) a.query_rope = plan.Some(query_rope, "query_rope");
+  if (key_rope != nullptr) a.key_rope = plan.Some(key_rope, "key_rope");
   CheckTensors(a);
   a.heads = num_heads;
   a.kv_heads = num_key_value_heads == 0 ? num_heads : num_key_value_heads;
@@ -406,18 +522,21 @@ ACLNN(FusedInferAttentionScoreV3, (const Tensor*, query), (const TensorList*, ke
   a.block_size = block_size;
   a.scale = static_cast<float>(scale);
   plan.Required(input_layout, "input_layout");
-  const Call call{plan,         actual_seq_lengths, actual_seq_lengths_kv, block_table, atten_mask,
-                  input_layout, sparse_mode};
+  const Call call{plan,       actual_seq_lengths, actual_seq_lengths_kv, block_table, atten_mask,
+                  query_rope, key_rope,           input_layout,          sparse_mode, pre_tokens,
+                  next_tokens};
   ReadQuery(call, &a);
   ReadValues(call, &a);
   CheckHeadSize(call, a);
+  ReadRope(call, &a);
   ReadQueryLengths(call, &a);
   call.paged() ? ReadPagedKeys(call, &a) : ReadDenseKeys(call, &a);
   CheckLongest(call, a);
-  const View mask = ReadMask(call, a);
+  ReadLse(call, softmax_lse, softmax_lse_flag, &a);
+  const View triangle = ReadMask(call, &a);
   CheckPrecision(call, a, inner_precise);
-  plan.run = [a, mask]() mutable {
-    if (mask.rank != 0) a.masked = ReadTemplate(mask);
+  plan.run = [a, triangle]() mutable {
+    if (triangle.rank != 0) a.masked = ReadTemplate(triangle);
     a.Run();
   };
 }

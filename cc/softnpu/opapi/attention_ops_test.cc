@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <memory>
 #include <string>
 #include <vector>
@@ -49,9 +50,9 @@ class FusedAttention : public ::testing::Test {
     const IntArray* const no_ints = nullptr;
     return CALL(FusedInferAttentionScoreV3, *query, keys, values, pse_shift, mask,
                 query_lengths.get(), kv_lengths.get(), no, no, no, no, no, no, no, table, no, no,
-                no, no, no, no, no, no, no_ints, no, no, no, heads, scale, int64_t{0}, int64_t{0},
-                layout, kv_heads, sparse_mode, inner_precise, block_size, int64_t{0}, lse,
-                int64_t{0}, int64_t{0}, *output, static_cast<Tensor*>(nullptr));
+                no, no, no, no, no, no, no_ints, query_rope, key_rope, no, heads, scale, pre_tokens,
+                next_tokens, layout, kv_heads, sparse_mode, inner_precise, block_size, int64_t{0}, lse,
+                int64_t{0}, int64_t{0}, *output, softmax_lse);
   }
   std::string Result() { return Run().result; }
   static std::string Refused(int32_t code, const std::string& sentence) {
@@ -78,6 +79,11 @@ class FusedAttention : public ::testing::Test {
   const Tensor* pse_shift = nullptr;
   const Tensor* mask = nullptr;
   const Tensor* table = nullptr;
+  const Tensor* query_rope = nullptr;
+  const Tensor* key_rope = nullptr;
+  Tensor* softmax_lse = nullptr;
+  int64_t pre_tokens = 0;
+  int64_t next_tokens = 0;
   std::vector<int64_t> lengths = {1, 3};      // cumulative
   std::vector<int64_t> key_lengths = {2, 5};  // cumulative
   int64_t heads = 1;
@@ -101,19 +107,176 @@ TEST_F(FusedAttention, OfPackedSequences) {
                                             "key some [5, 1, 128]", "value some [5, 1, 128]"));
 }
 
+// 1 above the diagonal.
+const DeviceTensor& Triangle() {
+  static const auto* const tensor = [] {
+    std::vector<double> triangle(2048 * 2048, 0);
+    for (size_t i = 0; i < 2048; ++i) {
+      for (size_t j = i + 1; j < 2048; ++j) triangle[i * 2048 + j] = 1;
+    }
+    return new DeviceTensor(DType::kInt8, {2048, 2048}, triangle);
+  }();
+  return *tensor;
+}
+
 // Sparse mode 3 aligns the last query with the last key.
 TEST_F(FusedAttention, WithACausalMask) {
-  std::vector<double> triangle(2048 * 2048, 0);
-  for (size_t i = 0; i < 2048; ++i) {
-    for (size_t j = i + 1; j < 2048; ++j) triangle[i * 2048 + j] = 1;
-  }
-  const DeviceTensor causal(DType::kInt8, {2048, 2048}, triangle);
-  mask = causal;
+  mask = Triangle();
   sparse_mode = 3;
   const Outcome outcome = Run();
   ASSERT_EQ(outcome.result, "ran");
   EXPECT_EQ(output->Values(), Constant({3, 4.5, 6}));
   EXPECT_EQ(outcome.accesses.back(), "atten_mask reads [2048, 2048]");
+}
+
+// Sparse mode 4 has bounds besides: a query and the one before it.
+TEST_F(FusedAttention, WithAWindow) {
+  mask = Triangle();
+  sparse_mode = 4;
+  pre_tokens = 1;
+  ASSERT_EQ(Result(), "ran");
+  EXPECT_EQ(output->Values(), Constant({3, 4.5, 7.5}));
+  pre_tokens = 0;
+  ASSERT_EQ(Result(), "ran");
+  EXPECT_EQ(output->Values(), Constant({4, 6, 9}));
+  next_tokens = -1;
+  EXPECT_EQ(Result(),
+            Refused(561002, "'pre_tokens' 0 and 'next_tokens' -1 leave nothing between them"));
+}
+
+// Two sequences of one query, over 2 and 3 of 3 keys.
+TEST_F(FusedAttention, WithAMaskForEachSequence) {
+  const DeviceTensor values(DType::kHalf, {2, 3, kSize}, Constant({1, 2, 100, 4, 8, 16}));
+  const DeviceTensor result(DType::kHalf, {2, 1, kSize});
+  const DeviceTensor hidden(DType::kBool, {2, 3}, {1, 0, 0, 1, 0, 0});
+  query = Zeros({2, 1, kSize});
+  key = Zeros({2, 3, kSize});
+  value = &values;
+  output = &result;
+  layout = "BSH";
+  lengths = {};
+  key_lengths = {2, 3};
+  mask = hidden;
+  // Neither the mode nor its bounds count with one query.
+  sparse_mode = 3;
+  ASSERT_EQ(Result(), "ran");
+  EXPECT_EQ(output->Values(), Constant({2, 12}));
+  mask = Triangle();
+  EXPECT_THAT(Result(), HasSubstr("refused 561002: aclnnFusedInferAttentionScoreV3: 'atten_mask' "
+                                  "is int8 [2048, 2048]; for 2 sequences of 1 queries over 3 keys "
+                                  "it must be [sequences, 1, queries, keys]"));
+}
+
+// With several queries, sparse mode 0 has a mask and bounds, counted from the first query.
+TEST_F(FusedAttention, WithAMaskForEachQuery) {
+  const DeviceTensor values(DType::kHalf, {1, 3, kSize}, Constant({1, 3, 8}));
+  const DeviceTensor result(DType::kHalf, {1, 2, kSize});
+  const DeviceTensor hidden(DType::kInt8, {1, 2, 3}, {1, 0, 0, 0, 1, 0});
+  query = Zeros({1, 2, kSize});
+  key = Zeros({1, 3, kSize});
+  value = &values;
+  output = &result;
+  layout = "BSH";
+  lengths = {};
+  key_lengths = {};
+  mask = hidden;
+  pre_tokens = next_tokens = 2147483647;
+  ASSERT_EQ(Result(), "ran");
+  EXPECT_EQ(output->Values(), Constant({5.5, 4.5}));
+  next_tokens = 1;
+  ASSERT_EQ(Result(), "ran");
+  EXPECT_EQ(output->Values(), Constant({3, 4.5}));
+  next_tokens = 0;
+  pre_tokens = 1;
+  ASSERT_EQ(Result(), "ran");
+  EXPECT_EQ(output->Values(), Constant({0, 1}));
+  // Mode 1 has no bounds.
+  sparse_mode = 1;
+  ASSERT_EQ(Result(), "ran");
+  EXPECT_EQ(output->Values(), Constant({5.5, 4.5}));
+  // Mode 2 aligns the first query with the first key.
+  mask = Triangle();
+  sparse_mode = 2;
+  ASSERT_EQ(Result(), "ran");
+  EXPECT_EQ(output->Values(), Constant({1, 2}));
+}
+
+TEST_F(FusedAttention, GivesTheLogOfTheSumOfExponentials) {
+  const DeviceTensor sums(DType::kFloat, {3, 1, 1});
+  softmax_lse = sums;
+  lse = true;
+  ASSERT_EQ(Result(), "ran");
+  std::vector<double> expected;
+  for (const double keys : {2.0, 3.0, 3.0}) {
+    expected.push_back(Rounded(DType::kFloat, std::log(keys)));
+  }
+  EXPECT_EQ(sums.Values(), expected);
+  const DeviceTensor wrong(DType::kFloat, {1, 3, 1});
+  softmax_lse = wrong;
+  EXPECT_EQ(Result(), Refused(161002,
+                              "'softmax_lse' is float32 [1, 3, 1], which does not fit 'query' "
+                              "float16 [3, 1, 128]"));
+}
+
+// Latent attention of one query in each of two sequences: the second key of a sequence has a part
+// of its own that makes it count alone.
+class LatentAttention : public FusedAttention {
+ protected:
+  LatentAttention() {
+    std::vector<double> far = Constant({0, 0}, 64);
+    far[64] = 1000;
+    std::vector<double> keys(2 * 16 * 64, 0);
+    keys[64] = keys[16 * 64 + 64] = 1;
+    std::vector<double> rows(2 * 16 * 512, 0);
+    for (size_t i = 0; i < 512; ++i) rows[i] = 1, rows[512 + i] = 3, rows[16 * 512 + i] = 5, rows[17 * 512 + i] = 9;
+    cache_ = std::make_unique<DeviceTensor>(DType::kHalf, std::vector<int64_t>{2, 16, 512}, rows);
+    key_rope_ = std::make_unique<DeviceTensor>(DType::kHalf, std::vector<int64_t>{2, 16, 64}, keys);
+    query_rope_ = std::make_unique<DeviceTensor>(DType::kHalf, std::vector<int64_t>{2, 1, 1, 64}, far);
+    blocks_ = std::make_unique<DeviceTensor>(DType::kInt32, std::vector<int64_t>{2, 1}, std::vector<double>{0, 1});
+    result_ = std::make_unique<DeviceTensor>(DType::kHalf, std::vector<int64_t>{2, 1, 1, 512});
+    query = Zeros({2, 1, 1, 512});
+    key = value = cache_.get();
+    query_rope = *query_rope_;
+    key_rope = *key_rope_;
+    table = *blocks_;
+    output = result_.get();
+    layout = "BSND";
+    lengths = {};
+    key_lengths = {2, 2};
+    block_size = 16;
+  }
+  std::unique_ptr<DeviceTensor> cache_, key_rope_, query_rope_, blocks_, result_;
+};
+
+TEST_F(LatentAttention, TakesKeysForValues) {
+  ASSERT_EQ(Result(), "ran");
+  std::vector<double> expected = Constant({2}, 512);
+  const std::vector<double> second = Constant({9}, 512);
+  expected.insert(expected.end(), second.begin(), second.end());
+  EXPECT_EQ(output->Values(), expected);
+}
+
+TEST_F(LatentAttention, RefusesWhatTheDeviceRefuses) {
+  heads = 3;
+  query = Zeros({2, 1, 3, 512});
+  query_rope = *Zeros({2, 1, 3, 64});
+  output = Zeros({2, 1, 3, 512});
+  EXPECT_THAT(Result(), HasSubstr("3 query heads of 512 over 1 key heads: one key head and 1, 2, 4"));
+  heads = 1;
+  query = Zeros({2, 1, 1, 512});
+  output = result_.get();
+  EXPECT_THAT(Result(), HasSubstr("'query_rope' is float16 [2, 1, 3, 64], 'query' is float16 [2, 1, 1, 512]"));
+  query_rope = *query_rope_;
+  key_rope = nullptr;
+  EXPECT_EQ(Result(), Refused(561002, "of 'query_rope' and 'key_rope' only one is given"));
+  key_rope = *Zeros({2, 16, 32});
+  EXPECT_THAT(Result(), HasSubstr("'key_rope' is float16 [2, 16, 32], 'key' is float16 [2, 16, 512]"));
+  key_rope = *key_rope_;
+  lse = true;
+  EXPECT_EQ(Result(), Refused(561002, "'softmax_lse_flag' is true, which heads of 512 with 'query_rope' do not have"));
+  lse = false;
+  sparse_mode = 1;
+  EXPECT_EQ(Result(), Refused(561002, "sparse mode 1 with 'query_rope': 0, 3 or 4"));
 }
 
 // Two blocks of 16 tokens; the first sequence has block 1, the second block 0.
@@ -189,9 +352,6 @@ TEST_F(FusedAttention, RefusesArgumentsThatItDoesNotHave) {
   EXPECT_EQ(Result(),
             Refused(561103, "'pse_shift' is given; SoftNPU has attention without it only"));
   pse_shift = nullptr;
-  lse = true;
-  EXPECT_EQ(Result(), Refused(561103, "'softmax_lse_flag' is true; SoftNPU does not return it"));
-  lse = false;
   layout = "NTD";
   EXPECT_EQ(Result(), Refused(561103, "the layout NTD; SoftNPU has TND, BSH, BSND and BNSD"));
   layout = nullptr;
@@ -271,7 +431,7 @@ TEST_F(FusedAttention, RefusesMasks) {
   sparse_mode = 5;
   EXPECT_EQ(Result(), Refused(561002, "sparse mode 5, the limits are 0 and 4"));
   sparse_mode = 2;
-  EXPECT_EQ(Result(), Refused(561103, "sparse mode 2; SoftNPU has the modes 0 and 3"));
+  EXPECT_EQ(Result(), Refused(561002, "sparse mode 2 in the layout TND: 0, 3 or 4"));
   sparse_mode = 3;
   EXPECT_EQ(Result(), Refused(161001, "the argument 'atten_mask' is null"));
   mask = *Zeros({2048, 1}, DType::kBool);
@@ -283,9 +443,8 @@ TEST_F(FusedAttention, RefusesMasks) {
                               "'atten_mask' is float16 [3, 3], it must be bool, int8 or "
                               "uint8"));
   sparse_mode = 0;
-  EXPECT_EQ(Result(), Refused(561103,
-                              "sparse mode 0 with a mask; SoftNPU has mode 0 without and "
-                              "mode 3 with one"));
+  EXPECT_EQ(Result(), Refused(561002,
+                              "sparse mode 0 with a mask in the layout TND: it has none there"));
   mask = nullptr;
   inner_precise = 4;
   EXPECT_EQ(Result(), Refused(561002, "'inner_precise' is 4, the limits are 0 and 3"));

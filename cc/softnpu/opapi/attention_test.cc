@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <random>
 #include <string>
 #include <vector>
@@ -121,10 +122,18 @@ std::vector<uint8_t> Causal() {
   return masked;
 }
 
+void SetCausal(Attention* a) {
+  a->masked = Causal();
+  a->after = 0;
+  a->from_last = true;
+}
+
 // Inputs are exact in float16. A score of 8 products, its exponential, and sums of at most 5 of
 // them are each off by less than 16 units of 2^-24 (scores reach 16, so that their exponentials
 // have 2^8 times the score's relative error); the result is rounded to 11 bits. |values| <= 2.
 constexpr double kBound = 2 * (0x1p-11 + 16 * 0x1p-16);
+
+::testing::Matcher<double> Near(double value) { return ::testing::DoubleNear(value, kBound); }
 
 void ExpectNear(const std::vector<double>& values, const std::vector<double>& wanted) {
   ASSERT_EQ(values.size(), wanted.size());
@@ -139,7 +148,7 @@ TEST(Attention, IsItsDefinition) {
   Attention a = Dense(query, key, value, output);
   a.Run();
   ExpectNear(output.Values(), Wanted(false));
-  a.masked = Causal();
+  SetCausal(&a);
   a.Run();
   ExpectNear(output.Values(), Wanted(true));
 }
@@ -234,9 +243,87 @@ TEST(Attention, EqualScoresGiveTheMean) {
   EXPECT_THAT(all.output.Values(), Each(5));
   // Two causal queries over 4 keys stand at the third and the fourth.
   Small causal(key, value, 4, 2);
-  causal.a.masked = Causal();
+  SetCausal(&causal.a);
   causal.a.Run();
   EXPECT_EQ(causal.output.Values(), Constant({3, 5}));
+}
+
+// Which keys the second of two queries and the first see, when equal scores make a mean of powers of
+// two: the sum of what was seen tells which.
+std::vector<double> Seen(const std::function<void(Attention*)>& change) {
+  const DeviceTensor key(DType::kHalf, {4, 1, kSize}, std::vector<double>(4 * kSize, 1));
+  const DeviceTensor value(DType::kHalf, {4, 1, kSize}, Constant({1, 2, 4, 8}));
+  Small two(key, value, 4, 2);
+  change(&two.a);
+  two.a.Run();
+  const std::vector<double> values = two.output.Values();
+  return {values[0], values[static_cast<size_t>(kSize)]};
+}
+
+TEST(Attention, BoundsSayHowFarAQuerySees) {
+  // Queries at the third and the fourth key; the same positions by a template and by themselves.
+  for (const bool has_template : {true, false}) {
+    const auto band = [&](int64_t before, int64_t after) {
+      return Seen([&](Attention* a) {
+        if (has_template) a->masked = Causal();
+        a->from_last = true;
+        a->before = before;
+        a->after = after;
+      });
+    };
+    EXPECT_THAT(band(0, 0), ElementsAre(4, 8));
+    EXPECT_THAT(band(1, 0), ElementsAre(3, 6));
+    EXPECT_THAT(band(kAllTokens, 0), ElementsAre(Near(7.0 / 3), Near(15.0 / 4)));
+    EXPECT_THAT(band(0, 1), ElementsAre(6, 8));
+    EXPECT_THAT(band(kAllTokens, kAllTokens), ElementsAre(Near(15.0 / 4), Near(15.0 / 4)));
+  }
+  // Counted from the first query and the first key.
+  EXPECT_THAT(Seen([](Attention* a) { a->before = 0, a->after = 0; }), ElementsAre(1, 2));
+}
+
+TEST(Attention, AMaskHidesKeys) {
+  // A row of it is longer than there are keys.
+  const DeviceTensor mask(DType::kBool, {1, 1, 2, 5}, {0, 1, 1, 0, 0, 1, 1, 1, 0, 0});
+  EXPECT_THAT(Seen([&](Attention* a) { a->mask = mask.view(); }), ElementsAre(4.5, 8));
+}
+
+// Elements of query_rope and key_rope are further elements of a head.
+TEST(Attention, RopePartsAreFurtherElements) {
+  const auto half = [](const std::vector<double>& rows, int64_t heads, int64_t tokens, bool second) {
+    std::vector<double> out;
+    for (int64_t t = 0; t < tokens * heads; ++t) {
+      for (int64_t d = 0; d < kSize / 2; ++d) {
+        out.push_back(rows[static_cast<size_t>(t * kSize + d + (second ? kSize / 2 : 0))]);
+      }
+    }
+    return out;
+  };
+  const DeviceTensor query(DType::kHalf, {3, kHeads, kSize / 2}, half(kQuery, kHeads, 3, false));
+  const DeviceTensor rope(DType::kHalf, {3, kHeads, kSize / 2}, half(kQuery, kHeads, 3, true));
+  const DeviceTensor key(DType::kHalf, {8, kKvHeads, kSize / 2}, half(kKey, kKvHeads, 8, false));
+  const DeviceTensor key_rope(DType::kHalf, {8, kKvHeads, kSize / 2},
+                              half(kKey, kKvHeads, 8, true));
+  const DeviceTensor value(DType::kHalf, {8, kKvHeads, kSize}, kValue);
+  const DeviceTensor output(DType::kHalf, {3, kHeads, kSize});
+  Attention a = Dense(query, key, value, output);
+  a.size = a.rope_size = kSize / 2;
+  a.query_rope = rope.view();
+  a.key_rope = key_rope.view();
+  a.Run();
+  ExpectNear(output.Values(), Wanted(false));
+}
+
+TEST(Attention, GivesTheLogOfTheSumOfExponentials) {
+  const DeviceTensor key(DType::kHalf, {4, 1, kSize}, std::vector<double>(4 * kSize, 1));
+  const DeviceTensor lse(DType::kFloat, {2, 1, 1});
+  Small two(key, key, 4, 2);
+  const DeviceTensor query(DType::kHalf, {2, 1, kSize}, Constant({1, 0}));
+  two.a.query = query.view();
+  two.a.lse = lse.view();
+  two.a.Run();
+  // Scores of kSize each, and of 0.
+  EXPECT_THAT(lse.Values(), ElementsAre(Near(kSize + std::log(4)), Near(std::log(4))));
+  EXPECT_EQ(lse.Written(), "ww");
 }
 
 TEST(Attention, WithoutAKeyItIsZero) {
