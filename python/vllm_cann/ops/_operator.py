@@ -17,30 +17,32 @@ import vllm_cann._ops as _ops
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-_library = torch.library.Library("vllm_cann", "FRAGMENT")
+_libraries = {name: torch.library.Library(name, "FRAGMENT") for name in ("vllm_cann", "vllm")}
 
 # Reading the handle hands everything that is queued on the host to the device first, so that our launch comes after it.
 _ops.set_stream_getter(torch_npu._C._npu_getCurrentRawStream)
 
 
 def operator(
-    *, fake: Callable[..., Any] | None = None, mutates: tuple[str, ...] = (), on_host: bool = False
+    *, fake: Callable[..., Any] | None = None, mutates: tuple[str, ...] = (), on_host: bool = False, namespace: str = "vllm_cann"
 ) -> Callable[[_Function], _Function]:
-    """Registers the decorated function as ``torch.ops.vllm_cann.<its name>``. Its annotations and defaults are the schema.
+    """Registers the decorated function as ``torch.ops.<namespace>.<its name>``. Its annotations and defaults are the schema.
 
     Args:
         fake: a function of the same parameters that gives the results without contents; None for an operator without results
         mutates: the names of the parameters that are written
         on_host: also for calls without a tensor on a device (lists of no tensors): the function says what is wrong
+        namespace: vllm_cann, or vllm for names that others' models and fusion passes call
     """
+    library = _libraries[namespace]
 
     def declare(function: _Function) -> _Function:
         name = function.__name__
-        _library.define(torch.library.infer_schema(function, mutates_args=mutates, op_name=name))
-        _library.impl(name, function, "PrivateUse1")
+        library.define(torch.library.infer_schema(function, mutates_args=mutates, op_name=name))
+        library.impl(name, function, "PrivateUse1")
         if on_host:
-            _library.impl(name, function, "CPU")
-        torch.library.register_fake(f"vllm_cann::{name}", fake or (lambda *_, **__: None), lib=_library)
+            library.impl(name, function, "CPU")
+        torch.library.register_fake(f"{namespace}::{name}", fake or (lambda *_, **__: None), lib=library)
         return function
 
     return declare
