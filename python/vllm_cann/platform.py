@@ -15,6 +15,8 @@ from vllm_cann import device as npu
 
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
+    from vllm.v1.attention.backends.mla.prefill.base import MLAPrefillBackend
+    from vllm.v1.attention.backends.mla.prefill.selector import MLAPrefillSelectorConfig
     from vllm.v1.attention.backends.registry import AttentionBackendEnum
     from vllm.v1.attention.selector import AttentionSelectorConfig
 
@@ -63,11 +65,19 @@ class CannPlatform(Platform):
         attn_selector_config: AttentionSelectorConfig,
         num_heads: int | None = None,
     ) -> str:
-        if attn_selector_config.use_mla or attn_selector_config.use_sparse:
-            raise ValueError("vllm_cann has no attention backend for MLA or sparse attention.")
+        if attn_selector_config.use_sparse:
+            raise ValueError("vllm_cann has no attention backend for sparse attention.")
         if selected_backend is not None and selected_backend.name != "CUSTOM":
             raise ValueError(f"vllm_cann has one attention backend, CUSTOM; {selected_backend.name} was asked for.")
+        if attn_selector_config.use_mla:
+            return "vllm_cann.attention.mla.CannLatentBackend"
         return "vllm_cann.attention.backend.CannAttentionBackend"
+
+    @classmethod
+    def get_mla_prefill_backend_cls(cls, mla_selector_config: MLAPrefillSelectorConfig) -> type[MLAPrefillBackend]:
+        from vllm_cann.attention.mla import CannLatentPrefill
+
+        return CannLatentPrefill
 
     @classmethod
     def apply_config_platform_defaults(cls, vllm_config: VllmConfig) -> None:

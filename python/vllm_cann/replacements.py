@@ -14,11 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch_npu
 from torch import nn
 from vllm.logger import init_logger
+from vllm.model_executor.layers.attention import mla_attention
+from vllm.model_executor.layers.fused_moe import layer as moe_layer
+from vllm.v1.attention.ops import merge_attn_states
 from vllm.v1.sample.ops import topk_topp_sampler
 
-from vllm_cann.layers import qk_norm_attention
+from vllm_cann.layers import moe, qk_norm_attention, rotary
 
 logger = init_logger("vllm.plugins.cann.replacements")
 
@@ -31,6 +35,18 @@ class Replacement:
     name: str
     reason: str
     make: Callable[[], Any]
+
+
+def _gelu() -> Callable[..., torch.Tensor]:
+    original = torch.nn.functional.gelu
+
+    @functools.wraps(original)
+    def gelu(input: torch.Tensor, *, approximate: str = "none") -> torch.Tensor:
+        return (
+            torch_npu.npu_gelu(input, approximate=approximate) if input.device.type == "npu" else original(input, approximate=approximate)
+        )
+
+    return gelu
 
 
 # A partial of its own for each, so that no name is the same object as one of torch.npu (Dynamo asserts that).
@@ -55,10 +71,28 @@ TABLE = (
         lambda: functools.partial(torch.npu.stream),
     ),
     Replacement(
+        torch.nn.functional,
+        "gelu",
+        "torch_npu's own ignores `approximate`: a model that was trained with the hyperbolic tangent got the error function",
+        _gelu,
+    ),
+    Replacement(
         topk_topp_sampler,
         "HAS_TRITON",
         "top-k and top-p take a Triton kernel wherever Triton is installed, whatever device it compiles for",
         lambda: False,
+    ),
+    Replacement(
+        mla_attention,
+        "merge_attn_states",
+        "parts of latent attention are put together by a Triton kernel on every platform but CUDA, ROCm and the CPU",
+        lambda: functools.partial(merge_attn_states._merge_attn_states_torch),
+    ),
+    Replacement(
+        moe_layer,
+        "create_fused_moe_router",
+        "vLLM's routers of experts call operators that exist for CUDA only, and have no hook",
+        lambda: moe.with_our_routers(moe_layer.create_fused_moe_router),
     ),
 )
 
@@ -69,6 +103,8 @@ class LayerReplacement:
 
     module: str
     layer: str
+    does: str
+    """What a layer does from then on; the log says it."""
     reason: str
     forward: Callable[..., Any]
     why_not: Callable[[nn.Module], str]
@@ -77,16 +113,33 @@ class LayerReplacement:
 
 _QK_NORM = "vLLM fuses what is between projection and attention only in graphs that it compiles, and its model calls each step by itself"
 
-LAYER_TABLE = tuple(
-    LayerReplacement(f"vllm.model_executor.models.{module}", layer, _QK_NORM, qk_norm_attention.forward, qk_norm_attention.why_not)
-    for module, layer in (("qwen3", "Qwen3Attention"), ("qwen3_moe", "Qwen3MoeAttention"))
+LAYER_TABLE = (
+    *(
+        LayerReplacement(
+            f"vllm.model_executor.models.{module}",
+            layer,
+            "normalise and rotate query and key in one launch",
+            _QK_NORM,
+            qk_norm_attention.forward,
+            qk_norm_attention.why_not,
+        )
+        for module, layer in (("qwen3", "Qwen3Attention"), ("qwen3_moe", "Qwen3MoeAttention"))
+    ),
+    LayerReplacement(
+        "vllm.model_executor.layers.rotary_embedding.phi3_long_rope_scaled_rope",
+        "Phi3LongRoPEScaledRotaryEmbedding",
+        "rotate in place by one launch",
+        "it is no layer that vLLM can replace",
+        rotary.long_rope_forward,
+        lambda layer: "",
+    ),
 )
 
 
 def apply_to(model: nn.Module) -> None:
     """Replaces the forward of every layer of a loaded model that the table has, and says in the log what was done and what was not."""
-    done: Counter[str] = Counter()
-    kept: Counter[tuple[str, str]] = Counter()
+    done: Counter[tuple[str, str]] = Counter()
+    kept: Counter[tuple[str, str, str]] = Counter()
     for row in LAYER_TABLE:
         owner = getattr(sys.modules.get(row.module), row.layer, None)
         if owner is None:
@@ -97,16 +150,16 @@ def apply_to(model: nn.Module) -> None:
                 continue
             own = vars(layer).get("forward")
             if own is not None and getattr(own, "__func__", None) is not row.forward:
-                kept[row.layer, "their forward is another one already"] += 1
+                kept[row.layer, row.does, "their forward is another one already"] += 1
             elif reason := row.why_not(layer):
-                kept[row.layer, reason] += 1
+                kept[row.layer, row.does, reason] += 1
             else:
                 layer.forward = types.MethodType(row.forward, layer)
-                done[row.layer] += 1
-    for name, count in done.items():
-        logger.info("%d layers %s normalise and rotate query and key in one launch", count, name)
-    for (name, reason), count in kept.items():
-        logger.info("%d layers %s normalise and rotate query and key in launches of their own: %s", count, name, reason)
+                done[row.layer, row.does] += 1
+    for (name, does), count in done.items():
+        logger.info("%d layers %s %s", count, name, does)
+    for (name, does, reason), count in kept.items():
+        logger.info("%d layers %s do not %s: %s", count, name, does, reason)
 
 
 @functools.cache

@@ -18,7 +18,7 @@ import train
 
 def right(questions: list[task.Question], dtype: str, directory: Path) -> int:
     """How many questions HF transformers answers exactly, the end included."""
-    tokens = reference(directory, dtype=dtype, greedy=[encode(q.prompt) for q in questions], new_tokens=5)["tokens"]
+    tokens = reference(dtype=dtype, greedy=[encode(q.prompt) for q in questions], new_tokens=5)["tokens"]
     return sum(found == encode(f"{q.answer} <end>") for found, q in zip(tokens, questions, strict=True))
 
 

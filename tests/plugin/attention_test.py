@@ -11,10 +11,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from vllm.config import set_current_vllm_config
 from vllm.engine.arg_utils import EngineArgs
-from vllm.v1.kv_cache_interface import FullAttentionSpec, KVCacheSpec, MambaSpec, MLAAttentionSpec
+from vllm.v1.kv_cache_interface import FullAttentionSpec, KVCacheSpec, KVCacheTensor, MambaSpec, MLAAttentionSpec
 
-from vllm_cann.attention.backend import BLOCK_SIZE, CannAttentionBackend
-from vllm_cann.attention.dense import CannAttention
+from vllm_cann.attention.backend import BLOCK_SIZE, CannAttentionBackend, view_of
+from vllm_cann.attention.dense import CannAttention, why_not_fused
 from vllm_cann.attention.metadata import CannMetadata
 
 MODEL = Path(os.environ["MODEL"]).absolute().parent
@@ -45,6 +45,7 @@ def step(query_lens: list[int]) -> CannMetadata:
         kv_lens=[length + 3 for length in query_lens],
         block_table=torch.arange(requests * 2, dtype=torch.int32).view(requests, 2).npu(),
         mask=None,
+        seq_lens=torch.tensor([length + 3 for length in query_lens], dtype=torch.int32).npu(),
     )
 
 
@@ -67,7 +68,7 @@ def test_padding_puts_each_token_back(query_lens: list[int]) -> None:
         assert padded.numel() == len(group.query_lens) * group.longest
         request_of = group.block_table.cpu()[:, 0] // 2
         assert [query_lens[i] for i in request_of.tolist()] == group.query_lens
-        assert [given.kv_lens[i] for i in request_of.tolist()] == group.kv_lens
+        assert [given.kv_lens[i] for i in request_of.tolist()] == group.kv_lens == group.seq_lens.tolist()
         for row, request in zip(padded.view(-1, group.longest), request_of.tolist(), strict=True):
             begin = given.query_ends[request] - query_lens[request]
             assert row[: query_lens[request]].tolist() == [*range(begin, given.query_ends[request])]
@@ -117,16 +118,37 @@ def test_other_caches_are_refused(other: KVCacheSpec) -> None:
         CannAttentionBackend.cache_shape("model.layers.3", other, 7)
 
 
-def test_plain_attention() -> None:
+def test_tokens_outside_of_the_window_of_decoding_requests() -> None:
+    [group] = step([1, 1, 1]).padding.groups
+    group.kv_lens, group.seq_lens = [130, 7, 5], torch.tensor([130, 7, 5], dtype=torch.int32).npu()
+    assert group.outside(None) is None
+    assert group.outside(130) is None
+    outside = group.outside(6).cpu()
+    assert outside.shape == (3, 2 * BLOCK_SIZE)
+    assert outside.sum(1).tolist() == [124, 1, 0]
+    assert outside[0, :124].all()
+    assert group.outside(6) is group.outside(6)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"sliding_window": 4}, {"logits_soft_cap": 1.5}, {"alibi_slopes": [0.5**i for i in range(HEADS)]}, {"sinks": True}],
+    ids=str,
+)
+def test_plain_attention(options: dict[str, Any]) -> None:
     """Against float64 on the host. Blocks lie in any order, and what is beyond a request's length is no number."""
-    with set_current_vllm_config(EngineArgs(str(MODEL), max_model_len=512, dtype="float32").create_engine_config()):
-        layer = CannAttention(HEADS, SIZE, SIZE**-0.5, KV_HEADS)
-    query_lens, kv_lens = [1, 5, 0, 130, 1], [257, 5, 3, 300, 128]
     generator = torch.Generator().manual_seed(8)
+    sinks = torch.randn(HEADS, generator=generator) if options.pop("sinks", False) else None
+    with set_current_vllm_config(EngineArgs(str(MODEL), max_model_len=512, dtype="float32").create_engine_config()):
+        layer = CannAttention(HEADS, SIZE, SIZE**-0.5, KV_HEADS, sinks=None if sinks is None else sinks.npu(), **options)
+    assert not layer.fused
+    query_lens, kv_lens = [1, 5, 0, 130, 1], [257, 5, 3, 300, 128]
     order = iter(torch.randperm(20, generator=generator).tolist())
     table = torch.zeros(len(kv_lens), 4, dtype=torch.int32)
     cache = torch.full(CannAttentionBackend.cache_shape("layer", spec(), 20), float("nan"))
     query = torch.randn(sum(query_lens), HEADS, SIZE, generator=generator).clamp(-2, 2)
+    window, cap = options.get("sliding_window"), options.get("logits_soft_cap")
+    slopes = torch.tensor(options.get("alibi_slopes", [0.0] * HEADS), dtype=torch.float64)
     wanted = []
     for request, length in enumerate(kv_lens):
         rows = torch.randn(2, length, KV_HEADS, SIZE, generator=generator).clamp(-2, 2)
@@ -139,16 +161,55 @@ def test_plain_attention() -> None:
         own = query[begin : begin + tokens].double()
         keys, values = rows.double().repeat_interleave(HEADS // KV_HEADS, 2)
         scores = torch.einsum("qhd,khd->hqk", own, keys) * SIZE**-0.5
-        seen = torch.ones(tokens, length, dtype=torch.bool).tril(length - tokens)
-        wanted.append(torch.einsum("hqk,khd->qhd", scores.masked_fill(~seen, float("-inf")).softmax(-1), values))
+        if cap is not None:
+            scores = cap * torch.tanh(scores / cap)
+        # How far a key lies before its query.
+        behind = torch.arange(length - tokens, length)[:, None] - torch.arange(length)
+        scores = scores - slopes[:, None, None] * behind
+        unseen = (behind < 0) | (behind >= (window or length))
+        weights = scores.masked_fill(unseen, float("-inf")).exp()
+        total = weights.sum(-1, keepdim=True) + (0 if sinks is None else sinks.double().exp()[:, None, None])
+        wanted.append(torch.einsum("hqk,khd->qhd", weights / total, values))
     ends = torch.tensor(query_lens).cumsum(0).tolist()
-    step = CannMetadata(ends[-1], ends, query_lens, kv_lens, table.npu(), mask=None)
+    given = CannMetadata(ends[-1], ends, query_lens, kv_lens, table.npu(), None, torch.tensor(kv_lens, dtype=torch.int32).npu())
     # The runner's buffers are longer than the step.
     buffer = torch.cat([query, torch.zeros(3, HEADS, SIZE)]).npu()
-    found = layer.forward(None, buffer, buffer, buffer, cache.npu(), step, torch.full_like(buffer, 7))
+    found = layer.forward(None, buffer, buffer, buffer, cache.npu(), given, torch.full_like(buffer, 7))
     assert (found[ends[-1] :] == 7).all()
-    # Elements are at most 2. A score is a sum of SIZE products of at most 4: it is off by SIZE + 1 roundings of SIZE * 4 * SIZE^-0.5.
+    # Elements are at most 2. A score is a sum of SIZE products of at most 4: it is off by SIZE + 1 roundings of SIZE * 4 * SIZE^-0.5, and
+    # by four more of what a cap, a slope and a sink make of it: at most as much again.
     # A weight is off by twice that, and by its own roundings and those of the sum: one for each token, like the sum of values.
-    score = (SIZE + 1) * 2**-24 * 4 * SIZE**0.5
+    score = (SIZE + 5) * 2**-24 * 4 * SIZE**0.5 + 2**-24 * max(slopes) * max(kv_lens)
     bound = 2 * (2 * score + 2 * max(kv_lens) * 2**-24)
-    torch.testing.assert_close(found[: ends[-1]].cpu().double(), torch.cat(wanted), rtol=0, atol=bound)
+    torch.testing.assert_close(found[: ends[-1]].cpu().double(), torch.cat(wanted), rtol=0, atol=float(bound))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "head_size", "heads", "kv_heads", "reason"),
+    [
+        (torch.bfloat16, 80, 4, 1, ""),
+        (torch.float16, 256, 64, 1, ""),
+        (torch.float32, 128, 4, 1, "it takes float16 or bfloat16, not torch.float32"),
+        (torch.bfloat16, 72, 4, 1, "it takes head sizes that are multiples of 16 up to 512, not 72"),
+        (torch.bfloat16, 528, 4, 1, "it takes head sizes that are multiples of 16 up to 512, not 528"),
+        (torch.bfloat16, 128, 65, 1, "it takes up to 64 heads for each KV head, not 65 for 1"),
+        (torch.bfloat16, 512, 128, 128, "it takes up to 65535 elements of all KV heads, not 128 of 512"),
+    ],
+)
+def test_which_heads_the_fused_attention_takes(dtype: torch.dtype, head_size: int, heads: int, kv_heads: int, reason: str) -> None:
+    assert why_not_fused(dtype, head_size, heads, kv_heads) == reason
+
+
+def test_caches_of_layers_share_the_memory_that_vllm_gives_them() -> None:
+    """Two groups of two layers: the second group has the memory of the first."""
+    page = spec().page_size_bytes
+    memory = torch.zeros(4 * page, dtype=torch.int8)
+    shape = CannAttentionBackend.cache_shape("layer", spec(), 2)
+    tensors = [KVCacheTensor(4 * page, [f"{group}{layer}" for layer in "01"], 2 * page, page) for group in "ab"]
+    views = {name: view_of(memory, tensor, name, spec(), shape) for tensor in tensors for name in tensor.layers}
+    views["a1"].fill_(3)
+    assert views["a0"].abs().max() == 0
+    assert (views["b1"] == 3).all()
+    spread = KVCacheTensor(4 * page, ["a0", "a1"], page, 2 * page)
+    with pytest.raises(ValueError, match=rf"the blocks of the layer a0 are to lie {2 * page} bytes apart, and are of {page} bytes"):
+        view_of(memory, spread, "a0", spec(), shape)

@@ -139,9 +139,9 @@ def with_(name: str, make: Callable[[], nn.Module]) -> Callable[[nn.Module], Non
         (with_("rotary_emb", lambda: get_rope(64, POSITIONS, True, PLAIN)), "is of 64 elements, halves being paired"),
         (
             with_("rotary_emb", lambda: get_rope(SIZE, POSITIONS, True, YARN | {"rope_type": "deepseek_yarn"})),
-            "its rotary embedding is DeepseekScalingRotaryEmbedding",
+            "its rotary embedding is CannDeepseekScalingRotaryEmbedding",
         ),
-        (with_("q_norm", lambda: GemmaRMSNorm(SIZE)), "its norm is GemmaRMSNorm"),
+        (with_("q_norm", lambda: GemmaRMSNorm(SIZE)), "its norm is CannGemmaRMSNorm"),
         (with_("k_norm", lambda: RMSNorm(SIZE, has_weight=False)), "its norm is CannRMSNorm without a weight, or of a part"),
         (with_("q_norm", lambda: RMSNorm(SIZE, var_hidden_size=64)), "its norm is CannRMSNorm without a weight, or of a part"),
         (with_("k_norm", lambda: RMSNorm(SIZE, eps=1e-5)), "its norms have the epsilons 1e-06 and 1e-05"),
@@ -160,7 +160,7 @@ def test_other_layers_keep_their_steps(
     said = [record.getMessage() for record in caplog.records if record.name == replacements.logger.name]
     assert len(said) == 2
     assert said[0] == "1 layers Qwen3Attention normalise and rotate query and key in one launch"
-    assert said[1].startswith("1 layers Qwen3Attention normalise and rotate query and key in launches of their own: its ")
+    assert said[1].startswith("1 layers Qwen3Attention do not normalise and rotate query and key in one launch: its ")
     assert reason in said[1]
 
 

@@ -19,17 +19,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "device_memory": set(),
     "environment": {"installation"},
     "installation": set(),
-    "layers": {"ops"},
+    "layers": {"attention", "ops"},
     "ops": {"_ops"},
     "parent": set(),
-    "platform": {"config", "device", "ops", "support"},
+    "platform": {"attention", "config", "device", "ops", "support"},
     "replacements": {"layers"},
     "runners": {"attention", "replacements"},
     "support": {"attention"},
+    "triton_kernels": set(),
     "worker": {"ops", "parent", "replacements", "runners"},
 }
 # Nothing that a second runner would share may come to know the first.
-NO_RUNNER = ("attention", "layers", "ops")
+NO_RUNNER = ("attention", "layers", "ops", "triton_kernels")
 
 
 def package() -> Path:

@@ -50,24 +50,9 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
     ),
     ({}, {**LLAMA, "is_causal": False}, "attention that is not causal", "is_causal of the model's config.json is 'false'"),
     ({}, of("MambaForCausalLM", "mamba", state_size=16), "other layers with a state", "['MambaForCausalLM']"),
-    (
-        {},
-        of(
-            "MixtralForCausalLM",
-            "mixtral",
-            num_local_experts=4,
-            num_experts_per_tok=2,
-            sliding_window=None,
-        ),
-        "mixtures of experts",
-        "number of experts is 4",
-    ),
-    ({}, {**LLAMA, "alibi": True}, "ALiBi", "is True"),
-    ({}, of("MistralForCausalLM", "mistral", sliding_window=64), "a sliding window", "is 64; limit the context"),
     ({}, {**LLAMA, "attention_chunk_size": 32}, "attention in chunks", "is 32"),
-    ({}, {**LLAMA, "attn_logit_softcapping": 50.0}, "a soft cap", "is 50.0"),
-    ({}, {**LLAMA, "add_full_attention_sink_bias": True}, "attention with sinks", "is True"),
-    ({"model_impl": "transformers"}, LLAMA, "only HF transformers implements", "--model-impl is 'transformers'"),
+    ({}, {**LLAMA, "add_full_attention_sink_bias": True}, "sinks of some layers only", "is True"),
+    ({}, {**LLAMA, "index_topk": 64}, "sparse attention", "['LlamaForCausalLM']"),
     (
         {},
         {**LLAMA, "quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 32, "desc_act": False, "sym": True}},
@@ -155,7 +140,6 @@ PROPERTIES = {
     "diffusion language models": ("is_diffusion", True),
     "multimodal models": ("is_multimodal_model", True),
     "rotary embeddings with several positions per token (M-RoPE)": ("uses_mrope", True),
-    "multi-head latent attention": ("use_mla", True),
 }
 
 

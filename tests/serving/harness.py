@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import json
 import os
@@ -10,7 +11,8 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -77,12 +79,70 @@ def complete(url: str, model: str, requests: Sequence[list[int]], tokens: int, c
     return asyncio.run(run())
 
 
-def reference(directory: Path, model: Path = MODEL, **job: object) -> dict:
-    """Runs a job of reference.py."""
-    source, target = directory / "job.json", directory / "result.json"
-    source.write_text(json.dumps(job))
-    subprocess.run([sys.executable, str(REFERENCE), str(model), str(source), str(target)], check=True)
-    return json.loads(target.read_text())
+class Reference:
+    """A process of reference.py. It keeps the models of its last jobs."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen([sys.executable, str(REFERENCE)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def begin(self, model: Path, **job: object) -> None:
+        """Starts a job; `end` gives the results of jobs in their order."""
+        assert self._process.stdin is not None
+        print(json.dumps({"model": str(model), **job}), file=self._process.stdin, flush=True)
+
+    def end(self) -> dict:
+        """The result of the next job."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, f"the reference has ended with status {self._process.wait()}"
+        return json.loads(line)
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._process.communicate()
+
+
+def reference(model: Path = MODEL, **job: object) -> dict:
+    """The result of one job of reference.py."""
+    process = Reference()
+    process.begin(model, **job)
+    try:
+        return process.end()
+    finally:
+        process.close()
+
+
+def in_child(work: Callable[[], object], directory: Path) -> tuple[object | None, str]:
+    """What `work` returned in a forked child (None if it failed), and what the child printed.
+
+    A process that has imported everything (`prepare`) but touched no device can fork a child for each engine.
+    """
+    result, log = directory / "result.json", directory / "log"
+    result.unlink(missing_ok=True)
+    pid = os.fork()
+    if pid == 0:
+        with log.open("wb") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        with contextlib.suppress(BaseException):
+            try:
+                value = work()
+                result.write_text(json.dumps(value))
+            except BaseException:
+                # pytest has its own sys.stderr.
+                os.write(2, traceback.format_exc().encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return (json.loads(result.read_text()) if result.exists() else None), log.read_text(errors="replace")
+
+
+def prepare() -> None:
+    """Imports what every child needs, without using a device."""
+    import torch_npu  # noqa: F401
+    import vllm.v1.worker.gpu_model_runner  # noqa: F401
+    from vllm import LLM  # noqa: F401
+
+    import vllm_cann.layers  # noqa: F401
 
 
 def installed() -> Path:

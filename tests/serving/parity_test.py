@@ -54,7 +54,7 @@ def test_float32_tokens_equal_those_of_transformers(tmp_path: Path) -> None:
         assert server.pageable_copies() == 0
         metrics = server.metrics()
         text = httpx.get(f"{server.url}/metrics").text
-    expected = reference(tmp_path, dtype="float32", greedy=asked, new_tokens=TOKENS)["tokens"]
+    expected = reference(dtype="float32", greedy=asked, new_tokens=TOKENS)["tokens"]
     assert rounds == [expected, expected[:40], *[[expected[longest]]] * 2]
 
     assert metrics["vllm:num_preemptions_total"] > 0
@@ -85,7 +85,7 @@ def test_half_precision_differs_only_where_rounding_decides(dtype: str, tmp_path
         operators = server.operators()
     assert operators["aclnnFusedInferAttentionScoreV3"] > 0
     assert FALLBACK not in server.log.read_text()
-    result = reference(tmp_path, dtype=dtype, forced=list(zip(asked, answers, strict=True)))
+    result = reference(dtype=dtype, forced=list(zip(asked, answers, strict=True)))
     assert result["positions"] == 56 * TOKENS
     # HF's own distance from float32 over the same positions is what this precision can decide.
     assert max(result["differing"], default=0.0) <= 2 * result["largest"], result

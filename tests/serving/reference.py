@@ -1,22 +1,28 @@
 """HF transformers on the CPU, as a process without torch_npu: the reference of the serving tests.
 
-python reference.py MODEL IN.json OUT.json. In: {"dtype", "greedy": [[ids]...], "new_tokens"} gives {"tokens": [[ids]...], "seconds"};
-{"dtype", "forced": [[prompt ids, answer ids]...]} gives, for each answer position, HF's own token, how far the answer's logit is below
-it, the largest difference of any logit from float32 HF, the most that an answer's float32 logit is below the largest one, and the spread
-(standard deviation) of float32 logits.
+Each line of its input is a job, and each line of its output a result.
+
+* {"model", "make"} makes a model of tiny.py, and gives {}.
+* {"model", "dtype", "greedy": [[ids]...], "new_tokens"} gives {"tokens": [[ids]...], "seconds"}.
+* {"model", "dtype", "forced": [[prompt ids, answer ids]...]} gives, for each answer position, HF's own token, how far the answer's logit
+  is below it, the largest difference of any logit from float32 HF, the most that an answer's float32 logit is below the largest one, and
+  the spread (standard deviation) of float32 logits.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
 import time
+from pathlib import Path
 
 # transformers imports torch_npu where it is installed, and torch does, too; `softnpu run` asks it to.
 os.environ["TORCH_DEVICE_BACKEND_AUTOLOAD"] = "0"
 sys.modules["torch_npu"] = None  # type: ignore[assignment]
 
+import tiny  # noqa: E402
 import torch  # noqa: E402
 from transformers import AutoModelForCausalLM  # noqa: E402
 
@@ -64,23 +70,31 @@ def forced(model: torch.nn.Module, wide: torch.nn.Module, pairs: list[tuple[list
     }
 
 
-def main() -> None:
-    """Runs one job."""
-    path, source, target = sys.argv[1:]
-    with open(source) as file:
-        job = json.load(file)
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, job["dtype"])).eval()
+@functools.lru_cache(maxsize=2)
+def load(path: str, dtype: torch.dtype) -> torch.nn.Module:
+    """A model in evaluation mode."""
+    return AutoModelForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation="eager").eval()
+
+
+def run(job: dict) -> dict:
+    """The result of a job."""
+    path = job["model"]
+    if "make" in job:
+        tiny.make(job["make"], Path(path))
+        return {}
+    model = load(path, getattr(torch, job["dtype"]))
     torch.set_num_threads(job.get("threads", 2))
     if "greedy" in job:
-        result = greedy(model, job["greedy"], job["new_tokens"])
-    else:
-        result = forced(
-            model,
-            AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval(),
-            job["forced"],
-        )
-    with open(target, "w") as file:
-        json.dump(result, file)
+        return greedy(model, job["greedy"], job["new_tokens"])
+    return forced(model, load(path, torch.float32), job["forced"])
+
+
+def main() -> None:
+    """Runs jobs until the input ends. What libraries print goes to the standard error."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        print(json.dumps(run(json.loads(line))), file=answers, flush=True)
 
 
 if __name__ == "__main__":

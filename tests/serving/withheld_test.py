@@ -6,18 +6,15 @@ the name is spelt differently, under the same soname, so that torch_npu finds th
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import json
 import os
 import random
 import re
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import FALLBACK, MODEL, encode
+from harness import FALLBACK, MODEL, encode, in_child, prepare
 
 from softnpu import launcher, trace
 
@@ -52,36 +49,6 @@ def generate(dtype: str) -> list[list[int]]:
     return [
         list(output.outputs[0].token_ids) for parameters in (greedy, drawn) for output in llm.generate(prompts, parameters, use_tqdm=False)
     ]
-
-
-def in_child(work: Callable[[], object], directory: Path) -> tuple[object | None, str]:
-    """What `work` returned in a forked child (None if it failed), and what the child printed."""
-    result, log = directory / "result.json", directory / "log"
-    result.unlink(missing_ok=True)
-    pid = os.fork()
-    if pid == 0:
-        with log.open("wb") as file:
-            os.dup2(file.fileno(), 1)
-            os.dup2(file.fileno(), 2)
-        with contextlib.suppress(BaseException):
-            try:
-                value = work()
-                result.write_text(json.dumps(value))
-            except BaseException:
-                # pytest has its own sys.stderr.
-                os.write(2, traceback.format_exc().encode())
-        os._exit(0)
-    os.waitpid(pid, 0)
-    return (json.loads(result.read_text()) if result.exists() else None), log.read_text(errors="replace")
-
-
-def prepare() -> None:
-    """Imports what every child needs, without using a device."""
-    import torch_npu  # noqa: F401
-    import vllm.v1.worker.gpu_model_runner  # noqa: F401
-    from vllm import LLM  # noqa: F401
-
-    import vllm_cann.layers  # noqa: F401
 
 
 @pytest.fixture(scope="module", params=["bfloat16", "float32"])

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from vllm.v1.attention.backend import AttentionBackend
-from vllm.v1.kv_cache_interface import AttentionSpec, KVCacheSpec
+from vllm.v1.kv_cache_interface import AttentionSpec, KVCacheConfig, KVCacheSpec, KVCacheTensor, MLAAttentionSpec, UniformTypeKVCacheSpecs
+from vllm.v1.kv_cache_layout import KVCacheLayout
 
 if TYPE_CHECKING:
     from vllm_cann.attention.dense import CannAttention
@@ -16,8 +17,29 @@ if TYPE_CHECKING:
 BLOCK_SIZE = 128
 
 
-class CannAttentionBackend(AttentionBackend):
-    """The plugin's only backend. A layer's cache is [2, blocks, block size, KV heads, head size]: its keys, then its values."""
+class PagedBackend(AttentionBackend):
+    """What the plugin's backends have in common: a layer's cache is one piece of memory, which the backend lays out by itself."""
+
+    @classmethod
+    def supported_kv_cache_layouts(cls) -> tuple[KVCacheLayout, ...]:
+        return (KVCacheLayout.LBNHC,)
+
+    @staticmethod
+    def get_supported_kernel_block_sizes(kv_cache_spec: KVCacheSpec | None = None) -> list[int | Any]:
+        return [BLOCK_SIZE]
+
+    @staticmethod
+    def cache_shape(layer: str, spec: KVCacheSpec, blocks: int) -> tuple[int, ...]:
+        """The shape of a layer's cache of so many blocks; the dtype is that of the specification.
+
+        Raises:
+            ValueError: the layer wants a cache that the backend does not have
+        """
+        raise NotImplementedError
+
+
+class CannAttentionBackend(PagedBackend):
+    """Attention with a key and a value for each KV head. A cache is [2, blocks, block size, KV heads, head size]: keys, then values."""
 
     supported_dtypes: ClassVar[list[torch.dtype]] = [torch.float16, torch.bfloat16, torch.float32]
     forward_includes_kv_cache_update = False
@@ -39,20 +61,13 @@ class CannAttentionBackend(AttentionBackend):
 
         return CannMetadataBuilder
 
-    @staticmethod
-    def get_supported_kernel_block_sizes(
-        kv_cache_spec: KVCacheSpec | None = None,
-    ) -> list[int | Any]:
-        return [BLOCK_SIZE]
+    @classmethod
+    def supports_sink(cls) -> bool:
+        return True
 
     @staticmethod
     def cache_shape(layer: str, spec: KVCacheSpec, blocks: int) -> tuple[int, ...]:
-        """The shape of a layer's cache of so many blocks; the dtype is that of the specification.
-
-        Raises:
-            ValueError: the layer wants a cache that does not hold one key and one value per KV head and token
-        """
-        if isinstance(spec, AttentionSpec):
+        if isinstance(spec, AttentionSpec) and not isinstance(spec, MLAAttentionSpec):
             shape = (2, blocks, spec.block_size, spec.num_kv_heads, spec.head_size)
             # vLLM has counted the blocks by this size.
             if 2 * spec.block_size * spec.num_kv_heads * spec.head_size * spec.dtype.itemsize == spec.page_size_bytes:
@@ -83,3 +98,30 @@ class CannAttentionBackend(AttentionBackend):
         """
         keys, values = cache.index_select(1, blocks).flatten(1, 2)[:, :length].unbind(0)
         return keys, values
+
+
+def specification(config: KVCacheConfig, layer: str) -> KVCacheSpec:
+    """Which cache a layer wants."""
+    spec = next(group.kv_cache_spec for group in config.kv_cache_groups if layer in group.layer_names)
+    return spec.kv_cache_specs[layer] if isinstance(spec, UniformTypeKVCacheSpecs) else spec
+
+
+def view_of(memory: torch.Tensor, tensor: KVCacheTensor, layer: str, spec: KVCacheSpec, shape: tuple[int, ...]) -> torch.Tensor:
+    """A layer's cache in the memory of all layers. Layers of different groups may have the same part: a block belongs to one of them.
+
+    Args:
+        memory: int8 [bytes]
+        tensor: where the layers lie
+        shape: of the result
+
+    Raises:
+        ValueError: blocks of other layers lie between those of this one
+    """
+    if tensor.block_stride != spec.page_size_bytes:
+        raise ValueError(
+            f"the blocks of the layer {layer} are to lie {tensor.block_stride} bytes apart, and are of {spec.page_size_bytes} bytes; "
+            "vllm_cann has caches whose blocks lie one after another"
+        )
+    begin = tensor.offset + tensor.layers.index(layer) * tensor.layer_stride
+    size = torch.Size(shape).numel() * spec.dtype.itemsize
+    return memory[begin : begin + size].view(spec.dtype).view(shape)

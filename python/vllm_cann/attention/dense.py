@@ -1,13 +1,14 @@
-"""Attention of a layer in which every token sees all tokens before it.
+"""Attention of a layer in which a token sees the tokens before it, all of them or the last of them.
 
 bfloat16 and float16 take npu_fused_infer_attention_score, which reads the paged cache where our kernel wrote it. Which calls the device
 accepts decides their form: with head size 128 (or 64 and as many KV heads as heads) all requests are packed into one call; with other head
-sizes the requests that decode one token are one call and the rest, padded to the longest, another. float32, which the fused operator
-does not take, is computed with plain torch operators.
+sizes the requests that decode one token are one call and the rest, padded to the longest, another. What the fused operator does not take
+(float32, a soft cap, ALiBi, sinks) is computed with plain torch operators.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -22,8 +23,24 @@ from vllm_cann.ops.reshape_and_cache import reshape_and_cache
 
 logger = init_logger("vllm.plugins.cann.attention")
 
-# The sparse_mode of the fused operator for causal attention.
-_CAUSAL = 3
+# The sparse_mode of the fused operator: a mask for each query, causal attention, causal attention with a window.
+_FULL, _CAUSAL, _BAND = 0, 3, 4
+
+# What the fused operator takes of head sizes, of heads for a KV head, and of elements of all KV heads.
+_SIZE_STEP, _LARGEST_SIZE, _LARGEST_GROUP, _LARGEST_ROW = 16, 512, 64, 65535
+
+
+def why_not_fused(dtype: torch.dtype, head_size: int, num_heads: int, num_kv_heads: int) -> str:
+    """Why the fused operator does not take such heads; empty when it does."""
+    if dtype not in (torch.float16, torch.bfloat16):
+        return f"it takes float16 or bfloat16, not {dtype}"
+    if head_size % _SIZE_STEP or head_size > _LARGEST_SIZE:
+        return f"it takes head sizes that are multiples of {_SIZE_STEP} up to {_LARGEST_SIZE}, not {head_size}"
+    if num_heads > _LARGEST_GROUP * num_kv_heads:
+        return f"it takes up to {_LARGEST_GROUP} heads for each KV head, not {num_heads} for {num_kv_heads}"
+    if num_kv_heads * head_size > _LARGEST_ROW:
+        return f"it takes up to {_LARGEST_ROW} elements of all KV heads, not {num_kv_heads} of {head_size}"
+    return ""
 
 
 class CannAttention(AttentionImpl[CannMetadata]):
@@ -41,17 +58,12 @@ class CannAttention(AttentionImpl[CannMetadata]):
         logits_soft_cap: float | None = None,
         attn_type: str = AttentionType.DECODER,
         kv_sharing_target_layer_name: str | None = None,
+        sinks: torch.Tensor | None = None,
         **unknown: Any,
     ) -> None:
         from vllm.config import get_current_vllm_config
 
-        refused = {
-            "ALiBi": alibi_slopes,
-            "a sliding window": sliding_window,
-            "a soft cap of logits": logits_soft_cap,
-            **{name: value for name, value in unknown.items() if value is not None},
-        }
-        for name, value in refused.items():
+        for name, value in unknown.items():
             if value is not None:
                 raise ValueError(f"vllm_cann has no attention with {name} ({value!r}).")
         if attn_type != AttentionType.DECODER:
@@ -63,25 +75,26 @@ class CannAttention(AttentionImpl[CannMetadata]):
         self.scale = float(scale)
         self.num_kv_heads = num_kv_heads or num_heads
         self.kv_cache_dtype = kv_cache_dtype
+        self.window = sliding_window
+        self.soft_cap = logits_soft_cap or None
+        self.slopes = alibi_slopes
+        self.sinks = sinks
 
         vllm_config = get_current_vllm_config()
         wanted = config.parse(vllm_config.additional_config or {}).attention
-        dtype = vllm_config.model_config.dtype
-        fused = dtype in (torch.float16, torch.bfloat16) and head_size in (64, 128)
-        if wanted == "fused" and not fused:
-            raise ValueError(
-                "additional_config['attention'] is 'fused', which takes float16 or bfloat16 and a head size of 64 or 128, "
-                f"not {dtype} and {head_size}."
-            )
-        self.fused = fused and wanted != "torch"
+        asked = {"a soft cap of scores": self.soft_cap, "ALiBi": alibi_slopes, "sinks": sinks}
+        names = [name for name, value in asked.items() if value is not None]
+        reason = f"it has no {', '.join(names)}" if names else ""
+        reason = reason or why_not_fused(vllm_config.model_config.dtype, head_size, num_heads, self.num_kv_heads)
+        if wanted == "fused" and reason:
+            raise ValueError(f"additional_config['attention'] is 'fused', and the fused attention does not take this model: {reason}.")
+        self.fused = not reason and wanted != "torch"
         if not self.fused:
             logger.warning_once(
-                "Attention is computed with plain torch operators, which is slow (%s, head size %d, attention=%s).",
-                dtype,
-                head_size,
-                wanted,
+                "Attention is computed with plain torch operators, which is slow: %s.",
+                "additional_config['attention'] is 'torch'" if wanted == "torch" else f"of the fused attention, {reason}",
             )
-        self.packed = head_size == 128 or self.num_heads == self.num_kv_heads
+        self.packed = head_size == 128 or (head_size == 64 and self.num_heads == self.num_kv_heads)
 
     def do_kv_cache_update(
         self,
@@ -117,36 +130,35 @@ class CannAttention(AttentionImpl[CannMetadata]):
             self._plain(query[:tokens], kv_cache, attn_metadata, output[:tokens])
         return output
 
-    def _call(
-        self,
-        query: torch.Tensor,
-        kv_cache: torch.Tensor,
-        mask: torch.Tensor | None,
-        **arguments: Any,
-    ) -> torch.Tensor:
+    def _call(self, query: torch.Tensor, kv_cache: torch.Tensor, **arguments: Any) -> torch.Tensor:
         keys, values = CannAttentionBackend.rows(kv_cache)
         return torch_npu.npu_fused_infer_attention_score(
             query,
             keys,
             values,
-            atten_mask=mask,
             num_heads=self.num_heads,
             num_key_value_heads=self.num_kv_heads,
             scale=self.scale,
             block_size=keys.shape[1],
-            sparse_mode=_CAUSAL if mask is not None else 0,
             **arguments,
         )[0]
+
+    def _sight(self, step: CannMetadata) -> dict[str, Any]:
+        """The arguments that say what of the tokens before it a token sees."""
+        if self.window is None:
+            return {"atten_mask": step.mask, "sparse_mode": _CAUSAL}
+        # A token counts itself in its window, but not among those before it.
+        return {"atten_mask": step.mask, "sparse_mode": _BAND, "pre_tokens": self.window - 1, "next_tokens": 0}
 
     def _packed(self, query: torch.Tensor, kv_cache: torch.Tensor, step: CannMetadata, output: torch.Tensor) -> None:
         result = self._call(
             query.contiguous(),
             kv_cache,
-            step.mask,
             input_layout="TND",
             block_table=step.block_table,
             actual_seq_lengths=step.query_ends,
             actual_seq_lengths_kv=step.kv_lens,
+            **self._sight(step),
         )
         output.copy_(result)
 
@@ -156,14 +168,16 @@ class CannAttention(AttentionImpl[CannMetadata]):
         for group in step.padding.groups:
             requests = len(group.query_lens)
             padded = flat.contiguous() if group.sources is None else flat.index_select(0, group.sources)
+            # With one query the operator ignores the bounds of a window, but not a mask.
+            sight = self._sight(step) if group.longest > 1 else {"atten_mask": group.outside(self.window), "sparse_mode": _FULL}
             result = self._call(
                 padded.view(requests, group.longest, -1),
                 kv_cache,
-                step.mask if group.longest > 1 else None,
                 input_layout="BSH",
                 block_table=group.block_table,
                 actual_seq_lengths=group.query_lens,
                 actual_seq_lengths_kv=group.kv_lens,
+                **sight,
             ).view(requests * group.longest, -1)
             # What the operator leaves in rows beyond a request's length is nobody's business.
             parts.append(result if group.places is None else result.index_select(0, group.places))
@@ -171,11 +185,31 @@ class CannAttention(AttentionImpl[CannMetadata]):
         order = step.padding.order
         output.view(output.shape[0], -1).copy_(rows if order is None else rows.index_select(0, order))
 
+    @cached_property
+    def _slopes(self) -> torch.Tensor:
+        """float32 [heads, 1, 1] on the device."""
+        return torch.tensor(self.slopes, dtype=torch.float32, device="npu").view(-1, 1, 1)
+
+    def _weights(self, scores: torch.Tensor, request: int, step: CannMetadata) -> torch.Tensor:
+        """The softmax of a request's scores [heads, query length, KV length], in float32."""
+        scores = scores.float()
+        if self.soft_cap is not None:
+            scores = torch.tanh(scores / self.soft_cap) * self.soft_cap
+        if self.slopes is not None:
+            scores = scores + self._slopes * step.distances[request]
+        unseen = step.unseen(self.window)[request]
+        if unseen is not None:
+            scores = scores.masked_fill(unseen, float("-inf"))
+        if self.sinks is None:
+            return torch.softmax(scores, -1)
+        sinks = self.sinks.float().view(-1, 1, 1).expand(-1, scores.shape[1], 1)
+        return torch.softmax(torch.cat([scores, sinks], -1), -1)[..., :-1]
+
     def _plain(self, query: torch.Tensor, kv_cache: torch.Tensor, step: CannMetadata, output: torch.Tensor) -> None:
         """Request by request, so that no more of the cache than one request's is copied at a time."""
         repeats = self.num_heads // self.num_kv_heads
         start = 0
-        for end, length, blocks, later in zip(step.query_ends, step.kv_lens, step.blocks, step.later, strict=True):
+        for request, (end, length, blocks) in enumerate(zip(step.query_ends, step.kv_lens, step.blocks, strict=True)):
             if end == start:
                 continue
             # [heads, KV length, head size]
@@ -183,8 +217,6 @@ class CannAttention(AttentionImpl[CannMetadata]):
                 rows.transpose(0, 1).repeat_interleave(repeats, 0) for rows in CannAttentionBackend.gather(kv_cache, blocks, length)
             )
             scores = (query[start:end].transpose(0, 1) @ keys.transpose(1, 2)) * self.scale
-            if later is not None:
-                scores.masked_fill_(later, float("-inf"))
-            weights = torch.softmax(scores.float(), -1).to(query.dtype)
+            weights = self._weights(scores, request, step).to(query.dtype)
             output[start:end].copy_((weights @ values).transpose(0, 1))
             start = end

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 
 import torch
 from vllm.config import VllmConfig
@@ -12,8 +12,14 @@ from vllm.v1.kv_cache_interface import AttentionSpec, KVCacheSpec
 
 from vllm_cann.attention.backend import BLOCK_SIZE
 
-# The side of the mask that the fused operator wants for causal attention, whatever the lengths: 1 above the diagonal.
+# The side of the mask that the fused operator wants for causal attention, whatever the lengths.
 _MASK_SIDE = 2048
+
+
+@cache
+def causal_template(device: torch.device) -> torch.Tensor:
+    """int8 [2048, 2048], 1 above the diagonal: the mask of the fused operator for causal attention, whatever the lengths."""
+    return torch.triu(torch.ones(_MASK_SIDE, _MASK_SIDE, dtype=torch.int8), 1).to(device)
 
 
 @dataclass
@@ -29,6 +35,9 @@ class CannMetadata(AttentionMetadata):
     block_table: torch.Tensor
     """int32 [requests, blocks], contiguous, on the device."""
     mask: torch.Tensor | None
+    seq_lens: torch.Tensor
+    """int32 [requests], on the device: kv_lens."""
+    _unseen: dict[int | None, list[torch.Tensor | None]] = field(default_factory=dict)
 
     @cached_property
     def padding(self) -> Padding:
@@ -41,15 +50,28 @@ class CannMetadata(AttentionMetadata):
         return [row[: -(-length // BLOCK_SIZE)] for row, length in zip(self.block_table, self.kv_lens, strict=True)]
 
     @cached_property
-    def later(self) -> list[torch.Tensor | None]:
-        """For each request, bool [query length, KV length] on the device: the later tokens, which a token does not see.
+    def distances(self) -> list[torch.Tensor]:
+        """For each request, int32 [query length, KV length] on the device: how far a key lies behind its query; before it, below zero."""
+        longest = max(self.kv_lens, default=0)
+        places = torch.arange(longest, dtype=torch.int32, device=self.block_table.device)
+        lengths = zip(self.query_lens, self.kv_lens, strict=True)
+        return [places[:kv] - places[kv - query : kv, None] for query, kv in lengths]
 
-        None for a request whose only token sees all.
+    def unseen(self, window: int | None) -> list[torch.Tensor | None]:
+        """For each request, bool [query length, KV length] on the device: the tokens that a token does not see.
+
+        Those are later tokens, and tokens before the window.
+        None for a request all of whose tokens see all.
         """
-        lengths = [*zip(self.query_lens, self.kv_lens, strict=True)]
-        longest = max((kv for query, kv in lengths if query > 1), default=0)
-        places = torch.arange(longest, device=self.block_table.device)
-        return [places[:kv] > places[kv - query : kv, None] if query > 1 else None for query, kv in lengths]
+        if window not in self._unseen:
+            found: list[torch.Tensor | None] = []
+            for request, (query, kv) in enumerate(zip(self.query_lens, self.kv_lens, strict=True)):
+                hidden = [self.distances[request] > 0] if query > 1 else []
+                if window is not None and kv > window:
+                    hidden.append(self.distances[request] <= -window)
+                found.append(torch.logical_or(*hidden) if len(hidden) == 2 else hidden[0] if hidden else None)
+            self._unseen[window] = found
+        return self._unseen[window]
 
 
 @dataclass
@@ -69,10 +91,22 @@ class Group:
     query_lens: list[int]
     kv_lens: list[int]
     block_table: torch.Tensor
+    seq_lens: torch.Tensor
+    """int32 [requests], on the device: kv_lens."""
     sources: torch.Tensor | None
     """int64 [requests * longest]: the packed query's row for each of the padded query; None: the same rows."""
     places: torch.Tensor | None
     """int64 [tokens of the group]: its rows of the padded result; None: all, in order."""
+    _outside: dict[int, torch.Tensor] = field(default_factory=dict)
+
+    def outside(self, window: int | None) -> torch.Tensor | None:
+        """bool [requests, tokens of the block table] on the device: what lies before a request's window; None: nothing."""
+        if window is None or max(self.kv_lens) <= window:
+            return None
+        if window not in self._outside:
+            places = torch.arange(self.block_table.shape[1] * BLOCK_SIZE, dtype=torch.int32, device=self.block_table.device)
+            self._outside[window] = places < (self.seq_lens - window)[:, None]
+        return self._outside[window]
 
 
 class CannMetadataBuilder(AttentionMetadataBuilder[CannMetadata]):
@@ -89,7 +123,7 @@ class CannMetadataBuilder(AttentionMetadataBuilder[CannMetadata]):
         assert isinstance(kv_cache_spec, AttentionSpec)
         self.mask = None
         if kv_cache_spec.dtype != torch.float32:
-            self.mask = torch.triu(torch.ones(_MASK_SIDE, _MASK_SIDE, dtype=torch.int8), 1).to(device)
+            self.mask = causal_template(device)
 
     def build(
         self,
@@ -111,6 +145,7 @@ class CannMetadataBuilder(AttentionMetadataBuilder[CannMetadata]):
             kv_lens=common.seq_lens_cpu_upper_bound[:requests].tolist(),
             block_table=common.block_table_tensor[:requests],
             mask=self.mask,
+            seq_lens=common.seq_lens[:requests],
         )
 
 
@@ -147,6 +182,7 @@ def _pad(step: CannMetadata) -> Padding:
                 query_lens=[step.query_lens[i] for i in members],
                 kv_lens=[step.kv_lens[i] for i in members],
                 block_table=step.block_table if rows is None else step.block_table.index_select(0, lists[rows]),
+                seq_lens=step.seq_lens if rows is None else step.seq_lens.index_select(0, lists[rows]),
                 sources=None if sources is None else lists[sources],
                 places=None if places is None else lists[places],
             )

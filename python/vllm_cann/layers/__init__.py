@@ -5,10 +5,21 @@ from __future__ import annotations
 import functools
 
 from vllm_cann.layers.activations import CannSiluAndMul
-from vllm_cann.layers.norms import CannRMSNorm
-from vllm_cann.layers.rotary import CannApplyRotaryEmb, CannMRotaryEmbedding, CannRotaryEmbedding
+from vllm_cann.layers.latent_attention import CannLatentAttentionWrapper
+from vllm_cann.layers.moe import CannFusedMoEMethod
+from vllm_cann.layers.norms import CannGemmaRMSNorm, CannRMSNorm
+from vllm_cann.layers.rotary import TABLES, CannApplyRotaryEmb, CannMRotaryEmbedding
 
-LAYERS = (CannRMSNorm, CannSiluAndMul, CannRotaryEmbedding, CannMRotaryEmbedding, CannApplyRotaryEmb)
+LAYERS = (
+    CannRMSNorm,
+    CannGemmaRMSNorm,
+    CannSiluAndMul,
+    *TABLES,
+    CannMRotaryEmbedding,
+    CannApplyRotaryEmb,
+    CannFusedMoEMethod,
+    CannLatentAttentionWrapper,
+)
 
 
 @functools.cache
@@ -19,4 +30,4 @@ def register() -> None:
     for layer in LAYERS:
         base = layer.__mro__[1]
         if base.__name__ not in op_registry_oot:
-            base.register_oot(_decorated_op_cls=layer, name=base.__name__)
+            base.register_oot(layer, name=base.__name__)

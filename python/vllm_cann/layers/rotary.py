@@ -3,28 +3,67 @@
 from __future__ import annotations
 
 import torch
-from vllm.model_executor.layers.rotary_embedding.base import RotaryEmbedding
+from vllm.model_executor.layers import rotary_embedding as kinds
+from vllm.model_executor.layers.rotary_embedding.base import RotaryEmbedding, RotaryEmbeddingBase
 from vllm.model_executor.layers.rotary_embedding.common import ApplyRotaryEmb
+from vllm.model_executor.layers.rotary_embedding.deepseek_scaling_rope import DeepseekScalingRotaryEmbedding
+from vllm.model_executor.layers.rotary_embedding.gemma4_rope import Gemma4RotaryEmbedding
 from vllm.model_executor.layers.rotary_embedding.mrope import MRotaryEmbedding
 
 import vllm_cann.ops  # noqa: F401  (registers torch.ops.vllm_cann)
 
 
-class CannRotaryEmbedding(RotaryEmbedding):
-    """Rotary embedding by our kernel, in place."""
+def _in_place(
+    self: RotaryEmbeddingBase,
+    positions: torch.Tensor,
+    query: torch.Tensor,
+    key: torch.Tensor | None = None,
+    offsets: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The forward of all rotary embeddings that differ in their table of angles only: our kernel, in place."""
+    torch.ops.vllm_cann.rotary_embedding(
+        positions if offsets is None else positions + offsets,
+        query,
+        key,
+        self.head_size,
+        self._match_cos_sin_cache_dtype(query),
+        self.is_neox_style,
+    )
+    return query, key
 
-    def forward_oot(
-        self, positions: torch.Tensor, query: torch.Tensor, key: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        torch.ops.vllm_cann.rotary_embedding(
-            positions,
-            query,
-            key,
-            self.head_size,
-            self._match_cos_sin_cache_dtype(query),
-            self.is_neox_style,
-        )
-        return query, key
+
+# vLLM replaces a layer by the name of its own class, not by that of a class that it inherits.
+TABLES = tuple(
+    type(f"Cann{base.__name__}", (base,), {"forward_oot": _in_place, "__doc__": f"{base.__name__} by our kernel, in place."})
+    for base in (
+        RotaryEmbedding,
+        DeepseekScalingRotaryEmbedding,
+        Gemma4RotaryEmbedding,
+        kinds.DynamicNTKAlphaRotaryEmbedding,
+        kinds.DynamicNTKScalingRotaryEmbedding,
+        kinds.LinearScalingRotaryEmbedding,
+        kinds.Llama3RotaryEmbedding,
+        kinds.NTKScalingRotaryEmbedding,
+        kinds.YaRNScalingRotaryEmbedding,
+    )
+)
+
+
+def long_rope_forward(
+    self: kinds.Phi3LongRoPEScaledRotaryEmbedding,
+    positions: torch.Tensor,
+    query: torch.Tensor,
+    key: torch.Tensor | None = None,
+    offsets: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The forward of LongRoPE, which is no layer that vLLM can replace: its table holds the short angles, then the long ones."""
+    if self.long_short_cos_sin_cache.dtype != query.dtype:
+        self.long_short_cos_sin_cache = self.long_short_cos_sin_cache.to(query.dtype)
+    short = self.original_max_position_embeddings
+    table = self.long_short_cos_sin_cache[short:] if self.use_long_rope else self.long_short_cos_sin_cache[:short]
+    places = positions if offsets is None else positions + offsets
+    torch.ops.vllm_cann.rotary_embedding(places, query, key, self.head_size, table, True)
+    return query, key
 
 
 class CannMRotaryEmbedding(MRotaryEmbedding):

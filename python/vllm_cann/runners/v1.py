@@ -11,7 +11,7 @@ from vllm.v1.worker.gpu_model_runner import GPUModelRunner
 from vllm.v1.worker.utils import bind_kv_cache
 
 from vllm_cann import replacements
-from vllm_cann.attention.backend import CannAttentionBackend
+from vllm_cann.attention.backend import PagedBackend, specification, view_of
 
 
 class CannModelRunner(GPUModelRunner):
@@ -28,24 +28,27 @@ class CannModelRunner(GPUModelRunner):
         kernel_block_sizes: list[int],
         kv_cache_allocation_context: AbstractContextManager | None = None,
     ) -> dict[str, torch.Tensor]:
-        """Allocates one cache for each layer, of the shape that the layer's attention backend states.
+        """Allocates one piece of memory, of which each layer has a part in the shape that its attention backend states.
 
         Raises:
-            ValueError: a layer has another backend, or its cache is not that of plain attention
+            ValueError: a layer has another backend, or a cache that the backend does not have
         """
-        specs = {name: group.kv_cache_spec for group in kv_cache_config.kv_cache_groups for name in group.layer_names}
         layers = self.compilation_config.static_forward_context
-        caches: dict[str, torch.Tensor] = {}
+        tensors = kv_cache_config.kv_cache_tensors
+        [size] = {tensor.size for tensor in tensors} or {0}
         with kv_cache_allocation_context or nullcontext():
-            for tensor in kv_cache_config.kv_cache_tensors:
-                for name in tensor.layers:
-                    backend = layers[name].get_attn_backend()
-                    if not issubclass(backend, CannAttentionBackend):
-                        raise ValueError(
-                            f"the layer {name} has the attention backend {backend.__name__}; vllm_cann has one of its own only"
-                        )
-                    shape = backend.cache_shape(name, specs[name], kv_cache_config.num_blocks_of(tensor))
-                    caches[name] = torch.zeros(shape, dtype=specs[name].dtype, device=self.device)
+            memory = torch.zeros(size, dtype=torch.int8, device=self.device)
+        caches: dict[str, torch.Tensor] = {}
+        for tensor in tensors:
+            for name in tensor.layers:
+                backend = layers[name].get_attn_backend()
+                if not issubclass(backend, PagedBackend):
+                    raise ValueError(
+                        f"the layer {name} has the attention backend {backend.__name__}; vllm_cann has backends of its own only"
+                    )
+                spec = specification(kv_cache_config, name)
+                shape = backend.cache_shape(name, spec, kv_cache_config.num_blocks_of(tensor))
+                caches[name] = view_of(memory, tensor, name, spec, shape)
         for name, target in self.shared_kv_cache_layers.items():
             caches[name] = caches[target]
         bind_kv_cache(caches, self.compilation_config.static_forward_context, self.kv_caches)

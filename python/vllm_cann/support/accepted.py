@@ -43,6 +43,7 @@ ACCEPTED: dict[str, str] = {
     **{f"model_config.{name}": _DERIVED for name in ("is_submodel_config", "word_embeddings_untied_by_checkpoint")},
     "model_config.dtype": "bfloat16, float16 and float32; the platform refuses others",
     "model_config.enforce_eager": _OFF,
+    "model_config.model_impl": "models that HF transformers implements run on vLLM's layers, too; the tests serve one",
     "model_config.max_logprobs": _HOST,
     "model_config.logprobs_mode": "plain torch operators of vLLM's sampler",
     "model_config.logits_processors": "the user's own code",
@@ -60,10 +61,11 @@ ACCEPTED: dict[str, str] = {
             "cache_hit_alignment_tokens",
             "_block_size_resolved",
             "is_attention_free",
+            "sliding_window",
         ]
     },
     **{
-        f"cache_config.{name}": "acts only for models with a state or a sliding window, which are refused"
+        f"cache_config.{name}": "acts only for models with a state, which are refused"
         for name in [
             "prefix_cache_retention_interval",
             "mamba_page_size_padded",
@@ -85,7 +87,7 @@ ACCEPTED: dict[str, str] = {
     },
     "cache_config.prefix_caching_hash_algo": _HOST,
     **{
-        f"parallel_config.{name}": "acts only with several devices or experts, which are refused"
+        f"parallel_config.{name}": "acts only with several devices, which are refused"
         for name in [
             "is_moe_model",
             "expert_placement_strategy",

@@ -37,13 +37,10 @@ def _block_size(config: VllmConfig) -> Any:
     return cache.block_size if cache.user_specified_block_size and cache.block_size != BLOCK_SIZE else None
 
 
-def _sinks(model: Any) -> Any:
-    if "GptOssForCausalLM" in model.architectures:
-        return "GptOssForCausalLM"
-    return text_field("add_full_attention_sink_bias", "add_swa_attention_sink_bias")(model)
+def _sparse(model: Any) -> Any:
+    """Latent attention that chooses keys by an index (DeepSeek-V3.2), or compresses them (DeepSeek-V4)."""
+    return any(getattr(model.hf_text_config, name, None) for name in ("index_topk", "compress_ratios")) and model.architectures
 
-
-_MLA = "multi-head latent attention"
 
 REFUSED: tuple[Row, ...] = (
     # The model.
@@ -88,28 +85,12 @@ REFUSED: tuple[Row, ...] = (
         lambda model: (model.is_hybrid or model.is_attention_free or model.has_inner_state) and model.architectures,
         "mamba_config",
     ),
-    model_row("mixtures of experts", "the model's number of experts", lambda model: model.get_num_experts()),
-    model_row(_MLA, "the model's architecture", lambda model: (model.is_deepseek_mla or model.use_mla) and model.architectures),
-    model_row("ALiBi", "alibi of the model's config.json", lambda model: model.uses_alibi),
-    model_row(
-        "attention with a sliding window",
-        "sliding_window of the model's config.json",
-        lambda model: model.get_sliding_window(),
-        "cache_config.sliding_window",
-        cure="limit the context to the window with --disable-sliding-window",
-    ),
+    model_row("sparse attention", "the model's architecture", _sparse),
     model_row("attention in chunks", "attention_chunk_size of the model's config.json", text_field("attention_chunk_size")),
     model_row(
-        "a soft cap of attention's scores", "attn_logit_softcapping of the model's config.json", text_field("attn_logit_softcapping")
-    ),
-    model_row("attention with sinks", "the model's architecture", _sinks),
-    model_row(
-        "models that only HF transformers implements",
-        "--model-impl",
-        lambda model: (
-            (model.model_impl not in ("auto", "vllm") and model.model_impl) or (model.using_transformers_backend() and "transformers")
-        ),
-        "model_config.model_impl",
+        "attention with sinks of some layers only",
+        "add_swa_attention_sink_bias of the model's config.json",
+        text_field("add_full_attention_sink_bias", "add_swa_attention_sink_bias"),
     ),
     Row(
         "quantised weights",

@@ -88,7 +88,7 @@ def test_weights_are_those_of_the_file() -> None:
 def test_the_model_speaks(tmp_path: Path) -> None:
     tokenizer = Tokenizer.from_file(str(MODEL / "tokenizer.json"))
     prompt = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
-    [tokens] = reference(tmp_path, dtype="float32", greedy=[tokenizer.encode(prompt).ids], new_tokens=8)["tokens"]
+    [tokens] = reference(dtype="float32", greedy=[tokenizer.encode(prompt).ids], new_tokens=8)["tokens"]
     assert tokenizer.decode(tokens, skip_special_tokens=False) == "The capital of France is Paris.<|im_end|>"
 
 

@@ -1,0 +1,219 @@
+"""Mixtures of experts: routing and experts of vLLM's unquantised layers on our kernels and on the grouped product of torch_npu.
+
+A layer takes six launches (seven where logits have 16 bits): gate, sorting of rows by expert, product, activation, product, and the
+weighted sum of each token's rows. Nothing waits for the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import torch
+import torch_npu
+from vllm.model_executor.custom_op import op_registry
+from vllm.model_executor.layers.fused_moe.activation import MoEActivation
+from vllm.model_executor.layers.fused_moe.config import FusedMoEConfig, RoutingMethodType
+from vllm.model_executor.layers.fused_moe.routed_experts import RoutedExperts
+from vllm.model_executor.layers.fused_moe.router.base_router import BaseRouter
+from vllm.model_executor.layers.fused_moe.router.fused_topk_bias_router import FusedTopKBiasRouter
+from vllm.model_executor.layers.fused_moe.router.fused_topk_router import FusedTopKRouter
+from vllm.model_executor.layers.fused_moe.router.grouped_topk_router import GroupedTopKRouter
+from vllm.model_executor.layers.fused_moe.unquantized_fused_moe_method import UnquantizedFusedMoEMethod
+
+from vllm_cann.ops.moe_finalize_routing import moe_finalize_routing
+from vllm_cann.ops.moe_gating_top_k import moe_gating_top_k
+from vllm_cann.ops.moe_init_routing import moe_init_routing_v2
+
+_NORM_TYPES = {"softmax": 0, "sigmoid": 1, "sqrtsoftplus": 2}
+_LARGEST, _TWO_LARGEST = 0, 1  # what of its experts' scores is the score of a group
+
+# The kernel wants more experts in a group, and no more than these in all when groups are rounded up to whole blocks.
+_GROUP_ABOVE, _BLOCK, _MOST_EXPERTS = 2, 32, 2048
+
+_ROWS_IN_ORDER = 2  # drop_pad_mode of finalize routing: places are numbered token by token
+
+# Which activations are a layer of vLLM without further arguments, and which arguments those with some have.
+_PLAIN = {
+    MoEActivation.SILU: {},
+    MoEActivation.GELU: {"approximate": "none"},
+    MoEActivation.GELU_TANH: {"approximate": "tanh"},
+    MoEActivation.SWIGLUOAI: {},
+}
+
+
+def why_not_our_gate(router: BaseRouter) -> str:
+    """Why our kernel does not choose as a router of vLLM does; empty when it does."""
+    groups = getattr(router, "num_expert_group", 1) or 1
+    width = router.global_num_experts // groups
+    if router.scoring_func == "sigmoid" and not router.renormalize:
+        return "it divides the sigmoids of the chosen by their sum"
+    if groups > 1 and (width <= _GROUP_ABOVE or groups * -(-width // _BLOCK) * _BLOCK > _MOST_EXPERTS):
+        return f"it takes groups of more than {_GROUP_ABOVE} experts, {_MOST_EXPERTS} in all, not {groups} of {width}"
+    if router.global_num_experts > _MOST_EXPERTS:
+        return f"it takes up to {_MOST_EXPERTS} experts, not {router.global_num_experts}"
+    return ""
+
+
+class CannRouter(BaseRouter):
+    """Chooses and weighs experts as one of vLLM's routers does, by our kernel; by torch operators where the kernel has no such choice."""
+
+    def __init__(self, inner: BaseRouter) -> None:
+        super().__init__(top_k=inner.top_k, global_num_experts=inner.global_num_experts, eplb_state=inner.eplb_state)
+        self._method = inner.routing_method_type
+        self.scoring = inner.scoring_func
+        self.renormalize = inner.renormalize
+        self.bias = getattr(inner, "e_score_correction_bias", None)
+        self.groups = getattr(inner, "num_expert_group", 1) or 1
+        self.kept_groups = getattr(inner, "topk_group", 1) or 1
+        self.scale = getattr(inner, "routed_scaling_factor", 1.0)
+        self.ours = not why_not_our_gate(inner)
+
+    @property
+    def routing_method_type(self) -> RoutingMethodType:
+        return self._method
+
+    def _compute_routing(
+        self,
+        hidden_states: torch.Tensor,
+        router_logits: torch.Tensor,
+        indices_type: torch.dtype | None,
+        *,
+        input_ids: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        # Weights are to be float32 in any case, and so is the bias.
+        logits = router_logits.float().contiguous()
+        bias = None if self.bias is None else self.bias.float()
+        if not self.ours:
+            return self._by_torch(logits, bias)
+        weights, experts, _ = moe_gating_top_k(
+            logits,
+            self.top_k,
+            bias=bias,
+            k_group=self.kept_groups,
+            group_count=self.groups,
+            group_select_mode=_LARGEST if bias is None else _TWO_LARGEST,
+            renorm=int(self.renormalize and self.scoring != "sigmoid"),
+            norm_type=_NORM_TYPES[self.scoring],
+            routed_scaling_factor=self.scale,
+        )
+        return weights, experts
+
+    def _by_torch(self, logits: torch.Tensor, bias: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+        if self.scoring == "softmax":
+            scores = torch.softmax(logits, -1)
+        else:
+            scores = torch.sigmoid(logits) if self.scoring == "sigmoid" else torch.nn.functional.softplus(logits).sqrt()
+        choice = scores if bias is None else scores + bias
+        if self.groups > 1:
+            by_group = choice.view(-1, self.groups, choice.shape[-1] // self.groups)
+            best = by_group.amax(-1) if bias is None else by_group.topk(min(2, by_group.shape[-1]), -1).values.sum(-1)
+            kept = torch.zeros_like(best).scatter_(1, best.topk(self.kept_groups, -1).indices, 1.0)
+            choice = by_group.masked_fill(kept.unsqueeze(-1) == 0, float("-inf")).view_as(choice)
+        experts = choice.topk(self.top_k, -1).indices
+        weights = scores.gather(-1, experts)
+        if self.renormalize:
+            weights = weights / (weights.sum(-1, keepdim=True) + 1e-20)
+        return weights * self.scale, experts.int()
+
+
+def with_our_routers(create: Callable[..., Any]) -> Callable[..., Any]:
+    """vLLM's factory of routers, with ours in place of those whose operators exist for CUDA only. Custom functions stay what they are."""
+
+    @wraps(create)
+    def create_ours(**arguments: Any) -> Any:
+        router = create(**arguments)
+        hashed = arguments.get("hash_indices_table") is not None or arguments.get("bias_vl") is not None
+        return CannRouter(router) if type(router) in (FusedTopKRouter, FusedTopKBiasRouter, GroupedTopKRouter) and not hashed else router
+
+    return create_ours
+
+
+def activation_of(kind: MoEActivation) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The layer of vLLM, or ours in its place, of an activation of experts: [rows, 2 * size] to [rows, size].
+
+    Raises:
+        ValueError: experts of the plugin do not have it
+    """
+    if kind not in _PLAIN:
+        names = ", ".join(one.value for one in _PLAIN)
+        raise ValueError(f"vllm_cann has experts with the activations {names}, not {kind.value}.")
+    name = "gelu_and_mul" if kind is MoEActivation.GELU_TANH else kind.custom_op_name
+    return op_registry[name](**_PLAIN[kind])
+
+
+Bias = list[torch.Tensor] | None
+
+
+def run_experts(
+    x: torch.Tensor,
+    weights: torch.Tensor | None,
+    chosen: torch.Tensor,
+    matrices: tuple[torch.Tensor, torch.Tensor],
+    biases: tuple[Bias, Bias],
+    activate: Callable[[torch.Tensor], torch.Tensor],
+) -> torch.Tensor:
+    """The weighted sum of the rows that a token's experts make of it.
+
+    Args:
+        x: [tokens, hidden]
+        weights: float32 [tokens, k], or None for a single expert without one
+        chosen: int32 [tokens, k]
+        matrices: [experts, 2 * size, hidden] and [experts, hidden, size]
+        biases: of both products [experts, .. ], float32 beside bfloat16
+        activate: what activation_of gives
+
+    Returns:
+        [tokens, hidden]
+    """
+    # Running sums: counts may not be those of a single expert.
+    rows, places, sums, _ = moe_init_routing_v2(
+        x.contiguous(), chosen, expert_num=matrices[0].shape[0], expert_tokens_num_type=0, expert_tokens_num_flag=True
+    )
+    hidden = activate(_product(rows, matrices[0], biases[0], sums))
+    rows = _product(hidden, matrices[1], biases[1], sums)
+    return moe_finalize_routing(rows, None, None, None, weights, places, None, _ROWS_IN_ORDER)
+
+
+def _product(rows: torch.Tensor, weight: torch.Tensor, bias: Bias, sums: torch.Tensor) -> torch.Tensor:
+    """Each group of rows times its expert's matrix. The operator reads [experts, out, in] as it lies, as a transposed view."""
+    return torch_npu.npu_grouped_matmul(
+        [rows], [weight.transpose(1, 2)], bias=bias, group_list=sums, split_item=2, group_type=0, group_list_type=0
+    )[0]
+
+
+class CannFusedMoEMethod(UnquantizedFusedMoEMethod):
+    """The experts of an unquantised layer."""
+
+    def __init__(self, moe: FusedMoEConfig) -> None:
+        super().__init__(moe)
+        self._activate = activation_of(moe.activation)
+        self._biases: tuple[Bias, Bias] = (None, None)
+
+    @property
+    def is_monolithic(self) -> bool:
+        return False
+
+    def process_weights_after_loading(self, layer: RoutedExperts) -> None:
+        if layer.expert_map is not None:
+            raise ValueError("vllm_cann has no expert parallelism.")
+        if self.moe.has_bias:
+            # The grouped product adds float32 to what it has summed up of bfloat16.
+            kind = torch.float32 if layer.w13_bias.dtype == torch.bfloat16 else layer.w13_bias.dtype
+            self._biases = ([layer.w13_bias.data.to(kind)], [layer.w2_bias.data.to(kind)])
+
+    def apply(
+        self,
+        layer: RoutedExperts,
+        x: torch.Tensor,
+        topk_weights: torch.Tensor,
+        topk_ids: torch.Tensor,
+        shared_experts: Any,
+        shared_experts_input: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """`run_experts` of the layer; the runner adds shared experts."""
+        weights: torch.Tensor | None = topk_weights
+        if layer.apply_router_weight_on_input:
+            x, weights = x * topk_weights.to(x.dtype), None
+        return run_experts(x, weights, topk_ids, (layer.w13_weight, layer.w2_weight), self._biases, self._activate)
