@@ -123,7 +123,9 @@ def test_tokens_outside_of_the_window_of_decoding_requests() -> None:
     group.kv_lens, group.seq_lens = [130, 7, 5], torch.tensor([130, 7, 5], dtype=torch.int32).npu()
     assert group.outside(None) is None
     assert group.outside(130) is None
-    outside = group.outside(6).cpu()
+    outside = group.outside(6)
+    assert outside is not None
+    outside = outside.cpu()
     assert outside.shape == (3, 2 * BLOCK_SIZE)
     assert outside.sum(1).tolist() == [124, 1, 0]
     assert outside[0, :124].all()

@@ -148,9 +148,9 @@ void Attention::RunHead(int64_t b, int64_t head, const std::vector<float>& keys,
     LoadQuery(b, t, head, &row);
     const std::byte* const mask_row = MaskRow(b, t);
     for (int64_t j = 0; j < length; ++j) {
-      scores[static_cast<size_t>(j)] =
-          Sees(b, t, j, mask_row) ? scale * Dot(row.data(), keys.data() + j * pitch, pitch)
-                                : -kInfinity;
+      scores[static_cast<size_t>(j)] = Sees(b, t, j, mask_row)
+                                           ? scale * Dot(row.data(), keys.data() + j * pitch, pitch)
+                                           : -kInfinity;
     }
     const float log_sum = Weigh(scores, values, &sum);
     const int64_t token = q_start[at] + t;

@@ -377,13 +377,15 @@ void ReadRope(const Call& call, Attention* a) {
   if (a->size == 512 && a->value_size == 512) {
     const bool power = a->heads <= 128 && (a->heads & (a->heads - 1)) == 0;
     if (a->kv_heads != 1 || !power || (call.tnd() && a->heads < 32)) {
-      RefuseTiling(Format("%lld query heads of 512 over %lld key heads: one key head and 1, 2, 4, "
-                          ".. 128 query heads, in the layout TND 32, 64 or 128",
-                          Long(a->heads), Long(a->kv_heads)));
+      RefuseTiling(
+          Format("%lld query heads of 512 over %lld key heads: one key head and 1, 2, 4, "
+                 ".. 128 query heads, in the layout TND 32, 64 or 128",
+                 Long(a->heads), Long(a->kv_heads)));
     }
     if (!call.paged()) RefuseTiling("heads of 512 with 'query_rope' need a paged cache");
     if (!call.tnd() && a->steps > 16) {
-      RefuseTiling(Format("%lld queries of a sequence with heads of 512: at most 16", Long(a->steps)));
+      RefuseTiling(
+          Format("%lld queries of a sequence with heads of 512: at most 16", Long(a->steps)));
     }
   } else if (a->size != 128 || a->value_size != 128 || !call.tnd() || call.paged()) {
     RefuseTiling(
@@ -400,9 +402,9 @@ void ReadLse(const Call& call, const Tensor* softmax_lse, bool wanted, Attention
     RefuseTiling("'softmax_lse_flag' is true, which heads of 512 with 'query_rope' do not have");
   }
   a->lse = call.plan.Some(softmax_lse, "softmax_lse");
-  const std::vector<int64_t> want =
-      call.tnd() ? std::vector<int64_t>{a->steps, a->heads, 1}
-                 : std::vector<int64_t>{a->batch, a->heads, a->steps, 1};
+  const std::vector<int64_t> want = call.tnd()
+                                        ? std::vector<int64_t>{a->steps, a->heads, 1}
+                                        : std::vector<int64_t>{a->batch, a->heads, a->steps, 1};
   if (a->lse.dtype != DType::kFloat || a->lse.Shape() != want || !a->lse.IsContiguous()) {
     Refuse("'softmax_lse' is " + a->lse.Text() + ", which does not fit 'query' " + a->query.Text());
   }

@@ -51,8 +51,8 @@ class FusedAttention : public ::testing::Test {
     return CALL(FusedInferAttentionScoreV3, *query, keys, values, pse_shift, mask,
                 query_lengths.get(), kv_lengths.get(), no, no, no, no, no, no, no, table, no, no,
                 no, no, no, no, no, no, no_ints, query_rope, key_rope, no, heads, scale, pre_tokens,
-                next_tokens, layout, kv_heads, sparse_mode, inner_precise, block_size, int64_t{0}, lse,
-                int64_t{0}, int64_t{0}, *output, softmax_lse);
+                next_tokens, layout, kv_heads, sparse_mode, inner_precise, block_size, int64_t{0},
+                lse, int64_t{0}, int64_t{0}, *output, softmax_lse);
   }
   std::string Result() { return Run().result; }
   static std::string Refused(int32_t code, const std::string& sentence) {
@@ -228,11 +228,14 @@ class LatentAttention : public FusedAttention {
     std::vector<double> keys(2 * 16 * 64, 0);
     keys[64] = keys[16 * 64 + 64] = 1;
     std::vector<double> rows(2 * 16 * 512, 0);
-    for (size_t i = 0; i < 512; ++i) rows[i] = 1, rows[512 + i] = 3, rows[16 * 512 + i] = 5, rows[17 * 512 + i] = 9;
+    for (size_t i = 0; i < 512; ++i)
+      rows[i] = 1, rows[512 + i] = 3, rows[16 * 512 + i] = 5, rows[17 * 512 + i] = 9;
     cache_ = std::make_unique<DeviceTensor>(DType::kHalf, std::vector<int64_t>{2, 16, 512}, rows);
     key_rope_ = std::make_unique<DeviceTensor>(DType::kHalf, std::vector<int64_t>{2, 16, 64}, keys);
-    query_rope_ = std::make_unique<DeviceTensor>(DType::kHalf, std::vector<int64_t>{2, 1, 1, 64}, far);
-    blocks_ = std::make_unique<DeviceTensor>(DType::kInt32, std::vector<int64_t>{2, 1}, std::vector<double>{0, 1});
+    query_rope_ =
+        std::make_unique<DeviceTensor>(DType::kHalf, std::vector<int64_t>{2, 1, 1, 64}, far);
+    blocks_ = std::make_unique<DeviceTensor>(DType::kInt32, std::vector<int64_t>{2, 1},
+                                             std::vector<double>{0, 1});
     result_ = std::make_unique<DeviceTensor>(DType::kHalf, std::vector<int64_t>{2, 1, 1, 512});
     query = Zeros({2, 1, 1, 512});
     key = value = cache_.get();
@@ -261,19 +264,26 @@ TEST_F(LatentAttention, RefusesWhatTheDeviceRefuses) {
   query = Zeros({2, 1, 3, 512});
   query_rope = *Zeros({2, 1, 3, 64});
   output = Zeros({2, 1, 3, 512});
-  EXPECT_THAT(Result(), HasSubstr("3 query heads of 512 over 1 key heads: one key head and 1, 2, 4"));
+  EXPECT_THAT(Result(),
+              HasSubstr("3 query heads of 512 over 1 key heads: one key head and 1, 2, 4"));
   heads = 1;
   query = Zeros({2, 1, 1, 512});
   output = result_.get();
-  EXPECT_THAT(Result(), HasSubstr("'query_rope' is float16 [2, 1, 3, 64], 'query' is float16 [2, 1, 1, 512]"));
+  EXPECT_THAT(
+      Result(),
+      HasSubstr("'query_rope' is float16 [2, 1, 3, 64], 'query' is float16 [2, 1, 1, 512]"));
   query_rope = *query_rope_;
   key_rope = nullptr;
   EXPECT_EQ(Result(), Refused(561002, "of 'query_rope' and 'key_rope' only one is given"));
   key_rope = *Zeros({2, 16, 32});
-  EXPECT_THAT(Result(), HasSubstr("'key_rope' is float16 [2, 16, 32], 'key' is float16 [2, 16, 512]"));
+  EXPECT_THAT(Result(),
+              HasSubstr("'key_rope' is float16 [2, 16, 32], 'key' is float16 [2, 16, 512]"));
   key_rope = *key_rope_;
   lse = true;
-  EXPECT_EQ(Result(), Refused(561002, "'softmax_lse_flag' is true, which heads of 512 with 'query_rope' do not have"));
+  EXPECT_EQ(
+      Result(),
+      Refused(561002,
+              "'softmax_lse_flag' is true, which heads of 512 with 'query_rope' do not have"));
   lse = false;
   sparse_mode = 1;
   EXPECT_EQ(Result(), Refused(561002, "sparse mode 1 with 'query_rope': 0, 3 or 4"));
@@ -443,8 +453,8 @@ TEST_F(FusedAttention, RefusesMasks) {
                               "'atten_mask' is float16 [3, 3], it must be bool, int8 or "
                               "uint8"));
   sparse_mode = 0;
-  EXPECT_EQ(Result(), Refused(561002,
-                              "sparse mode 0 with a mask in the layout TND: it has none there"));
+  EXPECT_EQ(Result(),
+            Refused(561002, "sparse mode 0 with a mask in the layout TND: it has none there"));
   mask = nullptr;
   inner_precise = 4;
   EXPECT_EQ(Result(), Refused(561002, "'inner_precise' is 4, the limits are 0 and 3"));

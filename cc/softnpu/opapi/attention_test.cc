@@ -248,8 +248,8 @@ TEST(Attention, EqualScoresGiveTheMean) {
   EXPECT_EQ(causal.output.Values(), Constant({3, 5}));
 }
 
-// Which keys the second of two queries and the first see, when equal scores make a mean of powers of
-// two: the sum of what was seen tells which.
+// Which keys the second of two queries and the first see, when equal scores make a mean of powers
+// of two: the sum of what was seen tells which.
 std::vector<double> Seen(const std::function<void(Attention*)>& change) {
   const DeviceTensor key(DType::kHalf, {4, 1, kSize}, std::vector<double>(4 * kSize, 1));
   const DeviceTensor value(DType::kHalf, {4, 1, kSize}, Constant({1, 2, 4, 8}));
@@ -289,7 +289,8 @@ TEST(Attention, AMaskHidesKeys) {
 
 // Elements of query_rope and key_rope are further elements of a head.
 TEST(Attention, RopePartsAreFurtherElements) {
-  const auto half = [](const std::vector<double>& rows, int64_t heads, int64_t tokens, bool second) {
+  const auto half = [](const std::vector<double>& rows, int64_t heads, int64_t tokens,
+                       bool second) {
     std::vector<double> out;
     for (int64_t t = 0; t < tokens * heads; ++t) {
       for (int64_t d = 0; d < kSize / 2; ++d) {

@@ -1,4 +1,5 @@
-// cc/softnpu/opapi/grouped_matmul_ops.cc: products of groups of rows, each with a matrix of its own.
+// cc/softnpu/opapi/grouped_matmul_ops.cc: products of groups of rows, each with a matrix of its
+// own.
 //
 // One tensor of rows, one of matrices and one of results, groups along the rows, their sizes on the
 // device: what a mixture of experts asks for. Other forms are refused as not implemented. Undefined
@@ -57,17 +58,18 @@ View Only(std::vector<View> views, const char* name) {
 
 void CheckOptions(const Options& options) {
   if (options.split_item != 2 && options.split_item != 3) {
-    throw Error(kAclnnNotImplemented, Format("'split_item' is %lld; SoftNPU has 2 and 3",
-                                             Long(options.split_item)));
+    throw Error(kAclnnNotImplemented,
+                Format("'split_item' is %lld; SoftNPU has 2 and 3", Long(options.split_item)));
   }
   if (options.group_type != 0) {
     throw Error(kAclnnNotImplemented, Format("'group_type' is %lld; SoftNPU has 0, groups of rows",
                                              Long(options.group_type)));
   }
   if (options.group_list_type != kSums && options.group_list_type != kCounts) {
-    Refuse(Format("'group_list_type' is %lld; with these types it is 0 (running sums) or 1 "
-                  "(counts)",
-                  Long(options.group_list_type)));
+    Refuse(
+        Format("'group_list_type' is %lld; with these types it is 0 (running sums) or 1 "
+               "(counts)",
+               Long(options.group_list_type)));
   }
   if (options.act_type != 0) {
     Refuse(Format("'act_type' is %lld; activations need the quantisation of each row",
@@ -178,8 +180,7 @@ void RunGroup(const Product& product, int64_t group, int64_t begin, int64_t coun
     const auto* values = static_cast<const float*>(sums.data_ptr());
     View bias = Part(product.bias, group, 1);
     int64_t i = 0;
-    Map<float, 1>(out, {Expanded(bias, out, "'bias'")},
-                  [&](float b) { return values[i++] + b; });
+    Map<float, 1>(out, {Expanded(bias, out, "'bias'")}, [&](float b) { return values[i++] + b; });
   }
   out.MarkWritten();
 }

@@ -36,8 +36,9 @@ class GroupedMatmul : public ::testing::Test {
     const DeviceTensors y({out});
     const TensorList* const no = nullptr;
     const std::unique_ptr<DeviceTensors> b =
-        bias == nullptr ? nullptr
-                        : std::make_unique<DeviceTensors>(std::initializer_list<const DeviceTensor*>{bias});
+        bias == nullptr
+            ? nullptr
+            : std::make_unique<DeviceTensors>(std::initializer_list<const DeviceTensor*>{bias});
     const TensorList* const biases = b == nullptr ? nullptr : static_cast<TensorList*>(*b);
     const TensorList* const scales = has_scale ? static_cast<TensorList*>(x) : nullptr;
     const IntArray tuning{{1}};
@@ -51,7 +52,8 @@ class GroupedMatmul : public ::testing::Test {
   }
 
   const DeviceTensor rows_{DType::kHalf, {5, 2}, {1, 0, 0, 1, 2, 0, 0, 2, 1, 1}};
-  const DeviceTensor matrices_{DType::kHalf, {3, 2, 2}, {1, -1, 1, -1, 10, 10, 10, 10, 100, -100, 100, -100}};
+  const DeviceTensor matrices_{
+      DType::kHalf, {3, 2, 2}, {1, -1, 1, -1, 10, 10, 10, 10, 100, -100, 100, -100}};
   const DeviceTensor sums_{DType::kInt64, {3}, {2, 2, 5}};
   const DeviceTensor counts_{DType::kInt64, {3}, {2, 0, 3}};
   const DeviceTensor out_{DType::kHalf, {5, 2}};
@@ -94,11 +96,11 @@ TEST_F(GroupedMatmul, TakesMatricesWhoseSidesAreExchangedInMemory) {
                                "dimensions exchanged"));
 }
 
-// bfloat16 adds a float32 bias before its one rounding: 256.5 + 1 rounds to 258, and 256 + 1 to 256.
+// bfloat16 adds a float32 bias before its one rounding: 256.5 + 1 rounds to 258, and 256 + 1 to
+// 256.
 TEST_F(GroupedMatmul, AddsABias) {
   const DeviceTensor ones(DType::kBfloat16, {5, 2}, std::vector<double>(10, 1));
-  const DeviceTensor weights(DType::kBfloat16, {3, 2, 2},
-                             {256, 1, 0.5, 0, 0, 0, 0, 0, 0, 2, 0, 0});
+  const DeviceTensor weights(DType::kBfloat16, {3, 2, 2}, {256, 1, 0.5, 0, 0, 0, 0, 0, 0, 2, 0, 0});
   const DeviceTensor biases(DType::kFloat, {3, 2}, {1, 1, 0, 0, 3, 5});
   const DeviceTensor result(DType::kBfloat16, {5, 2});
   rows = &ones;
@@ -122,8 +124,9 @@ TEST_F(GroupedMatmul, LeavesRowsBehindTheLastGroup) {
 TEST_F(GroupedMatmul, StopsAtGroupsThatDoNotFit) {
   const DeviceTensor long_list(DType::kInt64, {3}, {2, 2, 6});
   groups = &long_list;
-  EXPECT_THAT(Run(), HasSubstr("507015: aclnnGroupedMatmulV5: 'group_list' holds 6 at 2, so group 2 "
-                               "would be rows 2 to 6 of 5 (undefined on the device)"));
+  EXPECT_THAT(Run(),
+              HasSubstr("507015: aclnnGroupedMatmulV5: 'group_list' holds 6 at 2, so group 2 "
+                        "would be rows 2 to 6 of 5 (undefined on the device)"));
 }
 
 TEST_F(GroupedMatmul, StopsAtGroupsThatEndBeforeTheyBegin) {

@@ -276,7 +276,7 @@ class CannLatentAttention(MLACommonImpl[LatentMetadata]):
         assert attn_metadata.decode is not None
         normed, rotated = CannLatentBackend.parts(kv_c_and_k_pe_cache, self.kv_lora_rank)
         if not self._has_sizes or q[0].dtype not in _HALVES:
-            return self._decode_by_torch(*q, normed, rotated, attn_metadata.decode), None
+            return self._decode_by_torch(q[0], q[1], normed, rotated, attn_metadata.decode), None
         padded = [torch.nn.functional.pad(part, (0, 0, 0, self._padding)) if self._padding else part.contiguous() for part in q]
         latent, rope = (part.unsqueeze(1) for part in padded)
         keys = normed.squeeze(2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 from vllm_cann.layers.activations import CannSiluAndMul
 from vllm_cann.layers.latent_attention import CannLatentAttentionWrapper
@@ -10,7 +11,7 @@ from vllm_cann.layers.moe import CannFusedMoEMethod
 from vllm_cann.layers.norms import CannGemmaRMSNorm, CannRMSNorm
 from vllm_cann.layers.rotary import TABLES, CannApplyRotaryEmb, CannMRotaryEmbedding
 
-LAYERS = (
+LAYERS: tuple[Any, ...] = (
     CannRMSNorm,
     CannGemmaRMSNorm,
     CannSiluAndMul,
