@@ -15,13 +15,7 @@ import tiny
 FILE = Path(__file__).parent / "models.json"
 
 # Operators that no served model launches, and why.
-NOT_CALLED = {
-    "copy_blocks": "vLLM's V1 engine copies no blocks: beams and samples share them by their numbers",
-    "moe_compute_expert_tokens": "the routing that serving uses gives the sums of tokens by itself",
-    "qkv_square_sums": "for norms over the heads of several devices, which are refused",
-    "swap_blocks": "for blocks that move to the host, which is refused",
-    "transpose_kv_cache": "for a KV connector between different numbers of devices, which is refused",
-}
+NOT_CALLED: dict[str, str] = json.loads((Path(__file__).parent / "not_called.json").read_text())
 
 
 def _options(fields: dict[str, Any]) -> str:

@@ -54,15 +54,19 @@ void CheckMaskType(const View& mask) {
   }
 }
 
-void CheckTemplate(const View& mask) {
-  CheckMaskType(mask);
+bool IsTemplate(const View& mask) {
   const std::vector<int64_t> shape = mask.Shape();
   const size_t rank = shape.size();
   bool fits = rank >= 2 && rank <= 4;
   for (size_t i = 0; i < rank && fits; ++i) {
     fits = shape[i] == (i + 2 < rank ? 1 : kMaskSide);
   }
-  if (!fits || !mask.IsContiguous()) {
+  return fits && mask.IsContiguous();
+}
+
+void CheckTemplate(const View& mask) {
+  CheckMaskType(mask);
+  if (!IsTemplate(mask)) {
     RefuseTiling("'atten_mask' is " + mask.Text() +
                  "; sparse modes 2, 3 and 4 need exactly [2048, 2048]");
   }
@@ -430,6 +434,10 @@ View ReadMask(const Call& call, Attention* a) {
     a->after = std::min(call.next_tokens, kAllTokens);
   }
   if (mode == 0 && call.mask == nullptr) return {};
+  // With the mode, its template is ignored.
+  if (mode == 0 && call.sparse_mode >= 2 && IsTemplate(call.plan.Get(call.mask, "atten_mask"))) {
+    return {};
+  }
   if (mode <= 1) {
     if (call.tnd() || call.has_rope()) {
       RefuseTiling(Format("sparse mode %lld with a mask in the layout %s%s: it has none there",

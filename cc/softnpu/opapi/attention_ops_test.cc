@@ -157,11 +157,14 @@ TEST_F(FusedAttention, WithAMaskForEachSequence) {
   lengths = {};
   key_lengths = {2, 3};
   mask = hidden;
-  // Neither the mode nor its bounds count with one query.
+  // Neither the mode nor its bounds count with one query, and not the mode's template.
   sparse_mode = 3;
   ASSERT_EQ(Result(), "ran");
   EXPECT_EQ(output->Values(), Constant({2, 12}));
   mask = Triangle();
+  ASSERT_EQ(Result(), "ran");
+  EXPECT_EQ(output->Values(), Constant({1.5, Rounded(DType::kHalf, 28.0 / 3)}));
+  sparse_mode = 0;
   EXPECT_THAT(Result(), HasSubstr("refused 561002: aclnnFusedInferAttentionScoreV3: 'atten_mask' "
                                   "is int8 [2048, 2048]; for 2 sequences of 1 queries over 3 keys "
                                   "it must be [sequences, 1, queries, keys]"));
