@@ -61,7 +61,7 @@ SMALL = ["--memory", "1GiB"]
         (
             ["--additional-config", '{"attention": "fused"}', "--dtype", "float32"],
             SMALL,
-            "'fused', which takes float16 or bfloat16",
+            "it takes float16 or bfloat16, not torch.float32",
         ),
         (
             ["--block-size", "16"],
