@@ -105,7 +105,15 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "gemma": ("gemma", {**_SIZES, **_heads(2, 1, 256), "hidden_activation": "gelu_pytorch_tanh", "tie_word_embeddings": True}),
     "gemma2": (
         "gemma2",
-        {**_SIZES, **_heads(2, 1, 128), "sliding_window": WINDOW, "query_pre_attn_scalar": 128, "tie_word_embeddings": True},
+        {
+            **_SIZES,
+            **_heads(2, 1, 128),
+            "sliding_window": WINDOW,
+            "query_pre_attn_scalar": 128,
+            # So low that it changes tokens.
+            "attn_logit_softcapping": 1.0,
+            "tie_word_embeddings": True,
+        },
     ),
     "gemma3": (
         "gemma3_text",
@@ -245,7 +253,7 @@ def make(name: str, directory: Path) -> None:
     # As they are made, norms have no influence and biases are zero.
     with torch.no_grad():
         for key, parameter in model.named_parameters():
-            if parameter.dim() == 1:
+            if parameter.dim() == 1 or key.endswith("bias"):
                 parameter.add_(torch.randn_like(parameter) * (0.1 if key.endswith("bias") else 0.3))
         for key, buffer in model.named_buffers():
             if key.endswith("e_score_correction_bias"):
