@@ -10,6 +10,10 @@ from typing import Any
 
 _WHERE = {
     "build": "softnpu.twin",
+    "build_program": "softnpu.program",
+    "cflags": "softnpu.twin",
+    "include_dir": "softnpu.twin",
+    "tiling": "softnpu.tiling_structs",
     "BuildError": "softnpu.twin",
     "load": "softnpu.kernels",
     "launch": "softnpu.kernels",
@@ -18,6 +22,7 @@ _WHERE = {
     "Addresses": "softnpu.kernels",
     "Output": "softnpu.kernels",
     "Report": "softnpu.kernels",
+    "Workspace": "softnpu.kernels",
     "reset_device": "softnpu.device",
 }
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,12 @@ from typing import Any
 import numpy as np
 
 from softnpu import profiles, simulator, trace
+from softnpu import report as pages
+
+# The strict checks that can be switched off alone, and their bits in a request; races has a field of its own.
+CHECKS = {"races": 0, "init": 1, "queues": 2, "bounds": 4, "alignment": 8}
+# Bytes at the beginning of a workspace that CANN keeps for itself, by NPU architecture.
+_SYSTEM_WORKSPACE = {2201: 16 << 20, 2002: 2 << 20}
 
 _PIPES = ("S", "V", "M", "MTE1", "MTE2", "MTE3", "ALL", "FIX")
 
@@ -51,6 +57,7 @@ class _Request(ctypes.Structure):
         ("warm_l2", ctypes.c_uint32),
         ("slices", ctypes.c_uint32),
         ("time", ctypes.c_uint32),
+        ("unchecked", ctypes.c_uint32),
     ]
 
 
@@ -64,9 +71,14 @@ class _Slice(ctypes.Structure):
         ("instruction", ctypes.c_char_p),
         ("file", ctypes.c_char_p),
         ("core", ctypes.c_char_p),
+        ("conflict", ctypes.c_double),
+        ("moved", ctypes.c_uint32),
+        ("write", ctypes.c_uint32),
     ]
 
 
+# Where a launch writes a trace and a page.
+_Files = tuple[str | Path | None, str | Path | None]
 _Slices = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.POINTER(_Slice), ctypes.c_uint64)
 
 
@@ -74,6 +86,10 @@ _Slices = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.POINTER(_Slice), ctypes
 def _library() -> ctypes.CDLL:
     loaded = simulator.library()
     loaded.softnpu_launch.argtypes = [ctypes.POINTER(_Request), simulator.Field, _Slices, ctypes.c_void_p]
+    loaded.softnpu_reserve.restype = loaded.softnpu_room.restype = ctypes.c_uint64
+    loaded.softnpu_reserve.argtypes = loaded.softnpu_room.argtypes = [ctypes.c_uint64]
+    loaded.softnpu_release.restype = None
+    loaded.softnpu_release.argtypes = [ctypes.c_uint64, ctypes.c_uint64]
     return loaded
 
 
@@ -145,10 +161,19 @@ class Addresses:
 
 
 @dataclass(frozen=True)
+class Workspace:
+    """An operator's workspace: `GetUserWorkspace` gives `bytes` bytes, which hold no value at first. CANN's own part lies before them."""
+
+    bytes: int
+
+
+@dataclass(frozen=True)
 class Report:
     """Modelled time of a launch, and what it is made of.
 
     Attributes:
+        warnings: what is odd in the kernel and no fault, a sentence for each place
+        auto_sync: the twin was built as with --cce-auto-sync
         microseconds: of the launch on the chip, with its head; None when the profile has no time model
         cycles: of the cores alone
         busy: share of that time that a pipe works, mean over the cores that use it, by the pipe's name
@@ -167,6 +192,8 @@ class Report:
     in_l2: bool = False
     atomics: bool = False
     order_dependent: bool = False
+    warnings: tuple[str, ...] = ()
+    auto_sync: bool = False
     slices: tuple[tuple[str, str, str, str, float, float], ...] = ()
 
 
@@ -221,7 +248,7 @@ def launch(
     *arguments: Any,
     blocks: int = 1,
     profile: str = "ascend910b3",
-    checks: str = "strict",
+    checks: str | Mapping[str, bool] = "strict",
     seed: int = 0,
     schedules: int = 1,
     threads: int = 0,
@@ -229,18 +256,20 @@ def launch(
     time: bool = True,
     l2: str = "cold",
     trace_file: str | Path | None = None,
+    report_file: str | Path | None = None,
 ) -> Report:
     """Runs a kernel on the cores of a simulated chip; arrays are changed in place.
 
     Args:
         kernel: of a loaded twin
         arguments: in the kernel's order. A C-contiguous numpy array, or Output(array), is a tensor in GM, Addresses a tensor with the
-            addresses of others; None a null address;
+            addresses of others; Workspace(bytes) is a workspace; None a null address;
             an int or bool a scalar of any integer type; a float a 32-bit float; a numpy scalar itself; a ctypes.Structure or bytes a
             struct by value
         blocks: blockDim
         profile: the chip
-        checks: "strict"; "no-races"; "off": only what keeps the simulation safe
+        checks: "strict"; "no-races"; "off": only what keeps the simulation safe; or a mapping that switches some of `CHECKS` off, as
+            {"init": False}
         seed: the order in which cores take turns; 0: their own
         schedules: so many orders, from `seed` on; their results have to be the same bits
         threads: host threads for cores that do not wait for each other; 0: as many as there are CPUs. With `time`, one
@@ -248,6 +277,7 @@ def launch(
         time: model the time, where the profile can
         l2: for the time: "cold", or "warm": data that fit L2 are there when the launch begins
         trace_file: writes the modelled time as a Perfetto trace, a track for each core and pipe
+        report_file: writes a page of HTML: pipes over time, their use, bank conflicts, bytes, what bounds the launch, the longest gaps
     Returns:
         the modelled time
     Raises:
@@ -257,25 +287,42 @@ def launch(
     """
     if schedules < 1:
         raise ValueError(f"schedules is {schedules}, at least 1 is needed")
-    if checks not in ("strict", "no-races", "off"):
-        raise ValueError(f"checks is {checks!r}; there are 'strict', 'no-races' and 'off'")
+    judged = _judged(checks)
+    files = (trace_file, report_file)
     if l2 not in ("cold", "warm"):
         raise ValueError(f"l2 is {l2!r}; there are 'cold' and 'warm'")
     chip = profiles.find(profile)
     arrays = [_arrays_of(a, i) for i, a in enumerate(arguments)]
     if schedules == 1:
-        return _launch(kernel, arguments, arrays, chip, blocks, checks, seed, threads, tiling_key, time, l2, trace_file)
+        return _launch(kernel, arguments, arrays, chip, blocks, judged, seed, threads, tiling_key, time, l2, files)
     start = [[a.copy() for a in group] for group in arrays]
-    report = _launch(kernel, arguments, arrays, chip, blocks, checks, seed, threads, tiling_key, time, l2, trace_file)
+    report = _launch(kernel, arguments, arrays, chip, blocks, judged, seed, threads, tiling_key, time, l2, files)
     for other in range(seed + 1, seed + schedules):
         again = [[a.copy() for a in group] for group in start]
-        _launch(kernel, arguments, again, chip, blocks, checks, other, threads, tiling_key, False, l2, None)
+        _launch(kernel, arguments, again, chip, blocks, judged, other, threads, tiling_key, False, l2, (None, None))
         for i, (one, two) in enumerate(zip(arrays, again, strict=True)):
             if any(a.tobytes() != b.tobytes() for a, b in zip(one, two, strict=True)):
                 if not report.atomics:
                     raise OrderError(kernel.name, other, i)
                 report = replace(report, order_dependent=True)
     return report
+
+
+def _judged(checks: str | Mapping[str, bool]) -> frozenset[str]:
+    """The names of CHECKS that are on; empty: strict is off."""
+    if checks == "strict":
+        return frozenset(CHECKS)
+    if checks == "no-races":
+        return frozenset(CHECKS) - {"races"}
+    if checks == "off":
+        return frozenset()
+    if isinstance(checks, str):
+        raise ValueError(
+            f"checks is {checks!r}; there are 'strict', 'no-races', 'off' and a mapping of {', '.join(CHECKS)} to True or False"
+        )
+    if unknown := set(checks) - set(CHECKS):
+        raise ValueError(f"no check is called {', '.join(sorted(unknown))}; there are {', '.join(CHECKS)}")
+    return frozenset(name for name in CHECKS if checks.get(name, True)) | {"others"}
 
 
 def _arrays_of(argument: Any, position: int) -> list[np.ndarray]:
@@ -296,12 +343,12 @@ def _arrays_of(argument: Any, position: int) -> list[np.ndarray]:
 def _slots_of(argument: Any, position: int) -> bytes:
     if argument is None:
         data = b""
+    elif isinstance(argument, np.generic):  # first: np.float64 is a float, too
+        data = argument.tobytes()
     elif isinstance(argument, bool | int):
         data = int(argument).to_bytes(8, "little", signed=argument < 0)
     elif isinstance(argument, float):
         data = np.float32(argument).tobytes()
-    elif isinstance(argument, np.generic):
-        data = argument.tobytes()
     elif isinstance(argument, bytes | bytearray | ctypes.Structure):
         data = bytes(argument)
     else:
@@ -315,49 +362,111 @@ def _launch(
     arrays: list[list[np.ndarray]],
     chip: Path,
     blocks: int,
-    checks: str,
+    judged: frozenset[str],
     seed: int,
     threads: int,
     tiling_key: int,
     with_time: bool,
     l2: str,
-    trace_file: str | Path | None,
+    files: _Files,
 ) -> Report:
     profile = profiles.load(chip)
     timed = with_time and profile.time is not None
-    if trace_file is not None and not timed:
-        raise ValueError(f"the time of {profile.soc_name} is not modelled{'' if with_time else ' here (time=False)'}, so there is no trace")
-    described = []
-    slots = b""
-    address = 0x100000000000
+    for file, what in zip(files, ("trace", "report"), strict=True):
+        if file is not None and not timed:
+            here = "" if with_time else " here (time=False)"
+            raise ValueError(f"the time of {profile.soc_name} is not modelled{here}, so there is no {what}")
+    system_bytes = _SYSTEM_WORKSPACE.get(profile.npu_arch, 0)
+    memory = _Memory(_bytes_needed(arguments, arrays, system_bytes))
+    try:
+        slots = _place(memory, arguments, arrays, system_bytes)
+        return _run(kernel, memory.described, slots, profile, blocks, judged, seed, threads, tiling_key, timed, l2, files)
+    finally:
+        memory.release()
 
-    def place(array: np.ndarray, name: str, output: bool = False) -> int:
-        nonlocal address
-        at = address
-        described.append(_Array(at, array.ctypes.data, array.nbytes, name.encode(), output, output))
-        address += (array.nbytes + 8191) // 4096 * 4096
+
+@functools.cache
+def _room(size: int) -> int:
+    """Bytes of address space that an array of `size` bytes takes."""
+    return int(_library().softnpu_room(size))
+
+
+class _Memory:
+    """Address space of a launch, and the arrays that lie in it."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._begin = self._next = _library().softnpu_reserve(size)
+        if self._begin == 0:
+            raise MemoryError(f"no address space for {size} bytes of arrays")
+        self._places: dict[tuple[int, int], int] = {}
+        self.described: list[_Array] = []
+        self.tables: list[np.ndarray] = []  # alive until the kernel has run
+
+    def release(self) -> None:
+        _library().softnpu_release(self._begin, self._size)
+
+    def add(self, name: str, size: int, data: int | None, no_value: bool = False, output: bool = False) -> int:
+        """The address of an array; the same for an array that was added before."""
+        if data is not None and size and (data, size) in self._places:
+            return self._places[data, size]
+        at = self._next
+        self.described.append(_Array(at, data, size, name.encode(), no_value, output))
+        self._next += _room(size)
+        if data is not None:
+            self._places[data, size] = at
         return at
 
-    tables = []  # alive until the kernel has run
+
+def _bytes_needed(arguments: Sequence[Any], arrays: list[list[np.ndarray]], system_bytes: int) -> int:
+    sizes = [array.nbytes for group in arrays for array in group]
+    sizes += [system_bytes + argument.bytes for argument in arguments if isinstance(argument, Workspace)]
+    sizes += [8 * len(argument.items) for argument in arguments if isinstance(argument, Addresses)]
+    return sum(_room(size) for size in sizes)
+
+
+def _place(memory: _Memory, arguments: Sequence[Any], arrays: list[list[np.ndarray]], system_bytes: int) -> bytes:
+    """Places the arrays; returns the slots of the arguments."""
+    slots = b""
     for i, (argument, group) in enumerate(zip(arguments, arrays, strict=True)):
         if isinstance(argument, Addresses):
-            placed = iter([place(array, f"argument {i}, array {j}") for j, array in enumerate(group)])
-            words = [next(placed) if isinstance(item, np.ndarray) else int(item) for item in argument.items]
-            tables.append(np.array(words, np.int64))
-            slots += place(tables[-1], f"argument {i}").to_bytes(8, "little")
+            placed = iter([memory.add(f"argument {i}, array {j}", array.nbytes, array.ctypes.data) for j, array in enumerate(group)])
+            table = np.array([next(placed) if isinstance(item, np.ndarray) else int(item) for item in argument.items], np.int64)
+            memory.tables.append(table)
+            slots += memory.add(f"argument {i}", table.nbytes, table.ctypes.data).to_bytes(8, "little")
+        elif isinstance(argument, Workspace):
+            slots += memory.add(f"argument {i}", system_bytes + argument.bytes, None, no_value=True).to_bytes(8, "little")
         elif group:
-            slots += place(group[0], f"argument {i}", isinstance(argument, Output)).to_bytes(8, "little")
+            output = isinstance(argument, Output)
+            slots += memory.add(f"argument {i}", group[0].nbytes, group[0].ctypes.data, output, output).to_bytes(8, "little")
         else:
             slots += _slots_of(argument, i)
+    return slots
+
+
+def _run(
+    kernel: Kernel,
+    described: list[_Array],
+    slots: bytes,
+    profile: profiles.Profile,
+    blocks: int,
+    judged: frozenset[str],
+    seed: int,
+    threads: int,
+    tiling_key: int,
+    timed: bool,
+    l2: str,
+    files: _Files,
+) -> Report:
     fields: dict[str, str] = {}
-    slices: list[tuple[str, str, str, str, float, float]] = []
+    slices: list[pages.Slice] = []
 
     def take_slices(_: object, found: Any, count: int) -> None:
-        for i in range(count):
-            s = found[i]
-            slices.append(
-                (s.core.decode(), _PIPES[s.pipe], s.instruction.decode(), f"{Path(s.file.decode()).name}:{s.line}", s.begin, s.end)
-            )
+        for s in found[:count]:
+            place = f"{Path(s.file.decode()).name}:{s.line}"
+            read, written = (0, s.moved) if s.write else (s.moved, 0)
+            instruction = s.instruction.decode()
+            slices.append(pages.Slice(s.core.decode(), _PIPES[s.pipe], instruction, place, s.begin, s.end, s.conflict, read, written))
 
     count = len(slots) // 8
     request = _Request(
@@ -367,25 +476,37 @@ def _launch(
         slots=(ctypes.c_uint64 * count).from_buffer_copy(slots),
         slot_count=count,
         blocks=blocks,
-        strict=checks != "off",
-        races=checks == "strict",
+        strict=bool(judged),
+        races="races" in judged,
         threads=threads,
         seed=seed,
         tiling_key=tiling_key,
         arrays=(_Array * len(described))(*described),
         array_count=len(described),
         warm_l2=l2 == "warm",
-        slices=trace_file is not None,
+        slices=any(file is not None for file in files),
         time=timed,
+        unchecked=sum(bit for name, bit in CHECKS.items() if name not in judged),
     )
-    if _library().softnpu_launch(ctypes.byref(request), simulator.collector(fields), _Slices(take_slices), None) != 0:
+    warnings: list[str] = []
+
+    def take(_: object, name: bytes, value: bytes) -> None:
+        if name == b"warning":
+            warnings.append(value.decode(errors="replace"))
+        else:
+            fields[name.decode()] = value.decode(errors="replace")
+
+    if _library().softnpu_launch(ctypes.byref(request), simulator.Field(take), _Slices(take_slices), None) != 0:
         raise KernelError(fields, seed)
     atomics = fields["atomics"] == "1"
+    auto_sync = fields["auto_sync"] == "1"
     if not timed:
-        return Report(atomics=atomics)
+        return Report(atomics=atomics, warnings=tuple(warnings), auto_sync=auto_sync)
+    plain = tuple((s.core, s.pipe, s.name, s.place, s.begin, s.end) for s in slices)
+    trace_file, report_file = files
     if trace_file is not None:
-        trace.write_slices(slices, kernel.name, Path(trace_file))
-    return Report(
+        trace.write_slices(list(plain), kernel.name, Path(trace_file))
+    made = Report(
         microseconds=float(fields["microseconds"]),
         head_microseconds=float(fields["head_microseconds"]),
         cycles=float(fields["cycles"]),
@@ -394,5 +515,23 @@ def _launch(
         written_bytes=int(float(fields["written_bytes"])),
         in_l2=fields["in_l2"] == "1",
         atomics=atomics,
-        slices=tuple(slices),
+        warnings=tuple(warnings),
+        auto_sync=auto_sync,
+        slices=plain,
     )
+    if report_file is not None:
+        page = pages.html(
+            slices,
+            kernel=kernel.name,
+            chip=profile.soc_name,
+            blocks=blocks,
+            microseconds=made.microseconds or 0.0,
+            head_microseconds=made.head_microseconds,
+            auto_sync=auto_sync,
+            warnings=warnings,
+            read_bytes=made.read_bytes,
+            written_bytes=made.written_bytes,
+            scalar=made.busy.get("S", 0.0),
+        )
+        Path(report_file).write_text(page, encoding="utf-8")
+    return made

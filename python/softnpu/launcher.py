@@ -21,6 +21,7 @@ HOME = Path(__file__).parent / "cann"
 LIBRARIES = HOME / "lib64"
 
 MOST_TASKS = 1 << 26  # that a process's event file can keep
+MOST_DEVICES = 16
 
 _UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
@@ -33,6 +34,7 @@ class Settings:
     devices: int = 1
     memory: int | None = None  # bytes per device; None: the profile's, at most a quarter of the host's
     checks: str = "strict"  # strict | off
+    unchecked: tuple[str, ...] = ()  # of the strict checks, those that are off
     unwritten: str = "stop"  # stop | ignore
     streams: str = "async"  # async | eager
     delay_us: int = 0
@@ -70,8 +72,8 @@ def environment(settings: Settings, base: Mapping[str, str]) -> dict[str, str]:
     memory = _default_memory(profile) if settings.memory is None else settings.memory
     if not 1 << 20 <= memory <= profile.hbm_bytes:
         raise ValueError(f"{memory} bytes of device memory: {profile.soc_name} has {profile.hbm_bytes}, the least is 1MiB")
-    if not 1 <= settings.devices <= 8:
-        raise ValueError(f"{settings.devices} devices: SoftNPU has 1 to 8")
+    if not 1 <= settings.devices <= MOST_DEVICES:
+        raise ValueError(f"{settings.devices} devices: SoftNPU has 1 to {MOST_DEVICES}")
     if not 0 <= settings.delay_us <= 100_000:
         raise ValueError(f"a delay of {settings.delay_us} us: the limits are 0 and 100000")
     if settings.seed < 0:
@@ -96,6 +98,7 @@ def environment(settings: Settings, base: Mapping[str, str]) -> dict[str, str]:
         "SOFTNPU_PROFILE_FILE": str(path),
         "SOFTNPU_SEED": str(settings.seed),
         "SOFTNPU_STREAMS": settings.streams,
+        "SOFTNPU_UNCHECKED": ",".join(settings.unchecked),
         "SOFTNPU_UNWRITTEN": settings.unwritten,
         # torch loads torch_npu by itself, as on a machine with an NPU.
         "TORCH_DEVICE_BACKEND_AUTOLOAD": "1",

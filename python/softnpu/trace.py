@@ -3,9 +3,9 @@
 Each process leaves files in the state directory, written through shared mappings so that they outlive even a killed process. They begin
 with a header of 64 bytes: magic, capacity, records asked for, process id, start of the process.
 
-* ``<pid>.events``, of a traced process: records of 96 bytes: start and end in nanoseconds (monotonic clock), device, stream, kind, a spare
-  word, a name of 64 bytes. A start of 0 marks a record that was never finished. They are a ring: when more were asked for than the
-  capacity, the latest are there.
+* ``<pid>.events``, of a traced process: records of 96 bytes: start and end in nanoseconds (monotonic clock), device, stream, kind, modelled
+  time in nanoseconds (0: none), a name of 64 bytes. A start of 0 marks a record that was never finished. They are a ring: when more were
+  asked for than the capacity, the latest are there.
 * ``<pid>.counts``: records of 64 bytes: value, kind, a name of 52 bytes. More asked for than the
   capacity: the file is incomplete.
 """
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-KINDS = ("kernel", "operator", "copy", "event", "host")
+KINDS = ("kernel", "operator", "copy", "event", "host", "collective")
 
 _HEADER = struct.Struct("<8sQQQQ24x")
 _EVENT = struct.Struct("<qqiIII64s")
@@ -31,7 +31,11 @@ _CHUNK = 4096  # records, or packets, that are in memory at once
 
 @dataclass(frozen=True)
 class Slice:
-    """One task of a stream; times in nanoseconds of the host's monotonic clock."""
+    """One task of a stream; times in nanoseconds of the host's monotonic clock.
+
+    Attributes:
+        modelled: nanoseconds that a chip would take; 0 where its time is not modelled
+    """
 
     device: int
     stream: int
@@ -39,6 +43,7 @@ class Slice:
     name: str
     start: int
     end: int
+    modelled: int = 0
 
 
 @dataclass(frozen=True)
@@ -105,11 +110,11 @@ def slices(path: Path) -> Iterator[Slice]:
         bad = 0
         parts = ((oldest, min(used, capacity) - oldest), (0, oldest))
         for record in itertools.chain.from_iterable(_records(file, _EVENT, first, count) for first, count in parts):
-            start, end, device, stream, kind, _, name = record
+            start, end, device, stream, kind, modelled, name = record
             if start == 0:
                 continue
             if kind < len(KINDS):
-                yield Slice(device, stream, KINDS[kind], _text(name), start, end)
+                yield Slice(device, stream, KINDS[kind], _text(name), start, end, modelled)
             else:
                 bad += 1
         if bad:
@@ -237,7 +242,11 @@ def write(state: Path, target: BinaryIO, since: int = 0) -> Written:
                 if key not in tracks:
                     tracks[key] = next(uuids)
                     packets.track(tracks[key], f"device {event.device} stream {event.stream}", process)
-                packets.slice(tracks[key], event.name, event.kind, event.start, event.end)
+                began = packets.slice(tracks[key], event.name, event.kind, event.start, event.end)
+                if event.modelled:
+                    annotation = began.debug_annotations.add()
+                    annotation.name = "modelled_us"
+                    annotation.double_value = event.modelled / 1000
                 total += 1
         except ValueError as error:
             problems.append(str(error))

@@ -31,7 +31,7 @@ def softnpu(*arguments: str) -> subprocess.CompletedProcess[str]:
         ),
         (["run", "--memory", "3x", "--", "true"], "'3x' is not a size"),
         (["run", "--memory", "65GiB", "--", "true"], "Ascend910B3 has 68719476736"),
-        (["run", "--devices", "9", "--", "true"], "9 devices: SoftNPU has 1 to 8"),
+        (["run", "--devices", "17", "--", "true"], "17 devices: SoftNPU has 1 to 16"),
         (["run", "--delay-us", "-3", "--", "true"], "a delay of -3 us"),
         (["run", "--wrong", "--", "true"], "unrecognized arguments: --wrong"),
         (
@@ -119,11 +119,24 @@ def test_env_prints_what_run_sets() -> None:
     assert Path(home, "lib64", "libascendcl.so").is_file()
 
 
+def test_checks_are_switched_one_by_one() -> None:
+    options = ("--check", "races=off", "--check", "init=off", "--check", "bounds=on")
+    assert softnpu("run", *options, "--", "sh", "-c", "echo $SOFTNPU_UNCHECKED").stdout == "init,races\n"
+    assert softnpu("run", "--", "sh", "-c", "echo $SOFTNPU_UNCHECKED").stdout == "\n"
+    refused = softnpu("run", "--check", "speed=off", "--", "true")
+    assert refused.returncode == 2
+    assert "invalid choice: 'speed=off'" in refused.stderr
+
+
 def test_info_lists_the_profiles() -> None:
     result = softnpu("info")
     assert result.returncode == 0
-    assert "profile ascend910b3: Ascend910B3, 20 cube and 40 vector cores, 192 KiB UB, 64 GiB memory" in result.stdout
+    assert (
+        "profile ascend910b3: Ascend910B3, 20 cube and 40 vector cores, 192 KiB UB, 64 GiB memory; "
+        "links between 8 devices of 28 GB/s each way\n"
+    ) in result.stdout
     assert "profile ascend310p3: Ascend310P3" in result.stdout
+    assert result.stdout.count("the time of collectives is not modelled, as no rate of links is published\n") == 1
 
 
 def test_a_profile_of_ones_own(tmp_path: Path) -> None:

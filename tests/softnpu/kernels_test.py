@@ -115,12 +115,13 @@ def test_entries_of_a_source() -> None:
     found = twin.entries(
         'extern "C" __global__ __aicore__ void a(GM_ADDR x) {}\n'
         '// extern "C" __global__ __aicore__ void no()\n'
-        'extern "C" __global__ __cube__ void b();\n'
+        'extern "C" __global__ __cube__ void declared();\n'
+        'extern "C" __global__ __cube__ void b() {}\n'
         'extern "C" __global__ __aicore__ __mix__(1, 2) void c(int n) {}\n'
         'extern "C" __aicore__ void not_a_kernel() {}\n'
         'extern "C" __global__ __vector__\nvoid d() {}\n'
     )
-    assert [(entry.name, entry.line, entry.layout) for entry in found] == [("a", 1, -1), ("b", 3, 1), ("c", 4, 5), ("d", 7, 0)]
+    assert [(entry.name, entry.line, entry.layout) for entry in found] == [("a", 1, -1), ("b", 4, 1), ("c", 5, 5), ("d", 8, 0)]
 
 
 def test_what_cannot_be_built_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SOFTNPU_TWIN_ABI 2
+#define SOFTNPU_TWIN_ABI 4
 #define SOFTNPU_TWIN_SYMBOL "softnpu_twin"
 
 #ifdef __cplusplus
@@ -33,7 +33,8 @@ typedef struct SoftnpuKernelEntry {
 
 // Some kernel of the twin synchronises cores, so blocks cannot run one after the other.
 #define SOFTNPU_TWIN_CROSS_CORE 1u
-// The device compiler orders dependent instructions of the vector unit (--cce-auto-sync).
+// The device compiler orders dependent instructions of V and V, V and S, MTE2 and S, MTE3 and S
+// (--cce-auto-sync).
 #define SOFTNPU_TWIN_AUTO_SYNC 2u
 // Some kernel adds to GM with atomics, where the order of blocks shows in floats.
 #define SOFTNPU_TWIN_ATOMIC 4u

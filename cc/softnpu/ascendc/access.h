@@ -21,6 +21,7 @@ struct Access {
   uint64_t stride = 0;
   bool write = false;
   bool atomic = false;        // a write that reads and combines, in one step, with what is there
+  bool travels = false;       // a read whose bytes without a value make results without a value
   std::byte* host = nullptr;  // of `base`; set by Memories::Resolve
   int region = -1;            // index of the GM region; set by Memories::Resolve
 

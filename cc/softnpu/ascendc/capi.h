@@ -12,7 +12,8 @@ extern "C" {
 
 typedef void (*SoftnpuField)(void* context, const char* name, const char* value);
 
-// One array of GM. Kernels see it at `address`, the host has its bytes at `data`.
+// One array of GM. Kernels see it at `address`, in memory that softnpu_reserve has given; `data`:
+// the caller's bytes, which are copied there and back; null: nothing is copied.
 typedef struct SoftnpuArray {
   uint64_t address;
   void* data;
@@ -21,6 +22,17 @@ typedef struct SoftnpuArray {
   uint32_t undefined;  // 1: its bytes hold no value yet
   uint32_t output;     // 1: the launch has to write all of it
 } SoftnpuArray;
+
+// Address space for the arrays of a launch: an array takes softnpu_room(bytes) of it. Addresses are
+// the same in each process, as long as one launch runs at a time. 0 when there is no space.
+uint64_t softnpu_reserve(uint64_t bytes);
+void softnpu_release(uint64_t address, uint64_t bytes);
+uint64_t softnpu_room(uint64_t bytes);
+
+#define SOFTNPU_UNCHECKED_INIT 1u
+#define SOFTNPU_UNCHECKED_QUEUES 2u
+#define SOFTNPU_UNCHECKED_BOUNDS 4u
+#define SOFTNPU_UNCHECKED_ALIGNMENT 8u
 
 typedef struct SoftnpuLaunchRequest {
   const void* twin;  // of softnpu_twin_load
@@ -38,7 +50,8 @@ typedef struct SoftnpuLaunchRequest {
   uint64_t array_count;
   uint32_t warm_l2;
   uint32_t slices;
-  uint32_t time;  // 1: models the time; the profile has to have its numbers
+  uint32_t time;       // 1: models the time; the profile has to have its numbers
+  uint32_t unchecked;  // of the strict checks, those that are off: SOFTNPU_UNCHECKED_...
 } SoftnpuLaunchRequest;
 
 // A slice of the modelled time; microseconds after the start of the launch.
@@ -51,6 +64,9 @@ typedef struct SoftnpuSlice {
   const char* instruction;
   const char* file;
   const char* core;  // "AIV 3", "AIC 0"
+  double conflict;   // of it, microseconds of bank conflicts
+  uint32_t moved;    // bytes to or from GM
+  uint32_t write;    // 1: to GM
 } SoftnpuSlice;
 
 typedef void (*SoftnpuSlices)(void* context, const SoftnpuSlice* slices, uint64_t count);
@@ -64,7 +80,8 @@ const void* softnpu_twin_load(const char* path, SoftnpuField field, void* contex
 // Reports for each kernel "kernel" with the name and "slots" with the number of 8-byte words of its
 // arguments.
 void softnpu_twin_kernels(const void* twin, SoftnpuField field, void* context);
-// 0 when the kernel ran; then the fields are "atomics" and the time report. `slices` may be null.
+// 0 when the kernel ran; then the fields are "atomics", "auto_sync", a "warning" for each sentence,
+// and the time report. `slices` may be null.
 int32_t softnpu_launch(const SoftnpuLaunchRequest* request, SoftnpuField field,
                        SoftnpuSlices slices, void* context);
 

@@ -185,6 +185,28 @@ void Cluster::Synchronise(uint32_t context, SoftnpuInstruction& instruction) {
   }
 }
 
+void Cluster::CheckPending(const Meeting& meeting, const std::vector<size_t>& group,
+                           const Core& core, int64_t flag) const {
+  uint64_t complete = meeting.arrived[core.site().context()];
+  const uint64_t mine = complete;
+  for (const size_t i : group) complete = std::min(complete, meeting.arrived[i]);
+  if (mine - complete <= kMaxCount) return;
+  core.site().Fail(
+      Format("flag %lld is set for the %lluth time by this core while another one of its group has "
+             "set it %llu times: %zu sets may be pending",
+             static_cast<long long>(flag), static_cast<unsigned long long>(mine),
+             static_cast<unsigned long long>(complete), kMaxCount));
+}
+
+void Cluster::CheckPipe(const Core& core, int64_t pipe) const {
+  const bool cubes =
+      pipe == SOFTNPU_PIPE_M || pipe == SOFTNPU_PIPE_MTE1 || pipe == SOFTNPU_PIPE_FIX;
+  const CoreKind kind = core.site().kind();
+  if (kind == kVectorCore ? !cubes : kind != kCubeCore || pipe != SOFTNPU_PIPE_V) return;
+  core.site().Fail(Format("a %s core has no pipe %s", kind == kVectorCore ? "vector" : "cube",
+                          PipeName(static_cast<int>(pipe))));
+}
+
 void Cluster::CheckFlag(const Core& core, int64_t flag) const {
   if (launch_.chip->npu_arch == 2002) core.site().Fail("this chip has no flags between cores");
   if (flag < 0 || flag >= kFlags) {
@@ -199,6 +221,7 @@ void Cluster::CrossSet(Member& member, const SoftnpuInstruction& instruction) {
   const int pipe = static_cast<int>(instruction.params[1]);
   const int64_t flag = instruction.params[2];
   CheckFlag(core, flag);
+  CheckPipe(core, pipe);
   if (mode > 2) {
     core.site().Fail(Format("mode %lld, the limits are 0 and 2", static_cast<long long>(mode)));
   }
@@ -225,7 +248,9 @@ void Cluster::CrossSet(Member& member, const SoftnpuInstruction& instruction) {
       mode == 0 ? uint64_t{core.site().kind()} : core.site().block() * 4 + core.site().kind();
   Meeting& meeting = meetings_[{mode, number, flag}];
   Knowledge all;
-  if (Arrive(meeting, group, core, mine, &all)) {
+  const bool complete = Arrive(meeting, group, core, mine, &all);
+  CheckPending(meeting, group, core, flag);
+  if (complete) {
     for (const size_t i : receivers) Give(core, i, flag, all);
   }
   Switch(member, [] { return true; }, "its turn");
@@ -236,6 +261,7 @@ void Cluster::CrossWait(Member& member, const SoftnpuInstruction& instruction) {
   const int pipe = static_cast<int>(instruction.params[1]);
   const int64_t flag = instruction.params[2];
   CheckFlag(core, flag);
+  CheckPipe(core, pipe);
   auto& counter = member.counters[static_cast<size_t>(flag)];
   Switch(
       member, [&counter] { return !counter.empty(); },

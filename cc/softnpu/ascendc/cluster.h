@@ -71,6 +71,10 @@ class Cluster final : public CoreGroup {
               const Knowledge& knowledge, Knowledge* all);
   void Give(Core& setter, size_t member, int64_t flag, const Knowledge& knowledge);
   void CheckFlag(const Core& core, int64_t flag) const;
+  void CheckPipe(const Core& core, int64_t pipe) const;
+  // The core has come at most kMaxCount times more often than the slowest of its group.
+  void CheckPending(const Meeting& meeting, const std::vector<size_t>& group, const Core& core,
+                    int64_t flag) const;
   void CrossSet(Member& member, const SoftnpuInstruction& instruction);
   void CrossWait(Member& member, const SoftnpuInstruction& instruction);
   void SyncAll(Member& member, const SoftnpuInstruction& instruction);

@@ -1,6 +1,7 @@
 // cc/softnpu/ascendc/copy.cc: the scalar unit's loads and stores and the DMA copies.
 #include "cc/softnpu/ascendc/copy.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "cc/softnpu/ascendc/semantics.h"
@@ -23,9 +24,14 @@ void CopyRows(Context& ctx, const SoftnpuInstruction& instruction, uint64_t rows
   ctx.Add(instruction.operand[0], true, instruction.operand[0].address, bytes, rows,
           destination_stride)
       .atomic = atomic;
-  ctx.Add(instruction.operand[1], false, instruction.operand[1].address, bytes, rows,
-          source_stride);
+  // What an atomic copy adds has to be a value.
+  ctx.AddSource(instruction.operand[1], instruction.operand[1].address, bytes, rows, source_stride)
+      .travels = !atomic;
   ctx.Admit();
+  for (uint64_t row = 0; row < rows && ctx.missing; ++row) {
+    ctx.Carry(ctx.accesses[1], ctx.accesses[1].base + row * source_stride, bytes, ctx.accesses[0],
+              ctx.accesses[0].base + row * destination_stride);
+  }
   std::byte* to = ctx.accesses[0].host;
   const std::byte* from = ctx.accesses[1].host;
   for (uint64_t row = 0; row < rows; ++row) {
@@ -49,7 +55,7 @@ void CopyNothing(const Context& ctx, int64_t rows, int64_t length) {
 void ScalarLoad(Context& ctx, SoftnpuInstruction& instruction) {
   const SoftnpuTensor& tensor = instruction.operand[0];
   const uint64_t bytes = TypeBytes(tensor.type);
-  if (ctx.strict() && tensor.address % bytes != 0) {
+  if (ctx.site.alignment() && tensor.address % bytes != 0) {
     ctx.FailAt(Format("the address is not a multiple of the element's %llu bytes",
                       static_cast<unsigned long long>(bytes)),
                tensor, tensor.address, tensor.address + bytes);
@@ -63,7 +69,7 @@ void ScalarLoad(Context& ctx, SoftnpuInstruction& instruction) {
 void ScalarStore(Context& ctx, SoftnpuInstruction& instruction) {
   const SoftnpuTensor& tensor = instruction.operand[0];
   const uint64_t bytes = TypeBytes(tensor.type);
-  if (ctx.strict() && tensor.address % bytes != 0) {
+  if (ctx.site.alignment() && tensor.address % bytes != 0) {
     ctx.FailAt(Format("the address is not a multiple of the element's %llu bytes",
                       static_cast<unsigned long long>(bytes)),
                tensor, tensor.address, tensor.address + bytes);
@@ -72,6 +78,17 @@ void ScalarStore(Context& ctx, SoftnpuInstruction& instruction) {
   ctx.Admit();
   std::memcpy(ctx.accesses[0].host, &instruction.scalar, bytes);
   ctx.Commit();
+}
+
+// The kernel's own code reads or writes through a pointer: `count` bytes, as the scalar unit does.
+// What is written is written behind this instruction, which counts it as written.
+void RawAccess(Context& ctx, SoftnpuInstruction& instruction) {
+  const SoftnpuTensor& tensor = instruction.operand[0];
+  ctx.Add(tensor, instruction.opcode == SOFTNPU_OP_RAW_STORE, tensor.address,
+          static_cast<uint64_t>(instruction.count));
+  ctx.Admit();
+  ctx.Commit();
+  ctx.launch().memory->Open(tensor.address, static_cast<uint64_t>(instruction.count));
 }
 
 void SetCopyPipe(Context& ctx, const SoftnpuInstruction& instruction) {
@@ -93,7 +110,8 @@ void CheckCopyAlignment(const Context& ctx, const SoftnpuInstruction& instructio
     const char* const name = i == 0 ? "the destination" : "the source";
     if (!Global(tensor)) {
       ctx.CheckUbAlignment(tensor, name);
-    } else if (tensor.address % TypeBytes(tensor.type) != 0) {
+    } else if (ctx.site.alignment() &&
+               tensor.address % std::max<uint64_t>(TypeBytes(tensor.type), 1) != 0) {
       ctx.FailAt(Format("%s's GM address is not a multiple of the element's %llu bytes", name,
                         static_cast<unsigned long long>(TypeBytes(tensor.type))),
                  tensor, tensor.address, tensor.address + TypeBytes(tensor.type));
@@ -104,8 +122,7 @@ void CheckCopyAlignment(const Context& ctx, const SoftnpuInstruction& instructio
 void DataCopy(Context& ctx, SoftnpuInstruction& instruction) {
   SetCopyPipe(ctx, instruction);
   CheckCopyAlignment(ctx, instruction);
-  const uint64_t size = TypeBytes(instruction.operand[0].type);
-  const uint64_t bytes = static_cast<uint64_t>(instruction.count) * size;
+  const uint64_t bytes = BytesOf(instruction.operand[0].type, instruction.count);
   if (ctx.strict() && bytes % kBlockBytes != 0) {
     ctx.FailAt(
         Format("%lld elements are %llu bytes, which is not a multiple of %llu: DataCopy would "
@@ -158,7 +175,8 @@ void DataCopyPad(Context& ctx, SoftnpuInstruction& instruction) {
   CheckCopyAlignment(ctx, instruction);
   const int64_t rows = instruction.params[0];
   const int64_t row_bytes = instruction.params[1];
-  const uint64_t size = TypeBytes(destination.type);
+  // Two int4b_t fill a byte, which is what their paddings are counted in.
+  const uint64_t size = std::max<uint64_t>(TypeBytes(destination.type), 1);
   if (rows > kMaxBlockCount || row_bytes > kMaxRowBytes) {
     ctx.Fail(Format("%lld blocks of %lld bytes, the limits are %lld and %lld",
                     static_cast<long long>(rows), static_cast<long long>(row_bytes),
@@ -175,8 +193,8 @@ void DataCopyPad(Context& ctx, SoftnpuInstruction& instruction) {
   const bool padded = instruction.params[5] != 0 || instruction.params[6] != 0;
   const bool pad = own_value || (padded && ctx.registers.pad_bytes == size);
   const uint64_t pad_value = own_value ? instruction.scalar : ctx.registers.pad_value;
-  const uint64_t left = static_cast<uint64_t>(instruction.params[5]) * size;
-  const uint64_t right = static_cast<uint64_t>(instruction.params[6]) * size;
+  const uint64_t left = BytesOf(destination.type, instruction.params[5]);
+  const uint64_t right = BytesOf(destination.type, instruction.params[6]);
   if (left > kBlockBytes || right > kBlockBytes) {
     ctx.Fail(Format("paddings of %llu and %llu bytes, the limit is %llu each",
                     static_cast<unsigned long long>(left), static_cast<unsigned long long>(right),
@@ -200,11 +218,19 @@ void DataCopyPad(Context& ctx, SoftnpuInstruction& instruction) {
   const uint64_t row = RoundUp(left + bytes + right);
   const uint64_t pitch = row + destination_gap * kBlockBytes;
   ctx.Add(destination, true, destination.address, row, count, pitch);
-  ctx.Add(source, false, source.address, bytes, count, bytes + source_gap);
+  ctx.AddSource(source, source.address, bytes, count, bytes + source_gap);
   ctx.Admit();
   std::byte* const to = ctx.accesses[0].host;
   const std::byte* const from = ctx.accesses[1].host;
   const bool first_element = !pad && left == 0 && right == 0;
+  for (uint64_t i = 0; i < count && ctx.missing; ++i) {
+    const uint64_t data = source.address + i * (bytes + source_gap);
+    const uint64_t head = destination.address + i * pitch;
+    ctx.Carry(ctx.accesses[1], data, bytes, ctx.accesses[0], head + left);
+    for (uint64_t at = bytes; first_element && at < row; at += size) {  // it fills the last block
+      ctx.Carry(ctx.accesses[1], data, size, ctx.accesses[0], head + at);
+    }
+  }
   for (uint64_t i = 0; i < count; ++i) {
     std::byte* const head = to + i * pitch;
     const std::byte* const data = from + i * (bytes + source_gap);

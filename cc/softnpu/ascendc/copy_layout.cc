@@ -105,7 +105,7 @@ void CopyNd2Nz(Context& ctx, SoftnpuInstruction& in) {
   if (matrices == 0 || n == 0 || d == 0) return;
   const uint64_t columns = (d + c0 - 1) / c0;
   for (uint64_t m = 0; m < matrices; ++m) {
-    ctx.Add(src, false, src.address + m * field(3) * size, d * size, n, field(4) * size);
+    ctx.AddSource(src, src.address + m * field(3) * size, d * size, n, field(4) * size);
     for (uint64_t c = 0; c < columns; ++c) {
       ctx.Add(dst, true, dst.address + m * field(7) * size + c * field(5) * kBlockBytes,
               kBlockBytes, n, field(6) * kBlockBytes);
@@ -118,6 +118,12 @@ void CopyNd2Nz(Context& ctx, SoftnpuInstruction& in) {
       std::byte* const to = ctx.accesses[m * (columns + 1) + 1 + c].host;
       const uint64_t bytes = std::min(c0, d - c * c0) * size;
       for (uint64_t row = 0; row < n; ++row) {
+        if (ctx.missing) {
+          const Access& target = ctx.accesses[m * (columns + 1) + 1 + c];
+          const Access& source = ctx.accesses[m * (columns + 1)];
+          ctx.Carry(source, source.base + row * field(4) * size + c * kBlockBytes, bytes, target,
+                    target.base + row * field(6) * kBlockBytes);
+        }
         std::byte* const block = to + row * field(6) * kBlockBytes;
         std::memset(block, 0, kBlockBytes);
         std::memcpy(block, from + row * field(4) * size + c * kBlockBytes, bytes);
@@ -151,9 +157,10 @@ void CopyNz2Nd(Context& ctx, SoftnpuInstruction& in) {
         atomic;
     for (uint64_t c = 0; c < columns; ++c) {
       const uint64_t width = std::min(kFractalSide, d - c * kFractalSide);
-      ctx.Add(src, false,
-              src.address + (m * field(3) * kFractalSide + c * field(4)) * kFractalSide * size,
-              width * size, n, kFractalSide * size);
+      ctx.AddSource(
+             src, src.address + (m * field(3) * kFractalSide + c * field(4)) * kFractalSide * size,
+             width * size, n, kFractalSide * size)
+          .travels = !atomic;
     }
   }
   ctx.Admit();
@@ -165,6 +172,12 @@ void CopyNz2Nd(Context& ctx, SoftnpuInstruction& in) {
       for (uint64_t row = 0; row < n; ++row) {
         std::byte* const at = to + row * field(5) * size + c * kFractalSide * size;
         const std::byte* const value = from + row * kFractalSide * size;
+        if (ctx.missing) {
+          const Access& target = ctx.accesses[m * (columns + 1)];
+          const Access& source = ctx.accesses[m * (columns + 1) + 1 + c];
+          ctx.Carry(source, source.base + row * kFractalSide * size, bytes, target,
+                    target.base + row * field(5) * size + c * kFractalSide * size);
+        }
         if (atomic) {
           Combine(ctx, at, value, bytes);
         } else {

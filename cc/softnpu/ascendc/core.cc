@@ -15,8 +15,12 @@ void Core::Reset(LaunchState* launch, CoreKind kind, uint32_t block, uint32_t su
 bool Core::Run(SoftnpuInstruction& instruction) noexcept {
   Site& site = units_.site;
   const std::vector<Access>& accesses = units_.context.accesses;
+  if (instruction.file == nullptr) {  // of the kernel's own code, somewhere behind the last one
+    instruction.file = latest_.file;
+    instruction.line = latest_.line;
+  }
   site.Begin(instruction);
-  units_.context.accesses.clear();
+  units_.context.Begin();
   try {
     Execute(units_.context, instruction);
     if (site.timed()) units_.cost.Note(instruction, accesses, units_.order.timeline());
@@ -52,7 +56,7 @@ void Core::Finish() {
         "still holds when the kernel ends: SetAtomicNone is missing, and the next kernel's copies "
         "would combine, too");
   }
-  units_.frame.CheckQueuesAreEmpty();
+  if (units_.site.queues()) units_.frame.CheckQueuesAreEmpty();
   units_.flags.CheckNoneIsSet();
 }
 

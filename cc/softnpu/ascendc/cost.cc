@@ -21,7 +21,8 @@ void CostModel::Note(const SoftnpuInstruction& in, const std::vector<Access>& ac
   const TimeTable::Rates& rates = site_.launch().table->rates();
   const Place place = site_.place();
   const uint32_t opcode = in.opcode;
-  if (opcode == SOFTNPU_OP_SCALAR_LOAD || opcode == SOFTNPU_OP_SCALAR_STORE) {
+  if (opcode == SOFTNPU_OP_SCALAR_LOAD || opcode == SOFTNPU_OP_SCALAR_STORE ||
+      opcode == SOFTNPU_OP_RAW_LOAD || opcode == SOFTNPU_OP_RAW_STORE) {
     const bool global = in.operand[0].space == SOFTNPU_SPACE_GM;
     TimeOp& op = timeline.Add(TimeOp::Kind::kScalar, SOFTNPU_PIPE_S, place);
     op.work = static_cast<float>(global ? rates.scalar_gm : rates.scalar_ub);
@@ -47,7 +48,9 @@ void CostModel::Note(const SoftnpuInstruction& in, const std::vector<Access>& ac
   if (opcode > SOFTNPU_OP_CUBE) {
     op.work = static_cast<float>(CubeCycles(in, accesses));
   } else if (site_.pipe() == SOFTNPU_PIPE_V) {
-    op.work = static_cast<float>(VectorCycles(in, accesses));
+    double conflict = 0;
+    op.work = static_cast<float>(VectorCycles(in, accesses, &conflict));
+    op.conflict = static_cast<float>(conflict);
   } else {
     uint64_t most = 0;
     for (const Access& access : accesses) most = std::max(most, access.bytes * access.rows);
@@ -87,7 +90,8 @@ bool CostModel::NoteCopy(const std::vector<Access>& accesses, TimeOp& op) {
   return true;
 }
 
-double CostModel::VectorCycles(const SoftnpuInstruction& in, const std::vector<Access>& accesses) {
+double CostModel::VectorCycles(const SoftnpuInstruction& in, const std::vector<Access>& accesses,
+                               double* conflict) {
   uint64_t widest = 1;
   uint64_t bytes = 0;  // of the operand that takes most repeats
   for (uint32_t i = 0; i < in.operand_count; ++i) {
@@ -104,7 +108,8 @@ double CostModel::VectorCycles(const SoftnpuInstruction& in, const std::vector<A
     cost.rate = table.At(name + Format(".b%d", static_cast<int>(widest * 8)),
                          table.At("vector.otherwise.cycles"));
   }
-  return cost.start + cost.rate * static_cast<double>(repeats) + BankConflicts(in, repeats);
+  *conflict = BankConflicts(in, repeats);
+  return cost.start + cost.rate * static_cast<double>(repeats) + *conflict;
 }
 
 // The UB's blocks lie in 16 groups of banks, neighbours in neighbouring groups. In a cycle the unit

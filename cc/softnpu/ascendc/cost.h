@@ -31,7 +31,9 @@ class CostModel {
 
   // Copies from and to GM: their bytes, rows and lines. False when there is none.
   bool NoteCopy(const std::vector<Access>& accesses, TimeOp& op);
-  double VectorCycles(const SoftnpuInstruction& instruction, const std::vector<Access>& accesses);
+  // `conflict`: of them, cycles of bank conflicts.
+  double VectorCycles(const SoftnpuInstruction& instruction, const std::vector<Access>& accesses,
+                      double* conflict);
   double BankConflicts(const SoftnpuInstruction& instruction, uint64_t repeats) const;
   double CubeCycles(const SoftnpuInstruction& instruction,
                     const std::vector<Access>& accesses) const;

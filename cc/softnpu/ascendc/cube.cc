@@ -91,6 +91,28 @@ uint64_t SourceFractal(const Context& ctx, const SoftnpuInstruction& in, uint64_
   return static_cast<uint64_t>(index);
 }
 
+// Byte `begin` on of the access `from` is moved to byte `at` on of the access `to`.
+void CarryInto(Context& ctx, size_t from, uint64_t begin, uint64_t bytes, size_t to, uint64_t at) {
+  const Access& source = ctx.accesses[from];
+  const Access& target = ctx.accesses[to];
+  ctx.Carry(source, source.base + begin, bytes, target, target.base + at);
+}
+
+// Where an operand of a product has no value, the result's row (left) or column (right) has none.
+// The elements of line i lie at place(i, p), p < k.
+template <typename Place>
+std::vector<bool> LinesWithoutValue(const Context& ctx, const Access& access, uint64_t lines,
+                                    uint64_t k, uint64_t size, Place&& place) {
+  std::vector<bool> out(lines);
+  for (uint64_t i = 0; i < lines; ++i) {
+    for (uint64_t p = 0; p < k && !out[i]; ++p) {
+      const uint64_t at = access.base + place(i, p);
+      out[i] = ctx.memories.FirstMissing(access, at, at + size) != at + size;
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 // params: startIndex, repeatTimes, srcStride, dstGap, ifTranspose, addrMode
@@ -113,19 +135,23 @@ void LoadData2D(Context& ctx, SoftnpuInstruction& in) {
   for (uint64_t i = 0; i < repeat; ++i) {
     ctx.Add(dst, true, dst.address + i * (1 + static_cast<uint64_t>(in.params[3])) * kFractalBytes,
             kFractalBytes);
-    ctx.Add(src, false, src.address + SourceFractal(ctx, in, i) * kFractalBytes, kFractalBytes);
+    ctx.AddSource(src, src.address + SourceFractal(ctx, in, i) * kFractalBytes, kFractalBytes);
   }
   ctx.Admit();
   for (uint64_t i = 0; i < repeat; ++i) {
     std::byte* const to = ctx.accesses[2 * i].host;
     const std::byte* const from = ctx.accesses[2 * i + 1].host;
     if (!transpose) {
+      if (ctx.missing) CarryInto(ctx, 2 * i + 1, 0, kFractalBytes, 2 * i, 0);
       std::memcpy(to, from, kFractalBytes);
       continue;
     }
     for (uint64_t row = 0; row < kSide; ++row) {
       for (uint64_t column = 0; column < kSide; ++column) {
-        std::memcpy(to + (column * kSide + row) * 2, from + (row * kSide + column) * 2, 2);
+        const uint64_t target = (column * kSide + row) * 2;
+        const uint64_t source = (row * kSide + column) * 2;
+        if (ctx.missing) CarryInto(ctx, 2 * i + 1, source, 2, 2 * i, target);
+        std::memcpy(to + target, from + source, 2);
       }
     }
   }
@@ -152,8 +178,8 @@ void LoadTransposed(Context& ctx, SoftnpuInstruction& in) {
   if (repeat == 0) return;
   const auto frac_gap = static_cast<uint64_t>(in.params[4]);
   for (uint64_t i = 0; i < repeat; ++i) {
-    ctx.Add(src, false, src.address + SourceFractal(ctx, in, i) * fractals * kFractalBytes,
-            fractals * kFractalBytes);
+    ctx.AddSource(src, src.address + SourceFractal(ctx, in, i) * fractals * kFractalBytes,
+                  fractals * kFractalBytes);
     const uint64_t head = i * (1 + static_cast<uint64_t>(in.params[3])) * kFractalBytes;
     for (uint64_t f = 0; f < fractals; ++f) {
       ctx.Add(dst, true, dst.address + head + f * (1 + frac_gap) * kFractalBytes, kFractalBytes);
@@ -173,16 +199,59 @@ void LoadTransposed(Context& ctx, SoftnpuInstruction& in) {
         const uint64_t fractal = size == 1 ? column / kSide : size == 4 ? row / c0 : 0;
         const uint64_t line = size == 1 ? column % kSide : column;
         std::byte* const to = ctx.accesses[first + 1 + fractal].host;
-        std::memcpy(to + (line * c0 + row % c0) * size, at, size);
+        const uint64_t target = (line * c0 + row % c0) * size;
+        if (ctx.missing) {
+          CarryInto(ctx, first, static_cast<uint64_t>(at - from), size, first + 1 + fractal,
+                    target);
+        }
+        std::memcpy(to + target, at, size);
       }
     }
   }
   ctx.Commit();
 }
 
+// What LoadData takes from registers where its configuration says so.
+void SetLoad3D(Context& ctx, SoftnpuInstruction& in) {
+  Registers& registers = ctx.registers;
+  switch (in.opcode) {
+    case SOFTNPU_OP_SET_FMATRIX:
+      ctx.CheckLimit("l1H", in.params[1], 1, 32767);
+      ctx.CheckLimit("l1W", in.params[2], 1, 32767);
+      for (int i = 0; i < 3; ++i) registers.fmatrix[i] = in.params[i];
+      return;
+    case SOFTNPU_OP_SET_LOAD_PADDING:
+      registers.load_padding_set = true;
+      registers.load_padding = in.scalar;
+      return;
+    case SOFTNPU_OP_SET_LOAD_REPEAT:
+      ctx.CheckLimit("repeatTime", in.params[0], 0, 255);
+      registers.load_repeat = in.params[0];
+      return;
+    default:
+      registers.load_boundary = static_cast<uint64_t>(in.params[0]);
+  }
+}
+
 // params: pads, l1H, l1W, channelSize, kExtension, mExtension, kStartPt, mStartPt, strideW,
-// strideH, filterW, filterH, dilationW, dilationH, enTranspose
+// strideH, filterW, filterH, dilationW, dilationH, enTranspose, what comes from registers
 void LoadData3D(Context& ctx, SoftnpuInstruction& in) {
+  const Registers& registers = ctx.registers;
+  if ((in.params[15] & 1) != 0) {
+    if (registers.fmatrix[1] == 0) ctx.Fail("isSetFMatrix is false, but SetFmatrix was not called");
+    for (int i = 0; i < 3; ++i) in.params[i] = registers.fmatrix[i];
+  }
+  if ((in.params[15] & 2) != 0) {
+    if (!registers.load_padding_set) {
+      ctx.Fail("isSetPadding is false, but SetLoadDataPaddingValue was not called");
+    }
+    in.scalar = registers.load_padding;
+  }
+  if (registers.load_repeat == 0) return;
+  if (registers.load_repeat != 1) {
+    ctx.Fail(Format("SetLoadDataRepeat with repeatTime %lld is not supported by SoftNPU",
+                    static_cast<long long>(registers.load_repeat)));
+  }
   const SoftnpuTensor& dst = in.operand[0];
   const SoftnpuTensor& src = in.operand[1];
   ctx.site.SetPipe(SOFTNPU_PIPE_MTE1);
@@ -195,6 +264,7 @@ void LoadData3D(Context& ctx, SoftnpuInstruction& in) {
                           field(0) >> 24 & 255};
   const int64_t height = field(1), width = field(2);
   const auto size = static_cast<int64_t>(TypeBytes(dst.type));
+  if (size == 0) ctx.Fail(Format("LoadData does not take %s", TypeName(dst.type)));
   const int64_t c0 = static_cast<int64_t>(kBlockBytes) / size;
   const int64_t kh = field(11), kw = field(10);
   if (field(8) < 1 || field(9) < 1 || kh < 1 || kw < 1 || field(12) < 1 || field(13) < 1) {
@@ -214,10 +284,17 @@ void LoadData3D(Context& ctx, SoftnpuInstruction& in) {
     ctx.Fail(Format("mStartPt %lld is not a multiple of 16, or an extension is 0",
                     static_cast<long long>(m0)));
   }
+  const auto source_bytes = static_cast<uint64_t>(channel_blocks * height * width) * kBlockBytes;
+  if (registers.load_boundary != 0 && src.address + source_bytes > registers.load_boundary) {
+    ctx.Fail(
+        Format("the source ends at byte %llu of L1, beyond the boundary %llu of "
+               "SetLoadDataBoundary: to go on from the beginning is not supported by SoftNPU",
+               static_cast<unsigned long long>(src.address + source_bytes),
+               static_cast<unsigned long long>(registers.load_boundary)));
+  }
   const int64_t m_blocks = (m + 15) / 16;
   ctx.Add(dst, true, dst.address, static_cast<uint64_t>(m_blocks * (k / c0)) * kFractalBytes);
-  ctx.Add(src, false, src.address,
-          static_cast<uint64_t>(channel_blocks * height * width) * kBlockBytes);
+  ctx.AddSource(src, src.address, source_bytes);
   ctx.Admit();
   std::byte* const to = ctx.accesses[0].host;
   const std::byte* const from = ctx.accesses[1].host;
@@ -238,9 +315,13 @@ void LoadData3D(Context& ctx, SoftnpuInstruction& in) {
           }
           continue;
         }
-        std::memcpy(block,
-                    from + ((c1 * height + iy) * width + ix) * static_cast<int64_t>(kBlockBytes),
-                    kBlockBytes);
+        const int64_t source =
+            ((c1 * height + iy) * width + ix) * static_cast<int64_t>(kBlockBytes);
+        if (ctx.missing) {
+          CarryInto(ctx, 1, static_cast<uint64_t>(source), kBlockBytes, 0,
+                    static_cast<uint64_t>(block - to));
+        }
+        std::memcpy(block, from + source, kBlockBytes);
       }
     }
   }
@@ -308,15 +389,41 @@ void Mmad(Context& ctx, SoftnpuInstruction& in) {
   const bool first = in.params[3] != 0;
   const bool bias = in.operand_count == 4;
   ctx.Add(dst, true, dst.address, mb * nb * 1024);
-  ctx.Add(a, false, a.address, mb * kb * kFractalBytes);
-  ctx.Add(b, false, b.address, kb * nb * kFractalBytes);
+  ctx.AddSource(a, a.address, mb * kb * kFractalBytes);
+  ctx.AddSource(b, b.address, kb * nb * kFractalBytes);
   if (bias) {
     RequireSpace(ctx, in.operand[3], "the bias", {SOFTNPU_SPACE_BT});
     ctx.Add(in.operand[3], false, in.operand[3].address, n * 4);
   } else if (!first) {
-    ctx.Add(dst, false, dst.address, mb * nb * 1024);
+    ctx.AddSource(dst, dst.address, mb * nb * 1024);
   }
   ctx.Admit();
+  if (ctx.missing) {
+    const auto left = [&](uint64_t i, uint64_t p) {
+      return (i / kSide * kb + p / c0) * kFractalBytes + (i % kSide * c0 + p % c0) * size;
+    };
+    const auto right = [&](uint64_t j, uint64_t p) {
+      return (p / c0 * nb + j / kSide) * kFractalBytes + (j % kSide * c0 + p % c0) * size;
+    };
+    const auto rows = LinesWithoutValue(ctx, ctx.accesses[1], mb * kSide, k, size, left);
+    const auto columns = LinesWithoutValue(ctx, ctx.accesses[2], nb * kSide, k, size, right);
+    for (uint64_t j = 0; j < nb * kSide; ++j) {
+      for (uint64_t i = 0; i < mb * kSide; ++i) {
+        const uint64_t at = dst.address + ((j / kSide * mb * kSide + i) * kSide + j % kSide) * 4;
+        const bool old =
+            !bias && !first && ctx.memories.FirstMissing(SOFTNPU_SPACE_L0C, at, at + 4) != at + 4;
+        if (rows[i] || columns[j] || old) {
+          ctx.Spoil(SOFTNPU_SPACE_L0C, at, at + 4,
+                    rows[i]      ? a
+                    : columns[j] ? b
+                                 : dst,
+                    rows[i]      ? a.address + left(i, 0)
+                    : columns[j] ? b.address + right(j, 0)
+                                 : at);
+        }
+      }
+    }
+  }
   std::byte* const out = ctx.accesses[0].host;
   const std::byte* const left = ctx.accesses[1].host;
   const std::byte* const right = ctx.accesses[2].host;
@@ -442,8 +549,10 @@ void Fixpipe(Context& ctx, SoftnpuInstruction& in) {
       }
     }
     for (uint64_t j = 0; j < blocks; ++j) {
+      // Of rows, the columns beyond the last are not handed out.
+      const uint64_t wide = row_major ? std::min<uint64_t>(kSide, n - j * kSide) : kSide;
       ctx.Add(src, false, src.address + matrix * source_step + j * source_rows * kSide * 4,
-              m * kSide * 4);
+              wide * 4, m, kSide * 4);
     }
     per_matrix = ctx.accesses.size() - before;
   }

@@ -410,7 +410,21 @@ TEST(Cube, DataCopyOfL0cNeedsItsRegisters) {
               HasSubstr("this quantPre needs SetFixPipeConfig before the copy"));
 }
 
+// What LoadData takes of a feature map from registers: nothing, or what the case says.
+enum class FromRegisters {
+  kNothing,
+  kAll,
+  kSizeThatIsNotSet,
+  kPaddingThatIsNotSet,
+  kRepeats,
+  kBoundary
+};
+constexpr IsResetLoad3dConfig kFromRegisters{false, false};
+constexpr IsResetLoad3dConfig kSizeFromRegisters{false, true};
+constexpr IsResetLoad3dConfig kPaddingFromRegisters{true, false};
+
 // Rows of windows of a 4 x 5 map with 16 channels, 3 x 3 filter, padding 1, stride 2.
+template <FromRegisters from>
 void Windows(GM_ADDR map_address, GM_ADDR out_address) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
   GlobalTensor<half> map;
@@ -438,22 +452,72 @@ void Windows(GM_ADDR map_address, GM_ADDR out_address) {
   params.mExtension = 6;
   params.strideH = params.strideW = 2;
   params.filterH = params.filterW = 3;
-  LoadData(a2.Get<half>(), l1.Get<half>(), params);
+  static_assert(IsResetLoad3dConfig{}.isSetFMatrix);
+  if constexpr (from == FromRegisters::kSizeThatIsNotSet) {
+    LoadData<half, kSizeFromRegisters>(a2.Get<half>(), l1.Get<half>(), params);
+  } else if constexpr (from == FromRegisters::kPaddingThatIsNotSet) {
+    LoadData<half, kPaddingFromRegisters>(a2.Get<half>(), l1.Get<half>(), params);
+  } else if constexpr (from == FromRegisters::kAll) {
+    const uint8_t pads[4] = {1, 1, 1, 1};
+    SetFmatrix(4, 5, pads, FmatrixMode::FMATRIX_LEFT);
+    SetLoadDataPaddingValue(half(0.0f));
+    LoadDataRepeatParam once;
+    SetLoadDataRepeat(once);
+    SetLoadDataBoundary(0);
+    // The page's form of the struct, with other sizes, which do not count.
+    LoadData<half, kFromRegisters>(a2.Get<half>(), l1.Get<half>(),
+                                   LoadData3DParamsV2<half>(pads, 1, 1, 16, 9 * 16, 6, 0, 0, 2, 2,
+                                                            3, 3, 1, 1, false, false, half(9.0f)));
+  } else {
+    if (from == FromRegisters::kRepeats) SetLoadDataRepeat({1, 2, 0});
+    if (from == FromRegisters::kBoundary) SetLoadDataBoundary(512);
+    LoadData<half, IS_RESER_LOAD3D_DEFAULT_CONFIG>(a2.Get<half>(), l1.Get<half>(), params);
+  }
+  TSCM<TPosition::GM> tscm;
+  pipe.InitBuffer(tscm, 1, 512);
+  LocalTensor<half> shared = tscm.AllocTensor<half>();
+  tscm.FreeTensor(shared);
   PipeBarrier<PIPE_ALL>();
   Mmad(co1.Get<float>(), a2.Get<half>(), b2.Get<half>(), MmadParams(16, 16, 144, 0, false, true));
   PipeBarrier<PIPE_ALL>();
   Fixpipe(out, co1.Get<float>(), FixpipeParamsV220(16, 16, 16, 16, false));
 }
 
-TEST(Cube, LoadsWindowsOfAMap) {
+template <FromRegisters from>
+std::vector<float> LoadedWindows(const std::vector<half>& map) {
   softnpu::twin::Bind(softnpu::ascendc::CoreApi());
   HostMemory memory;
-  const auto map = Values<half>(20 * 16, 9);
   const uintptr_t c = memory.Allocate(1024, "c");
   const Slots slots(memory.Put(map, "map"), c);
-  Launch(Chip910B(), memory, softnpu::twin::MakeEntry<&Windows>("windows", __FILE__, __LINE__),
-         slots.data(), slots.bytes(), 1, true);
-  const auto out = memory.Get<float>(c);
+  Launch(Chip910B(), memory,
+         softnpu::twin::MakeEntry<&Windows<from>>("windows", __FILE__, __LINE__), slots.data(),
+         slots.bytes(), 1, true);
+  return memory.Get<float>(c);
+}
+
+TEST(Cube, LoadsWindowsWithWhatRegistersHold) {
+  const auto map = Values<half>(20 * 16, 9);
+  EXPECT_EQ(LoadedWindows<FromRegisters::kAll>(map), LoadedWindows<FromRegisters::kNothing>(map));
+  const auto fault = [&]<FromRegisters from>() -> std::string {
+    try {
+      LoadedWindows<from>(map);
+    } catch (const KernelError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_THAT(fault.operator()<FromRegisters::kSizeThatIsNotSet>(),
+              HasSubstr("isSetFMatrix is false, but SetFmatrix was not called"));
+  EXPECT_THAT(fault.operator()<FromRegisters::kPaddingThatIsNotSet>(),
+              HasSubstr("isSetPadding is false, but SetLoadDataPaddingValue was not called"));
+  EXPECT_THAT(fault.operator()<FromRegisters::kRepeats>(), HasSubstr("repeatTime 2"));
+  EXPECT_THAT(fault.operator()<FromRegisters::kBoundary>(),
+              HasSubstr("ends at byte 640 of L1, beyond the boundary 512"));
+}
+
+TEST(Cube, LoadsWindowsOfAMap) {
+  const auto map = Values<half>(20 * 16, 9);
+  const auto out = LoadedWindows<FromRegisters::kNothing>(map);
   for (int i = 0; i < 6; ++i) {
     double want = 0;
     for (int y = i / 3 * 2 - 1; y < i / 3 * 2 + 2; ++y) {
@@ -530,7 +594,7 @@ TEST(Cube, WorksBesideItsVectorCores) {
     HostMemory memory;
     const uintptr_t c = memory.Allocate(kBlocks * 1024, "c");
     const Slots slots(memory.Put(a, "a"), memory.Put(b, "b"),
-                      memory.Allocate(kBlocks * 1024, "workspace"), c);
+                      memory.Allocate((16 << 20) + kBlocks * 1024, "workspace"), c);
     LaunchOptions options;
     options.seed = seed;
     Launch(Chip910B(), memory, entry, slots.data(), slots.bytes(), kBlocks, options);
@@ -573,7 +637,7 @@ void HighLevel(GM_ADDR a_address, GM_ADDR b_address, GM_ADDR bias_address, GM_AD
   using Bias = matmul::MatmulType<TPosition::GM, CubeFormat::ND, float>;
   const TCubeTiling& tiling = arguments.tiling;
   TPipe pipe;
-  matmul::Matmul<A, B, C, Bias> mm;
+  matmul::MatmulImpl<A, B, C, Bias> mm;
   REGIST_MATMUL_OBJ(&pipe, nullptr, mm, &tiling);
   GlobalTensor<T> a, b;
   GlobalTensor<Out> c;
@@ -587,10 +651,12 @@ void HighLevel(GM_ADDR a_address, GM_ADDR b_address, GM_ADDR bias_address, GM_AD
   bias.SetGlobalBuffer(reinterpret_cast<float*>(bias_address), n);
   mm.SetTensorA(a[first * k]);
   mm.SetTensorB(b);
+  mm.SetBias(bias[1]);
+  mm.ClearBias();
   mm.SetBias(bias);
   mm.SetTail(static_cast<int32_t>(rows));
   if (GetBlockIdx() == 0) {
-    mm.IterateAll(c[first * n]);
+    mm.IterateAll(c[first * n], 0, false, true);
   } else {
     while (mm.Iterate()) mm.GetTensorC(c[first * n]);
   }
@@ -634,14 +700,15 @@ static_assert(CFG_ROW_MAJOR.format == CO2Layout::ROW_MAJOR && CFG_NZ.format == C
 TEST(Matmul, InHalf) { CheckHighLevel<half, float, false>(); }
 TEST(Matmul, WithATransposedRightMatrix) { CheckHighLevel<bfloat16_t, bfloat16_t, true>(); }
 
+struct Kernel {
+  static void Run(GM_ADDR) {
+    TPipe pipe;
+    TBuf<TPosition::A1> l1;
+    pipe.InitBuffer(l1, 512);
+  }
+};
+
 TEST(Cube, VectorCoresHaveNone) {
-  struct Kernel {
-    static void Run(GM_ADDR) {
-      TPipe pipe;
-      TBuf<TPosition::A1> l1;
-      pipe.InitBuffer(l1, 512);
-    }
-  };
   softnpu::twin::Bind(softnpu::ascendc::CoreApi());
   HostMemory memory;
   const Slots slots(uint64_t{0});

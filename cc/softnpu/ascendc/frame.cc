@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "cc/softnpu/ascendc/launch.h"
 #include "cc/softnpu/ascendc/names.h"
 
 namespace softnpu::ascendc {
@@ -42,11 +43,7 @@ enum HardEvent : int {
 };
 
 // The queues that there are: what fills their buffers and what empties them.
-struct Route {
-  Position source, destination, position;
-  SoftnpuPipe producer, consumer;
-  int forward, backward;  // events; -1: both sides are the vector unit
-};
+using Route = QueueRoute;
 constexpr Route kRoutes[] = {
     {kGm, kVecIn, kVecIn, SOFTNPU_PIPE_MTE2, SOFTNPU_PIPE_V, kMte2V, kVMte2},
     {kVecOut, kGm, kVecOut, SOFTNPU_PIPE_V, SOFTNPU_PIPE_MTE3, kVMte3, kMte3V},
@@ -61,6 +58,20 @@ constexpr Route kRoutes[] = {
     {kC2, kC2, kC2, SOFTNPU_PIPE_MTE1, SOFTNPU_PIPE_M, kMte1M, kMMte1},
     {kCo1, kCo1, kCo1, SOFTNPU_PIPE_M, SOFTNPU_PIPE_FIX, kMFix, kFixM},
 };
+
+// Null when nothing goes from one position to the other. The calculation's position stands for the
+// one where a queue begins or ends; queues of L1 have one position.
+const Route* RouteOf(int64_t source, int64_t destination) {
+  if (source == kGm && destination == kVecCalc) destination = kVecIn;
+  if (source == kVecCalc && destination == kGm) source = kVecOut;
+  const bool l1 =
+      destination == kA1 || destination == kB1 || destination == kC1 || destination == kTscm;
+  if (source == kGm && l1) source = destination;
+  for (const Route& route : kRoutes) {
+    if (route.source == source && route.destination == destination) return &route;
+  }
+  return nullptr;
+}
 
 constexpr size_t kMaxPieces = 64;
 constexpr int kMaxTensorsOut = 8;
@@ -89,8 +100,8 @@ void Frame::FreePieces() {
   for (Queue& queue : queues_) {
     for (const int piece : queue.pieces) {
       Piece& buffer = pieces_[static_cast<size_t>(piece)];
-      if (buffer.event < 0) continue;
-      flags_.GiveBack(buffer.state == State::kFree ? queue.backward : queue.forward, buffer.event);
+      flags_.GiveBack(queue.forward, buffer.forward);
+      flags_.GiveBack(queue.backward, buffer.backward);
     }
   }
   memories_.GiveBackAll();
@@ -144,11 +155,15 @@ int Frame::AddPiece(uint64_t bytes, uint8_t position) {
   const uint64_t padded = (bytes + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
   Piece piece;
   piece.space = SpaceOf(position);
-  if (memories_.bytes(piece.space) == 0) {
+  // In a kernel for both kinds of cores, each makes the buffers of both; an access is another
+  // matter.
+  const Layout& layout = site_.launch().layout;
+  const bool both = layout.cubes > 0 && layout.vectors > 0;
+  if (memories_.bytes(piece.space) == 0 && !both) {
     site_.Fail(Format("a buffer in %s: a core of this kind (%s) has no %s", PositionName(position),
                       site_.kind() == kVectorCore ? "AIV" : "AIC", SpaceName(piece.space)));
   }
-  uint64_t total = memories_.bytes(piece.space);
+  uint64_t total = memories_.chip_bytes(piece.space);
   uint64_t* taken = &memories_.taken(piece.space);
   uint64_t begin = 0;
   if (pool_ >= 0) {
@@ -193,7 +208,7 @@ void Frame::InitPool(SoftnpuInstruction& instruction) {
     }
     pool.begin = other.begin;
   } else {
-    uint64_t total = memories_.bytes(pool.space);
+    uint64_t total = memories_.chip_bytes(pool.space);
     uint64_t* taken = &memories_.taken(pool.space);
     if (pool_ >= 0) {
       Pool& parent = pools_[static_cast<size_t>(pool_)];
@@ -252,12 +267,7 @@ void Frame::InitQueue(SoftnpuInstruction& instruction) {
   queue.destination = static_cast<uint8_t>(instruction.params[1]);
   queue.depth = instruction.params[2];
   const int64_t number = instruction.params[3];
-  const Route* route = nullptr;
-  for (const Route& candidate : kRoutes) {
-    if (candidate.source == queue.source && candidate.destination == queue.destination) {
-      route = &candidate;
-    }
-  }
+  const Route* const route = RouteOf(queue.source, queue.destination);
   if (route == nullptr) {
     site_.Fail(Format("a queue from %s to %s: SoftNPU has none", PositionName(queue.source),
                       PositionName(queue.destination)));
@@ -315,13 +325,13 @@ Frame::Piece& Frame::OwnPiece(const SoftnpuInstruction& instruction, const Queue
                tensor.address, tensor.end);
 }
 
-Signal Frame::Send(const Queue& queue, int side) {
+Signal Frame::Send(int event, int side) {
   order_.Issue(side);
-  return queue.forward < 0 ? Signal{} : order_.Set(side);
+  return event < 0 ? Signal{} : order_.Set(side);
 }
 
-void Frame::Receive(const Queue& queue, int side, const Signal& signal) {
-  if (queue.forward < 0) return order_.Barrier(side);  // the event V_V is a barrier
+void Frame::Receive(int event, int side, const Signal& signal) {
+  if (event < 0) return order_.Barrier(side);  // the event V_V is a barrier
   order_.Wait(side, signal);
 }
 
@@ -341,15 +351,17 @@ void Frame::Alloc(SoftnpuInstruction& instruction) {
   queue.next = (slot + 1) % queue.pieces.size();
   const int index = queue.pieces[slot];
   Piece& piece = pieces_[static_cast<size_t>(index)];
-  flags_.GiveBack(queue.backward, piece.event);
-  Receive(queue, queue.producer, piece.signal);
-  piece.event = -1;
+  flags_.GiveBack(queue.backward, piece.backward);
+  Receive(queue.backward, queue.producer, piece.freed);
+  piece.backward = -1;
   piece.state = State::kAllocated;
   piece.generation = ++generation_;
   piece.file = instruction.file;
   piece.line = instruction.line;
   if (site_.strict()) {
     memories_.Forget(piece.space, piece.begin, piece.begin + piece.bytes);
+  }
+  if (site_.queues()) {
     int out = 0;
     for (const Piece& other : pieces_) {
       out += other.queue >= 0 && other.position == piece.position && other.state != State::kFree;
@@ -360,6 +372,18 @@ void Frame::Alloc(SoftnpuInstruction& instruction) {
     }
   }
   instruction.operand[0] = TensorOf(index);
+}
+
+const QueueRoute& Frame::NamedRoute(const SoftnpuInstruction& instruction) const {
+  const int64_t source = instruction.params[1] - 1, destination = instruction.params[2] - 1;
+  const Route* const route = RouteOf(source, destination);
+  if (route == nullptr) {
+    site_.Fail(Format("%s from %s to %s: SoftNPU knows no order between them",
+                      instruction.opcode == SOFTNPU_OP_ENQUEUE ? "EnQue" : "DeQue",
+                      PositionName(static_cast<uint8_t>(source)),
+                      PositionName(static_cast<uint8_t>(destination))));
+  }
+  return *route;
 }
 
 void Frame::EnQue(SoftnpuInstruction& instruction) {
@@ -374,16 +398,22 @@ void Frame::EnQue(SoftnpuInstruction& instruction) {
     site_.FailAt("EnQue of a tensor that is in the queue already", tensor, tensor.begin,
                  tensor.end);
   }
-  if (piece.state == State::kTaken) {
-    site_.FailAt("EnQue of a tensor that DeQue has taken out: free it and allocate another", tensor,
-                 tensor.begin, tensor.end);
-  }
-  if (queue.depth > 0 && queue.waiting.size() >= static_cast<size_t>(queue.depth)) {
+  if (site_.queues() && queue.depth > 0 &&
+      queue.waiting.size() >= static_cast<size_t>(queue.depth)) {
     site_.Fail(Format("%s holds %zu tensors already, its depth is %lld", QueueName(queue).c_str(),
                       queue.waiting.size(), static_cast<long long>(queue.depth)));
   }
-  piece.event = flags_.TakeForQueue(queue.forward);
-  piece.signal = Send(queue, queue.producer);
+  piece.consumer = queue.consumer;
+  piece.event = queue.forward;
+  int producer = queue.producer;
+  if (instruction.params[1] != 0) {
+    const Route& route = NamedRoute(instruction);
+    piece.consumer = route.consumer;
+    piece.event = route.forward;
+    producer = route.producer;
+  }
+  piece.forward = flags_.TakeForQueue(piece.event);
+  piece.sent = Send(piece.event, producer);
   piece.state = State::kQueued;
   piece.file = instruction.file;
   piece.line = instruction.line;
@@ -396,11 +426,20 @@ void Frame::DeQue(SoftnpuInstruction& instruction) {
     site_.Fail(Format("%s is empty: the core would wait for ever", QueueName(queue).c_str()));
   }
   const int index = queue.waiting.front();
-  queue.waiting.pop_front();
   Piece& piece = pieces_[static_cast<size_t>(index)];
-  flags_.GiveBack(queue.forward, piece.event);
-  Receive(queue, queue.consumer, piece.signal);
-  piece.event = -1;
+  if (piece.state != State::kQueued) {
+    site_.Fail(Format("DeQue of a tensor of %s that was freed at %s:%u while it was in the queue",
+                      QueueName(queue).c_str(), FileOf(piece.file).c_str(), piece.line));
+  }
+  if (instruction.params[1] != 0 && NamedRoute(instruction).forward != piece.event) {
+    site_.Fail(
+        Format("DeQue of a tensor of %s waits for another event than its EnQue at %s:%u sets",
+               QueueName(queue).c_str(), FileOf(piece.file).c_str(), piece.line));
+  }
+  queue.waiting.pop_front();
+  flags_.GiveBack(piece.event, piece.forward);
+  Receive(piece.event, piece.consumer, piece.sent);
+  piece.forward = -1;
   piece.state = State::kTaken;
   piece.file = instruction.file;
   piece.line = instruction.line;
@@ -414,12 +453,8 @@ void Frame::Free(SoftnpuInstruction& instruction) {
   if (piece.state == State::kFree) {
     site_.FailAt("FreeTensor of a tensor that is free already", tensor, tensor.begin, tensor.end);
   }
-  if (piece.state == State::kQueued) {
-    site_.FailAt("FreeTensor of a tensor that is still in the queue: DeQue comes first", tensor,
-                 tensor.begin, tensor.end);
-  }
-  piece.event = flags_.TakeForQueue(queue.backward);
-  piece.signal = Send(queue, queue.consumer);
+  piece.backward = flags_.TakeForQueue(queue.backward);
+  piece.freed = Send(queue.backward, queue.consumer);
   piece.state = State::kFree;
   piece.file = instruction.file;
   piece.line = instruction.line;
@@ -436,7 +471,7 @@ void Frame::CountFree(SoftnpuInstruction& instruction) {
   }
 }
 
-void Frame::CheckSide(const Access& access) const {
+void Frame::CheckAlive(const Access& access) const {
   const SoftnpuTensor& tensor = *access.tensor;
   const size_t handle = tensor.buffer & 0xFFFFu;
   const auto fail = [&](const std::string& fault) {
@@ -448,32 +483,16 @@ void Frame::CheckSide(const Access& access) const {
     if (piece.generation != tensor.buffer >> 16) fail("the tensor's TPipe is gone");
     return;
   }
-  const Queue& queue = queues_[static_cast<size_t>(piece.queue)];
   const char* const verb = access.write ? "writes" : "reads";
   if (piece.state == State::kFree) {
-    fail(Format("%s a tensor after its FreeTensor at %s:%u", verb, piece.file, piece.line));
+    fail(Format("%s a tensor after its FreeTensor at %s:%u", verb, FileOf(piece.file).c_str(),
+                piece.line));
   }
   if (piece.generation != tensor.buffer >> 16) {
     fail(
         Format("%s a tensor that was freed; its buffer now belongs to the AllocTensor at %s:%u or "
                "later",
-               verb, piece.file, piece.line));
-  }
-  if (piece.state == State::kQueued) {
-    fail(Format("%s a tensor between its EnQue at %s:%u and its DeQue", verb, piece.file,
-                piece.line));
-  }
-  if (queue.depth == 0 || queue.forward < 0) return;
-  // What the producer has written is there for the others after DeQue only.
-  if (piece.state == State::kAllocated && !access.write && site_.pipe() != queue.producer &&
-      !(queue.producer == SOFTNPU_PIPE_V && site_.pipe() == SOFTNPU_PIPE_S)) {
-    fail(Format("pipe %s reads a tensor of pipe %s before its EnQue and DeQue",
-                PipeName(site_.pipe()), PipeName(queue.producer)));
-  }
-  // And after DeQue the producer's next turn comes with FreeTensor and AllocTensor.
-  if (piece.state == State::kTaken && access.write && site_.pipe() == queue.producer) {
-    fail(Format("pipe %s writes a tensor that DeQue has given to pipe %s", PipeName(site_.pipe()),
-                PipeName(queue.consumer)));
+               verb, FileOf(piece.file).c_str(), piece.line));
   }
 }
 

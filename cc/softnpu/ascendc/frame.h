@@ -3,6 +3,10 @@
 // A buffer is a piece of a memory. Those of a queue go round: AllocTensor, EnQue, DeQue,
 // FreeTensor. EnQue and FreeTensor send a signal to the other side of the queue; it takes an event
 // id, as on the chip, although instructions run in program order and nobody ever waits.
+//
+// EnQue takes a tensor that AllocTensor or DeQue gave, so a tensor may go through its queue more
+// than once; FreeTensor takes any but a free one. Which pipe uses a tensor at which time is no rule
+// of queues: the race monitor judges it.
 #pragma once
 
 #include <cstddef>
@@ -18,6 +22,13 @@
 #include "cc/softnpu/ascendc/site.h"
 
 namespace softnpu::ascendc {
+
+// What fills the buffers of a queue and what empties them.
+struct QueueRoute {
+  uint8_t source, destination, position;  // TPosition
+  SoftnpuPipe producer, consumer;
+  int forward, backward;  // events; -1: both sides are the vector unit
+};
 
 class Frame {
  public:
@@ -42,8 +53,8 @@ class Frame {
   void CountWaiting(SoftnpuInstruction& instruction);  // tensors between EnQue and DeQue
   void CountFree(SoftnpuInstruction& instruction);     // buffers that Alloc could give
 
-  // Throws KernelError when the site's pipe may not touch a tensor of a buffer now.
-  void CheckSide(const Access& access) const;
+  // Throws KernelError when the access is to a tensor whose buffer is gone or was given back.
+  void CheckAlive(const Access& access) const;
   // Throws KernelError at what a queue still holds when the kernel ends.
   void CheckQueuesAreEmpty() const;
   // As BufferNames::NameOf, for a tensor on the chip.
@@ -61,9 +72,13 @@ class Frame {
     uint8_t position = 0;
     State state = State::kFree;
     uint16_t generation = 0;
-    int event = -1;  // id that the piece holds of its queue's forward or backward event
+    int forward = -1;  // ids that the piece holds of its queue's events; -1: none
+    int backward = -1;
     uint8_t space = SOFTNPU_SPACE_UB;
-    Signal signal;               // of that event
+    int event = -1;  // that EnQue has set, and the pipe that DeQue lets wait
+    int consumer = 0;
+    Signal sent;                 // of that event
+    Signal freed;                // of the backward event
     const char* file = nullptr;  // the last operation of its queue
     uint32_t line = 0;
   };
@@ -95,8 +110,10 @@ class Frame {
   Piece& OwnPiece(const SoftnpuInstruction& instruction, const Queue& queue);
   SoftnpuTensor TensorOf(int piece) const;
   // A piece's `side` of its queue hands it on, and gets it.
-  Signal Send(const Queue& queue, int side);
-  void Receive(const Queue& queue, int side, const Signal& signal);
+  Signal Send(int event, int side);
+  void Receive(int event, int side, const Signal& signal);
+  // Of an EnQue or a DeQue that names its positions.
+  const QueueRoute& NamedRoute(const SoftnpuInstruction& instruction) const;
 
   const Site& site_;
   Memories& memories_;

@@ -63,7 +63,7 @@ class FrameTest : public testing::CoreUnits {
   }
   std::string Touch(int pipe, bool write, const SoftnpuTensor& tensor) {
     Issue(SOFTNPU_OP_DATA_COPY, 6, pipe);
-    return FaultOf([&] { frame.CheckSide(AccessTo(tensor, write, tensor.begin, 32)); });
+    return FaultOf([&] { frame.CheckAlive(AccessTo(tensor, write, tensor.begin, 32)); });
   }
 };
 
@@ -144,11 +144,11 @@ TEST_F(FrameTest, EachStepNeedsTheOneBefore) {
   const SoftnpuTensor a = Alloc(queue);
   EnQue(queue, a);
   EXPECT_THAT(FaultOf([&] { EnQue(queue, a); }), HasSubstr("in the queue already"));
-  EXPECT_THAT(FaultOf([&] { Free(queue, a); }), HasSubstr("DeQue comes first"));
   const SoftnpuTensor b = Alloc(queue);
   EXPECT_THAT(FaultOf([&] { EnQue(queue, b); }), HasSubstr("its depth is 1"));
   DeQue(queue);
-  EXPECT_THAT(FaultOf([&] { EnQue(queue, a); }), HasSubstr("that DeQue has taken out"));
+  EnQue(queue, a);  // again
+  DeQue(queue);
   Free(queue, a);
   EXPECT_THAT(FaultOf([&] { Free(queue, a); }), HasSubstr("free already"));
   EXPECT_THAT(FaultOf([&] { EnQue(queue + 1, a); }), HasSubstr("the queue has no buffers"));
@@ -156,18 +156,30 @@ TEST_F(FrameTest, EachStepNeedsTheOneBefore) {
   EXPECT_THAT(FaultOf([&] { InitQueue(kGm, kVecIn, 1, 9, 64); }), HasSubstr("of 9 buffers"));
 }
 
-TEST_F(FrameTest, EachSideTouchesItsTensorsInItsTurn) {
+TEST_F(FrameTest, ATensorIsUsedUntilItsFreeTensor) {
   const int64_t queue = InitQueue(kGm, kVecIn, 1, 1, 64);
   const SoftnpuTensor a = Alloc(queue);
-  EXPECT_EQ(Touch(SOFTNPU_PIPE_MTE2, true, a), "");
-  EXPECT_THAT(Touch(SOFTNPU_PIPE_V, false, a), HasSubstr("before its EnQue and DeQue"));
+  const auto touch_by_all = [&] {
+    for (const int pipe : {SOFTNPU_PIPE_S, SOFTNPU_PIPE_V, SOFTNPU_PIPE_MTE2, SOFTNPU_PIPE_MTE3}) {
+      EXPECT_EQ(Touch(pipe, true, a) + Touch(pipe, false, a), "") << pipe;
+    }
+  };
+  touch_by_all();
   EnQue(queue, a);
-  EXPECT_THAT(Touch(SOFTNPU_PIPE_MTE2, true, a), HasSubstr("between its EnQue at k.cpp:3"));
+  touch_by_all();
   DeQue(queue);
-  EXPECT_EQ(Touch(SOFTNPU_PIPE_V, false, a), "");
-  EXPECT_THAT(Touch(SOFTNPU_PIPE_MTE2, true, a), HasSubstr("that DeQue has given to pipe V"));
+  touch_by_all();
   Free(queue, a);
   EXPECT_THAT(Touch(SOFTNPU_PIPE_V, false, a), HasSubstr("after its FreeTensor at k.cpp:5"));
+}
+
+TEST_F(FrameTest, ATensorThatIsFreedInTheQueueKeepsItsFlag) {
+  const int64_t queue = InitQueue(kGm, kVecIn, 1, 1, 64);
+  const SoftnpuTensor a = Alloc(queue);
+  EnQue(queue, a);
+  Free(queue, a);
+  EXPECT_THAT(FaultOf([&] { frame.CheckQueuesAreEmpty(); }), HasSubstr("had no DeQue"));
+  EXPECT_THAT(FaultOf([&] { DeQue(queue); }), HasSubstr("freed at k.cpp:5"));
 }
 
 TEST_F(FrameTest, AQueueOrdersItsSides) {

@@ -34,8 +34,8 @@ extern "C" {
   X(INIT_POOL, "InitBufPool") /* params: position, bytes, shared pool + 1 or 0; result: pool */ \
   X(POOL_BUFFER, "InitBuffer") /* params: pool, which the next INIT_... takes its memory from */ \
   X(ALLOC, "AllocTensor") /* params: queue; operand[0] becomes the tensor */ \
-  X(ENQUEUE, "EnQue") /* params: queue; operand[0] */ \
-  X(DEQUEUE, "DeQue") /* params: queue; operand[0] becomes the tensor */ \
+  X(ENQUEUE, "EnQue") /* params: queue, source and destination position + 1 or 0; operand[0] */ \
+  X(DEQUEUE, "DeQue") /* params: as EnQue; operand[0] becomes the tensor */ \
   X(FREE, "FreeTensor") /* params: queue; operand[0] */ \
   X(QUEUE_SIZE, "GetTensorCountInQue") /* params: queue; result: tensors that wait for DeQue */ \
   X(QUEUE_IDLE, "HasIdleBuffer") /* params: queue; result: buffers that AllocTensor could give */ \
@@ -53,7 +53,12 @@ extern "C" {
   X(PRINT, "printf") /* params: text, bytes */ \
   X(DUMP, "DumpTensor") /* operand[0], count; params: description */ \
   X(ASSERT, "ASSERT") /* params: text of the condition, bytes */ \
-  X(TRAP, "Trap")
+  X(TRAP, "Trap") \
+  X(UNSIZED, "GetSize") /* of a tensor of GM without a size */ \
+  X(USER_WORKSPACE, "GetUserWorkspace") /* params: the workspace; result: behind what the system keeps */ \
+  X(RAW_LOAD, "__gm__ pointer") /* operand[0], count: bytes of GM that the kernel's own code reads */ \
+  X(RAW_STORE, "__gm__ pointer") /* the same, written behind this instruction */ \
+  X(SYSTEM_WORKSPACE, "GetSysWorkSpacePtr") /* params: 1 sets it, the workspace; result: what was set, or a place nobody owns */
 
 // Order.
 #define SOFTNPU_SYNC_OPCODES(X) \
@@ -175,15 +180,19 @@ extern "C" {
 #define SOFTNPU_CUBE_OPCODES(X) \
   X(LOAD_2D, "LoadData") /* params: startIndex, repeatTimes, srcStride, dstGap, ifTranspose, addrMode */ \
   X(LOAD_TRANSPOSE, "LoadDataWithTranspose") /* params: as above, dstFracGap for ifTranspose */ \
-  X(LOAD_3D, "LoadData") /* params: the fields of LoadData3DParamsV2; scalar: padValue */ \
+  X(LOAD_3D, "LoadData") /* params: the fields of LoadData3DParamsV2, 15: 1: the size, 2: padValue are those that were set; scalar: padValue */ \
   X(INIT_CONST, "InitConstValue") /* params: repeatTimes, blockNum, dstGap; scalar */ \
   X(MMAD, "Mmad") /* operands: dst, a, b, bias or none; params: m, n, k, cmatrixInitVal, ... */ \
   X(FIXPIPE, "Fixpipe") /* operands: dst, src, scales or none; params: the fields of its struct */ \
-  X(MATMUL, "Matmul") /* operands: c, a, b, bias or none, all in GM; params: m, n, k, ... */ \
+  X(MATMUL, "Matmul") /* operands: c in GM or UB; a, b, bias or none in GM; params: m, n, k, ... */ \
   X(COPY_L0C, "DataCopy") /* as FIXPIPE; matrices and scales come from the core's registers */ \
   X(SET_NZ2ND, "SetFixpipeNz2ndFlag") /* params: matrices, source step, destination step */ \
   X(SET_PRE_QUANT, "SetFixpipePreQuantFlag") /* scalar */ \
-  X(SET_FIXPIPE_SCALES, "SetFixPipeConfig") /* operand[0] */
+  X(SET_FIXPIPE_SCALES, "SetFixPipeConfig") /* operand[0] */ \
+  X(SET_FMATRIX, "SetFmatrix") /* params: pads, l1H, l1W, as LOAD_3D has them */ \
+  X(SET_LOAD_PADDING, "SetLoadDataPaddingValue") /* scalar */ \
+  X(SET_LOAD_REPEAT, "SetLoadDataRepeat") /* params: repeatTime, repeatStride, repeatMode */ \
+  X(SET_LOAD_BOUNDARY, "SetLoadDataBoundary") /* params: bytes, 0: none */
 
 // High-level calls, params[0] of SOFTNPU_OP_ADVANCED. `list` has the tensors, params[1..] the
 // sizes.
@@ -216,7 +225,42 @@ extern "C" {
   X(RMS_NORM, "RmsNorm") \
   X(LAYER_NORM, "LayerNorm") \
   X(TOP_K, "TopK") \
-  X(BROADCAST, "Broadcast")
+  X(BROADCAST, "Broadcast") \
+  X(CUM_SUM, "CumSum") \
+  X(REDUCE_SUM, "ReduceSum") \
+  X(REDUCE_MAX, "ReduceMax") \
+  X(REDUCE_MIN, "ReduceMin") \
+  X(SELECT_BYTES, "SelectWithBytesMask") \
+  X(TAN, "Tan") \
+  X(ASIN, "Asin") \
+  X(ACOS, "Acos") \
+  X(ATAN, "Atan") \
+  X(SINH, "Sinh") \
+  X(COSH, "Cosh") \
+  X(ASINH, "Asinh") \
+  X(ACOSH, "Acosh") \
+  X(ATANH, "Atanh") \
+  X(ERFC, "Erfc") \
+  X(LGAMMA, "Lgamma") \
+  X(SIGN, "Sign") \
+  X(FMOD, "Fmod") \
+  X(XOR, "Xor") \
+  X(DIGAMMA, "Digamma") \
+  X(FASTER_GELU, "FasterGelu") \
+  X(FASTER_GELU_V2, "FasterGeluV2") \
+  X(GEGLU, "GeGLU") \
+  X(REGLU, "ReGlu") \
+  X(PAD, "Pad") \
+  X(UNPAD, "UnPad") \
+  X(SOFTMAX_GRAD, "SoftmaxGrad") \
+  X(SOFTMAX_GRAD_FRONT, "SoftmaxGradFront") \
+  X(QUANT, "AscendQuant") \
+  X(DROP_OUT, "DropOut") \
+  X(REDUCE_PROD, "ReduceProd") \
+  X(REDUCE_MEAN, "ReduceMean") \
+  X(REDUCE_ALL, "ReduceAll") \
+  X(REDUCE_ANY, "ReduceAny") \
+  X(REDUCE_XOR_SUM, "ReduceXorSum")
 // clang-format on
 
 #define SOFTNPU_ADVANCED_CALL(name, text) SOFTNPU_ADV_##name,
@@ -310,12 +354,15 @@ typedef struct SoftnpuInstruction {
   uint64_t scalar;            // bits of a scalar of operand[0]'s type
   int64_t params[16];
   uint64_t result;
+  uint32_t constant_repeat;  // 1: the compiler knows `repeat`
 } SoftnpuInstruction;
 
 struct SoftnpuCoreApi {
   uint32_t version;
   uint32_t instruction_bytes;
   void (*execute)(SoftnpuInstruction* instruction);
+  // Whether this thread runs a kernel.
+  bool (*in_kernel)();
 };
 
 #ifdef __cplusplus

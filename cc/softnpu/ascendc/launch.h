@@ -4,6 +4,8 @@
 #include <atomic>
 #include <cstdint>
 #include <mutex>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "cc/softnpu/ascendc/byte_set.h"
@@ -43,15 +45,21 @@ struct LaunchState {
   LaunchOptions options;
   bool strict = true;
   bool races = true;
+  bool init = true;
+  bool queues = true;
+  bool bounds = true;
+  bool alignment = true;
+  bool sizes = false;
   bool auto_sync = false;
-  bool synchronised = false;          // the kernel orders its cores
-  CoreGroup* group = nullptr;         // null: no core waits for another one
-  const TimeTable* table = nullptr;   // null: time is not modelled
-  std::atomic<bool> atomics = false;  // a copy has combined with what was in GM
-  std::mutex mutex;                   // guards what follows
-  Footprint footprint;                // read or written
-  Footprint overwritten;              // written
-  std::vector<ByteSet> written;       // per output
+  bool synchronised = false;                          // the kernel orders its cores
+  CoreGroup* group = nullptr;                         // null: no core waits for another one
+  const TimeTable* table = nullptr;                   // null: time is not modelled
+  std::atomic<bool> atomics = false;                  // a copy has combined with what was in GM
+  std::mutex mutex;                                   // guards what follows
+  std::set<std::pair<const char*, uint32_t>> warned;  // places of warnings
+  Footprint footprint;                                // read or written
+  Footprint overwritten;                              // written
+  std::vector<ByteSet> written;                       // per output
   SharedAccesses shared;
 };
 

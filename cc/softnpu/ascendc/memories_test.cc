@@ -83,10 +83,21 @@ TEST_F(MemoriesTest, AnAccessToGmStaysInTensorAndAllocation) {
   const SoftnpuTensor whole = Tensor(SOFTNPU_SPACE_GM, x, ~uint64_t{0});
   const SoftnpuTensor part = Tensor(SOFTNPU_SPACE_GM, x + 16, x + 32);
   EXPECT_EQ(Use(whole, false, x, 64), "");
-  EXPECT_THAT(Use(whole, false, x + 32, 64), HasSubstr("beyond the end of an allocation of 64"));
+  EXPECT_THAT(Use(whole, false, x + 36, 64), HasSubstr("beyond the end of an allocation of 64"));
   EXPECT_EQ(Use(part, false, x + 16, 16), "");
-  EXPECT_THAT(Use(part, false, x + 16, 20), HasSubstr("outside the 16 bytes that SetGlobalBuffer"));
-  EXPECT_THAT(Use(part, true, x + 8, 8), HasSubstr("outside the 16 bytes that SetGlobalBuffer"));
+  std::vector<std::string> warnings;
+  launch.options.warnings = &warnings;
+  EXPECT_EQ(Use(part, false, x + 16, 20), "");
+  EXPECT_EQ(Use(part, false, x + 16, 20), "");  // a place is told of once
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_THAT(warnings[0],
+              HasSubstr("reads bytes [0, 20) of a tensor that SetGlobalBuffer gave 16"));
+  const uint64_t y = gm.Put(std::vector<float>(16, 1.0f), "y");
+  EXPECT_THAT(Use(part, true, y, 8),
+              HasSubstr("another allocation than the tensor, which lies in 'x'"));
+  launch.bounds = false;
+  EXPECT_EQ(Use(part, true, y, 8), "");
+  launch.bounds = true;
   EXPECT_THAT(Use(Tensor(SOFTNPU_SPACE_GM, 4096, 8192), false, 4096, 4),
               HasSubstr("where nothing is allocated"));
   uint64_t origin = 0;

@@ -86,6 +86,11 @@ uint64_t TypeBytes(uint8_t type) {
   }
 }
 
+uint64_t BytesOf(uint8_t type, int64_t count) {
+  const auto elements = static_cast<uint64_t>(count);
+  return type == SOFTNPU_INT4 ? elements / 2 : elements * TypeBytes(type);
+}
+
 const char* TypeName(uint8_t type) {
   switch (type) {
     case SOFTNPU_INT8:

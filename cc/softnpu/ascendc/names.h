@@ -11,7 +11,9 @@ namespace softnpu::ascendc {
 inline constexpr int kEventIds = 8;  // of each event
 inline constexpr int kEvents = 35;   // AscendC's HardEvent
 
-uint64_t TypeBytes(uint8_t type);  // of int4b_t: 0
+uint64_t TypeBytes(uint8_t type);
+// Of `count` elements; two of int4b_t share a byte.
+uint64_t BytesOf(uint8_t type, int64_t count);  // of int4b_t: 0
 const char* TypeName(uint8_t type);
 const char* OpcodeName(uint32_t opcode);
 const char* AdvancedName(int64_t call);

@@ -2,26 +2,19 @@
 //
 // To 16 bits: to nearest, ties to even; overflow gives infinity, a NaN stays a (quiet) NaN. The
 // functions have no branches on the value, so that a compiler vectorises loops over them. They are
-// shared by the simulator and by the headers that kernels include: C++17, no standard library.
+// shared by the simulator and by the headers that kernels include: C++17, no standard library, and
+// constant expressions of constants.
 #pragma once
 
 #include <stdint.h>
 
 namespace softnpu::numeric {
 
-inline uint32_t FloatBits(float value) {
-  uint32_t bits;
-  __builtin_memcpy(&bits, &value, sizeof(bits));
-  return bits;
-}
+constexpr uint32_t FloatBits(float value) { return __builtin_bit_cast(uint32_t, value); }
 
-inline float BitsFloat(uint32_t bits) {
-  float value;
-  __builtin_memcpy(&value, &bits, sizeof(value));
-  return value;
-}
+constexpr float BitsFloat(uint32_t bits) { return __builtin_bit_cast(float, bits); }
 
-inline float HalfToFloat(uint16_t half) {
+constexpr float HalfToFloat(uint16_t half) {
   const uint32_t sign = static_cast<uint32_t>(half & 0x8000u) << 16;
   const uint32_t magnitude = static_cast<uint32_t>(half & 0x7fffu) << 13;
   // 2^112 moves the exponent's bias from 15 to 127 and makes subnormals normal, without rounding.
@@ -30,7 +23,7 @@ inline float HalfToFloat(uint16_t half) {
   return BitsFloat(sign | ((half & 0x7fffu) >= 0x7c00u ? special : finite));
 }
 
-inline uint16_t FloatToHalf(float value) {
+constexpr uint16_t FloatToHalf(float value) {
   const uint32_t bits = FloatBits(value);
   const uint32_t sign = bits & 0x80000000u;
   const uint32_t magnitude = bits ^ sign;
@@ -44,9 +37,29 @@ inline uint16_t FloatToHalf(float value) {
   return static_cast<uint16_t>(out | (sign >> 16));
 }
 
-inline float Bfloat16ToFloat(uint16_t bits) { return BitsFloat(static_cast<uint32_t>(bits) << 16); }
+// Von Neumann's rounding: what is cut off makes the last bit 1.
+constexpr uint16_t FloatToHalfOdd(float value) {
+  const uint32_t bits = FloatBits(value);
+  const uint32_t sign = bits & 0x80000000u;
+  const uint32_t magnitude = bits ^ sign;
+  if (magnitude >= 0x47800000u) return FloatToHalf(value);  // no finite half is as large
+  uint32_t out = (magnitude >> 13) - (112u << 10);
+  uint32_t lost = magnitude & 0x1fffu;
+  if (magnitude < 0x38800000u) {  // in units of 2^-24
+    const uint32_t exponent = magnitude >> 23;
+    const uint32_t mantissa = (magnitude & 0x7fffffu) | (exponent == 0 ? 0 : 0x800000u);
+    const uint32_t shift = 126 - exponent;
+    out = shift > 31 ? 0 : mantissa >> shift;
+    lost = shift > 31 ? mantissa : mantissa & ((1u << shift) - 1);
+  }
+  return static_cast<uint16_t>(out | (lost != 0 ? 1u : 0u) | (sign >> 16));
+}
 
-inline uint16_t FloatToBfloat16(float value) {
+constexpr float Bfloat16ToFloat(uint16_t bits) {
+  return BitsFloat(static_cast<uint32_t>(bits) << 16);
+}
+
+constexpr uint16_t FloatToBfloat16(float value) {
   const uint32_t bits = FloatBits(value);
   const uint32_t rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
   const uint32_t quiet = bits | 0x00400000u;

@@ -23,9 +23,10 @@ void UseBeforeDeQue(GM_ADDR x, GM_ADDR y) {
   pipe.InitBuffer(in, 1, 1024);
   LocalTensor<float> a = in.AllocTensor<float>();
   DataCopy(a, gm.x, 64);
-  if (!fault) {
-    in.EnQue(a);
-    a = in.DeQue<float>();
+  if (!fault) {  // flags by hand do as well as EnQue and DeQue
+    const TEventID id = pipe.FetchEventID(HardEvent::MTE2_V);
+    SetFlag<HardEvent::MTE2_V>(id);
+    WaitFlag<HardEvent::MTE2_V>(id);
   }
   Adds(a, a, 1.0f, 64);  // FAULT UseBeforeDeQue
   in.FreeTensor(a);
@@ -43,6 +44,93 @@ void UseWhileQueued(GM_ADDR x, GM_ADDR y) {
   if (fault) DataCopy(gm.y, a, 64);  // FAULT UseWhileQueued
   a = out.DeQue<float>();
   DataCopy(gm.y, a, 64);
+  out.FreeTensor(a);
+}
+
+// A tensor of VECIN that no copy touches: the vector unit's scratch.
+template <bool fault>
+void Scratch(GM_ADDR x, GM_ADDR y) {
+  Tensors gm(x, y);
+  TPipe pipe;
+  TQue<TPosition::VECIN, 1> scratch;
+  TQue<TPosition::VECOUT, 1> out;
+  pipe.InitBuffer(scratch, 1, 1024);
+  pipe.InitBuffer(out, 1, 1024);
+  for (int i = 0; i < 2; ++i) {
+    LocalTensor<float> a = scratch.AllocTensor<float>();
+    LocalTensor<float> b = out.AllocTensor<float>();
+    PipeBarrier<PIPE_V>();
+    Duplicate(a, 1.0f, 64);
+    if (!fault) PipeBarrier<PIPE_V>();
+    Adds(b, a, 1.0f, 64);  // FAULT Scratch
+    scratch.FreeTensor(a);
+    out.EnQue(b);
+    b = out.DeQue<float>();
+    DataCopy(gm.y, b, 64);
+    out.FreeTensor(b);
+  }
+}
+
+// Through its queue twice; the second time with or without a DeQue before.
+template <bool fault>
+void EnQueTwice(GM_ADDR x, GM_ADDR y) {
+  Tensors gm(x, y);
+  TPipe pipe;
+  TQue<TPosition::VECOUT, 2> out;
+  pipe.InitBuffer(out, 2, 1024);
+  LocalTensor<float> a = out.AllocTensor<float>();
+  Duplicate(a, 1.0f, 64);
+  out.EnQue(a);
+  if (!fault) a = out.DeQue<float>();
+  PipeBarrier<PIPE_V>();
+  Adds(a, a, 1.0f, 64);
+  out.EnQue(a);  // FAULT EnQueTwice
+  a = out.DeQue<float>();
+  DataCopy(gm.y, a, 64);
+  out.FreeTensor(a);
+}
+
+// The second EnQue alone says when the vector unit has ended.
+template <bool fault>
+void WorkAfterDeQue(GM_ADDR x, GM_ADDR y) {
+  Tensors gm(x, y);
+  TPipe pipe;
+  TQue<TPosition::VECOUT, 1> out;
+  pipe.InitBuffer(out, 1, 1024);
+  LocalTensor<float> a = out.AllocTensor<float>();
+  Duplicate(a, 1.0f, 64);
+  out.EnQue(a);
+  a = out.DeQue<float>();
+  PipeBarrier<PIPE_V>();
+  Adds(a, a, 1.0f, 64);
+  if (!fault) {
+    out.EnQue(a);
+    a = out.DeQue<float>();
+  }
+  DataCopy(gm.y, a, 64);  // FAULT WorkAfterDeQue
+  out.FreeTensor(a);
+}
+
+template <bool fault>
+void FreedInTheQueue(GM_ADDR, GM_ADDR) {
+  TPipe pipe;
+  TQue<TPosition::VECOUT, 1> out;
+  pipe.InitBuffer(out, 1, 1024);
+  LocalTensor<float> a = out.AllocTensor<float>();
+  out.EnQue(a);
+  if (!fault) a = out.DeQue<float>();
+  out.FreeTensor(a);  // FAULT FreedInTheQueue
+}
+
+template <bool fault>
+void DeQueOfAFreedTensor(GM_ADDR, GM_ADDR) {
+  TPipe pipe;
+  TQue<TPosition::VECOUT, 1> out;
+  pipe.InitBuffer(out, 1, 1024);
+  LocalTensor<float> a = out.AllocTensor<float>();
+  out.EnQue(a);
+  if (fault) out.FreeTensor(a);
+  a = out.DeQue<float>();  // FAULT DeQueOfAFreedTensor
   out.FreeTensor(a);
 }
 
@@ -202,7 +290,9 @@ void ReusedBuffer(GM_ADDR, GM_ADDR) {
     PipeBarrier<PIPE_ALL>();
     if (i == 0 || !fault) Duplicate(a, 1.0f, 64);
     PipeBarrier<PIPE_ALL>();
-    Adds(a, a, 1.0f, 64);  // FAULT ReusedBuffer
+    Adds(a, a, 1.0f, 64);
+    PipeBarrier<PIPE_ALL>();
+    (void)a.GetValue(63);  // FAULT ReusedBuffer
     queue.FreeTensor(a);
   }
 }
@@ -217,12 +307,17 @@ void TwoPipes(GM_ADDR, GM_ADDR) {
 const std::vector<Case>& Cases() {
   static const std::vector<Case> cases = {
       SOFTNPU_FAULT_CASE(UbCapacity, "S", "InitBuffer", "64 bytes", "196608", "32 are left"),
-      SOFTNPU_FAULT_CASE(UseBeforeDeQue, "V", "Adds", "pipe V reads a tensor of pipe MTE2",
+      SOFTNPU_FAULT_CASE(UseBeforeDeQue, "V", "Adds", "not ordered with DataCopy of pipe MTE2",
                          "TQue<VECIN> #0"),
-      SOFTNPU_FAULT_CASE(UseWhileQueued, "MTE3", "DataCopy", "between its EnQue at",
+      SOFTNPU_FAULT_CASE(Scratch, "V", "Adds", "read after write", "TQue<VECIN> #0"),
+      SOFTNPU_FAULT_CASE(EnQueTwice, "S", "EnQue", "in the queue already"),
+      SOFTNPU_FAULT_CASE(WorkAfterDeQue, "MTE3", "DataCopy", "not ordered with Adds of pipe V"),
+      SOFTNPU_FAULT_CASE(FreedInTheQueue, "S", "EnQue", "had no DeQue when the kernel ended"),
+      SOFTNPU_FAULT_CASE(DeQueOfAFreedTensor, "S", "DeQue", "while it was in the queue"),
+      SOFTNPU_FAULT_CASE(UseWhileQueued, "MTE3", "DataCopy", "not ordered with Duplicate",
                          "TQue<VECOUT> #0"),
-      SOFTNPU_FAULT_CASE(WriteAfterDeQue, "MTE2", "DataCopy", "pipe MTE2 writes",
-                         "DeQue has given to pipe V"),
+      SOFTNPU_FAULT_CASE(WriteAfterDeQue, "MTE2", "DataCopy", "write after write",
+                         "PipeBarrier<PIPE_MTE2>()"),
       SOFTNPU_FAULT_CASE(UseAfterFree, "MTE3", "DataCopy", "after its FreeTensor"),
       SOFTNPU_FAULT_CASE(StaleTensor, "V", "Duplicate", "a tensor that was freed"),
       SOFTNPU_FAULT_CASE(EnQueWithoutAlloc, "S", "EnQue", "AllocTensor has not given"),
@@ -236,8 +331,8 @@ const std::vector<Case>& Cases() {
       SOFTNPU_FAULT_CASE(NeverFreed, "S", "DeQue",
                          "TQue<VECIN> #0 had no FreeTensor when the kernel ended"),
       SOFTNPU_FAULT_CASE(FlagOfAQueue, "S", "SetFlag", "(V_MTE3, id 0) is set already, by a queue"),
-      SOFTNPU_FAULT_CASE(ReusedBuffer, "V", "Adds", "hold no value", "TQue<VECCALC> #0 buffer 0",
-                         "[0, 256)"),
+      SOFTNPU_FAULT_CASE(ReusedBuffer, "S", "GetValue", "hold no value: Adds at",
+                         "TQue<VECCALC> #0 buffer 0", "[252, 256)"),
       SOFTNPU_FAULT_CASE(TwoPipes, "S", "TPipe", "a second TPipe"),
   };
   return cases;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace softnpu::ascendc {
 namespace {
@@ -102,6 +103,10 @@ void CoreClocks::Issue(int pipe) {
   known_[static_cast<size_t>(pipe)].Join(known_[SOFTNPU_PIPE_S]);
 }
 
+void CoreClocks::EndEpoch(int pipe) {
+  if (on_) ++epoch_[static_cast<size_t>(pipe)];
+}
+
 void CoreAccesses::Reset() {
   chip_.clear();
   global_.clear();
@@ -110,32 +115,55 @@ void CoreAccesses::Reset() {
   cold_known_ = ~0u;
 }
 
-bool CoreAccesses::FindRace(const RaceRecord& access, const Knowledge& known, bool auto_sync,
-                            Race* race) const {
+bool AutoSyncOrders(int first, int second) {
+  if (first == second) return first == SOFTNPU_PIPE_V;
+  if (second == SOFTNPU_PIPE_S) std::swap(first, second);
+  return first == SOFTNPU_PIPE_S &&
+         (second == SOFTNPU_PIPE_V || second == SOFTNPU_PIPE_MTE2 || second == SOFTNPU_PIPE_MTE3);
+}
+
+template <typename Body>
+void CoreAccesses::ForConflicts(const RaceRecord& access, const Knowledge& known,
+                                Body&& body) const {
   const uint64_t begin = access.pattern.base;
   const uint64_t end = access.pattern.end();
-  bool found = false;
-  // Of several, one with another pipe: the flag that it asks for may order the others, too.
   const auto search = [&](const std::vector<RaceRecord>& records) {
     for (const RaceRecord& other : records) {
       if (other.pattern.base >= end || begin >= other.pattern.end()) continue;
       if (!(access.write || other.write) || other.space != access.space) continue;
       if (known.own[other.pipe] >= other.epoch) continue;
-      if (other.pipe == access.pipe &&
-          (access.pipe == SOFTNPU_PIPE_S || (auto_sync && access.pipe == SOFTNPU_PIPE_V))) {
-        continue;
-      }
+      if (other.pipe == access.pipe && access.pipe == SOFTNPU_PIPE_S) continue;
       if (access.atomic && other.atomic) continue;
-      if (found && other.pipe == access.pipe) continue;
-      if (!Overlap(access.pattern, other.pattern, &race->begin, &race->end)) continue;
-      race->first = other;
-      found = true;
-      if (other.pipe != access.pipe) break;
+      uint64_t from = 0;
+      uint64_t to = 0;
+      if (Overlap(access.pattern, other.pattern, &from, &to)) body(other, from, to);
     }
-    return found;
   };
   if (access.space != SOFTNPU_SPACE_GM) return search(chip_);
-  return search(global_) || ((cold_known_ >> access.pipe & 1) == 0 && search(cold_));
+  search(global_);
+  if ((cold_known_ >> access.pipe & 1) == 0) search(cold_);
+}
+
+bool CoreAccesses::FindRace(const RaceRecord& access, const Knowledge& known, bool after_loads,
+                            Race* race) const {
+  bool found = false;
+  ForConflicts(access, known, [&](const RaceRecord& other, uint64_t begin, uint64_t end) {
+    if (after_loads && other.pipe == SOFTNPU_PIPE_S && !other.write) return;
+    if (found && other.number < race->first.number) return;
+    *race = {other, begin, end};
+    found = true;
+  });
+  return found;
+}
+
+Clock CoreAccesses::AutoSynced(const RaceRecord& access, const Knowledge& known) const {
+  Clock out{};
+  ForConflicts(access, known, [&](const RaceRecord& other, uint64_t, uint64_t) {
+    if (AutoSyncOrders(other.pipe, access.pipe)) {
+      out[other.pipe] = std::max(out[other.pipe], other.epoch);
+    }
+  });
+  return out;
 }
 
 // An earlier record r is not needed any more when whatever races with r races with `access`, too:

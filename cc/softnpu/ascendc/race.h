@@ -6,6 +6,9 @@
 //   - a flag that p sets after it and q waits for before (queues set and wait for the same flags),
 //   - a PipeBarrier of the pipe (p == q) or of all pipes,
 //   - a flag between cores, SyncAll, or a chain of these;
+//   - with --cce-auto-sync, what the device compiler puts between dependent instructions of V and
+//     V, MTE2 and S, MTE3 and S, V and S;
+//   - a value: what takes a scalar that S has loaded is issued when the load has ended;
 // the scalar unit alone is in order with itself, and what it has waited for holds for everything
 // that it issues later. Two accesses that touch a byte, one of them a write, without such an order
 // are a race. Overlap is judged on the rows of an access, not on their hull.
@@ -69,7 +72,11 @@ struct RaceRecord {
   bool atomic = false;
   bool scalar = false;   // GM through the scalar unit's data cache
   bool cleaned = false;  // a scalar write that DataCacheCleanAndInvalid has written back
+  uint64_t number = 0;   // of the instruction in its core; later ones have larger numbers
 };
+
+// Pairs of pipes whose dependent instructions the device compiler orders with --cce-auto-sync.
+bool AutoSyncOrders(int first, int second);
 
 struct Race {
   RaceRecord first;
@@ -88,6 +95,8 @@ class CoreClocks {
   void Acquire(int pipe, const Knowledge& knowledge);
   // Called when the scalar unit issues an instruction to `pipe`.
   void Issue(int pipe);
+  // What `pipe` does from now on is told apart from what it has done.
+  void EndEpoch(int pipe);
 
   const Knowledge& of(int pipe) const { return known_[static_cast<size_t>(pipe)]; }
   uint32_t epoch(int pipe) const { return epoch_[static_cast<size_t>(pipe)]; }
@@ -103,13 +112,23 @@ class CoreAccesses {
  public:
   void Reset();
 
-  // The race of `access` with an earlier one; `auto_sync`: the vector unit orders itself.
-  bool FindRace(const RaceRecord& access, const Knowledge& known, bool auto_sync, Race* race) const;
+  // The race of `access` with an earlier one; of several, with the latest. `after_loads`: what the
+  // scalar unit has read before has been read: the instruction takes a value of such a load, so it
+  // is issued later.
+  bool FindRace(const RaceRecord& access, const Knowledge& known, bool after_loads,
+                Race* race) const;
+  // Of each pipe the last epoch, or 0, with an access that `access` depends on, that it does not
+  // know of, and that the device compiler orders before it.
+  Clock AutoSynced(const RaceRecord& access, const Knowledge& known) const;
   // Adds it and drops those that it stands for.
   void Add(const RaceRecord& access, const CoreClocks& clocks);
   size_t size() const { return chip_.size() + global_.size() + cold_.size(); }
 
  private:
+  // Calls `body(record, begin, end)` for the records without an order to `access` of which one of
+  // the two writes, with the first bytes that they have in common.
+  template <typename Body>
+  void ForConflicts(const RaceRecord& access, const Knowledge& known, Body&& body) const;
   void Cool(const CoreClocks& clocks);
 
   std::vector<RaceRecord> chip_;

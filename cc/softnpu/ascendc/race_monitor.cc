@@ -25,6 +25,7 @@ RaceRecord RaceMonitor::RecordOf(const Access& access) const {
   record.write = access.write;
   record.atomic = access.atomic;
   record.scalar = pipe == SOFTNPU_PIPE_S && record.space == SOFTNPU_SPACE_GM;
+  record.number = site_.issued();
   return record;
 }
 
@@ -33,6 +34,7 @@ void RaceMonitor::Observe(const std::vector<Access>& accesses) {
   const LaunchState& launch = site_.launch();
   order_.Issue(pipe);
   last_[static_cast<size_t>(pipe)] = site_.place();
+  if (launch.auto_sync) AutoSync(accesses);
   for (const Access& access : accesses) Judge(RecordOf(access), access);
   const bool alone = launch.blocks == 1 && launch.layout.cubes + launch.layout.vectors == 1;
   for (const Access& access : accesses) {
@@ -54,12 +56,58 @@ void RaceMonitor::Observe(const std::vector<Access>& accesses) {
     }
     if (!alone) shared_.Add(record, site_.context(), order_.clocks().of(pipe).others);
   }
+  // A dependent instruction waits for this one, not for those that follow it.
+  if (launch.auto_sync && AutoSyncOrders(pipe, pipe == SOFTNPU_PIPE_V ? pipe : SOFTNPU_PIPE_S)) {
+    order_.clocks().EndEpoch(pipe);
+  }
+}
+
+void RaceMonitor::AutoSync(const std::vector<Access>& accesses) {
+  const int pipe = site_.pipe();
+  CoreClocks& clocks = order_.clocks();
+  for (const Access& access : accesses) {
+    const Clock epochs = records_.AutoSynced(RecordOf(access), clocks.of(pipe));
+    for (int from = 0; from < kPipes; ++from) {
+      const uint32_t epoch = epochs[static_cast<size_t>(from)];
+      if (epoch == 0) continue;
+      // As a flag behind the access that this one depends on.
+      Knowledge knowledge;
+      if (from != pipe) knowledge = clocks.of(from);
+      knowledge.own[static_cast<size_t>(from)] = epoch;
+      knowledge.tokens.clear();
+      clocks.Acquire(pipe, knowledge);
+    }
+  }
+}
+
+bool RaceMonitor::TakesLoadedValue() const {
+  const SoftnpuInstruction& in = *site_.instruction();
+  if (site_.pipe() != SOFTNPU_PIPE_V) return false;
+  switch (in.opcode) {
+    case SOFTNPU_OP_ADDS:
+    case SOFTNPU_OP_MULS:
+    case SOFTNPU_OP_MAXS:
+    case SOFTNPU_OP_MINS:
+    case SOFTNPU_OP_SHIFT_LEFT:
+    case SOFTNPU_OP_SHIFT_RIGHT:
+    case SOFTNPU_OP_LEAKY_RELU:
+    case SOFTNPU_OP_AXPY:
+    case SOFTNPU_OP_DUPLICATE:
+    case SOFTNPU_OP_CREATE_VEC_INDEX:
+    case SOFTNPU_OP_ARITH_PROGRESSION:
+    case SOFTNPU_OP_COMPARE_SCALAR:
+      return true;
+    case SOFTNPU_OP_SELECT:
+      return in.params[1] != 0;
+    default:
+      return false;
+  }
 }
 
 void RaceMonitor::Judge(const RaceRecord& record, const Access& access) const {
   Race race;
   const int pipe = site_.pipe();
-  if (!records_.FindRace(record, order_.clocks().of(pipe), site_.launch().auto_sync, &race)) return;
+  if (!records_.FindRace(record, order_.clocks().of(pipe), TakesLoadedValue(), &race)) return;
   const RaceRecord& other = race.first;
   const char* const kind = !other.write   ? "write after read"
                            : record.write ? "write after write"
@@ -72,6 +120,7 @@ void RaceMonitor::Judge(const RaceRecord& record, const Access& access) const {
         "SetFlag and WaitFlag of HardEvent::%s_%s, a queue or a barrier have to stand between",
         PipeName(other.pipe), PipeName(pipe));
   }
+  if (AutoSyncOrders(other.pipe, pipe)) cure += ", or the compiler's --cce-auto-sync";
   uint64_t origin = 0;
   const std::string buffer = site_.NameOf(*access.tensor, race.begin, &origin);
   KernelError::Where where = site_.Here();

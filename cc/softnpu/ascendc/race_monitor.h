@@ -36,6 +36,11 @@ class RaceMonitor {
  private:
   RaceRecord RecordOf(const Access& access) const;
   void Judge(const RaceRecord& record, const Access& access) const;
+  // The site's pipe waits for what the device compiler makes it wait for.
+  void AutoSync(const std::vector<Access>& accesses);
+  // The site's instruction has a scalar operand. A kernel loads a value in order to use it, and the
+  // scalar unit cannot issue an instruction before the load of its operand has ended.
+  bool TakesLoadedValue() const;
   // Dirty bytes of the scalar unit's cache reach GM; `writer`: null: at the end of the kernel.
   void WriteBack(const std::vector<RaceRecord>& records, const Place* writer);
 

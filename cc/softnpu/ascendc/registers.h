@@ -10,9 +10,10 @@ namespace softnpu::ascendc {
 // Registers of the vector unit and of the DMA engines.
 struct Registers {
   uint64_t mask[2] = {~uint64_t{0}, ~uint64_t{0}};  // in counter mode mask[0] is a count
-  bool counter = false;      // the mode that SetMaskCount and SetMaskNorm set
-  bool mask_count = false;   // what SetVectorMask put into `mask`
-  uint64_t compare[2] = {};  // CMPMASK
+  bool counter = false;              // the mode that SetMaskCount and SetMaskNorm set
+  bool mask_count = false;           // what SetVectorMask put into `mask`
+  uint64_t compare[2] = {};          // CMPMASK
+  uint64_t compare_missing[2] = {};  // its bits without a value
   bool compare_set = false;
   bool saturate = false;
   float deq_scale = 1.0f;  // for int32_t to half
@@ -36,6 +37,12 @@ struct Registers {
   bool pre_quant_set = false;
   uint64_t pre_quant = 0;             // bits of a float
   SoftnpuTensor fixpipe_scales = {};  // no space: SetFixPipeConfig was not called
+  int64_t fmatrix[3] = {};            // pads, l1H, l1W; height 0: SetFmatrix was not called
+  bool load_padding_set = false;
+  uint64_t load_padding = 0;      // of LoadData, bits
+  int64_t load_repeat = 1;        // repeatTime
+  uint64_t load_boundary = 0;     // bytes of L1; 0: all
+  uint64_t system_workspace = 0;  // 0: SetSysWorkspace was not called
 };
 
 }  // namespace softnpu::ascendc

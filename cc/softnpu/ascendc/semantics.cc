@@ -42,6 +42,11 @@ constexpr Entry kCoreEntries[] = {
     {SOFTNPU_OP_DUMP, Dump},
     {SOFTNPU_OP_ASSERT, Assert},
     {SOFTNPU_OP_TRAP, Assert},
+    {SOFTNPU_OP_UNSIZED, Unsized},
+    {SOFTNPU_OP_USER_WORKSPACE, UserWorkspace},
+    {SOFTNPU_OP_SYSTEM_WORKSPACE, SystemWorkspace},
+    {SOFTNPU_OP_RAW_LOAD, RawAccess},
+    {SOFTNPU_OP_RAW_STORE, RawAccess},
     // TPipe, TQue, TBuf.
     {SOFTNPU_OP_PIPE_CREATE, OfFrame<&Frame::CreatePipe>},
     {SOFTNPU_OP_PIPE_DESTROY, [](Context& ctx, SoftnpuInstruction&) { ctx.frame.DestroyPipe(); }},
@@ -103,6 +108,10 @@ constexpr Entry kCoreEntries[] = {
     {SOFTNPU_OP_SET_NZ2ND, SetNz2Nd},
     {SOFTNPU_OP_SET_PRE_QUANT, SetPreQuant},
     {SOFTNPU_OP_SET_FIXPIPE_SCALES, SetFixpipeScales},
+    {SOFTNPU_OP_SET_FMATRIX, SetLoad3D},
+    {SOFTNPU_OP_SET_LOAD_PADDING, SetLoad3D},
+    {SOFTNPU_OP_SET_LOAD_REPEAT, SetLoad3D},
+    {SOFTNPU_OP_SET_LOAD_BOUNDARY, SetLoad3D},
 };
 
 constexpr Entry kVectorEntries[] = {
@@ -187,7 +196,7 @@ constexpr Entry kVectorEntries[] = {
     {SOFTNPU_OP_ADVANCED, Advanced},
 };
 
-constexpr size_t kOpcodes = SOFTNPU_OP_SET_FIXPIPE_SCALES + 1;  // the last of the last group
+constexpr size_t kOpcodes = SOFTNPU_OP_SET_LOAD_BOUNDARY + 1;  // the last of the last group
 
 constexpr std::array<Operation, kOpcodes> kOperations = [] {
   std::array<Operation, kOpcodes> table = {};
@@ -202,8 +211,29 @@ void CheckInUb(const Context& ctx, const SoftnpuTensor& tensor) {
   ctx.Fail(Format("a tensor of the %s: the vector unit works on the UB", SpaceName(tensor.space)));
 }
 
+// Moves bytes, whatever they mean, or knows int4b_t.
+bool TakesHalfBytes(uint32_t opcode) {
+  return opcode < SOFTNPU_OP_MOVE || opcode == SOFTNPU_OP_DATA_COPY ||
+         opcode == SOFTNPU_OP_DATA_COPY_BLOCKS || opcode == SOFTNPU_OP_DATA_COPY_PAD ||
+         opcode == SOFTNPU_OP_CAST || opcode == SOFTNPU_OP_LOAD_2D;
+}
+
 void CheckTypes(const Context& ctx, const SoftnpuInstruction& in) {
   const Profile& chip = ctx.chip();
+  for (uint32_t i = 0; i < in.operand_count; ++i) {
+    const SoftnpuTensor& tensor = in.operand[i];
+    if (TypeBytes(tensor.type) != 0 || tensor.space == SOFTNPU_SPACE_NONE) continue;
+    if (tensor.type == SOFTNPU_INT4 && TakesHalfBytes(in.opcode)) continue;
+    if (tensor.type != SOFTNPU_INT4 && in.opcode < SOFTNPU_OP_MOVE) continue;
+    ctx.Fail(Format("%s does not take %s", OpcodeName(in.opcode), TypeName(tensor.type)));
+  }
+  for (uint32_t i = 0; i < in.list_count; ++i) {
+    if (TypeBytes(in.list[i].type) != 0) continue;
+    ctx.Fail(Format(
+        "%s does not take %s",
+        in.opcode == SOFTNPU_OP_ADVANCED ? AdvancedName(in.params[0]) : OpcodeName(in.opcode),
+        TypeName(in.list[i].type)));
+  }
   if (chip.bfloat16) return;
   for (uint32_t i = 0; i < in.operand_count; ++i) {
     if (in.operand[i].type != SOFTNPU_BFLOAT16) continue;

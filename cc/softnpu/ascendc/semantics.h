@@ -28,10 +28,10 @@ namespace semantics {
 
 // system.cc
 Semantics BlockIndex, BlockCount, SubBlockIndex, SubBlockCount, CoreType, TilingKey, SystemCycle;
-Semantics TaskType, TilingCopy, Print, Dump, Assert;
+Semantics TaskType, TilingCopy, Print, Dump, Assert, Unsized, UserWorkspace, SystemWorkspace;
 Semantics PipeBarrier, DataSyncBarrier, CacheClean, OrderCores;
 // copy.cc
-Semantics ScalarLoad, ScalarStore, DataCopy, DataCopyBlocks, DataCopyPad, SetPadValue;
+Semantics ScalarLoad, ScalarStore, RawAccess, DataCopy, DataCopyBlocks, DataCopyPad, SetPadValue;
 // copy_layout.cc
 Semantics CopyNd2Nz, CopyNz2Nd, SetAtomic, InitOutput;
 // vector_form.cc
@@ -56,7 +56,7 @@ Semantics Sort32, MrgSort, GetMrgSortResult, Proposals;
 Semantics Advanced;
 // cube.cc
 Semantics LoadData2D, LoadTransposed, LoadData3D, InitConst, Mmad;
-Semantics Fixpipe, CopyL0c, SetNz2Nd, SetPreQuant, SetFixpipeScales, Matmul;
+Semantics Fixpipe, CopyL0c, SetNz2Nd, SetPreQuant, SetFixpipeScales, Matmul, SetLoad3D;
 
 }  // namespace semantics
 }  // namespace softnpu::ascendc

@@ -84,10 +84,11 @@ TEST_F(ExecuteTest, NothingIsCopiedWhenAnAccessIsRefused) {
   Issue(SOFTNPU_OP_DATA_COPY);
   instruction.count = 8;
   instruction.operand_count = 2;
-  instruction.operand[0] = Tensor(SOFTNPU_SPACE_UB, 0, 32);
+  instruction.operand[0] = Tensor(SOFTNPU_SPACE_UB, 0, 96);
   instruction.operand[1] = Tensor(SOFTNPU_SPACE_GM, x, x + 16);
+  instruction.count = 24;
   const std::vector<float> before = Ub(0, 8);
-  EXPECT_THAT(Run(), HasSubstr("outside the 16 bytes"));
+  EXPECT_THAT(Run(), HasSubstr("beyond the end of an allocation of 32 bytes"));
   EXPECT_EQ(Ub(0, 8), before);
 }
 

@@ -6,12 +6,16 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <numeric>
 #include <random>
+#include <string>
+#include <string_view>
 #include <thread>
+#include <tuple>
 #include <utility>
 
 #include "cc/softnpu/ascendc/cluster.h"
@@ -35,7 +39,9 @@ void Execute(SoftnpuInstruction* instruction) {
   longjmp(core->exit, 1);
 }
 
-constexpr SoftnpuCoreApi kApi = {SOFTNPU_TWIN_ABI, sizeof(SoftnpuInstruction), &Execute};
+bool InKernel() { return t_core != nullptr; }
+
+constexpr SoftnpuCoreApi kApi = {SOFTNPU_TWIN_ABI, sizeof(SoftnpuInstruction), &Execute, &InKernel};
 
 // False when the kernel was left at a fault. A function of its own: nothing in it has to survive
 // the longjmp.
@@ -131,23 +137,26 @@ Layout LayoutOf(const Profile& chip, int64_t task_type) {
   }
 }
 
-// What KERNEL_TASK_TYPE said in earlier launches.
+// What KERNEL_TASK_TYPE said in earlier launches. An address says nothing of a kernel: another twin
+// may be loaded at the same place later.
 class TaskTypes {
  public:
-  using Key = std::pair<const SoftnpuKernelEntry*, uint64_t>;
-  int64_t Find(const Key& key) {
+  int64_t Find(const SoftnpuKernelEntry& entry, uint64_t tiling_key) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    const auto found = types_.find(key);
+    const auto found = types_.find(View(entry.name, entry.file, entry.line, tiling_key));
     return found == types_.end() ? -1 : found->second;
   }
-  void Learn(const Key& key, int64_t type) {
+  void Learn(const SoftnpuKernelEntry& entry, uint64_t tiling_key, int64_t type) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    types_[key] = type;
+    types_[Key(entry.name, entry.file, entry.line, tiling_key)] = type;
   }
 
  private:
+  using Key = std::tuple<std::string, std::string, uint32_t, uint64_t>;
+  // The same for a search, which is done at every launch.
+  using View = std::tuple<std::string_view, std::string_view, uint32_t, uint64_t>;
   std::mutex mutex_;
-  std::map<Key, int64_t> types_;
+  std::map<Key, int64_t, std::less<>> types_;
 };
 
 TaskTypes& KnownTaskTypes() {
@@ -332,7 +341,6 @@ void LaunchBlocks(const Profile& chip, GlobalMemory& memory, const SoftnpuKernel
   }
   CatchSignals();
   UseSignalStack();
-  const TaskTypes::Key key = {&entry, options.tiling_key};
   const uint32_t flags = entry.flags == nullptr ? 0 : *entry.flags;
   LaunchState launch;
   launch.chip = &chip;
@@ -342,10 +350,16 @@ void LaunchBlocks(const Profile& chip, GlobalMemory& memory, const SoftnpuKernel
   launch.options = options;
   launch.strict = options.strict;
   launch.races = options.strict && options.races;
+  launch.init = options.strict && options.init;
+  launch.queues = options.strict && options.queues;
+  launch.bounds = options.strict && options.bounds;
+  launch.alignment = options.strict && options.alignment;
+  launch.sizes = options.strict && options.sizes;
   launch.table = options.time;
   launch.auto_sync = (flags & SOFTNPU_TWIN_AUTO_SYNC) != 0;
   launch.synchronised = (flags & SOFTNPU_TWIN_CROSS_CORE) != 0;
-  launch.task_type = entry.task_type >= 0 ? entry.task_type : KnownTaskTypes().Find(key);
+  launch.task_type =
+      entry.task_type >= 0 ? entry.task_type : KnownTaskTypes().Find(entry, options.tiling_key);
   // The order of float additions shows, and so does, in the time, who brings a line to L2: one host
   // thread keeps it.
   if ((flags & SOFTNPU_TWIN_ATOMIC) != 0 || launch.table != nullptr) launch.options.threads = 1;
@@ -373,7 +387,7 @@ void LaunchBlocks(const Profile& chip, GlobalMemory& memory, const SoftnpuKernel
       break;
     } catch (const Relaid&) {
       launch.group = nullptr;
-      KnownTaskTypes().Learn(key, launch.task_type);
+      KnownTaskTypes().Learn(entry, options.tiling_key, launch.task_type);
     }
   }
   if (launch.table != nullptr && options.report != nullptr) {
@@ -397,7 +411,7 @@ void LaunchBlocks(const Profile& chip, GlobalMemory& memory, const SoftnpuKernel
     CrossRace race;
     if (launch.shared.FindRace(&race)) ThrowCrossRace(launch, parts, race);
   }
-  for (size_t i = 0; i < options.outputs.size(); ++i) {
+  for (size_t i = 0; i < options.outputs.size() && launch.init; ++i) {
     const Output& output = options.outputs[i];
     const uint64_t begin = launch.written[i].FirstMissing(0, output.bytes);
     if (begin == output.bytes) continue;

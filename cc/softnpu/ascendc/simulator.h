@@ -7,9 +7,14 @@
 //
 // Always checked: limits of buffers and allocations, parameters of instructions, queues, what the
 // chip does not have, and cores that wait for each other for ever. Strict adds what a chip gets
-// wrong in silence: bytes read before they were written, alignment, flags without a partner,
-// tensors used by the wrong side of a queue, operands that overlap, outputs left unwritten, stale
-// lines of the scalar unit's cache, and races (race.h).
+// wrong in silence: bytes without a value that reach a result, alignment, flags without a partner,
+// tensors used after their queue got them back, operands that overlap, outputs left unwritten,
+// stale lines of the scalar unit's cache, and races (race.h). Parts of it can be switched off
+// alone.
+//
+// A byte without a value is one that nobody has written. Instructions that work on elements hand it
+// on: what they make of it has no value either. It is a fault where it decides something or is
+// handed out: as a scalar, an address, a mask, part of a sum or an order, and as output.
 //
 // A kernel may not hold objects whose destructors matter when it faults: the simulator leaves it
 // with longjmp, since no C++ exception may cross into a twin.
@@ -27,13 +32,22 @@
 
 namespace softnpu::ascendc {
 
+// What an allocation of `bytes` takes: aclrtMalloc adds 32 bytes to whole blocks of 32.
+constexpr size_t RoomOf(size_t bytes) { return (bytes + 31) / 32 * 32 + 32; }
+
 // A piece of global memory: where kernels see it and where the host finds the bytes.
 struct GlobalRegion {
   uintptr_t base = 0;
   size_t bytes = 0;
+  // Bytes that a kernel may touch, at least `bytes`: those behind hold no value at first, and what
+  // is written there is no output.
+  size_t room = 0;
   std::byte* host = nullptr;
-  // One byte per byte of the region, non-zero = initialised; null when reads are not tracked.
+  // One byte per byte of the region, non-zero = initialised; null when all of them are.
   uint8_t* initialised = nullptr;
+  // The same for the bytes behind; null when none of them ever is.
+  uint8_t* room_initialised = nullptr;
+  bool* dirty = nullptr;  // becomes true when a kernel writes; may be null
   // One byte per byte of the region, set to 1 by kernel writes; null when writes are not tracked.
   uint8_t* written = nullptr;
   std::string name;  // for messages: "allocation #3 (512 bytes)" or the argument's name
@@ -45,6 +59,9 @@ class GlobalMemory {
   // The region that holds `address`; false when no region does, then `nearest` may name a
   // neighbour.
   virtual bool Find(uintptr_t address, GlobalRegion* region, std::string* nearest) = 0;
+  // The kernel's own code is about to access these bytes through a pointer, at their address. Cores
+  // on several threads may call it.
+  virtual void Open(uintptr_t /*address*/, uint64_t /*bytes*/) {}
 };
 
 // A fault of a kernel, with everything that is known about it.
@@ -87,7 +104,15 @@ struct Output {
 
 struct LaunchOptions {
   bool strict = true;
-  bool races = true;  // of the strict checks, those for races
+  // Of the strict checks, those for
+  bool races = true;      // accesses without an order
+  bool init = true;       // bytes without a value, outputs that are not written
+  bool queues = true;     // tensors that are used after FreeTensor, left in a queue, or too many
+  bool bounds = true;     // the limits of a tensor, where its memory has room
+  bool alignment = true;  // addresses
+  // The size of SetGlobalBuffer, which a device uses for nothing: false makes a warning of an
+  // access beyond it, true a fault, which helps where one allocation holds many tensors.
+  bool sizes = false;
   // 0: cores take turns in their order, each until it waits. Others: a seeded order of cores, which
   // also changes at every instruction that orders cores.
   uint64_t seed = 0;
@@ -97,6 +122,8 @@ struct LaunchOptions {
   uint64_t tiling_key = 0;
   std::vector<Output> outputs;  // strict: a byte of them that no core has written is a fault
   bool* atomics = nullptr;      // becomes true when a copy has combined with what was in GM
+  // What is odd and no fault, a sentence for each place in the kernel; null: is not kept.
+  std::vector<std::string>* warnings = nullptr;
   // Models the time of the launch (timing.h) with the profile's numbers; null: it does not.
   const TimeTable* time = nullptr;
   TimeReport* report = nullptr;

@@ -2,6 +2,7 @@
 #include "cc/softnpu/ascendc/site.h"
 
 #include <algorithm>
+#include <mutex>
 #include <utility>
 
 #include "cc/softnpu/ascendc/names.h"
@@ -65,6 +66,16 @@ KernelError::Where Site::At(const Place& place) const {
 
 int32_t Site::Code() const {
   return kind_ == kVectorCore ? kVectorCoreException : kAicoreException;
+}
+
+void Site::Warn(const std::string& sentence) const {
+  LaunchState& launch = *launch_;
+  if (launch.options.warnings == nullptr) return;
+  const Place at = place();
+  const std::lock_guard<std::mutex> lock(launch.mutex);
+  if (!launch.warned.emplace(at.file, at.line).second) return;
+  launch.options.warnings->push_back(Format("%s:%u: %s: %s", FileOf(at.file).c_str(), at.line,
+                                            OpcodeName(at.opcode), sentence.c_str()));
 }
 
 void Site::Fail(const std::string& fault) const { FailIn(fault, "", 0, 0); }

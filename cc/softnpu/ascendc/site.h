@@ -44,10 +44,20 @@ class Site {
 #ifdef SOFTNPU_WITHOUT_CHECKS
   static constexpr bool strict() { return false; }
   static constexpr bool races() { return false; }
+  static constexpr bool init() { return false; }
+  static constexpr bool queues() { return false; }
+  static constexpr bool bounds() { return false; }
+  static constexpr bool alignment() { return false; }
+  static constexpr bool sizes() { return false; }
   static constexpr bool timed() { return false; }
 #else
   bool strict() const { return launch_->strict; }
   bool races() const { return launch_->races; }
+  bool init() const { return launch_->init; }
+  bool queues() const { return launch_->queues; }
+  bool bounds() const { return launch_->bounds; }
+  bool alignment() const { return launch_->alignment; }
+  bool sizes() const { return launch_->sizes; }
   bool timed() const { return launch_->table != nullptr; }
 #endif
 
@@ -70,6 +80,9 @@ class Site {
   KernelError::Where Here() const;
   KernelError::Where At(const Place& place) const;  // of the scalar unit
   int32_t Code() const;  // what the chip gives for an exception of this core
+
+  // Keeps a sentence about the instruction, once for each place in the kernel.
+  void Warn(const std::string& sentence) const;
 
   // Throw KernelError. FailAt: about [begin, end) of the tensor's space. FailIn: about bytes
   // [begin, end) of a buffer.

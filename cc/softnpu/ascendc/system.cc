@@ -77,7 +77,9 @@ void TaskType(Context& ctx, SoftnpuInstruction& instruction) {
   LaunchState& launch = ctx.site.launch();
   const int64_t type = instruction.params[0];
   const int64_t key = instruction.params[1];
+  const bool inferred = key == -2;  // from what the kernel uses
   if (key >= 0 && static_cast<uint64_t>(key) != launch.options.tiling_key) return;
+  if (inferred && launch.task_type >= 0) return;
   if (launch.task_type == type) return;
   if (launch.task_type >= 0 && launch.task_type_said) {
     ctx.Fail("a second KERNEL_TASK_TYPE that says something else");
@@ -107,7 +109,7 @@ void Dump(Context& ctx, SoftnpuInstruction& instruction) {
   const SoftnpuTensor& tensor = instruction.operand[0];
   const uint64_t size = TypeBytes(tensor.type);
   Access& access =
-      ctx.Add(tensor, false, tensor.address, static_cast<uint64_t>(instruction.count) * size);
+      ctx.AddSource(tensor, tensor.address, static_cast<uint64_t>(instruction.count) * size);
   ctx.Admit();
   uint64_t origin = 0;
   const std::string buffer = ctx.site.NameOf(tensor, tensor.address, &origin);
@@ -117,8 +119,12 @@ void Dump(Context& ctx, SoftnpuInstruction& instruction) {
              instruction.line, buffer.c_str(),
              static_cast<unsigned long long>(tensor.address - origin), TypeName(tensor.type));
   for (int64_t i = 0; i < instruction.count; ++i) {
+    const uint64_t at = static_cast<uint64_t>(i) * size;
+    const bool value = !ctx.missing || ctx.memories.FirstMissing(access, access.base + at,
+                                                                 access.base + at + size) ==
+                                           access.base + at + size;
     text += (i % 8 == 0 ? "\n  " : " ") +
-            ValueText(tensor.type, access.host + static_cast<uint64_t>(i) * size);
+            (value ? ValueText(tensor.type, access.host + at) : std::string("(no value)"));
   }
   std::fprintf(stdout, "%s\n", text.c_str());
   std::fflush(stdout);
@@ -136,9 +142,39 @@ void Assert(Context& ctx, SoftnpuInstruction& instruction) {
                     ctx.site.Here());
 }
 
+void Unsized(Context& ctx, SoftnpuInstruction& in) {
+  in.result = 0;
+  if (!ctx.site.bounds()) return;
+  ctx.Fail("GetSize of a tensor of GM that SetGlobalBuffer gave no size: it is any number");
+}
+
+// A null workspace stays null: there is none.
+void UserWorkspace(Context& ctx, SoftnpuInstruction& in) {
+  const uint64_t system_bytes =
+      ctx.chip().npu_arch == 2002 ? uint64_t{2} << 20 : uint64_t{16} << 20;
+  const auto workspace = static_cast<uint64_t>(in.params[0]);
+  in.result = workspace == 0 ? 0 : workspace + system_bytes;
+  if (workspace != 0) ctx.memories.NoteWorkspace(in.result, system_bytes);
+}
+
+// The system's workspace is never read here. A kernel of an operator's project has it set by the
+// compiler, which asks for it without a call: then it is a place that is not null and not mapped.
+void SystemWorkspace(Context& ctx, SoftnpuInstruction& in) {
+  constexpr uint64_t kNobodys = 64;
+  uint64_t& set = ctx.registers.system_workspace;
+  if (in.params[0] != 0) set = static_cast<uint64_t>(in.params[1]);
+  in.result = set != 0 ? set : kNobodys;
+}
+
 void PipeBarrier(Context& ctx, SoftnpuInstruction& in) {
   const int pipe = static_cast<int>(in.params[0]);
   if (pipe == SOFTNPU_PIPE_S) ctx.Fail("PipeBarrier<PIPE_S>: the scalar unit has no barrier");
+  // On a cube core a barrier of V is left out, so that code of both kinds of cores may hold it.
+  if (ctx.strict() && ctx.site.kind() == kVectorCore &&
+      (pipe == SOFTNPU_PIPE_M || pipe == SOFTNPU_PIPE_MTE1 || pipe == SOFTNPU_PIPE_FIX)) {
+    ctx.Fail(Format("PipeBarrier<PIPE_%s>: a vector core (AIV) has no pipe %s", PipeName(pipe),
+                    PipeName(pipe)));
+  }
   ctx.site.SetPipe(pipe);
   ctx.order.Issue(pipe);
   ctx.order.Barrier(pipe);

@@ -228,8 +228,8 @@ class Player {
         std::max({pipe.done, now_, op.bytes > 0 ? pipe.started + op.latency : now_ + op.latency});
     last_ = std::max(last_, pipe.done);
     if (with_slices_) {
-      report_->slices.push_back(
-          {static_cast<uint32_t>(core), static_cast<uint8_t>(p), pipe.started, now_, op.place});
+      report_->slices.push_back({static_cast<uint32_t>(core), static_cast<uint8_t>(p), pipe.started,
+                                 now_, op.place, op.conflict, op.moved, op.write});
     }
     pipe.queue.pop_front();
     Wake(core);
@@ -335,7 +335,7 @@ class Player {
         scalar.busy += then - now_;
         if (with_slices_ && op.work > 0) {
           report_->slices.push_back(
-              {static_cast<uint32_t>(core), SOFTNPU_PIPE_S, now_, then, op.place});
+              {static_cast<uint32_t>(core), SOFTNPU_PIPE_S, now_, then, op.place, 0, 0, false});
         }
       }
     } else {

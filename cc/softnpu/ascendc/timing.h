@@ -52,6 +52,7 @@ struct TimeOp {
   Place place;
   float issue = 0;      // cycles of the scalar unit
   float work = 0;       // cycles that the pipe is taken
+  float conflict = 0;   // of `work`, cycles of bank conflicts
   float latency = 0;    // cycles more until the result is there
   uint32_t moved = 0;   // bytes to or from GM
   uint32_t bytes = 0;   // the same, with what its rows cost
@@ -104,6 +105,9 @@ struct TimeSlice {
   double begin = 0;  // cycles after the start of the launch
   double end = 0;
   Place place;
+  float conflict = 0;  // of it, cycles of bank conflicts
+  uint32_t moved = 0;  // bytes to or from GM
+  bool write = false;  // to GM
 };
 
 struct TimeReport {

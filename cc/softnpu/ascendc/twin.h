@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "cc/softnpu/ascendc/abi.h"
-#include "cc/softnpu/ascendc/include/kernel_operator.h"
+#include "kernel_operator.h"
 
 namespace softnpu::twin {
 

@@ -59,6 +59,20 @@ void StoreAs(uint8_t type, std::byte* at, double value) {
   }
 }
 
+// The derivative of the logarithm of the gamma function: upwards to where its series holds.
+double DigammaOf(double x) {
+  if (x <= 0 && x == std::floor(x)) return NAN;
+  if (x < 0) return DigammaOf(1 - x) - M_PI / std::tan(M_PI * x);
+  double sum = 0;
+  for (; x < 10; ++x) sum -= 1 / x;
+  const double s = 1 / (x * x);
+  // Bernoulli numbers; the first term left out is below 1e-16.
+  return sum + std::log(x) - 0.5 / x -
+         s * (1.0 / 12 -
+              s * (1.0 / 120 -
+                   s * (1.0 / 252 - s * (1.0 / 240 - s * (1.0 / 132 - s * 691 / 32760)))));
+}
+
 // An element of an elementwise call; b is the second operand or the scalar.
 double ElementOf(int64_t call, double a, double b) {
   switch (call) {
@@ -98,6 +112,43 @@ double ElementOf(int64_t call, double a, double b) {
       return a - std::trunc(a);
     case SOFTNPU_ADV_SIN:
       return std::sin(a);
+    case SOFTNPU_ADV_TAN:
+      return std::tan(a);
+    case SOFTNPU_ADV_ASIN:
+      return std::asin(a);
+    case SOFTNPU_ADV_ACOS:
+      return std::acos(a);
+    case SOFTNPU_ADV_ATAN:
+      return std::atan(a);
+    case SOFTNPU_ADV_SINH:
+      return std::sinh(a);
+    case SOFTNPU_ADV_COSH:
+      return std::cosh(a);
+    case SOFTNPU_ADV_ASINH:
+      return std::asinh(a);
+    case SOFTNPU_ADV_ACOSH:
+      return std::acosh(a);
+    case SOFTNPU_ADV_ATANH:
+      return std::atanh(a);
+    case SOFTNPU_ADV_ERFC:
+      return std::erfc(a);
+    case SOFTNPU_ADV_LGAMMA:
+      return std::lgamma(a);
+    case SOFTNPU_ADV_SIGN:
+      return a > 0 ? 1 : a < 0 ? -1 : a;
+    case SOFTNPU_ADV_FMOD:
+      return std::fmod(a, b);
+    case SOFTNPU_ADV_DIGAMMA:
+      return DigammaOf(a);
+    case SOFTNPU_ADV_FASTER_GELU:
+    case SOFTNPU_ADV_FASTER_GELU_V2:  // two ways to compute the same
+      return a / (1 + std::exp(-1.702 * a));
+    case SOFTNPU_ADV_GEGLU:
+      return a * ElementOf(SOFTNPU_ADV_GELU, b, 0);
+    case SOFTNPU_ADV_REGLU:
+      return a * (std::isnan(b) ? b : std::max(b, 0.0));
+    case SOFTNPU_ADV_XOR:  // of 16 bits
+      return static_cast<int32_t>(a) ^ static_cast<int32_t>(b);
     default:
       return std::cos(a);
   }
@@ -115,7 +166,25 @@ void Advanced(Context& ctx, SoftnpuInstruction& in) {
   const auto use = [&](uint32_t i, bool write, uint64_t elements) {
     if (ctx.strict()) ctx.CheckUbAlignment(list[i], Format("operand %u", i).c_str());
     access_of[i] = ctx.accesses.size();
-    ctx.Add(list[i], write, list[i].address, elements * TypeBytes(list[i].type));
+    ctx.Add(list[i], write, list[i].address, elements * TypeBytes(list[i].type)).travels = !write;
+  };
+  // The elements [first, first + count) of operand i decide results of others, so they need values.
+  const auto matters = [&](uint32_t i, uint64_t first, uint64_t count) {
+    if (!ctx.missing) return;
+    const Access& access = ctx.accesses[access_of[i]];
+    const uint64_t step = TypeBytes(list[i].type);
+    const uint64_t begin = access.base + first * step;
+    if (ctx.HasValue(begin, count * step)) return;
+    ctx.memories.FailMissing(access, begin, begin + count * step);
+  };
+  // Element `to` of operand 0 is made of element `e` of operand i alone.
+  const auto hand_on = [&](uint32_t i, uint64_t e, uint64_t to) {
+    const uint64_t step = TypeBytes(list[i].type);
+    const uint64_t from = ctx.accesses[access_of[i]].base + e * step;
+    if (ctx.HasValue(from, step)) return;
+    const uint64_t size_of = TypeBytes(list[0].type);
+    const uint64_t at = ctx.accesses[access_of[0]].base + to * size_of;
+    ctx.Spoil(SOFTNPU_SPACE_UB, at, at + size_of, list[i], from);
   };
   const auto read = [&](uint32_t i) {
     const Access& access = ctx.accesses[access_of[i]];
@@ -151,17 +220,30 @@ void Advanced(Context& ctx, SoftnpuInstruction& in) {
     }
   };
 
+  const auto whole_blocks = [&](const char* name, uint64_t elements, uint8_t type) {
+    if (elements * TypeBytes(type) % kBlockBytes == 0) return;
+    ctx.Fail(Format("%s of %llu elements is not a multiple of %llu bytes", name,
+                    static_cast<unsigned long long>(elements),
+                    static_cast<unsigned long long>(kBlockBytes)));
+  };
+  // Operand i has to hold rows x columns elements, no fewer and no more.
+  const auto has_size = [&](uint32_t i, const char* name, const char* axis, uint64_t rows,
+                            uint64_t columns) {
+    const uint64_t held = (list[i].end - list[i].address) / TypeBytes(list[i].type);
+    if (held == rows * columns) return;
+    ctx.Fail(Format("%s has %llu elements, but firstAxis %llu times %s %llu are %llu", name,
+                    static_cast<unsigned long long>(held), static_cast<unsigned long long>(rows),
+                    axis, static_cast<unsigned long long>(columns),
+                    static_cast<unsigned long long>(rows * columns)));
+  };
+
   switch (call) {
     case SOFTNPU_ADV_SUM:
     case SOFTNPU_ADV_MEAN: {  // params: outer, inner, n
       const uint64_t outer = size(1), inner = size(2), n = size(3);
       only(0, {SOFTNPU_FLOAT, SOFTNPU_FLOAT16});
       ctx.CheckLimit("n", in.params[3], 1, in.params[2]);
-      if (inner * TypeBytes(list[1].type) % kBlockBytes != 0) {
-        ctx.Fail(Format("inner of %llu elements is not a multiple of %llu bytes",
-                        static_cast<unsigned long long>(inner),
-                        static_cast<unsigned long long>(kBlockBytes)));
-      }
+      whole_blocks("inner", inner, list[1].type);
       if (outer == 0) return;
       use(0, true, outer);
       if (ctx.strict()) ctx.CheckUbAlignment(list[1], "operand 1");
@@ -214,6 +296,18 @@ void Advanced(Context& ctx, SoftnpuInstruction& in) {
         use(6, false, rows * width);
       }
       admit();
+      for (uint64_t r = 0; r < rows; ++r) {
+        matters(src, r * columns, valid);
+        for (uint64_t c = valid; c < columns && ctx.missing; ++c) {
+          hand_on(src, r * columns + c, r * columns + c);
+        }
+      }
+      for (const uint32_t i : {1u, 2u}) {
+        if (simple) matters(i, 0, rows * width);
+      }
+      for (const uint32_t i : {5u, 6u}) {
+        if (flash && update) matters(i, 0, rows * width);
+      }
       const Values x = read(src);
       const Values old_sum = flash && update ? read(5) : simple ? read(1) : Values();
       const Values old_max = flash && update ? read(6) : simple ? read(2) : Values();
@@ -262,6 +356,13 @@ void Advanced(Context& ctx, SoftnpuInstruction& in) {
       use(1, false, rows * columns);
       use(2, false, columns);
       admit();
+      for (uint64_t r = 0; r < rows; ++r) {
+        matters(1, r * columns, valid);
+        for (uint64_t c = 0; c < columns && ctx.missing; ++c) {
+          hand_on(1, r * columns + c, r * columns + c);
+          hand_on(2, c, r * columns + c);
+        }
+      }
       const Values x = read(1), gamma = read(2);
       const double epsilon = BitsTo<double>(in.scalar);
       Values out(rows * columns);
@@ -289,6 +390,14 @@ void Advanced(Context& ctx, SoftnpuInstruction& in) {
       use(4, false, columns);
       use(5, false, columns);
       admit();
+      for (uint64_t r = 0; r < rows; ++r) {
+        matters(3, r * columns, valid);
+        for (uint64_t c = 0; c < columns && ctx.missing; ++c) {
+          hand_on(3, r * columns + c, r * columns + c);
+          hand_on(4, c, r * columns + c);
+          hand_on(5, c, r * columns + c);
+        }
+      }
       const Values x = read(3), gamma = read(4), beta = read(5);
       const double epsilon = BitsTo<double>(in.scalar);
       Values out(rows * columns), means(rows), variances(rows);
@@ -339,6 +448,9 @@ void Advanced(Context& ctx, SoftnpuInstruction& in) {
       if (given) use(3, false, inner);
       if (finishes) use(finish_at, false, outer);
       admit();
+      for (uint64_t r = 0; r < outer; ++r) matters(2, r * inner, n);
+      if (given) matters(3, 0, n);
+      if (finishes) matters(finish_at, 0, outer);
       const Values x = read(2);
       const Values indices = given ? read(3) : Values();
       const Values done = finishes ? read(finish_at) : Values();
@@ -371,8 +483,313 @@ void Advanced(Context& ctx, SoftnpuInstruction& in) {
       const std::vector<std::byte> source(from.host, from.host + from.bytes);
       for (uint64_t i = 0; i < rows * columns; ++i) {
         const uint64_t at = in.params[3] == 0 ? i % columns : i / columns;
+        if (ctx.missing) hand_on(1, at, i);
         std::memcpy(ctx.accesses[access_of[0]].host + i * step, source.data() + at * step, step);
       }
+      return finish();
+    }
+    case SOFTNPU_ADV_CUM_SUM: {  // params: rows, columns, along the last axis?. list: dst, src,
+                                 // [row]
+      const uint64_t rows = size(1), columns = size(2);
+      const bool last = in.params[3] != 0;
+      only(0, {SOFTNPU_FLOAT, SOFTNPU_FLOAT16});
+      whole_blocks("inner", columns, list[1].type);
+      if (rows == 0 || columns == 0) return;
+      use(0, true, rows * columns);
+      use(1, false, rows * columns);
+      if (tensors == 3) use(2, true, columns);
+      admit();
+      matters(1, 0, rows * columns);
+      Values sums = read(1);
+      for (uint64_t r = 0; r < rows; ++r) {
+        for (uint64_t c = 0; c < columns; ++c) {
+          const uint64_t at = r * columns + c;
+          if (last ? c > 0 : r > 0) sums[at] += sums[at - (last ? 1 : columns)];
+        }
+      }
+      write(0, sums);
+      if (tensors == 3) write(2, Values(sums.end() - static_cast<ptrdiff_t>(columns), sums.end()));
+      return finish();
+    }
+    case SOFTNPU_ADV_PAD: {  // params: rows, columns, columns of dst, left; the value's bits
+      const uint64_t rows = size(1), columns = size(2), wide = size(3), left = size(4);
+      const uint64_t step = TypeBytes(list[1].type);
+      const uint64_t right = size(5);
+      if (step != 2 && step != 4) {
+        ctx.Fail(Format("%s does not take %s", AdvancedName(call), TypeName(list[1].type)));
+      }
+      const bool whole = columns * step % kBlockBytes == 0;
+      if (whole && left != 0) {
+        ctx.Fail("leftPad is not 0, but rows of whole blocks can be padded on the right only");
+      }
+      // Rows of whole blocks keep their width: the padding replaces their last elements.
+      const uint64_t kept = whole ? columns - std::min(right, columns) : columns;
+      if (left + kept + right > wide || (left + kept + right) * step > wide * step) {
+        ctx.Fail(Format(
+            "leftPad %llu and rightPad %llu go beyond the %llu elements to which rows "
+            "of %llu are padded",
+            static_cast<unsigned long long>(left), static_cast<unsigned long long>(right),
+            static_cast<unsigned long long>(wide), static_cast<unsigned long long>(columns)));
+      }
+      if (rows == 0 || columns == 0) return;
+      use(0, true, rows * wide);
+      use(1, false, rows * columns);
+      admit();
+      std::byte* const to = ctx.accesses[access_of[0]].host;
+      const Access& from = ctx.accesses[access_of[1]];
+      const std::vector<std::byte> source(from.host, from.host + from.bytes);
+      for (uint64_t r = 0; r < rows; ++r) {
+        for (uint64_t c = 0; c < wide; ++c) {
+          std::byte* const at = to + (r * wide + c) * step;
+          if (c >= left && c < left + kept) {
+            const uint64_t e = r * columns + c - left;
+            if (ctx.missing) hand_on(1, e, r * wide + c);
+            std::memcpy(at, source.data() + e * step, step);
+          } else {
+            std::memcpy(at, &in.scalar, step);
+          }
+        }
+      }
+      return finish();
+    }
+    case SOFTNPU_ADV_UNPAD: {  // params: rows, columns, right
+      const uint64_t rows = size(1), columns = size(2), right = size(3);
+      const uint64_t step = TypeBytes(list[1].type);
+      whole_blocks("a row", columns, list[1].type);
+      ctx.CheckLimit(
+          "rightPad", in.params[3], 1,
+          static_cast<int64_t>(std::min(kBlockBytes / std::max<uint64_t>(step, 1), columns)) - 1);
+      if (rows == 0) return;
+      const uint64_t kept = columns - right;
+      use(0, true, rows * kept);
+      use(1, false, rows * columns);
+      admit();
+      std::byte* const to = ctx.accesses[access_of[0]].host;
+      const Access& from = ctx.accesses[access_of[1]];
+      const std::vector<std::byte> source(from.host, from.host + from.bytes);
+      for (uint64_t i = 0; i < rows * kept; ++i) {
+        const uint64_t e = i / kept * columns + i % kept;
+        if (ctx.missing) hand_on(1, e, i);
+        std::memcpy(to + i * step, source.data() + e * step, step);
+      }
+      return finish();
+    }
+    case SOFTNPU_ADV_SOFTMAX_GRAD:
+    case SOFTNPU_ADV_SOFTMAX_GRAD_FRONT: {
+      // params: rows, columns, columns that count; list: dst, grad, src. Front: a block for each
+      // row with the sum of grad * src; else (grad - sum) * src.
+      const uint64_t rows = size(1), columns = size(2), valid = size(3);
+      const bool front = call == SOFTNPU_ADV_SOFTMAX_GRAD_FRONT;
+      only(0, {SOFTNPU_FLOAT, SOFTNPU_FLOAT16});
+      if (valid > columns) ctx.Fail("the original width is larger than the width");
+      whole_blocks("a row", columns, list[1].type);
+      if (rows == 0 || columns == 0) return;
+      const uint64_t width = kBlockBytes / TypeBytes(list[0].type);
+      use(0, true, rows * (front ? width : columns));
+      use(1, false, rows * columns);
+      use(2, false, rows * columns);
+      admit();
+      for (uint64_t r = 0; r < rows; ++r) {
+        matters(1, r * columns, valid);
+        matters(2, r * columns, valid);
+        for (uint64_t c = valid; c < columns && ctx.missing && !front; ++c) {
+          hand_on(1, r * columns + c, r * columns + c);
+          hand_on(2, r * columns + c, r * columns + c);
+        }
+      }
+      const Values grad = read(1), x = read(2);
+      Values out(rows * (front ? width : columns));
+      for (uint64_t r = 0; r < rows; ++r) {
+        double sum = 0;
+        for (uint64_t c = 0; c < valid; ++c) sum += grad[r * columns + c] * x[r * columns + c];
+        for (uint64_t c = 0; c < columns && !front; ++c) {
+          out[r * columns + c] = (grad[r * columns + c] - sum) * x[r * columns + c];
+        }
+        for (uint64_t c = 0; c < width && front; ++c) out[r * width + c] = sum;
+      }
+      write(0, out);
+      return finish();
+    }
+    case SOFTNPU_ADV_QUANT: {
+      // params: count, n of the scales (0: one), bits of the offset as a float; scalar: the scale.
+      // list: dst, src, [scales, [offsets]]. Computed in half, as the device does.
+      const uint64_t count = size(1), n = size(2);
+      only(0, {SOFTNPU_INT8});
+      only(1, {SOFTNPU_FLOAT, SOFTNPU_FLOAT16});
+      if (count == 0) return;
+      if (n != 0 && count % n != 0) {
+        ctx.Fail(Format("%llu elements are no whole number of rows of %llu scales",
+                        static_cast<unsigned long long>(count),
+                        static_cast<unsigned long long>(n)));
+      }
+      use(0, true, count);
+      use(1, false, count);
+      for (uint32_t i = 2; i < tensors; ++i) use(i, false, n);
+      admit();
+      for (uint64_t e = 0; e < count && ctx.missing; ++e) {
+        hand_on(1, e, e);
+        for (uint32_t i = 2; i < tensors; ++i) hand_on(i, e % n, e);
+      }
+      const auto half = [](double value) {
+        return static_cast<double>(Load(StoreDouble<Half>(value)));
+      };
+      const double scale = BitsTo<double>(in.scalar);
+      const auto offset = static_cast<double>(BitsTo<float>(static_cast<uint64_t>(in.params[3])));
+      const Values x = read(1);
+      const Values scales = tensors > 2 ? read(2) : Values(),
+                   offsets = tensors > 3 ? read(3) : Values();
+      Values out(count);
+      for (uint64_t e = 0; e < count; ++e) {
+        const double by = half(tensors > 2 ? scales[e % n] : scale);
+        const double plus = half(tensors > 3 ? offsets[e % n] : offset);
+        out[e] = std::nearbyint(half(half(half(x[e]) * by) + plus));
+      }
+      write(0, out);
+      return finish();
+    }
+    case SOFTNPU_ADV_DROP_OUT: {
+      // params: rows, columns, columns of the mask, bits?; scalar: the probability to be kept.
+      // list: dst, src, mask.
+      const uint64_t rows = size(1), columns = size(2), mask_columns = size(3);
+      const bool bits = in.params[4] != 0;
+      only(0, {SOFTNPU_FLOAT, SOFTNPU_FLOAT16});
+      const double keep = BitsTo<double>(in.scalar);
+      if (!(keep > 0 && keep <= 1))
+        ctx.Fail(Format("keepProb is %g, it has to lie in (0, 1]", keep));
+      if (mask_columns * (bits ? 8 : 1) < columns) {
+        ctx.Fail(Format("maskLastAxis %llu is too small for srcLastAxis %llu",
+                        static_cast<unsigned long long>(mask_columns),
+                        static_cast<unsigned long long>(columns)));
+      }
+      if (rows == 0 || columns == 0) return;
+      use(0, true, rows * columns);
+      use(1, false, rows * columns);
+      use(2, false, rows * mask_columns);
+      admit();
+      const Values x = read(1), mask = read(2);
+      Values out(rows * columns);
+      for (uint64_t i = 0; i < out.size(); ++i) {
+        const uint64_t c = i % columns;
+        const uint64_t at = i / columns * mask_columns + (bits ? c / 8 : c);
+        matters(2, at, 1);
+        const auto word = static_cast<uint32_t>(mask[at]);
+        const bool taken = bits ? (word >> (c % 8) & 1) != 0 : word != 0;
+        out[i] = taken ? x[i] / keep : 0;
+        if (taken && ctx.missing) hand_on(1, i, i);
+      }
+      write(0, out);
+      return finish();
+    }
+    case SOFTNPU_ADV_REDUCE_XOR_SUM: {  // params: count. list: dst, src0, src1
+      const uint64_t count = size(1);
+      only(0, {SOFTNPU_INT16});
+      if (count == 0) return;
+      use(0, true, 1);
+      use(1, false, count);
+      use(2, false, count);
+      admit();
+      matters(1, 0, count);
+      matters(2, 0, count);
+      const Values a = read(1), b = read(2);
+      double sum = 0;
+      for (uint64_t e = 0; e < count; ++e) {
+        sum += static_cast<int16_t>(static_cast<int16_t>(a[e]) ^ static_cast<int16_t>(b[e]));
+      }
+      write(0, Values(1, sum));
+      return finish();
+    }
+    case SOFTNPU_ADV_REDUCE_PROD:
+    case SOFTNPU_ADV_REDUCE_MEAN:
+    case SOFTNPU_ADV_REDUCE_ALL:
+    case SOFTNPU_ADV_REDUCE_ANY:
+    case SOFTNPU_ADV_REDUCE_SUM:
+    case SOFTNPU_ADV_REDUCE_MAX:
+    case SOFTNPU_ADV_REDUCE_MIN: {  // params: rows, columns, along the last axis?, padded rows?
+      const uint64_t rows = size(1), columns = size(2), step = TypeBytes(list[1].type);
+      const bool last = in.params[3] != 0;
+      const bool logical = call == SOFTNPU_ADV_REDUCE_ALL || call == SOFTNPU_ADV_REDUCE_ANY;
+      if (call == SOFTNPU_ADV_REDUCE_SUM || call == SOFTNPU_ADV_REDUCE_MEAN ||
+          call == SOFTNPU_ADV_REDUCE_PROD) {
+        only(0, {SOFTNPU_FLOAT});
+        if (in.params[4] == 0) {
+          ctx.Fail(Format("srcInnerPad is false, %s takes only true", AdvancedName(call)));
+        }
+      } else if (logical) {
+        only(0, {SOFTNPU_FLOAT, SOFTNPU_UINT8});
+      } else {
+        only(0, {SOFTNPU_FLOAT, SOFTNPU_FLOAT16});
+      }
+      ctx.CheckLimit("srcShape[0]", in.params[1], 1, INT32_MAX);
+      ctx.CheckLimit("srcShape[1]", in.params[2], 1, INT32_MAX);
+      if (in.params[4] == 0) whole_blocks("srcShape[1] without srcInnerPad", columns, list[1].type);
+      const uint64_t pitch = (columns * step + kBlockBytes - 1) / kBlockBytes * kBlockBytes / step;
+      use(0, true, last ? rows : columns);
+      // The padding of a row is not read.
+      if (ctx.strict()) ctx.CheckUbAlignment(list[1], "operand 1");
+      access_of[1] = ctx.accesses.size();
+      ctx.Add(list[1], false, list[1].address, columns * step, rows, pitch * step);
+      admit();
+      Values out(last ? rows : columns);
+      for (uint64_t r = 0; r < rows; ++r) {
+        for (uint64_t c = 0; c < columns; ++c) {
+          const double value =
+              LoadAs(list[1].type, ctx.accesses[access_of[1]].host + (r * pitch + c) * step);
+          double& result = out[last ? r : c];
+          const double own = logical ? (value != 0 ? 1.0 : 0.0) : value;
+          if (last ? c == 0 : r == 0) {
+            result = own;
+          } else if (call == SOFTNPU_ADV_REDUCE_SUM || call == SOFTNPU_ADV_REDUCE_MEAN) {
+            result += value;
+          } else if (call == SOFTNPU_ADV_REDUCE_PROD) {
+            result *= value;
+          } else if (logical) {
+            result = call == SOFTNPU_ADV_REDUCE_ALL ? std::min(result, own) : std::max(result, own);
+          } else if (std::isnan(value) || std::isnan(result)) {
+            result = NAN;
+          } else {
+            result =
+                call == SOFTNPU_ADV_REDUCE_MAX ? std::max(result, value) : std::min(result, value);
+          }
+        }
+      }
+      if (call == SOFTNPU_ADV_REDUCE_MEAN) {
+        for (double& result : out) result /= static_cast<double>(last ? columns : rows);
+      }
+      write(0, out);
+      return finish();
+    }
+    case SOFTNPU_ADV_SELECT_BYTES: {
+      // params: rows, columns, columns of the mask, the scalar where the mask is 0?; scalar.
+      // list: dst, src, mask.
+      const uint64_t rows = size(1), columns = size(2), mask_columns = size(3);
+      only(0, {SOFTNPU_FLOAT, SOFTNPU_FLOAT16});
+      whole_blocks("srcLastAxis", columns, list[1].type);
+      whole_blocks("maskLastAxis", mask_columns, list[2].type);
+      if (mask_columns % 16 != 0 || mask_columns < columns) {
+        ctx.Fail(
+            Format("maskLastAxis %llu has to be a multiple of 16 that is not below "
+                   "srcLastAxis %llu",
+                   static_cast<unsigned long long>(mask_columns),
+                   static_cast<unsigned long long>(columns)));
+      }
+      has_size(1, "src", "srcLastAxis", rows, columns);
+      has_size(2, "mask", "maskLastAxis", rows, mask_columns);
+      if (rows == 0 || columns == 0) return;
+      use(0, true, rows * columns);
+      use(1, false, rows * columns);
+      use(2, false, rows * mask_columns);
+      admit();
+      const Values from = read(1), mask = read(2);
+      const double scalar = BitsTo<double>(in.scalar);
+      Values out(rows * columns);
+      for (uint64_t i = 0; i < out.size(); ++i) {
+        const uint64_t at = i / columns * mask_columns + i % columns;
+        matters(2, at, 1);
+        const bool take_scalar = (mask[at] == 0) == (in.params[4] != 0);
+        out[i] = take_scalar ? scalar : from[i];
+        if (!take_scalar && ctx.missing) hand_on(1, i, i);
+      }
+      write(0, out);
       return finish();
     }
     default:
@@ -380,7 +797,11 @@ void Advanced(Context& ctx, SoftnpuInstruction& in) {
   }
   // params: count, first operand a scalar?, second?; scalar: its bits as a double.
   const bool integers = call == SOFTNPU_ADV_POWER;
-  if (!(integers && list[0].type == SOFTNPU_INT32)) only(0, {SOFTNPU_FLOAT, SOFTNPU_FLOAT16});
+  if (call == SOFTNPU_ADV_XOR) {
+    only(0, {SOFTNPU_INT16, SOFTNPU_UINT16});
+  } else if (!(integers && list[0].type == SOFTNPU_INT32)) {
+    only(0, {SOFTNPU_FLOAT, SOFTNPU_FLOAT16});
+  }
   if (in.params[1] < 0)
     ctx.Fail(Format("count %lld is negative", static_cast<long long>(in.params[1])));
   const uint64_t count = size(1);
@@ -388,6 +809,9 @@ void Advanced(Context& ctx, SoftnpuInstruction& in) {
   const bool first_scalar = in.params[2] != 0;
   for (uint32_t i = 0; i < tensors; ++i) use(i, i == 0, count);
   admit();
+  for (uint32_t i = 1; i < tensors && ctx.missing; ++i) {
+    for (uint64_t e = 0; e < count; ++e) hand_on(i, e, e);
+  }
   const double scalar = BitsTo<double>(in.scalar);
   const Values a = first_scalar ? Values(count, scalar) : read(1);
   const Values b = tensors == 3 ? read(2) : first_scalar ? read(1) : Values(count, scalar);

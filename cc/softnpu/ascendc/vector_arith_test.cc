@@ -109,7 +109,9 @@ TYPED_TEST(Float, WithScalar) {
         std::multiplies<double>());
   check(
       [](auto d, auto a, auto) {
-        Muls<T, false>(d, a, T(-1.375), MASK_PLACEHOLDER, 0, UnaryRepeatParams());
+        // No repeat at all, which only the compiler may not know.
+        const auto none = static_cast<uint8_t>(GetBlockIdx());
+        Muls<T, false>(d, a, T(-1.375), MASK_PLACEHOLDER, none, UnaryRepeatParams());
         Muls(d, a, (T)-1.375, kN);
       },
       std::multiplies<double>());

@@ -234,7 +234,8 @@ void CastInt4(Context& ctx, SoftnpuInstruction& in) {
       }
       uint64_t end = byte + 1;
       while (end < kPer / 2 && end % kBlockBytes != 0 && takes_part(end)) ++end;
-      ctx.Add(in.operand[nibbles], narrow, place(nibbles, repeat, byte), end - byte);
+      ctx.Add(in.operand[nibbles], narrow, place(nibbles, repeat, byte), end - byte).travels =
+          !narrow;
       byte = end;
     }
   }
@@ -246,6 +247,15 @@ void CastInt4(Context& ctx, SoftnpuInstruction& in) {
       if (!lanes[lane]) continue;
       std::byte* const half = ub + place(halves, repeat, lane * 2);
       std::byte* const pair = ub + place(nibbles, repeat, lane / 2);
+      if (ctx.missing) {
+        const auto far = static_cast<uint64_t>(half - ub);
+        const auto near = static_cast<uint64_t>(pair - ub);
+        const uint64_t from = narrow ? far : near;
+        const uint64_t to = narrow ? near : far;
+        if (!ctx.HasValue(from, narrow ? 2 : 1)) {
+          ctx.Spoil(SOFTNPU_SPACE_UB, to, to + (narrow ? 1 : 2), in.operand[1], from);
+        }
+      }
       const unsigned shift = lane % 2 * 4;
       if (narrow) {
         const double value = RoundTo(Load(Peek<Half>(half)), mode);
@@ -350,7 +360,7 @@ void CastDequant(Context& ctx, SoftnpuInstruction& in) {
       }
       uint64_t end = lane + 1;
       while (end % kGroup != 0 && lanes[end]) ++end;
-      ctx.Add(src, false, block(1, repeat, lane / kGroup) + lane % kGroup * 2, (end - lane) * 2);
+      ctx.AddSource(src, block(1, repeat, lane / kGroup) + lane % kGroup * 2, (end - lane) * 2);
       ctx.Add(dst, true, block(0, repeat, lane / kGroup) + high + lane % kGroup, end - lane);
       lane = end;
     }
@@ -363,11 +373,16 @@ void CastDequant(Context& ctx, SoftnpuInstruction& in) {
       if (!lanes[lane]) continue;
       const uint64_t at = lane % kGroup;
       const uint64_t which = vector_scale ? at : 0;
-      const int16_t value = Peek<int16_t>(ub + block(1, repeat, lane / kGroup) + at * 2);
+      const uint64_t from = block(1, repeat, lane / kGroup) + at * 2;
+      const uint64_t target = block(0, repeat, lane / kGroup) + high + at;
+      if (ctx.missing && !ctx.HasValue(from, 2)) {
+        ctx.Spoil(SOFTNPU_SPACE_UB, target, target + 1, src, from);
+      }
+      const int16_t value = Peek<int16_t>(ub + from);
       const double exact =
           std::nearbyint(static_cast<double>(value) * static_cast<double>(r.deq_scales[which])) +
           static_cast<double>(r.deq_offsets[which]);
-      std::byte* const to = ub + block(0, repeat, lane / kGroup) + high + at;
+      std::byte* const to = ub + target;
       if (dst.type == SOFTNPU_INT8) {
         Poke(to, SaturateTo<int8_t>(exact));
       } else {

@@ -51,6 +51,33 @@ LaneBits CompareLanes(const std::byte* a, uint64_t a_stride, const std::byte* b,
   return out;
 }
 
+// The lanes of a repeat for which one of the operands has no value; `at`: where they begin in the
+// UB.
+LaneBits MissingLanes(const Context& ctx, const uint64_t* at, const uint64_t* stride, int operands,
+                      uint64_t size, const LaneBits& lanes) {
+  LaneBits out = {};
+  for (uint64_t lane = 0; lane < kRepeatBytes / size; ++lane) {
+    for (int i = 0; lanes[lane] && i < operands; ++i) {
+      if (ctx.HasValue(at[i] + LaneOffset(lane, size, stride[i]), size)) continue;
+      out.word[lane / 64] |= uint64_t{1} << (lane % 64);
+    }
+  }
+  return out;
+}
+
+// Bits of the bytes from `to` on that hold no value, where others of their byte do. After Commit,
+// which says that all that was written holds values.
+void NoteMissingBits(Context& ctx, const LaneBits& missing, uint64_t lanes, uint64_t to) {
+  for (uint64_t byte = 0; byte < lanes / 8; ++byte) {
+    const auto bits = static_cast<uint8_t>(missing.word[byte / 8] >> (byte % 8 * 8));
+    if (bits == 0xFF) {
+      ctx.memories.Drop(SOFTNPU_SPACE_UB, to + byte, to + byte + 1);
+    } else {
+      ctx.memories.SpoilBits(to + byte, bits);
+    }
+  }
+}
+
 }  // namespace
 
 void Compare(Context& ctx, SoftnpuInstruction& in) {
@@ -90,15 +117,22 @@ void Compare(Context& ctx, SoftnpuInstruction& in) {
   if (!to_register) ctx.Add(dst, true, dst.address, repeats * per / 8);
   ctx.Admit();
   LaneBits result = {};
+  std::vector<LaneBits> missing;  // per repeat
   const auto walk = [&]<typename T>() {
     for (uint64_t repeat = 0; repeat < repeats; ++repeat) {
       const std::byte* at[2] = {nullptr, nullptr};
       uint64_t stride[2] = {1, 1};
+      uint64_t place[2] = {0, 0};
       for (uint32_t i = first; i < in.operand_count; ++i) {
         const uint64_t pitch =
             contiguous ? kRepeatBytes : uint64_t{in.repeat_stride[i]} * kBlockBytes;
         at[i - first] = ctx.ub() + in.operand[i].address + repeat * pitch;
         stride[i - first] = contiguous ? 1 : in.block_stride[i];
+        place[i - first] = static_cast<uint64_t>(at[i - first] - ctx.ub());
+      }
+      if (ctx.missing) {
+        missing.push_back(MissingLanes(ctx, place, stride, scalar ? 1 : 2, size,
+                                       contiguous ? Prefix(per) : LanesOf(in, repeat, per)));
       }
       result = CompareLanes<T>(at[0], stride[0], scalar ? nullptr : at[1], stride[1], in.scalar,
                                mode, contiguous ? Prefix(per) : LanesOf(in, repeat, per));
@@ -114,8 +148,21 @@ void Compare(Context& ctx, SoftnpuInstruction& in) {
     ctx.registers.compare[0] = result.word[0];
     ctx.registers.compare[1] = result.word[1];
     ctx.registers.compare_set = true;
+    const LaneBits none = missing.empty() ? LaneBits{} : missing[0];
+    std::copy(none.word, none.word + 2, ctx.registers.compare_missing);
+  }
+  for (size_t repeat = 0; repeat < missing.size() && !to_register; ++repeat) {
+    for (uint64_t byte = 0; byte < per / 8; ++byte) {
+      const auto bits = static_cast<uint8_t>(missing[repeat].word[byte / 8] >> (byte % 8 * 8));
+      const uint64_t to = dst.address + repeat * per / 8 + byte;
+      if (bits == 0xFF)
+        ctx.Spoil(SOFTNPU_SPACE_UB, to, to + 1, in.operand[1], in.operand[1].address);
+    }
   }
   ctx.Commit();
+  for (size_t repeat = 0; repeat < missing.size() && !to_register; ++repeat) {
+    NoteMissingBits(ctx, missing[repeat], per, dst.address + repeat * per / 8);
+  }
 }
 
 // operand: dst, src0, src1 (or the scalar), and in the last place selMask, unless CMPMASK selects.
@@ -159,12 +206,15 @@ void Select(Context& ctx, SoftnpuInstruction& in) {
   if (!of_register) {
     const uint64_t bits = contiguous ? static_cast<uint64_t>(in.count) : repeats * per;
     mask_bytes = (std::min(bits, reused ? per : bits) + 7) / 8;
-    ctx.Add(in.operand[tensors], false, in.operand[tensors].address, mask_bytes);
+    ctx.AddSource(in.operand[tensors], in.operand[tensors].address, mask_bytes);
   }
   ctx.Admit();
   if (!contiguous) in.repeat = static_cast<uint32_t>(repeats);
   if (ctx.strict()) CheckOverlap(ctx, in);
   std::byte* const ub = ctx.ub();
+  // Only the bits of elements that take part count.
+  const bool bits_missing = ctx.init() && !of_register &&
+                            ctx.memories.HasMissingBits(in.operand[tensors].address, mask_bytes);
   const std::byte* const mask = of_register
                                     ? reinterpret_cast<const std::byte*>(ctx.registers.compare)
                                     : ub + in.operand[tensors].address;
@@ -176,12 +226,31 @@ void Select(Context& ctx, SoftnpuInstruction& in) {
       if (!lanes[lane]) continue;
       const uint64_t bit = lane + (reused ? 0 : repeat * per);
       const bool chosen = (static_cast<uint8_t>(mask[bit / 8]) >> (bit % 8) & 1) != 0;
+      const bool known =
+          of_register
+              ? (ctx.registers.compare_missing[bit / 64] >> (bit % 64) & 1) == 0
+              : !bits_missing ||
+                    (ctx.memories.MissingBits(in.operand[tensors].address + bit / 8) >> (bit % 8) &
+                     1) == 0;
       const auto place = [&](uint32_t i) {
         const uint64_t pitch =
             contiguous ? kRepeatBytes : uint64_t{in.repeat_stride[i]} * kBlockBytes;
         return ub + in.operand[i].address + repeat * pitch +
                LaneOffset(lane, size, contiguous ? 1 : in.block_stride[i]);
       };
+      if (ctx.missing || !known) {
+        const uint32_t from = !known ? tensors : chosen ? 1 : 2;
+        const auto to = static_cast<uint64_t>(place(0) - ub);
+        const bool of_scalar = known && !chosen && scalar;
+        const auto source =
+            static_cast<uint64_t>(known && !of_scalar ? place(from) - ub : std::ptrdiff_t{0});
+        if (!known) {
+          const SoftnpuTensor& mask_of = in.operand[of_register ? 1 : tensors];
+          ctx.Spoil(SOFTNPU_SPACE_UB, to, to + size, mask_of, mask_of.address);
+        } else if (!of_scalar && !ctx.HasValue(source, size)) {
+          ctx.Spoil(SOFTNPU_SPACE_UB, to, to + size, in.operand[from], source);
+        }
+      }
       if (chosen) {
         std::memcpy(place(0), place(1), size);
       } else if (scalar) {
@@ -206,15 +275,24 @@ void MoveCmpMask(Context& ctx, SoftnpuInstruction& in) {
   if (get && ctx.strict() && !ctx.registers.compare_set) {
     ctx.Fail("CMPMASK holds no value: no Compare or SetCmpMask has set it in this block");
   }
-  ctx.Add(tensor, get, tensor.address, kCmpMaskBytes);
+  ctx.Add(tensor, get, tensor.address, kCmpMaskBytes).travels = !get;
   ctx.Admit();
+  Registers& r = ctx.registers;
   if (get) {
-    std::memcpy(ctx.accesses[0].host, ctx.registers.compare, kCmpMaskBytes);
-  } else {
-    std::memcpy(ctx.registers.compare, ctx.accesses[0].host, kCmpMaskBytes);
-    ctx.registers.compare_set = true;
+    std::memcpy(ctx.accesses[0].host, r.compare, kCmpMaskBytes);
+    ctx.Commit();
+    const LaneBits missing = {{r.compare_missing[0], r.compare_missing[1]}};
+    if (missing.any()) NoteMissingBits(ctx, missing, kCmpMaskBytes * 8, tensor.address);
+    return;
   }
-  ctx.Commit();
+  std::memcpy(r.compare, ctx.accesses[0].host, kCmpMaskBytes);
+  r.compare_set = true;
+  r.compare_missing[0] = r.compare_missing[1] = 0;
+  if (!ctx.init()) return;
+  for (uint64_t byte = 0; byte < kCmpMaskBytes; ++byte) {
+    r.compare_missing[byte / 8] |= uint64_t{ctx.memories.MissingBits(tensor.address + byte)}
+                                   << (byte % 8 * 8);
+  }
 }
 
 }  // namespace softnpu::ascendc::semantics

@@ -145,6 +145,27 @@ void HalfOfAByte(GM_ADDR) {
 }
 
 template <bool fault>
+void RepeatsThatDoNotFit(GM_ADDR) {
+  Place p;
+  const int64_t repeats = GetBlockNum() * (fault ? 256 : 2);
+  Adds(p.a, p.a, 1.0f, 1, repeats, {1, 1, 8, 8});  // FAULT RepeatsThatDoNotFit
+}
+
+// As the compiler sees the sum of a constant and nothing: only with optimisation.
+template <bool fault>
+void NoRepeat(GM_ADDR) {
+  Place p;
+  SoftnpuInstruction call = softnpu::core::Begin(SOFTNPU_OP_EXP, Where::Here());  // FAULT NoRepeat
+  call.operand_count = 2;
+  call.operand[0] = call.operand[1] = p.a.raw_;
+  call.block_stride[0] = call.block_stride[1] = 1;
+  call.form = SOFTNPU_FORM_MASK;
+  call.mask[0] = 64;
+  call.constant_repeat = fault ? 1 : 0;
+  softnpu::core::Execute(call);
+}
+
+template <bool fault>
 void AtomicLeftOn(GM_ADDR) {
   SetAtomicAdd<float>();  // FAULT AtomicLeftOn
   if (!fault) SetAtomicNone();
@@ -170,7 +191,7 @@ void TmpIsNoValue(GM_ADDR) {
   const LocalTensor<uint8_t> tmp = p.buffer.GetWithOffset<uint8_t>(1024, 8192);
   Sigmoid(p.a, p.a, tmp, 64);
   PipeBarrier<PIPE_V>();
-  Adds(p.a[64], p.a[fault ? 2048 : 0], 1.0f, 8);  // FAULT TmpIsNoValue
+  WholeReduceSum(p.a[64], p.a[fault ? 2048 : 0], 8, 1, 1, 1, 8);  // FAULT TmpIsNoValue
 }
 
 template <bool fault>
@@ -210,9 +231,11 @@ const Case kCases[] = {
     SOFTNPU_FAULT_CASE(NameOfAnotherChip, "V", "Scatter", "Ascend910B3 has no Scatter"),
     SOFTNPU_FAULT_CASE(CastOddElsewhere, "V", "Cast", "CAST_ODD is for float to half only"),
     SOFTNPU_FAULT_CASE(HalfOfAByte, "V", "Cast", "one of two int4b_t that share a byte"),
+    SOFTNPU_FAULT_CASE(NoRepeat, "V", "Exp", "repeatTime 0", "256 in a uint8_t is 0"),
     SOFTNPU_FAULT_CASE(AtomicLeftOn, "S", "SetAtomicAdd", "still holds when the kernel ends"),
     SOFTNPU_FAULT_CASE(AtomicOfAnotherType, "MTE3", "DataCopy", "SetAtomicAdd of int32_t holds"),
-    SOFTNPU_FAULT_CASE(TmpIsNoValue, "V", "Adds", "hold no value"),
+    SOFTNPU_FAULT_CASE(TmpIsNoValue, "V", "WholeReduceSum", "hold no value"),
+    SOFTNPU_FAULT_CASE(RepeatsThatDoNotFit, "V", "Adds", "repeatTime 256, the limit is 255"),
 };
 
 void Execute(const SoftnpuKernelEntry& entry) {

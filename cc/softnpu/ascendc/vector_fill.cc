@@ -88,6 +88,7 @@ void Brcb(Context& ctx, SoftnpuInstruction& in) {
     ctx.CheckUbAlignment(dst, "dst");
     ctx.CheckUbAlignment(src, "src0");
   }
+  CheckRepeat(ctx, in);
   if (in.repeat == 0) return;
   if (in.block_stride[0] == 0) ctx.Fail("dstBlkStride 0 is not defined");
   const uint64_t pitch = uint64_t{in.repeat_stride[0]} * kBlockBytes;
@@ -97,7 +98,7 @@ void Brcb(Context& ctx, SoftnpuInstruction& in) {
             in.repeat, pitch);
   }
   const uint64_t elements = uint64_t{in.repeat} * kBlocksPerRepeat;
-  ctx.Add(src, false, src.address, elements * size);
+  ctx.AddSource(src, src.address, elements * size);
   ctx.Admit();
   if (ctx.strict()) {
     const uint64_t end = src.address + elements * size;
@@ -111,6 +112,10 @@ void Brcb(Context& ctx, SoftnpuInstruction& in) {
     std::byte* const block =
         ctx.ub() + dst.address + e / kBlocksPerRepeat * pitch + e % kBlocksPerRepeat * step;
     const std::byte* const value = ctx.ub() + src.address + e * size;
+    if (ctx.missing && !ctx.HasValue(src.address + e * size, size)) {
+      const auto at = static_cast<uint64_t>(block - ctx.ub());
+      ctx.Spoil(SOFTNPU_SPACE_UB, at, at + kBlockBytes, src, src.address + e * size);
+    }
     for (uint64_t at = 0; at < kBlockBytes; at += size) std::memcpy(block + at, value, size);
   }
   ctx.Commit();

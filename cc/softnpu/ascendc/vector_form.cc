@@ -91,6 +91,14 @@ void SetMask(Context& ctx, SoftnpuInstruction& in) {
   }
 }
 
+void CheckRepeat(const Context& ctx, const SoftnpuInstruction& in) {
+  if (in.repeat != 0 || !ctx.strict()) return;
+  if (in.constant_repeat != 0) {
+    ctx.Fail("repeatTime 0: nothing is done; 256 in a uint8_t is 0, the limit is 255");
+  }
+  ctx.site.Warn("repeatTime is 0: nothing is done; 256 in a uint8_t is 0, the limit is 255");
+}
+
 bool CheckForm(const Context& ctx, const SoftnpuInstruction& in, uint64_t widest) {
   if (in.form == SOFTNPU_FORM_COUNT) {
     if (in.count < 0) ctx.Fail(Format("count %lld is negative", static_cast<long long>(in.count)));
@@ -119,14 +127,43 @@ bool CheckForm(const Context& ctx, const SoftnpuInstruction& in, uint64_t widest
     ctx.Fail(Format("repeatTime %u, the limit is %u", in.repeat, vector::kMaxRepeat));
   }
   if (in.form == SOFTNPU_FORM_COUNTER) return in.count != 0;
+  CheckRepeat(ctx, in);
   return in.repeat != 0 && ((in.mask[0] & low) != 0 || (in.mask[1] & high) != 0);
 }
 
-void AddLanes(Context& ctx, const SoftnpuInstruction& in, uint32_t i, bool write, uint64_t widest) {
+namespace {
+
+// Of an instruction that works element by element: an element of dst gets no value when one of the
+// elements that it is made of has none.
+void SpoilLanes(Context& ctx, const SoftnpuInstruction& in, uint64_t widest, bool reads_dst) {
+  const uint32_t operands = std::min(in.operand_count, 3u);
+  std::byte* const ub = ctx.ub();
+  vector::Walk(in, ub, widest, [&](std::byte* d, std::byte* a, std::byte* b, uint64_t n) {
+    const std::byte* const at[3] = {d, a, b};
+    const uint64_t dst_size = TypeBytes(in.operand[0].type);
+    for (uint32_t i = reads_dst ? 0 : 1; i < operands; ++i) {
+      const uint64_t size = TypeBytes(in.operand[i].type);
+      const auto base = static_cast<uint64_t>(at[i] - ub);
+      if (ctx.HasValue(base, n * size)) continue;
+      for (uint64_t e = 0; e < n; ++e) {
+        if (ctx.HasValue(base + e * size, size)) continue;
+        const uint64_t to = static_cast<uint64_t>(d - ub) + e * dst_size;
+        ctx.Spoil(SOFTNPU_SPACE_UB, to, to + dst_size, in.operand[i], base + e * size);
+      }
+    }
+  });
+}
+
+}  // namespace
+
+void AddLanes(Context& ctx, const SoftnpuInstruction& in, uint32_t i, bool write, uint64_t widest,
+              bool travels) {
   const SoftnpuTensor& tensor = in.operand[i];
+  travels = travels && !write;
   const uint64_t size = TypeBytes(tensor.type);
   if (in.form == SOFTNPU_FORM_COUNT) {
-    ctx.Add(tensor, write, tensor.address, static_cast<uint64_t>(in.count) * size);
+    ctx.Add(tensor, write, tensor.address, static_cast<uint64_t>(in.count) * size).travels =
+        travels;
     return;
   }
   const uint64_t pitch = uint64_t{in.repeat_stride[i]} * kBlockBytes;
@@ -138,7 +175,7 @@ void AddLanes(Context& ctx, const SoftnpuInstruction& in, uint32_t i, bool write
     if (repeats == 0) return;
     const uint64_t base = tensor.address + first_repeat * pitch;
     if (prefix != 0 && in.block_stride[i] == 1) {
-      ctx.Add(tensor, write, base, prefix * size, repeats, pitch);
+      ctx.Add(tensor, write, base, prefix * size, repeats, pitch).travels = travels;
       return;
     }
     for (uint64_t first = 0; first < elements; first += per_block) {
@@ -152,7 +189,8 @@ void AddLanes(Context& ctx, const SoftnpuInstruction& in, uint32_t i, bool write
         uint64_t stop = at;
         while (stop < length && lanes[first + stop]) ++stop;
         ctx.Add(tensor, write, base + vector::LaneOffset(first + at, size, in.block_stride[i]),
-                (stop - at) * size, repeats, pitch);
+                (stop - at) * size, repeats, pitch)
+            .travels = travels;
         at = stop;
       }
     }
@@ -187,6 +225,7 @@ bool PlanVector(Context& ctx, SoftnpuInstruction& in, uint64_t widest, bool read
   if (reads_dst) AddLanes(ctx, in, 0, false, widest);
   ctx.Admit();
   if (ctx.strict()) CheckOverlap(ctx, in);
+  if (ctx.missing) SpoilLanes(ctx, in, widest, reads_dst);
   return true;
 }
 

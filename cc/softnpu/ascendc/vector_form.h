@@ -18,9 +18,12 @@ bool PlanVector(Context& ctx, SoftnpuInstruction& in, uint64_t widest, bool read
 void ResolveMask(Context& ctx, SoftnpuInstruction& in);
 // The form's limits; false: there is nothing to do.
 bool CheckForm(const Context& ctx, const SoftnpuInstruction& in, uint64_t widest);
-// Adds the accesses of one operand.
+// The number of repeats of an instruction that has them: 0 is a slip, and a fault where the
+// compiler knows it.
+void CheckRepeat(const Context& ctx, const SoftnpuInstruction& in);
+// Adds the accesses of one operand. Bytes without a value travel where `travels`.
 void AddLanes(Context& ctx, const SoftnpuInstruction& in, uint32_t operand, bool write,
-              uint64_t widest);
+              uint64_t widest, bool travels = true);
 // Judges the accesses of operand[0] with those of the sources.
 void CheckOverlap(const Context& ctx, const SoftnpuInstruction& in);
 

@@ -129,7 +129,7 @@ void Gather(Context& ctx, SoftnpuInstruction& in) {
   // Strict: the bytes that are touched, as runs of one length and distance.
   const std::vector<RunsOfBytes> patterns = PatternsOf(std::move(places), size);
   for (const RunsOfBytes& p : patterns) {
-    ctx.AdmitLate(scattered, scatter, base + p.begin, p.bytes, p.rows, p.stride);
+    ctx.AdmitLate(scattered, scatter, base + p.begin, p.bytes, p.rows, p.stride, !scatter);
   }
   if (patterns.size() > kMaxPatterns) {  // too many to compare with others: all that lies between
     ctx.accesses.resize(ctx.accesses.size() - patterns.size());
@@ -151,6 +151,14 @@ void Gather(Context& ctx, SoftnpuInstruction& in) {
   each([&](uint64_t repeat, uint64_t lane, uint64_t offset) {
     std::byte* const near = line + repeat * pitch + lane * size;
     std::byte* const far = field + offset;
+    if (ctx.missing) {
+      const uint64_t near_at = linear.address + repeat * pitch + lane * size;
+      if (scatter) {
+        ctx.CarryInUb(src, near_at, size, base + offset);
+      } else {
+        ctx.CarryInUb(src, base + offset, size, near_at);
+      }
+    }
     if (size == 4) {
       std::memcpy(scatter ? far : near, scatter ? near : far, 4);
     } else {
@@ -173,6 +181,7 @@ void Gatherb(Context& ctx, SoftnpuInstruction& in) {
     ctx.CheckUbAlignment(src, "src");
     ctx.CheckUbAlignment(offsets, "offset");
   }
+  CheckRepeat(ctx, in);
   if (in.repeat == 0) return;
   if (in.block_stride[0] == 0) ctx.Fail("dstBlkStride 0 is not defined");
   const uint64_t blocks = uint64_t{in.repeat} * kBlocksPerRepeat;
@@ -192,10 +201,11 @@ void Gatherb(Context& ctx, SoftnpuInstruction& in) {
                         static_cast<unsigned long long>(kBlockBytes)),
                  src, src.address + offset, src.address + offset + kBlockBytes);
     }
-    const std::byte* const from = ctx.AdmitLate(src, false, src.address + offset, kBlockBytes);
-    std::memmove(
-        ctx.ub() + dst.address + i / kBlocksPerRepeat * pitch + i % kBlocksPerRepeat * step, from,
-        kBlockBytes);
+    const uint64_t to = dst.address + i / kBlocksPerRepeat * pitch + i % kBlocksPerRepeat * step;
+    const std::byte* const from =
+        ctx.AdmitLate(src, false, src.address + offset, kBlockBytes, 1, 0, true);
+    if (ctx.missing) ctx.CarryInUb(src, src.address + offset, kBlockBytes, to);
+    std::memmove(ctx.ub() + to, from, kBlockBytes);
   }
   ctx.Commit();
 }
@@ -231,11 +241,11 @@ void GatherMask(Context& ctx, SoftnpuInstruction& in) {
   in.result = 0;
   if (elements == 0 || repeats == 0) return;
   if (block_stride == 1) {
-    ctx.Add(src, false, src.address, elements * size, repeats, src_pitch);
+    ctx.AddSource(src, src.address, elements * size, repeats, src_pitch);
   } else {
     for (uint64_t lane = 0; lane < elements; lane += kBlockBytes / size) {
-      ctx.Add(src, false, src.address + LaneOffset(lane, size, block_stride),
-              std::min(kBlockBytes, (elements - lane) * size), repeats, src_pitch);
+      ctx.AddSource(src, src.address + LaneOffset(lane, size, block_stride),
+                    std::min(kBlockBytes, (elements - lane) * size), repeats, src_pitch);
     }
   }
   if (user) ctx.Add(bits, false, bits.address, (elements + 7) / 8, repeats, bits_pitch);
@@ -267,6 +277,9 @@ void GatherMask(Context& ctx, SoftnpuInstruction& in) {
         ctx.FailAt("dst overlaps src0 behind its start", dst, dst.address, dst.address + size);
       }
     }
+  }
+  for (size_t i = 0; i < places.size() && ctx.missing; ++i) {
+    ctx.CarryInUb(src, places[i], size, dst.address + i * size);
   }
   for (size_t i = 0; i < places.size(); ++i) std::memmove(to + i * size, ub + places[i], size);
   ctx.Commit();

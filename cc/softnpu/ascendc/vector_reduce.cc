@@ -38,6 +38,40 @@ inline bool Beats(float value, float best, bool max) {
   return std::isnan(value) || (max ? value > best : value < best);
 }
 
+struct ReduceWalk {
+  uint64_t groups;  // results of a repeat
+  uint64_t record;  // bytes of a result
+  uint64_t to_pitch;
+  uint64_t from_pitch;
+  uint64_t per;  // elements of a repeat
+};
+
+// Results may fall on elements that were read, not on those that a later repeat reads. Elements
+// that the mask leaves out are not read.
+void CheckLaterReads(const Context& ctx, const SoftnpuInstruction& in, const ReduceWalk& walk) {
+  const SoftnpuTensor& dst = in.operand[0];
+  const SoftnpuTensor& src = in.operand[1];
+  const uint64_t size = TypeBytes(src.type);
+  const uint64_t repeats = RepeatsOf(in, walk.per);
+  const uint64_t span = LaneOffset(walk.per - 1, size, in.block_stride[1]) + size;
+  for (uint64_t repeat = 0; repeat + 1 < repeats; ++repeat) {
+    const uint64_t to = dst.address + repeat * walk.to_pitch;
+    const uint64_t to_end = to + walk.groups * walk.record;
+    for (uint64_t later = repeat + 1; later < repeats; ++later) {
+      const uint64_t from = src.address + later * walk.from_pitch;
+      if (to >= from + span || from >= to_end) continue;
+      const LaneBits lanes = LanesOf(in, later, walk.per);
+      for (uint64_t lane = 0; lane < walk.per; ++lane) {
+        const uint64_t at = from + LaneOffset(lane, size, in.block_stride[1]);
+        if (!lanes[lane] || at >= to_end || to >= at + size) continue;
+        ctx.FailAt(Format("the result of repeat %llu overlaps what a later repeat reads",
+                          static_cast<unsigned long long>(repeat)),
+                   dst, to, to_end);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 void Reduce(Context& ctx, SoftnpuInstruction& in) {
@@ -80,7 +114,8 @@ void Reduce(Context& ctx, SoftnpuInstruction& in) {
   // The unit of dst's stride is what a repeat leaves behind.
   const uint64_t to_pitch = uint64_t{in.repeat_stride[0]} * record * groups;
   const uint64_t from_pitch = uint64_t{in.repeat_stride[1]} * kBlockBytes;
-  AddLanes(ctx, in, 1, false, size);
+  // A result of a whole repeat has to be a value; those of blocks and pairs hand on what they read.
+  AddLanes(ctx, in, 1, false, size, !whole);
   const auto part_of = [&](const LaneBits& lanes, uint64_t group) {
     for (uint64_t i = 0; i < lanes_of_group; ++i) {
       if (lanes[group * lanes_of_group + i]) return true;
@@ -106,20 +141,7 @@ void Reduce(Context& ctx, SoftnpuInstruction& in) {
     add_results(0, repeats);
   }
   ctx.Admit();
-  if (ctx.strict()) {
-    // Results may fall on elements that were read, not on those that a later repeat reads.
-    const uint64_t span = LaneOffset(per - 1, size, in.block_stride[1]) + size;
-    for (uint64_t repeat = 0; repeat + 1 < repeats; ++repeat) {
-      const uint64_t to = dst.address + repeat * to_pitch;
-      const uint64_t later = src.address + (repeat + 1) * from_pitch;
-      const uint64_t end = src.address + (repeats - 1) * from_pitch + span;
-      if (to < end && later < to + groups * record) {
-        ctx.FailAt(Format("the result of repeat %llu overlaps what a later repeat reads",
-                          static_cast<unsigned long long>(repeat)),
-                   dst, to, to + groups * record);
-      }
-    }
-  }
+  if (ctx.strict()) CheckLaterReads(ctx, in, {groups, record, to_pitch, from_pitch, per});
   const auto run = [&]<typename T>() {
     T values[kRepeatBytes / sizeof(T)];
     bool present[kRepeatBytes / sizeof(T)];
@@ -134,6 +156,15 @@ void Reduce(Context& ctx, SoftnpuInstruction& in) {
       }
       for (uint64_t group = 0; group < groups; ++group) {
         if (!part_of(lanes, group)) continue;
+        for (uint64_t lane = 0; lane < lanes_of_group && ctx.missing; ++lane) {
+          const uint64_t place =
+              static_cast<uint64_t>(from - ctx.ub()) +
+              LaneOffset(group * lanes_of_group + lane, size, in.block_stride[1]);
+          if (!lanes[group * lanes_of_group + lane] || ctx.HasValue(place, size)) continue;
+          const uint64_t result = dst.address + repeat * to_pitch + group * record;
+          ctx.Spoil(SOFTNPU_SPACE_UB, result, result + record, src, place);
+          break;
+        }
         T* const at = values + group * lanes_of_group;
         bool* const has = present + group * lanes_of_group;
         std::byte* const to = ctx.ub() + dst.address + repeat * to_pitch + group * record;
@@ -233,7 +264,7 @@ void ReduceAll(Context& ctx, SoftnpuInstruction& in) {
                       static_cast<unsigned long long>(needed * size)),
                tmp, tmp.address, tmp.end);
   }
-  AddLanes(ctx, in, 1, false, size);
+  AddLanes(ctx, in, 1, false, size, false);
   ctx.Add(tmp, true, tmp.address, (sum ? repeats : repeats * 2) * size);
   ctx.Add(dst, true, dst.address, (index ? 2 : 1) * size);
   ctx.Admit();

@@ -50,7 +50,7 @@ void Transpose(Context& ctx, SoftnpuInstruction& in) {
   const uint64_t bytes = matrices * rows * columns * size;
   if (bytes == 0) return;
   ctx.Add(dst, true, dst.address, bytes);
-  ctx.Add(src, false, src.address, bytes);
+  ctx.AddSource(src, src.address, bytes);
   ctx.Admit();
   if (ctx.strict() && (dst.address != src.address || kind != kNd2NdB16) &&
       dst.address < src.address + bytes && src.address < dst.address + bytes) {
@@ -61,8 +61,10 @@ void Transpose(Context& ctx, SoftnpuInstruction& in) {
   for (uint64_t m = 0; m < matrices; ++m) {
     for (uint64_t r = 0; r < rows; ++r) {
       for (uint64_t c = 0; c < columns; ++c) {
-        std::memcpy(to + ((m * columns + c) * rows + r) * size,
-                    from.data() + ((m * rows + r) * columns + c) * size, size);
+        const uint64_t target = ((m * columns + c) * rows + r) * size;
+        const uint64_t source = ((m * rows + r) * columns + c) * size;
+        if (ctx.missing) ctx.CarryInUb(src, src.address + source, size, dst.address + target);
+        std::memcpy(to + target, from.data() + source, size);
       }
     }
   }
@@ -94,7 +96,7 @@ void TransDataTo5HD(Context& ctx, SoftnpuInstruction& in) {
   const uint64_t from_pitch = uint64_t{in.repeat_stride[1]} * kBlockBytes;
   for (uint64_t i = 0; i < kSide; ++i) {
     ctx.Add(dst[i], true, dst[i].address + to_half, bytes, in.repeat, to_pitch);
-    ctx.Add(src[i], false, src[i].address + from_half, bytes, in.repeat, from_pitch);
+    ctx.AddSource(src[i], src[i].address + from_half, bytes, in.repeat, from_pitch);
   }
   ctx.Admit();
   const std::byte* const ub = ctx.ub();
@@ -110,6 +112,9 @@ void TransDataTo5HD(Context& ctx, SoftnpuInstruction& in) {
         const uint64_t row = size == 4 ? i % 2 * 8 + j : j;
         const uint64_t column = size == 4 ? i / 2 : i;
         std::memcpy(to + j * size, tile[row] + column * size, size);
+        if (!ctx.missing) continue;
+        ctx.CarryInUb(src[row], src[row].address + from_half + repeat * from_pitch + column * size,
+                      size, static_cast<uint64_t>(to - ub) + j * size);
       }
     }
   }

@@ -26,8 +26,9 @@ class HostMemory : public GlobalMemory {
   // A new allocation; its bytes hold no value.
   uintptr_t Allocate(size_t bytes, std::string name) {
     auto block = std::make_unique<Block>();
-    block->bytes.assign(bytes, std::byte{0xA5});
-    block->initialised.assign(bytes, 0);
+    block->bytes.assign(RoomOf(bytes), std::byte{0xA5});
+    block->initialised.assign(RoomOf(bytes), 0);
+    block->size = bytes;
     block->name = std::move(name);
     const uintptr_t address = next_;
     next_ += (bytes + 4095) / 4096 * 4096 + 4096;
@@ -49,7 +50,7 @@ class HostMemory : public GlobalMemory {
   template <typename T>
   std::vector<T> Get(uintptr_t address) const {
     const Block& block = *blocks_.at(address);
-    std::vector<T> values(block.bytes.size() / sizeof(T));
+    std::vector<T> values(block.size / sizeof(T));
     if (!values.empty()) {
       std::memcpy(static_cast<void*>(values.data()), block.bytes.data(), values.size() * sizeof(T));
     }
@@ -66,20 +67,23 @@ class HostMemory : public GlobalMemory {
     Block& block = *after->second;
     if (address - after->first >= block.bytes.size()) {
       *nearest = Format("'%s' ends %zu bytes before it", block.name.c_str(),
-                        address - after->first - block.bytes.size());
+                        address - after->first - block.size);
       return false;
     }
     region->base = after->first;
-    region->bytes = block.bytes.size();
+    region->bytes = block.size;
+    region->room = block.bytes.size();
     region->host = block.bytes.data();
     region->initialised = block.initialised.data();
+    region->room_initialised = block.initialised.data() + block.size;
     region->name = "'" + block.name + "'";
     return true;
   }
 
  private:
   struct Block {
-    std::vector<std::byte> bytes;
+    size_t size = 0;
+    std::vector<std::byte> bytes;  // with the room behind
     std::vector<uint8_t> initialised;
     std::string name;
   };

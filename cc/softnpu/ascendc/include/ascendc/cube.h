@@ -52,6 +52,8 @@ struct LoadData2DParams {
         addrMode(address_mode) {}
 };
 
+using LoadData2dParams = LoadData2DParams;
+
 // Sources in square blocks, destinations in fractals.
 struct LoadData2dTransposeParams {
   uint16_t startIndex = 0;
@@ -96,6 +98,35 @@ struct LoadData3DParamsV2 {
   bool filterSizeW = false;
   bool filterSizeH = false;
   bool fMatrixCtrl = false;
+
+  LoadData3DParamsV2() = default;
+  LoadData3DParamsV2(const uint8_t pads[4], uint16_t l1_h, uint16_t l1_w, uint16_t channels,
+                     uint16_t k_extension, uint16_t m_extension, uint16_t k_start, uint16_t m_start,
+                     uint8_t stride_w, uint8_t stride_h, uint8_t filter_w, uint8_t filter_h,
+                     uint8_t dilation_w, uint8_t dilation_h, bool transpose, bool small_k,
+                     T pad_value, bool filter_size_w = false, bool filter_size_h = false,
+                     bool fmatrix_control = false)
+      : l1H(l1_h),
+        l1W(l1_w),
+        channelSize(channels),
+        kExtension(k_extension),
+        mExtension(m_extension),
+        kStartPt(k_start),
+        mStartPt(m_start),
+        strideW(stride_w),
+        strideH(stride_h),
+        filterW(filter_w),
+        filterH(filter_h),
+        dilationFilterW(dilation_w),
+        dilationFilterH(dilation_h),
+        enTranspose(transpose),
+        enSmallK(small_k),
+        padValue(pad_value),
+        filterSizeW(filter_size_w),
+        filterSizeH(filter_size_h),
+        fMatrixCtrl(fmatrix_control) {
+    for (int i = 0; i < 4; ++i) padList[i] = pads[i];
+  }
 };
 
 struct MmadParams {
@@ -123,6 +154,16 @@ struct MmadParams {
         unitFlag(unit_flag),
         cmatrixSource(from_c2),
         cmatrixInitVal(from_zero) {}
+  MmadParams(uint16_t m_size, uint16_t n_size, uint16_t k_size, bool bias, int32_t offset,
+             bool sparse, bool winograd_a, bool winograd_b)
+      : m(m_size),
+        n(n_size),
+        k(k_size),
+        isBias(bias),
+        fmOffset(offset),
+        enSsparse(sparse),
+        enWinogradA(winograd_a),
+        enWinogradB(winograd_b) {}
 };
 
 struct FixpipeParamsV220 {
@@ -275,7 +316,14 @@ inline void LoadDataWithTranspose(const LocalTensor<T>& dst, const LocalTensor<T
   softnpu::core::Execute(instruction);
 }
 
-template <typename T>
+// Whether the call sets the feature map's size and the value of paddings itself.
+struct IsResetLoad3dConfig {
+  bool isSetFMatrix = true;
+  bool isSetPadding = true;
+};
+constexpr IsResetLoad3dConfig IS_RESER_LOAD3D_DEFAULT_CONFIG{};
+
+template <typename T, const IsResetLoad3dConfig& config = IS_RESER_LOAD3D_DEFAULT_CONFIG>
 inline void LoadData(const LocalTensor<T>& dst, const LocalTensor<T>& src,
                      const LoadData3DParamsV2<T>& params, Where where = Where::Here()) {
   SoftnpuInstruction instruction =
@@ -295,7 +343,52 @@ inline void LoadData(const LocalTensor<T>& dst, const LocalTensor<T>& src,
   instruction.params[12] = params.dilationFilterW;
   instruction.params[13] = params.dilationFilterH;
   instruction.params[14] = params.enTranspose;
+  instruction.params[15] = (config.isSetFMatrix ? 0 : 1) + (config.isSetPadding ? 0 : 2);
   instruction.scalar = softnpu::core::Bits(params.padValue);
+  softnpu::core::Execute(instruction);
+}
+
+enum class FmatrixMode : uint8_t { FMATRIX_LEFT = 0, FMATRIX_RIGHT };
+
+// The size and the paddings (left, right, top, bottom) of the feature map.
+inline void SetFmatrix(uint16_t l1H, uint16_t l1W, const uint8_t padList[4],
+                       const FmatrixMode& fmatrixMode, Where where = Where::Here()) {
+  (void)fmatrixMode;
+  SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_SET_FMATRIX, where);
+  for (int i = 0; i < 4; ++i) instruction.params[0] |= int64_t{padList[i]} << (8 * i);
+  instruction.params[1] = l1H;
+  instruction.params[2] = l1W;
+  softnpu::core::Execute(instruction);
+}
+template <typename T>
+inline void SetLoadDataPaddingValue(const T padValue, Where where = Where::Here()) {
+  SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_SET_LOAD_PADDING, where);
+  instruction.scalar = softnpu::core::Bits(padValue);
+  softnpu::core::Execute(instruction);
+}
+
+// repeatStride: 16 elements along the height (mode 0), 32 bytes along the width (mode 1).
+struct LoadDataRepeatParam {
+  uint16_t repeatStride = 0;
+  uint8_t repeatTime = 1;
+  uint8_t repeatMode = 0;
+
+  LoadDataRepeatParam() = default;
+  LoadDataRepeatParam(uint16_t stride, uint8_t time, uint8_t mode)
+      : repeatStride(stride), repeatTime(time), repeatMode(mode) {}
+};
+inline void SetLoadDataRepeat(const LoadDataRepeatParam& repeatParams,
+                              Where where = Where::Here()) {
+  SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_SET_LOAD_REPEAT, where);
+  instruction.params[0] = repeatParams.repeatTime;
+  instruction.params[1] = repeatParams.repeatStride;
+  instruction.params[2] = repeatParams.repeatMode;
+  softnpu::core::Execute(instruction);
+}
+// The end of the feature map in L1, bytes; 0: none.
+inline void SetLoadDataBoundary(uint32_t boundaryValue, Where where = Where::Here()) {
+  SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_SET_LOAD_BOUNDARY, where);
+  instruction.params[0] = boundaryValue;
   softnpu::core::Execute(instruction);
 }
 
@@ -410,3 +503,5 @@ inline void SetHF32TransMode(bool) {}
 inline void SetMMLayoutTransform(bool) {}
 
 }  // namespace AscendC
+
+using AscendC::QuantMode_t;

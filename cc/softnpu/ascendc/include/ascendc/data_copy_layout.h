@@ -236,6 +236,18 @@ inline void InitOutput(GlobalTensor<T> gmWorkspaceAddr, uint32_t size, T value =
   softnpu::core::Execute(instruction);
 }
 
+template <typename T>
+inline void InitGlobalMemory(const GlobalTensor<T>& gmWorkspaceAddr, const uint64_t size,
+                             const T value, Where where = Where::Here()) {
+  InitOutput(gmWorkspaceAddr, static_cast<uint32_t>(size), value, where);
+}
+
+template <typename T>
+inline void Fill(const GlobalTensor<T>& gmWorkspaceAddr, const uint64_t size, const T value,
+                 Where where = Where::Here()) {
+  InitOutput(gmWorkspaceAddr, static_cast<uint32_t>(size), value, where);
+}
+
 // Inside the UB: not supported.
 template <typename T, typename... Params>
 inline void DataCopyPad(const LocalTensor<T>&, const LocalTensor<T>&, const Params&...) {

@@ -4,6 +4,7 @@
 // of the queues are checked.
 #pragma once
 
+#include "ascendc/system.h"
 #include "ascendc/tensor.h"
 
 namespace AscendC {
@@ -97,6 +98,26 @@ class TQueBind {
   void DeQue(LocalTensor<T>& tensor, Where where = Where::Here()) {
     tensor = DeQue<T>(where);
   }
+  // Between these positions, as a queue that goes from one to the other: a tensor of a TQueBind may
+  // go through it twice, once to the vector unit and once to GM.
+  template <TPosition srcUserPos, TPosition dstUserPos, typename T>
+  bool EnQue(const LocalTensor<T>& tensor, Where where = Where::Here()) {
+    SoftnpuInstruction instruction = Begin(SOFTNPU_OP_ENQUEUE, where);
+    instruction.operand_count = 1;
+    instruction.operand[0] = tensor.raw_;
+    instruction.params[1] = static_cast<int64_t>(srcUserPos) + 1;
+    instruction.params[2] = static_cast<int64_t>(dstUserPos) + 1;
+    softnpu::core::Execute(instruction);
+    return true;
+  }
+  template <TPosition srcUserPos, TPosition dstUserPos, typename T>
+  LocalTensor<T> DeQue(Where where = Where::Here()) {
+    SoftnpuInstruction instruction = Begin(SOFTNPU_OP_DEQUEUE, where);
+    instruction.params[1] = static_cast<int64_t>(srcUserPos) + 1;
+    instruction.params[2] = static_cast<int64_t>(dstUserPos) + 1;
+    softnpu::core::Execute(instruction);
+    return LocalTensor<T>(instruction.operand[0]);
+  }
   template <typename T>
   void FreeTensor(LocalTensor<T>& tensor, Where where = Where::Here()) {
     SoftnpuInstruction instruction = Begin(SOFTNPU_OP_FREE, where);
@@ -165,9 +186,23 @@ class TBuf {
     return tensor;
   }
 
+  // As a queue has them; a TBuf has one tensor, and nothing waits for it.
+  template <typename T>
+  LocalTensor<T> AllocTensor() const {
+    return Get<T>();
+  }
+  template <typename T>
+  void FreeTensor(LocalTensor<T>&) const {}
+
  private:
   friend class TPipe;
   SoftnpuTensor whole_{};
+};
+
+// A queue in L1 that copies from GM fill.
+template <TPosition source, int32_t depth = 1, auto mask = 0>
+class TSCM : public TQue<TPosition::TSCM, depth, mask> {
+  static_assert(source == TPosition::GM, "TSCM from the UB is not supported by SoftNPU");
 };
 
 class TPipe {
@@ -277,3 +312,8 @@ bool TBufPool<position, bufIDSize>::InitBuffer(TBuf<at>& buffer, uint32_t length
 }
 
 }  // namespace AscendC
+
+using AscendC::GetSysWorkSpacePtr;
+using AscendC::GetTPipePtr;
+using AscendC::SetSysWorkspace;
+using AscendC::SetSysWorkspaceForce;

@@ -3,6 +3,30 @@
 
 #include "ascendc/tensor.h"
 
+namespace softnpu::core {
+
+// The event of two pipes; 255 when there is none.
+constexpr uint8_t EventOf(pipe_t source, pipe_t destination) {
+  constexpr pipe_t kSource[] = {PIPE_MTE2, PIPE_MTE1, PIPE_MTE1, PIPE_M,    PIPE_MTE2, PIPE_V,
+                                PIPE_MTE3, PIPE_V,    PIPE_M,    PIPE_V,    PIPE_V,    PIPE_MTE3,
+                                PIPE_MTE1, PIPE_MTE1, PIPE_MTE2, PIPE_M,    PIPE_V,    PIPE_M,
+                                PIPE_FIX,  PIPE_MTE3, PIPE_MTE2, PIPE_S,    PIPE_V,    PIPE_S,
+                                PIPE_MTE2, PIPE_S,    PIPE_MTE3, PIPE_MTE2, PIPE_FIX,  PIPE_FIX,
+                                PIPE_M,    PIPE_FIX,  PIPE_MTE1, PIPE_FIX,  PIPE_FIX};
+  constexpr pipe_t kDestination[] = {
+      PIPE_MTE1, PIPE_MTE2, PIPE_M,    PIPE_MTE1, PIPE_V,    PIPE_MTE2, PIPE_V,
+      PIPE_MTE3, PIPE_V,    PIPE_M,    PIPE_V,    PIPE_MTE1, PIPE_MTE3, PIPE_V,
+      PIPE_M,    PIPE_MTE2, PIPE_MTE1, PIPE_FIX,  PIPE_M,    PIPE_MTE2, PIPE_MTE3,
+      PIPE_V,    PIPE_S,    PIPE_MTE2, PIPE_S,    PIPE_MTE3, PIPE_S,    PIPE_FIX,
+      PIPE_MTE2, PIPE_S,    PIPE_S,    PIPE_MTE3, PIPE_FIX,  PIPE_MTE1, PIPE_FIX};
+  for (uint8_t event = 0; event < 35; ++event) {
+    if (kSource[event] == source && kDestination[event] == destination) return event;
+  }
+  return 255;
+}
+
+}  // namespace softnpu::core
+
 namespace AscendC {
 
 enum class MemDsbT : uint8_t { ALL, DDR, UB, SEQ };
@@ -123,6 +147,23 @@ inline void NotifyNextBlock(const GlobalTensor<int32_t>& gmWorkspace,
                            0, 0);
 }
 
+// Flags of two pipes by their names.
+template <pipe_t src, pipe_t dst>
+class TQueSync {
+ public:
+  void SetFlag(TEventID id, Where where = Where::Here()) {
+    softnpu_internal::Sync(SOFTNPU_OP_SET_FLAG, where, softnpu::core::EventOf(src, dst), id);
+  }
+  void WaitFlag(TEventID id, Where where = Where::Here()) {
+    softnpu_internal::Sync(SOFTNPU_OP_WAIT_FLAG, where, softnpu::core::EventOf(src, dst), id);
+  }
+};
+
+// Of two launches that follow each other on a chip; here a launch has ended before the next begins.
+template <pipe_t pipe = PIPE_ALL>
+inline void SetNextTaskStart() {}
+inline void WaitPreTaskEnd() {}
+
 // The scalar unit's data cache holds lines of 64 bytes of GM, which neither the DMA engines nor
 // other cores see: written back and forgotten here.
 template <typename T, CacheLine line, DcciDst destination = DcciDst::CACHELINE_OUT>
@@ -150,30 +191,6 @@ inline void dcci(__gm__ T* address, uint64_t entire, uint64_t destination = 0,
 inline void pipe_barrier(pipe_t pipe, AscendC::Where where = AscendC::Where::Here()) {
   AscendC::softnpu_internal::Sync(SOFTNPU_OP_PIPE_BARRIER, where, pipe);
 }
-
-namespace softnpu::core {
-
-// The event of two pipes; 255 when there is none.
-constexpr uint8_t EventOf(pipe_t source, pipe_t destination) {
-  constexpr pipe_t kSource[] = {PIPE_MTE2, PIPE_MTE1, PIPE_MTE1, PIPE_M,    PIPE_MTE2, PIPE_V,
-                                PIPE_MTE3, PIPE_V,    PIPE_M,    PIPE_V,    PIPE_V,    PIPE_MTE3,
-                                PIPE_MTE1, PIPE_MTE1, PIPE_MTE2, PIPE_M,    PIPE_V,    PIPE_M,
-                                PIPE_FIX,  PIPE_MTE3, PIPE_MTE2, PIPE_S,    PIPE_V,    PIPE_S,
-                                PIPE_MTE2, PIPE_S,    PIPE_MTE3, PIPE_MTE2, PIPE_FIX,  PIPE_FIX,
-                                PIPE_M,    PIPE_FIX,  PIPE_MTE1, PIPE_FIX,  PIPE_FIX};
-  constexpr pipe_t kDestination[] = {
-      PIPE_MTE1, PIPE_MTE2, PIPE_M,    PIPE_MTE1, PIPE_V,    PIPE_MTE2, PIPE_V,
-      PIPE_MTE3, PIPE_V,    PIPE_M,    PIPE_V,    PIPE_MTE1, PIPE_MTE3, PIPE_V,
-      PIPE_M,    PIPE_MTE2, PIPE_MTE1, PIPE_FIX,  PIPE_M,    PIPE_MTE2, PIPE_MTE3,
-      PIPE_V,    PIPE_S,    PIPE_MTE2, PIPE_S,    PIPE_MTE3, PIPE_S,    PIPE_FIX,
-      PIPE_MTE2, PIPE_S,    PIPE_S,    PIPE_MTE3, PIPE_FIX,  PIPE_MTE1, PIPE_FIX};
-  for (uint8_t event = 0; event < 35; ++event) {
-    if (kSource[event] == source && kDestination[event] == destination) return event;
-  }
-  return 255;
-}
-
-}  // namespace softnpu::core
 
 inline void set_flag(pipe_t source, pipe_t destination, event_t id,
                      AscendC::Where where = AscendC::Where::Here()) {

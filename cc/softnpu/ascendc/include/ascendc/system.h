@@ -3,7 +3,17 @@
 
 #include "ascendc/tensor.h"
 
-extern "C" int snprintf(char* text, size_t bytes, const char* format, ...);
+namespace softnpu::core {
+
+// The tiling key of a program whose host code says it, and whether it has.
+inline uint64_t g_tiling_key = 0;
+inline bool g_tiling_key_set = false;
+inline void SetTilingKey(uint64_t key) {
+  g_tiling_key = key;
+  g_tiling_key_set = true;
+}
+
+}  // namespace softnpu::core
 
 namespace AscendC {
 
@@ -12,6 +22,11 @@ namespace softnpu_internal {
 inline uint64_t Query(SoftnpuOpcode opcode, const Where& where) {
   SoftnpuInstruction instruction = softnpu::core::Begin(opcode, where);
   return softnpu::core::Execute(instruction);
+}
+
+inline uint64_t TilingKey(const Where& where) {
+  return softnpu::core::g_tiling_key_set ? softnpu::core::g_tiling_key
+                                         : Query(SOFTNPU_OP_TILING_KEY, where);
 }
 
 inline void Text(SoftnpuOpcode opcode, const Where& where, const char* text, int64_t bytes) {
@@ -75,12 +90,42 @@ inline int64_t GetSystemCycle(Where where = Where::Here()) {
   return static_cast<int64_t>(softnpu_internal::Query(SOFTNPU_OP_SYSTEM_CYCLE, where));
 }
 
-// The workspace of the kernel's own: behind the part that the system keeps.
-inline __gm__ uint8_t* GetUserWorkspace(__gm__ uint8_t* workspace) { return workspace; }
-inline void SetSysWorkspace(__gm__ uint8_t*) {}
-inline __gm__ uint8_t* GetSysWorkSpacePtr() { return nullptr; }
+// The workspace of the kernel's own: behind the part that the system keeps, 16 MiB, on 310P 2 MiB.
+inline __gm__ uint8_t* GetUserWorkspace(__gm__ uint8_t* workspace, Where where = Where::Here()) {
+  SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_USER_WORKSPACE, where);
+  instruction.params[0] = reinterpret_cast<int64_t>(workspace);
+  return reinterpret_cast<uint8_t*>(softnpu::core::Execute(instruction));
+}
+namespace softnpu_internal {
+inline __gm__ uint8_t* SystemWorkspace(bool set, const __gm__ uint8_t* workspace,
+                                       const Where& where) {
+  SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_SYSTEM_WORKSPACE, where);
+  instruction.params[0] = set;
+  instruction.params[1] = reinterpret_cast<int64_t>(workspace);
+  return reinterpret_cast<uint8_t*>(softnpu::core::Execute(instruction));
+}
+}  // namespace softnpu_internal
+// Where high-level calls have their memory; nothing here reads it.
+inline void SetSysWorkspace(__gm__ uint8_t* workspace, Where where = Where::Here()) {
+  softnpu_internal::SystemWorkspace(true, workspace, where);
+}
+inline void SetSysWorkspaceForce(__gm__ uint8_t* workspace, Where where = Where::Here()) {
+  softnpu_internal::SystemWorkspace(true, workspace, where);
+}
+inline void SetSysWorkSpace(__gm__ uint8_t* workspace, Where where = Where::Here()) {
+  softnpu_internal::SystemWorkspace(true, workspace, where);
+}
+inline __gm__ uint8_t* GetSysWorkSpacePtr(Where where = Where::Here()) {
+  return softnpu_internal::SystemWorkspace(false, nullptr, where);
+}
 
+// Marks for tools of a chip, and states that a core here begins with.
 inline void ICachePreLoad(int64_t) {}
+inline int64_t GetICachePreloadStatus() { return 0; }
+inline void InitSocState() {}
+inline void MetricsProfStart() {}
+inline void MetricsProfStop() {}
+inline void PrintTimeStamp(uint32_t) {}
 template <typename T>
 inline void DataCachePreload(const GlobalTensor<uint64_t>&, T) {}
 
@@ -93,22 +138,36 @@ struct Format {
 };
 }  // namespace softnpu_internal
 
-// As in C, with half and bfloat16_t as floats; at most 1023 bytes a call.
+namespace softnpu_internal {
+
 template <typename... Args>
-inline void printf(softnpu_internal::Format format, const Args&... args) {
+inline int Print(const Format& format, Args... args) {
   char text[1024];
   int bytes;
   if constexpr (sizeof...(Args) == 0) {
-    bytes = snprintf(text, sizeof(text), "%s", format.text);
+    bytes = __builtin_snprintf(text, sizeof(text), "%s", format.text);
   } else {
-    bytes = snprintf(text, sizeof(text), format.text, softnpu_internal::Printable(args)...);
+    bytes = __builtin_snprintf(text, sizeof(text), format.text, Printable(args)...);
   }
   if (bytes >= static_cast<int>(sizeof(text))) bytes = sizeof(text) - 1;
-  softnpu_internal::Text(SOFTNPU_OP_PRINT, format.where, text, bytes);
+  if (softnpu::core::g_api != nullptr && softnpu::core::g_api->in_kernel()) {
+    Text(SOFTNPU_OP_PRINT, format.where, text, bytes);
+    return bytes;
+  }
+  return __builtin_printf("%s", text);
+}
+
+}  // namespace softnpu_internal
+
+// As in C, with half and bfloat16_t as floats; at most 1023 bytes a call. A template, so that it
+// does not compete with C's function where a file has both: host code may stand beside kernels.
+template <typename Text, typename... Args>
+inline int printf(const Text& format, Args... args) {
+  return softnpu_internal::Print({format, Where{nullptr, 0}}, args...);
 }
 template <typename... Args>
-inline void PRINTF(softnpu_internal::Format format, const Args&... args) {
-  printf(format, args...);
+inline void PRINTF(softnpu_internal::Format format, Args... args) {
+  softnpu_internal::Print(format, args...);
 }
 
 // Prints `count` elements with the place and the description.
@@ -158,22 +217,29 @@ inline bool ServesVectorCores() { return Query(SOFTNPU_OP_CORE_TYPE, Where{}) ==
 
 }  // namespace softnpu_internal
 
+// The kind of the core that asks. A twin is one for both kinds: `if constexpr` on it is built as
+// `if` (twin.py).
+struct KindOfThisCore {
+  operator CoreKind() const { return static_cast<CoreKind>(softnpu_internal::CoreType()); }
+};
+inline constexpr KindOfThisCore g_coreType{};
+
 }  // namespace AscendC
+
+using AscendC::g_coreType;
 
 #define SOFTNPU_HERE (AscendC::Where{__FILE__, static_cast<uint32_t>(__LINE__)})
 
 #define ASCEND_IS_AIV ((::AscendC::softnpu_internal::CoreType() & 1) != 0)
 #define ASCEND_IS_AIC ((::AscendC::softnpu_internal::CoreType() & 2) != 0)
-#define g_coreType (static_cast<::AscendC::CoreKind>(::AscendC::softnpu_internal::CoreType()))
 
 #define KERNEL_TASK_TYPE_DEFAULT(type) \
   ::AscendC::softnpu_internal::TaskType(::AscendC::type, -1, SOFTNPU_HERE)
 #define KERNEL_TASK_TYPE(key, type) \
   ::AscendC::softnpu_internal::TaskType(::AscendC::type, key, SOFTNPU_HERE)
 
-#define TILING_KEY_IS(key)                                                    \
-  (::AscendC::softnpu_internal::Query(SOFTNPU_OP_TILING_KEY, SOFTNPU_HERE) == \
-   static_cast<uint64_t>(key))
+#define TILING_KEY_IS(key) \
+  (::AscendC::softnpu_internal::TilingKey(SOFTNPU_HERE) == static_cast<uint64_t>(key))
 
 #define REGISTER_TILING_DEFAULT(Struct) using SoftnpuTilingDefault = Struct
 #define GET_TILING_DATA_WITH_STRUCT(Struct, name, address) \
@@ -188,8 +254,30 @@ inline bool ServesVectorCores() { return Query(SOFTNPU_OP_CORE_TYPE, Where{}) ==
 #define GET_TILING_DATA_PTR_WITH_STRUCT(Struct, name, address) \
   COPY_TILING_WITH_STRUCT(Struct, address, name)
 
+#define COPY_TILING_WITH_ARRAY(type, count, address, name)                               \
+  struct SoftnpuArray_##name {                                                           \
+    type values[count];                                                                  \
+  };                                                                                     \
+  const auto name##_values =                                                             \
+      ::AscendC::softnpu_internal::TilingOf<SoftnpuArray_##name>(address, SOFTNPU_HERE); \
+  const type* const name = name##_values.values
+// What the compiler of operators reads from the source.
+#define REGISTER_TILING_FOR_TILINGKEY(expression, Struct) \
+  static_assert(sizeof(Struct) > 0, "a tiling struct of " expression)
+#define REGISTER_NONE_TILING static_assert(true, "no tiling")
+#define TILING_KEY_LIST(...) static_assert(true, "tiling keys")
+
+// Marks of a timeline on a chip.
+#define TRACE_START(id) static_cast<void>(id)
+#define TRACE_STOP(id) static_cast<void>(id)
+
 #define ASSERT(condition, ...) \
   ::AscendC::softnpu_internal::Assert(static_cast<bool>(condition), #condition, SOFTNPU_HERE)
+
+#define ascendc_assert(condition, ...) ASSERT(condition)
+#ifndef assert
+#define assert(condition, ...) ASSERT(condition)
+#endif
 
 inline int64_t get_block_num() { return AscendC::GetBlockNum(); }
 inline int64_t get_block_idx() {

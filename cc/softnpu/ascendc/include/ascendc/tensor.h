@@ -14,22 +14,82 @@ enum class CacheMode : uint8_t {
   CACHE_MODE_LAST = 2,
   CACHE_MODE_PERSISTENT = 4,
 };
-#define SOFTNPU_UNSUPPORTED_MEMBER(Name)                                    \
-  template <typename Any = T, typename... Args>                             \
-  void Name(Args&&...) const {                                              \
-    static_assert(sizeof(Any) > 100, #Name " is not supported by SoftNPU"); \
-  }
-
 enum class CacheRwMode : uint8_t { READ = 1, WRITE = 2, RW = 3 };
+
+enum class DataFormat : uint8_t { ND = 0, NZ, NCHW, NC1HWC0, NHWC, NCDHW };
+
+constexpr int32_t K_MAX_SHAPE_DIM = 8;
+using TTagType = int32_t;
+
+// What a kernel notes of a tensor's shape; SoftNPU reads nothing from it.
+struct ShapeInfo {
+  uint8_t shapeDim = 0;
+  uint8_t originalShapeDim = 0;
+  uint32_t shape[K_MAX_SHAPE_DIM] = {};
+  uint32_t originalShape[K_MAX_SHAPE_DIM] = {};
+  DataFormat dataFormat = DataFormat::ND;
+
+  constexpr ShapeInfo() = default;
+  constexpr ShapeInfo(uint8_t dims, const uint32_t sizes[], uint8_t original_dims,
+                      const uint32_t original_sizes[], DataFormat format)
+      : shapeDim(dims), originalShapeDim(original_dims), dataFormat(format) {
+    for (int i = 0; i < dims && i < K_MAX_SHAPE_DIM; ++i) shape[i] = sizes[i];
+    for (int i = 0; i < original_dims && i < K_MAX_SHAPE_DIM; ++i) {
+      originalShape[i] = original_sizes[i];
+    }
+  }
+  constexpr ShapeInfo(uint8_t dims, const uint32_t sizes[], DataFormat format)
+      : ShapeInfo(dims, sizes, dims, sizes, format) {}
+  constexpr ShapeInfo(uint8_t dims, const uint32_t sizes[])
+      : ShapeInfo(dims, sizes, DataFormat::ND) {}
+};
+constexpr uint32_t GetShapeSize(const ShapeInfo& info) {
+  uint32_t size = 1;
+  for (int i = 0; i < info.shapeDim; ++i) size *= info.shape[i];
+  return size;
+}
+
+namespace softnpu_internal {
+
+// An element by its index, as tensor(i) gives it: reads and writes are the scalar unit's.
+template <typename Tensor>
+class Element {
+ public:
+  using T = typename Tensor::PrimType;
+  Element(const Tensor& tensor, uint64_t at, const Where& where)
+      : tensor_(tensor), at_(at), where_(where) {}
+  Element(const Element&) = default;
+
+  operator T() const { return tensor_.GetValue(static_cast<Index>(at_), where_); }
+  const Element& operator=(T value) const {
+    tensor_.SetValue(static_cast<Index>(at_), value, where_);
+    return *this;
+  }
+  const Element& operator=(const Element& other) const { return *this = static_cast<T>(other); }
+  const Element& operator+=(T value) const { return *this = static_cast<T>(T(*this) + value); }
+  const Element& operator-=(T value) const { return *this = static_cast<T>(T(*this) - value); }
+  const Element& operator*=(T value) const { return *this = static_cast<T>(T(*this) * value); }
+  const Element& operator/=(T value) const { return *this = static_cast<T>(T(*this) / value); }
+
+ private:
+  using Index = typename Tensor::IndexType;
+  Tensor tensor_;
+  uint64_t at_;
+  Where where_;
+};
+
+}  // namespace softnpu_internal
 
 template <typename T>
 class GlobalTensor {
  public:
   using PrimType = T;
+  using IndexType = uint64_t;
 
   GlobalTensor() { raw_.type = softnpu::core::kTypeOf<T>; }
 
-  // `size` in elements. Accesses outside are faults.
+  // `size` in elements. As on a device, the allocation is the limit; accesses beyond the size are
+  // told of, and GetSize asks for it.
   void SetGlobalBuffer(__gm__ T* buffer, uint64_t size) {
     raw_.space = SOFTNPU_SPACE_GM;
     raw_.address = reinterpret_cast<uint64_t>(buffer);
@@ -39,7 +99,6 @@ class GlobalTensor {
   // Without a size the allocation is the limit.
   void SetGlobalBuffer(__gm__ T* buffer) {
     SetGlobalBuffer(buffer, 0);
-    raw_.begin = 0;
     raw_.end = UINT64_MAX;
   }
 
@@ -63,19 +122,26 @@ class GlobalTensor {
     softnpu::core::Execute(instruction);
   }
 
+  softnpu_internal::Element<GlobalTensor> operator()(uint64_t offset,
+                                                     Where where = Where::Here()) const {
+    return {*this, offset, where};
+  }
+
   // A hint; the model of L2 takes none.
   template <CacheRwMode direction = CacheRwMode::RW>
   void SetL2CacheHint(CacheMode) {}
 
-  SOFTNPU_UNSUPPORTED_MEMBER(GetShapeInfo)
-  SOFTNPU_UNSUPPORTED_MEMBER(SetShapeInfo)
+  void SetShapeInfo(const ShapeInfo& info) { shape_ = info; }
+  ShapeInfo GetShapeInfo() const { return shape_; }
 
   const __gm__ T* GetPhyAddr() const { return reinterpret_cast<const T*>(raw_.address); }
   __gm__ T* GetPhyAddr(uint64_t offset) const {
-    return reinterpret_cast<T*>(raw_.address + offset * sizeof(T));
+    return reinterpret_cast<T*>(raw_.address + softnpu::core::BytesOf<T>(offset));
   }
-  uint64_t GetSize() const {
-    return raw_.end == UINT64_MAX ? 0 : softnpu::core::ElementsOf<T>(raw_.end - raw_.address);
+  uint64_t GetSize(Where where = Where::Here()) const {
+    if (raw_.end != UINT64_MAX) return softnpu::core::ElementsOf<T>(raw_.end - raw_.address);
+    SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_UNSIZED, where);
+    return softnpu::core::Execute(instruction);
   }
 
   template <typename U>
@@ -88,12 +154,31 @@ class GlobalTensor {
   }
 
   SoftnpuTensor raw_{};
+
+ private:
+  ShapeInfo shape_;
 };
+
+template <typename T>
+class LocalTensor;
+
+namespace softnpu_internal {
+
+// A sum, product ... of whole tensors, until it is assigned.
+template <typename T>
+struct Combined {
+  SoftnpuOpcode opcode;
+  const LocalTensor<T>& left;
+  const LocalTensor<T>& right;
+};
+
+}  // namespace softnpu_internal
 
 template <typename T>
 class LocalTensor {
  public:
   using PrimType = T;
+  using IndexType = uint32_t;
 
   LocalTensor() { raw_.type = softnpu::core::kTypeOf<T>; }
   explicit LocalTensor(const SoftnpuTensor& raw) : raw_(raw) {
@@ -106,6 +191,29 @@ class LocalTensor {
     raw_.address = address;
     raw_.begin = address;
     raw_.end = address + softnpu::core::BytesOf<T>(size);
+  }
+
+  LocalTensor(const LocalTensor&) = default;
+  LocalTensor& operator=(const LocalTensor&) = default;
+  // All elements of the tensor: dst = src0 + src1.
+  LocalTensor& operator=(const softnpu_internal::Combined<T>& value) {
+    SoftnpuInstruction instruction = softnpu::core::Begin(value.opcode, Where{nullptr, 0});
+    instruction.operand_count = 3;
+    const LocalTensor* const operands[] = {this, &value.left, &value.right};
+    for (int i = 0; i < 3; ++i) {
+      instruction.operand[i] = operands[i]->raw_;
+      instruction.block_stride[i] = 1;
+      instruction.repeat_stride[i] = 8;
+    }
+    instruction.form = SOFTNPU_FORM_COUNT;
+    instruction.count = GetSize();
+    softnpu::core::Execute(instruction);
+    return *this;
+  }
+
+  softnpu_internal::Element<LocalTensor> operator()(uint32_t offset,
+                                                    Where where = Where::Here()) const {
+    return {*this, offset, where};
   }
 
   LocalTensor operator[](uint32_t offset) const {
@@ -134,19 +242,51 @@ class LocalTensor {
   }
 
   uint64_t GetPhyAddr() const { return raw_.address; }
-  uint64_t GetPhyAddr(uint32_t offset) const { return raw_.address + offset * sizeof(T); }
+  uint64_t GetPhyAddr(uint32_t offset) const {
+    return raw_.address + softnpu::core::BytesOf<T>(offset);
+  }
   uint32_t GetSize() const {
     return static_cast<uint32_t>(softnpu::core::ElementsOf<T>(raw_.end - raw_.address));
   }
   void SetSize(uint32_t size) { raw_.end = raw_.address + softnpu::core::BytesOf<T>(size); }
-  SOFTNPU_UNSUPPORTED_MEMBER(GetShapeInfo)
-  SOFTNPU_UNSUPPORTED_MEMBER(SetBufferLen)
-  SOFTNPU_UNSUPPORTED_MEMBER(SetShapeInfo)
+  // Elements, too.
+  void SetBufferLen(uint32_t dataLen) { SetSize(dataLen); }
+  // Bytes.
+  uint32_t GetLength() const { return static_cast<uint32_t>(raw_.end - raw_.address); }
+  // `offset` in elements of `src`.
+  template <typename S>
+  void SetAddrWithOffset(LocalTensor<S>& src, uint32_t offset) {
+    const uint8_t type = raw_.type;
+    raw_ = src.raw_;
+    raw_.type = type;
+    raw_.address += softnpu::core::BytesOf<S>(offset);
+  }
   TPosition GetPosition() const { return static_cast<TPosition>(raw_.position); }
 
+  void SetUserTag(const TTagType tag) { tag_ = tag; }
+  TTagType GetUserTag() const { return tag_; }
+  void SetShapeInfo(const ShapeInfo& info) { shape_ = info; }
+  ShapeInfo GetShapeInfo() const { return shape_; }
+
   SoftnpuTensor raw_{};
+
+ private:
+  ShapeInfo shape_;
+  TTagType tag_ = 0;
 };
 
-#undef SOFTNPU_UNSUPPORTED_MEMBER
+#define SOFTNPU_COMBINE(sign, opcode)                                               \
+  template <typename T>                                                             \
+  inline softnpu_internal::Combined<T> operator sign(const LocalTensor<T>& left,    \
+                                                     const LocalTensor<T>& right) { \
+    return {opcode, left, right};                                                   \
+  }
+SOFTNPU_COMBINE(+, SOFTNPU_OP_ADD)
+SOFTNPU_COMBINE(-, SOFTNPU_OP_SUB)
+SOFTNPU_COMBINE(*, SOFTNPU_OP_MUL)
+SOFTNPU_COMBINE(/, SOFTNPU_OP_DIV)
+SOFTNPU_COMBINE(&, SOFTNPU_OP_AND)
+SOFTNPU_COMBINE(|, SOFTNPU_OP_OR)
+#undef SOFTNPU_COMBINE
 
 }  // namespace AscendC

@@ -6,18 +6,32 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// Kernels use std::is_same and its like without an include of their own.
+#if __has_include(<type_traits>)
+#include <type_traits>
+#define SOFTNPU_TYPE_TRAITS 1
+#endif
+
 #include "cc/softnpu/ascendc/instruction.h"
 #include "cc/softnpu/ascendc/numeric.h"
 
 #define __aicore__
-#define __global__
-#define __gm__
 #define __ubuf__
 #define __cbuf__
+#define __ca__
+#define __cb__
+#define __cc__
+#define __fbuf__
+#define __kfc_workspace__
 #define GM_ADDR uint8_t*
+// SOFTNPU_SCAN: a build looks for kernels in what the preprocessor leaves.
+#ifndef SOFTNPU_SCAN
+#define __global__
+#define __gm__
 #define __vector__
 #define __cube__
 #define __mix__(cubes, vectors)
+#endif
 #define SOFTNPU_TWIN 1
 
 // IEEE binary16. Arithmetic goes through float and rounds once per operation.
@@ -25,8 +39,8 @@ struct half {
   uint16_t bits;
 
   half() = default;
-  half(float value) : bits(softnpu::numeric::FloatToHalf(value)) {}
-  operator float() const { return softnpu::numeric::HalfToFloat(bits); }
+  constexpr half(float value) : bits(softnpu::numeric::FloatToHalf(value)) {}
+  constexpr operator float() const { return softnpu::numeric::HalfToFloat(bits); }
 };
 
 // The upper half of a binary32.
@@ -34,8 +48,8 @@ struct bfloat16_t {
   uint16_t bits;
 
   bfloat16_t() = default;
-  explicit bfloat16_t(float value) : bits(softnpu::numeric::FloatToBfloat16(value)) {}
-  explicit operator float() const { return softnpu::numeric::Bfloat16ToFloat(bits); }
+  constexpr bfloat16_t(float value) : bits(softnpu::numeric::FloatToBfloat16(value)) {}
+  constexpr explicit operator float() const { return softnpu::numeric::Bfloat16ToFloat(bits); }
 };
 
 // Four bits of two's complement, two elements in a byte, the first in the low half. Tensors of it
@@ -67,8 +81,22 @@ constexpr event_t EVENT_ID5 = 5;
 constexpr event_t EVENT_ID6 = 6;
 constexpr event_t EVENT_ID7 = 7;
 
+// Names that device compilers know without an include.
+#define __forceinline__ inline __attribute__((always_inline))
+#define __inline__ inline
+#define __cce_global__
+#ifndef likely
+constexpr bool likely(bool value) { return __builtin_expect(value, 1) != 0; }
+#endif
+#ifndef unlikely
+constexpr bool unlikely(bool value) { return __builtin_expect(value, 0) != 0; }
+#endif
+
 namespace AscendC {
 
+using ::bfloat16_t;
+using ::half;
+using ::int4b_t;
 using TEventID = int32_t;
 
 template <typename A, typename B>
@@ -86,6 +114,28 @@ constexpr uint8_t DEFAULT_REPEAT_STRIDE = 8;
 constexpr uint8_t DEFAULT_BLK_STRIDE = 1;
 constexpr int32_t MAX_REPEAT_TIMES = 255;
 constexpr uint32_t ONE_REPEAT_BYTE_SIZE = 256;
+constexpr uint64_t FULL_MASK = ~uint64_t{0};
+constexpr int32_t B32_BYTE_SIZE = 4;
+constexpr int32_t B16_BYTE_SIZE = 2;
+constexpr int32_t B32_DATA_NUM_PER_BLOCK = 8;
+constexpr int32_t B16_DATA_NUM_PER_BLOCK = 16;
+constexpr int32_t B32_DATA_NUM_PER_REPEAT = 64;
+constexpr int32_t B16_DATA_NUM_PER_REPEAT = 128;
+constexpr int32_t BLOCK_CUBE = 16;
+constexpr int32_t CUBE_MAX_SIZE = 256;
+constexpr int32_t DEFAULT_C0_SIZE = 32;
+constexpr int32_t MAX_BLOCK_COUNT = 4095;
+#if defined(__NPU_ARCH__) && __NPU_ARCH__ == 2002
+constexpr int32_t TOTAL_UB_SIZE = 262144;
+constexpr int32_t TOTAL_L1_SIZE = 1048576;
+constexpr int32_t TOTAL_L0C_SIZE = 262144;
+#else
+constexpr int32_t TOTAL_UB_SIZE = 196608;
+constexpr int32_t TOTAL_L1_SIZE = 524288;
+constexpr int32_t TOTAL_L0C_SIZE = 131072;
+#endif
+constexpr int32_t TOTAL_L0A_SIZE = 65536;
+constexpr int32_t TOTAL_L0B_SIZE = 65536;
 
 enum class TPosition : uint8_t {
   GM,

@@ -15,8 +15,9 @@ namespace AscendC {
   }                                                                                                \
   template <Template, bool isSetMask = true>                                                       \
   inline void Name(const LocalTensor<D>& dst, const LocalTensor<S>& src0,                          \
-                   const LocalTensor<S>& src1, uint64_t mask, const uint8_t repeatTime,            \
-                   const BinaryRepeatParams& params, Where where = Where::Here()) {                \
+                   const LocalTensor<S>& src1, uint64_t mask,                                      \
+                   const softnpu_internal::Repeats& repeatTime, const BinaryRepeatParams& params,  \
+                   Where where = Where::Here()) {                                                  \
     softnpu_internal::Vector(opcode, where)                                                        \
         .Operand(dst, params.dstBlkStride, params.dstRepStride)                                    \
         .Operand(src0, params.src0BlkStride, params.src0RepStride)                                 \
@@ -25,8 +26,9 @@ namespace AscendC {
   }                                                                                                \
   template <Template, bool isSetMask = true>                                                       \
   inline void Name(const LocalTensor<D>& dst, const LocalTensor<S>& src0,                          \
-                   const LocalTensor<S>& src1, const uint64_t mask[], const uint8_t repeatTime,    \
-                   const BinaryRepeatParams& params, Where where = Where::Here()) {                \
+                   const LocalTensor<S>& src1, const uint64_t mask[],                              \
+                   const softnpu_internal::Repeats& repeatTime, const BinaryRepeatParams& params,  \
+                   Where where = Where::Here()) {                                                  \
     softnpu_internal::Vector(opcode, where)                                                        \
         .Operand(dst, params.dstBlkStride, params.dstRepStride)                                    \
         .Operand(src0, params.src0BlkStride, params.src0RepStride)                                 \
@@ -71,8 +73,8 @@ SOFTNPU_BINARY(AddDeqRelu, SOFTNPU_OP_ADD_DEQ_RELU, typename T SOFTNPU_COMMA typ
   }                                                                                            \
   template <Template, bool isSetMask = true>                                                   \
   inline void Name(const LocalTensor<D>& dst, const LocalTensor<S>& src, const V& scalarValue, \
-                   uint64_t mask, const uint8_t repeatTime, const UnaryRepeatParams& params,   \
-                   Where where = Where::Here()) {                                              \
+                   uint64_t mask, const softnpu_internal::Repeats& repeatTime,                 \
+                   const UnaryRepeatParams& params, Where where = Where::Here()) {             \
     softnpu_internal::Vector(opcode, where)                                                    \
         .Operand(dst, params.dstBlkStride, params.dstRepStride)                                \
         .Operand(src, params.srcBlkStride, params.srcRepStride)                                \
@@ -81,7 +83,7 @@ SOFTNPU_BINARY(AddDeqRelu, SOFTNPU_OP_ADD_DEQ_RELU, typename T SOFTNPU_COMMA typ
   }                                                                                            \
   template <Template, bool isSetMask = true>                                                   \
   inline void Name(const LocalTensor<D>& dst, const LocalTensor<S>& src, const V& scalarValue, \
-                   const uint64_t mask[], const uint8_t repeatTime,                            \
+                   const uint64_t mask[], const softnpu_internal::Repeats& repeatTime,         \
                    const UnaryRepeatParams& params, Where where = Where::Here()) {             \
     softnpu_internal::Vector(opcode, where)                                                    \
         .Operand(dst, params.dstBlkStride, params.dstRepStride)                                \
@@ -107,69 +109,69 @@ SOFTNPU_SCALAR_OF(Axpy, SOFTNPU_OP_AXPY,
 #undef SOFTNPU_SCALAR_OF
 
 // roundEn adds the last bit that is shifted out; for signed types.
-#define SOFTNPU_SHIFT_RIGHT(Template, V)                                                        \
-  template <Template, bool isSetMask = true>                                                    \
-  inline void ShiftRight(const LocalTensor<T>& dst, const LocalTensor<T>& src,                  \
-                         const V& scalarValue, const int32_t& count,                            \
-                         Where where = Where::Here()) {                                         \
-    softnpu_internal::Vector(SOFTNPU_OP_SHIFT_RIGHT, where)                                     \
-        .Operand(dst)                                                                           \
-        .Operand(src)                                                                           \
-        .Scalar(static_cast<T>(scalarValue))                                                    \
-        .Count(count);                                                                          \
-  }                                                                                             \
-  template <Template, bool isSetMask = true>                                                    \
-  inline void ShiftRight(const LocalTensor<T>& dst, const LocalTensor<T>& src,                  \
-                         const V& scalarValue, uint64_t mask, const uint8_t repeatTime,         \
-                         const UnaryRepeatParams& params, bool roundEn = false,                 \
-                         Where where = Where::Here()) {                                         \
-    softnpu_internal::Vector(SOFTNPU_OP_SHIFT_RIGHT, where)                                     \
-        .Operand(dst, params.dstBlkStride, params.dstRepStride)                                 \
-        .Operand(src, params.srcBlkStride, params.srcRepStride)                                 \
-        .Scalar(static_cast<T>(scalarValue))                                                    \
-        .Param(0, roundEn)                                                                      \
-        .template Mask<isSetMask>(mask, repeatTime);                                            \
-  }                                                                                             \
-  template <Template, bool isSetMask = true>                                                    \
-  inline void ShiftRight(const LocalTensor<T>& dst, const LocalTensor<T>& src,                  \
-                         const V& scalarValue, const uint64_t mask[], const uint8_t repeatTime, \
-                         const UnaryRepeatParams& params, bool roundEn = false,                 \
-                         Where where = Where::Here()) {                                         \
-    softnpu_internal::Vector(SOFTNPU_OP_SHIFT_RIGHT, where)                                     \
-        .Operand(dst, params.dstBlkStride, params.dstRepStride)                                 \
-        .Operand(src, params.srcBlkStride, params.srcRepStride)                                 \
-        .Scalar(static_cast<T>(scalarValue))                                                    \
-        .Param(0, roundEn)                                                                      \
-        .template Mask<isSetMask>(mask, repeatTime);                                            \
+#define SOFTNPU_SHIFT_RIGHT(Template, V)                                                         \
+  template <Template, bool isSetMask = true>                                                     \
+  inline void ShiftRight(const LocalTensor<T>& dst, const LocalTensor<T>& src,                   \
+                         const V& scalarValue, const int32_t& count,                             \
+                         Where where = Where::Here()) {                                          \
+    softnpu_internal::Vector(SOFTNPU_OP_SHIFT_RIGHT, where)                                      \
+        .Operand(dst)                                                                            \
+        .Operand(src)                                                                            \
+        .Scalar(static_cast<T>(scalarValue))                                                     \
+        .Count(count);                                                                           \
+  }                                                                                              \
+  template <Template, bool isSetMask = true>                                                     \
+  inline void ShiftRight(                                                                        \
+      const LocalTensor<T>& dst, const LocalTensor<T>& src, const V& scalarValue, uint64_t mask, \
+      const softnpu_internal::Repeats& repeatTime, const UnaryRepeatParams& params,              \
+      bool roundEn = false, Where where = Where::Here()) {                                       \
+    softnpu_internal::Vector(SOFTNPU_OP_SHIFT_RIGHT, where)                                      \
+        .Operand(dst, params.dstBlkStride, params.dstRepStride)                                  \
+        .Operand(src, params.srcBlkStride, params.srcRepStride)                                  \
+        .Scalar(static_cast<T>(scalarValue))                                                     \
+        .Param(0, roundEn)                                                                       \
+        .template Mask<isSetMask>(mask, repeatTime);                                             \
+  }                                                                                              \
+  template <Template, bool isSetMask = true>                                                     \
+  inline void ShiftRight(                                                                        \
+      const LocalTensor<T>& dst, const LocalTensor<T>& src, const V& scalarValue,                \
+      const uint64_t mask[], const softnpu_internal::Repeats& repeatTime,                        \
+      const UnaryRepeatParams& params, bool roundEn = false, Where where = Where::Here()) {      \
+    softnpu_internal::Vector(SOFTNPU_OP_SHIFT_RIGHT, where)                                      \
+        .Operand(dst, params.dstBlkStride, params.dstRepStride)                                  \
+        .Operand(src, params.srcBlkStride, params.srcRepStride)                                  \
+        .Scalar(static_cast<T>(scalarValue))                                                     \
+        .Param(0, roundEn)                                                                       \
+        .template Mask<isSetMask>(mask, repeatTime);                                             \
   }
 SOFTNPU_SHIFT_RIGHT(typename T, T)
 SOFTNPU_SHIFT_RIGHT(typename T SOFTNPU_COMMA typename U, U)
 #undef SOFTNPU_SHIFT_RIGHT
 
 // dst = f(src)
-#define SOFTNPU_UNARY(Name, opcode)                                                             \
-  template <typename T, bool isSetMask = true>                                                  \
-  inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const int32_t& count,  \
-                   Where where = Where::Here()) {                                               \
-    softnpu_internal::Vector(opcode, where).Operand(dst).Operand(src).Count(count);             \
-  }                                                                                             \
-  template <typename T, bool isSetMask = true>                                                  \
-  inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, uint64_t mask,         \
-                   const uint8_t repeatTime, const UnaryRepeatParams& params,                   \
-                   Where where = Where::Here()) {                                               \
-    softnpu_internal::Vector(opcode, where)                                                     \
-        .Operand(dst, params.dstBlkStride, params.dstRepStride)                                 \
-        .Operand(src, params.srcBlkStride, params.srcRepStride)                                 \
-        .template Mask<isSetMask>(mask, repeatTime);                                            \
-  }                                                                                             \
-  template <typename T, bool isSetMask = true>                                                  \
-  inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const uint64_t mask[], \
-                   const uint8_t repeatTime, const UnaryRepeatParams& params,                   \
-                   Where where = Where::Here()) {                                               \
-    softnpu_internal::Vector(opcode, where)                                                     \
-        .Operand(dst, params.dstBlkStride, params.dstRepStride)                                 \
-        .Operand(src, params.srcBlkStride, params.srcRepStride)                                 \
-        .template Mask<isSetMask>(mask, repeatTime);                                            \
+#define SOFTNPU_UNARY(Name, opcode)                                                              \
+  template <typename T, bool isSetMask = true>                                                   \
+  inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const int32_t& count,   \
+                   Where where = Where::Here()) {                                                \
+    softnpu_internal::Vector(opcode, where).Operand(dst).Operand(src).Count(count);              \
+  }                                                                                              \
+  template <typename T, bool isSetMask = true>                                                   \
+  inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, uint64_t mask,          \
+                   const softnpu_internal::Repeats& repeatTime, const UnaryRepeatParams& params, \
+                   Where where = Where::Here()) {                                                \
+    softnpu_internal::Vector(opcode, where)                                                      \
+        .Operand(dst, params.dstBlkStride, params.dstRepStride)                                  \
+        .Operand(src, params.srcBlkStride, params.srcRepStride)                                  \
+        .template Mask<isSetMask>(mask, repeatTime);                                             \
+  }                                                                                              \
+  template <typename T, bool isSetMask = true>                                                   \
+  inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const uint64_t mask[],  \
+                   const softnpu_internal::Repeats& repeatTime, const UnaryRepeatParams& params, \
+                   Where where = Where::Here()) {                                                \
+    softnpu_internal::Vector(opcode, where)                                                      \
+        .Operand(dst, params.dstBlkStride, params.dstRepStride)                                  \
+        .Operand(src, params.srcBlkStride, params.srcRepStride)                                  \
+        .template Mask<isSetMask>(mask, repeatTime);                                             \
   }
 
 SOFTNPU_UNARY(Exp, SOFTNPU_OP_EXP)

@@ -28,6 +28,28 @@ struct SoftMaxShapeInfo {
   uint32_t oriSrcM = 0;
   uint32_t oriSrcK = 0;
 };
+// The tiling for a shape, where a kernel makes it itself.
+constexpr SoftMaxTiling SoftMaxTilingFunc(const SoftMaxShapeInfo& shape, uint32_t dataTypeSize,
+                                          uint32_t localWorkSpaceSize) {
+  (void)dataTypeSize;
+  (void)localWorkSpaceSize;
+  return SoftMaxTiling{shape.srcM, shape.srcK};
+}
+constexpr SoftMaxTiling SoftMaxFlashV2TilingFunc(const SoftMaxShapeInfo& shape,
+                                                 uint32_t dataTypeSize1, uint32_t dataTypeSize2,
+                                                 uint32_t localWorkSpaceSize, bool isUpdate = false,
+                                                 bool isBasicBlock = false,
+                                                 bool isDataFormatNZ = false,
+                                                 bool isFlashOutputBrc = false) {
+  (void)dataTypeSize1;
+  (void)dataTypeSize2;
+  (void)localWorkSpaceSize;
+  (void)isUpdate;
+  (void)isBasicBlock;
+  (void)isDataFormatNZ;
+  (void)isFlashOutputBrc;
+  return SoftMaxTiling{shape.srcM, shape.srcK};
+}
 struct RmsNormTiling {
   uint32_t bLength = 0;
   uint32_t sLength = 0;
@@ -129,7 +151,62 @@ SOFTNPU_ADVANCED_UNARY(Trunc, SOFTNPU_ADV_TRUNC)
 SOFTNPU_ADVANCED_UNARY(Frac, SOFTNPU_ADV_FRAC)
 SOFTNPU_ADVANCED_UNARY(Sin, SOFTNPU_ADV_SIN)
 SOFTNPU_ADVANCED_UNARY(Cos, SOFTNPU_ADV_COS)
+SOFTNPU_ADVANCED_UNARY(Tan, SOFTNPU_ADV_TAN)
+SOFTNPU_ADVANCED_UNARY(Asin, SOFTNPU_ADV_ASIN)
+SOFTNPU_ADVANCED_UNARY(Acos, SOFTNPU_ADV_ACOS)
+SOFTNPU_ADVANCED_UNARY(Atan, SOFTNPU_ADV_ATAN)
+SOFTNPU_ADVANCED_UNARY(Sinh, SOFTNPU_ADV_SINH)
+SOFTNPU_ADVANCED_UNARY(Cosh, SOFTNPU_ADV_COSH)
+SOFTNPU_ADVANCED_UNARY(Asinh, SOFTNPU_ADV_ASINH)
+SOFTNPU_ADVANCED_UNARY(Acosh, SOFTNPU_ADV_ACOSH)
+SOFTNPU_ADVANCED_UNARY(Atanh, SOFTNPU_ADV_ATANH)
+SOFTNPU_ADVANCED_UNARY(Erfc, SOFTNPU_ADV_ERFC)
+SOFTNPU_ADVANCED_UNARY(Lgamma, SOFTNPU_ADV_LGAMMA)
+SOFTNPU_ADVANCED_UNARY(Sign, SOFTNPU_ADV_SIGN)
+SOFTNPU_ADVANCED_UNARY(Digamma, SOFTNPU_ADV_DIGAMMA)
+// x / (1 + exp(-1.702 x)); the second parameter of the template is for speed here.
+SOFTNPU_ADVANCED_UNARY(FasterGelu, SOFTNPU_ADV_FASTER_GELU)
+SOFTNPU_ADVANCED_UNARY(FasterGeluV2, SOFTNPU_ADV_FASTER_GELU_V2)
 #undef SOFTNPU_ADVANCED_UNARY
+
+// The same with both of their modes, which are for speed here.
+#define SOFTNPU_GELU_MODES(Name)                                                                  \
+  template <typename T, bool highPrecision, bool highPerformance>                                 \
+  inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src,                          \
+                   const LocalTensor<uint8_t>& sharedTmpBuffer, const uint32_t dataSize,          \
+                   Where where = Where::Here()) {                                                 \
+    Name<T, false>(dst, src, sharedTmpBuffer, dataSize, where);                                   \
+  }                                                                                               \
+  template <typename T, bool highPrecision, bool highPerformance>                                 \
+  inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const uint32_t dataSize, \
+                   Where where = Where::Here()) {                                                 \
+    Name<T, false>(dst, src, dataSize, where);                                                    \
+  }
+SOFTNPU_GELU_MODES(Gelu)
+SOFTNPU_GELU_MODES(FasterGelu)
+SOFTNPU_GELU_MODES(FasterGeluV2)
+#undef SOFTNPU_GELU_MODES
+
+// Exp and Axpy as functions of the library: the instructions, which are exact to their type.
+template <typename T, uint8_t taylorExpandLevel, bool isReuseSource = false>
+inline void Exp(const LocalTensor<T>& dst, const LocalTensor<T>& src, const uint32_t calCount,
+                Where where = Where::Here()) {
+  Exp(dst, src, static_cast<int32_t>(calCount), where);
+}
+template <typename T, uint8_t taylorExpandLevel, bool isReuseSource = false>
+inline void Exp(const LocalTensor<T>& dst, const LocalTensor<T>& src,
+                const LocalTensor<uint8_t>& sharedTmpBuffer, const uint32_t calCount,
+                Where where = Where::Here()) {
+  (void)sharedTmpBuffer;
+  Exp(dst, src, static_cast<int32_t>(calCount), where);
+}
+template <typename T, typename U, bool isReuseSource = false>
+inline void Axpy(const LocalTensor<T>& dst, const LocalTensor<U>& src, const U scalarValue,
+                 const LocalTensor<uint8_t>& sharedTmpBuffer, const uint32_t calCount,
+                 Where where = Where::Here()) {
+  (void)sharedTmpBuffer;
+  Axpy(dst, src, scalarValue, static_cast<int32_t>(calCount), where);
+}
 
 // x / (1 + exp(-scalar * x))
 template <typename T, bool isReuseSource = false>
@@ -197,17 +274,41 @@ SOFTNPU_CLAMP(ClampMax, SOFTNPU_ADV_CLAMP_MAX)
 SOFTNPU_CLAMP(ClampMin, SOFTNPU_ADV_CLAMP_MIN)
 #undef SOFTNPU_CLAMP
 
-// base to the power of an exponent; one of them can be a scalar.
-template <typename T, bool isReuseSource = false>
-inline void Power(const LocalTensor<T>& dst, const LocalTensor<T>& src0, const LocalTensor<T>& src1,
-                  uint32_t calCount, Where where = Where::Here()) {
-  softnpu_internal::Advanced(SOFTNPU_ADV_POWER, where)
-      .Operand(dst)
-      .Operand(src0)
-      .Operand(src1)
-      .Param(1, calCount)
-      .Run();
-}
+// Of two tensors, by count. Fmod: src0 - trunc(src0 / src1) * src1; Xor: the bits of one or the
+// other; Power: src0 to the power of src1.
+#define SOFTNPU_ADVANCED_BINARY(Name, call)                                                 \
+  template <typename T, bool isReuseSource = false>                                         \
+  inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src0,                   \
+                   const LocalTensor<T>& src1, const LocalTensor<uint8_t>& sharedTmpBuffer, \
+                   const uint32_t calCount, Where where = Where::Here()) {                  \
+    softnpu_internal::Advanced(call, where)                                                 \
+        .Operand(dst)                                                                       \
+        .Operand(src0)                                                                      \
+        .Operand(src1)                                                                      \
+        .Param(1, calCount)                                                                 \
+        .Temporary(sharedTmpBuffer)                                                         \
+        .Run();                                                                             \
+  }                                                                                         \
+  template <typename T, bool isReuseSource = false>                                         \
+  inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src0,                   \
+                   const LocalTensor<T>& src1, const uint32_t calCount,                     \
+                   Where where = Where::Here()) {                                           \
+    softnpu_internal::Advanced(call, where)                                                 \
+        .Operand(dst)                                                                       \
+        .Operand(src0)                                                                      \
+        .Operand(src1)                                                                      \
+        .Param(1, calCount)                                                                 \
+        .Run();                                                                             \
+  }
+SOFTNPU_ADVANCED_BINARY(Fmod, SOFTNPU_ADV_FMOD)
+SOFTNPU_ADVANCED_BINARY(Xor, SOFTNPU_ADV_XOR)
+SOFTNPU_ADVANCED_BINARY(Power, SOFTNPU_ADV_POWER)
+// src0 * Gelu(src1), src0 * Relu(src1)
+SOFTNPU_ADVANCED_BINARY(GeGLU, SOFTNPU_ADV_GEGLU)
+SOFTNPU_ADVANCED_BINARY(ReGlu, SOFTNPU_ADV_REGLU)
+#undef SOFTNPU_ADVANCED_BINARY
+
+// Either the base or the exponent is a scalar.
 template <typename T, bool isReuseSource = false>
 inline void Power(const LocalTensor<T>& dst, const LocalTensor<T>& src0, const T& scalarValue,
                   uint32_t calCount, Where where = Where::Here()) {
@@ -230,14 +331,27 @@ inline void Power(const LocalTensor<T>& dst, const T& scalarValue, const LocalTe
       .Run();
 }
 template <typename T, bool isReuseSource = false>
-inline void Power(const LocalTensor<T>& dst, const LocalTensor<T>& src0, const LocalTensor<T>& src1,
+inline void Power(const LocalTensor<T>& dst, const LocalTensor<T>& src0, const T& scalarValue,
                   const LocalTensor<uint8_t>& sharedTmpBuffer, uint32_t calCount,
                   Where where = Where::Here()) {
   softnpu_internal::Advanced(SOFTNPU_ADV_POWER, where)
       .Operand(dst)
       .Operand(src0)
+      .Param(1, calCount)
+      .Scalar(static_cast<double>(scalarValue))
+      .Temporary(sharedTmpBuffer)
+      .Run();
+}
+template <typename T, bool isReuseSource = false>
+inline void Power(const LocalTensor<T>& dst, const T& scalarValue, const LocalTensor<T>& src1,
+                  const LocalTensor<uint8_t>& sharedTmpBuffer, uint32_t calCount,
+                  Where where = Where::Here()) {
+  softnpu_internal::Advanced(SOFTNPU_ADV_POWER, where)
+      .Operand(dst)
       .Operand(src1)
       .Param(1, calCount)
+      .Param(2, 1)
+      .Scalar(static_cast<double>(scalarValue))
       .Temporary(sharedTmpBuffer)
       .Run();
 }
@@ -282,18 +396,27 @@ inline Advanced& Shape(Advanced& call, const SoftMaxTiling& tiling, const SoftMa
 }
 }  // namespace softnpu_internal
 
+// What is known when the kernel is compiled; it changes speed and no result.
+struct SoftmaxConfig {
+  bool isCheckTiling = true;
+  uint32_t oriSrcM = 0;
+  uint32_t oriSrcK = 0;
+};
+constexpr SoftmaxConfig SOFTMAX_DEFAULT_CFG{};
+
 // Rows of srcK elements. sum and max have a block of 32 bytes per row, filled with the value.
-#define SOFTNPU_SOFTMAX(Name, call, Buffer, Pass)                                        \
-  template <typename T, bool isReuseSource = false, bool isBasicBlock = false,           \
-            bool isDataFormatNZ = false, typename U>                                     \
-  inline void Name(const LocalTensor<T>& dst, const LocalTensor<U>& sum,                 \
-                   const LocalTensor<U>& max, const LocalTensor<T>& src Buffer,          \
-                   const SoftMaxTiling& tiling, const SoftMaxShapeInfo& shape = {},      \
-                   Where where = Where::Here()) {                                        \
-    static_assert(!isDataFormatNZ, #Name ": the NZ format is not supported by SoftNPU"); \
-    softnpu_internal::Advanced softmax(call, where);                                     \
-    softmax.Operand(dst).Operand(sum).Operand(max).Operand(src).Param(4, 1);             \
-    softnpu_internal::Shape(softmax, tiling, shape).Temporary(Pass).Run();               \
+#define SOFTNPU_SOFTMAX(Name, call, Buffer, Pass)                                           \
+  template <typename T, bool isReuseSource = false, bool isBasicBlock = false,              \
+            bool isDataFormatNZ = false, const SoftmaxConfig& config = SOFTMAX_DEFAULT_CFG, \
+            typename U>                                                                     \
+  inline void Name(const LocalTensor<T>& dst, const LocalTensor<U>& sum,                    \
+                   const LocalTensor<U>& max, const LocalTensor<T>& src Buffer,             \
+                   const SoftMaxTiling& tiling, const SoftMaxShapeInfo& shape = {},         \
+                   Where where = Where::Here()) {                                           \
+    static_assert(!isDataFormatNZ, #Name ": the NZ format is not supported by SoftNPU");    \
+    softnpu_internal::Advanced softmax(call, where);                                        \
+    softmax.Operand(dst).Operand(sum).Operand(max).Operand(src).Param(4, 1);                \
+    softnpu_internal::Shape(softmax, tiling, shape).Temporary(Pass).Run();                  \
   }
 #define SOFTNPU_NOTHING
 #define SOFTNPU_BUFFER , const LocalTensor<uint8_t>& sharedTmpBuffer
@@ -304,7 +427,8 @@ SOFTNPU_SOFTMAX(SimpleSoftMax, SOFTNPU_ADV_SIMPLE_SOFTMAX, SOFTNPU_NOTHING, )
 SOFTNPU_SOFTMAX(SimpleSoftMax, SOFTNPU_ADV_SIMPLE_SOFTMAX, SOFTNPU_BUFFER, sharedTmpBuffer)
 #undef SOFTNPU_SOFTMAX
 
-template <typename T, bool isReuseSource = false, bool isBasicBlock = false>
+template <typename T, bool isReuseSource = false, bool isBasicBlock = false,
+          const SoftmaxConfig& config = SOFTMAX_DEFAULT_CFG>
 inline void SoftMax(const LocalTensor<T>& dst, const LocalTensor<T>& src,
                     const SoftMaxTiling& tiling, const SoftMaxShapeInfo& shape = {},
                     Where where = Where::Here()) {
@@ -312,7 +436,8 @@ inline void SoftMax(const LocalTensor<T>& dst, const LocalTensor<T>& src,
   call.Operand(dst).Operand(src);
   softnpu_internal::Shape(call, tiling, shape).Run();
 }
-template <typename T, bool isReuseSource = false, bool isBasicBlock = false>
+template <typename T, bool isReuseSource = false, bool isBasicBlock = false,
+          const SoftmaxConfig& config = SOFTMAX_DEFAULT_CFG>
 inline void SoftMax(const LocalTensor<T>& dst, const LocalTensor<T>& src,
                     const LocalTensor<uint8_t>& sharedTmpBuffer, const SoftMaxTiling& tiling,
                     const SoftMaxShapeInfo& shape = {}, Where where = Where::Here()) {
@@ -325,7 +450,8 @@ inline void SoftMax(const LocalTensor<T>& dst, const LocalTensor<T>& src,
 // and expMax = exp(inMax - max).
 #define SOFTNPU_FLASH(Buffer, Pass)                                                              \
   template <typename T, bool isUpdate = false, bool isReuseSource = false,                       \
-            bool isBasicBlock = false, bool isDataFormatNZ = false, typename U>                  \
+            bool isBasicBlock = false, bool isDataFormatNZ = false,                              \
+            const SoftmaxConfig& config = SOFTMAX_DEFAULT_CFG, typename U>                       \
   inline void SoftmaxFlashV2(const LocalTensor<T>& dst, const LocalTensor<U>& expSum,            \
                              const LocalTensor<U>& max, const LocalTensor<T>& src,               \
                              const LocalTensor<T>& expMax, const LocalTensor<U>& inExpSum,       \
@@ -395,6 +521,24 @@ inline void LayerNorm(const LocalTensor<T>& output, const LocalTensor<T>& output
       .Temporary(sharedTmpBuffer)
       .Run();
 }
+template <typename T, bool isReuseSource = false>
+inline void LayerNorm(const LocalTensor<T>& output, const LocalTensor<T>& outputMean,
+                      const LocalTensor<T>& outputVariance, const LocalTensor<T>& inputX,
+                      const LocalTensor<T>& gamma, const LocalTensor<T>& beta, const T epsilon,
+                      LayerNormTiling& tiling, Where where = Where::Here()) {
+  softnpu_internal::Advanced(SOFTNPU_ADV_LAYER_NORM, where)
+      .Operand(output)
+      .Operand(outputMean)
+      .Operand(outputVariance)
+      .Operand(inputX)
+      .Operand(gamma)
+      .Operand(beta)
+      .Param(1, int64_t{tiling.bLength} * tiling.sLength)
+      .Param(2, tiling.hLength)
+      .Param(3, tiling.originalHLength)
+      .Scalar(static_cast<double>(static_cast<float>(epsilon)))
+      .Run();
+}
 
 // The k largest (smallest) of the first n of each row, with their indices.
 #define SOFTNPU_TOP_K(Buffer, Pass)                                                             \
@@ -444,6 +588,387 @@ inline void Broadcast(const LocalTensor<T>& dst, const LocalTensor<T>& src,
                       const LocalTensor<uint8_t>& sharedTmpBuffer, Where where = Where::Here()) {
   (void)sharedTmpBuffer;
   Broadcast<T, dim, axis, isReuseSource>(dst, src, dstShape, srcShape, where);
+}
+
+// Broadcast under its other spelling.
+template <typename T, int32_t dim, int32_t axis, bool isReuseSource = false, typename... Args>
+inline void BroadCast(const LocalTensor<T>& dst, const LocalTensor<T>& src, Args&&... args) {
+  Broadcast<T, dim, axis, isReuseSource>(dst, src, static_cast<Args&&>(args)...);
+}
+
+// Sums along the last axis of `inner` elements, or along the first one. The last row of sums also
+// goes to lastRowTensor where the configuration asks for it.
+struct CumSumConfig {
+  bool isLastAxis = true;
+  bool isReuseSource = false;
+  bool outputLastRow = false;
+};
+constexpr CumSumConfig defaultCumSumConfig{};
+struct CumSumInfo {
+  uint32_t outter = 0;
+  uint32_t inner = 0;
+};
+namespace softnpu_internal {
+template <typename T>
+inline Advanced CumSumOf(const CumSumConfig& config, const LocalTensor<T>& dst,
+                         const LocalTensor<T>& lastRow, const LocalTensor<T>& src,
+                         const CumSumInfo& info, const Where& where) {
+  Advanced call(SOFTNPU_ADV_CUM_SUM, where);
+  call.Operand(dst).Operand(src);
+  if (config.outputLastRow) call.Operand(lastRow);
+  call.Param(1, info.outter).Param(2, info.inner).Param(3, config.isLastAxis);
+  return call;
+}
+}  // namespace softnpu_internal
+template <typename T, const CumSumConfig& config = defaultCumSumConfig>
+inline void CumSum(const LocalTensor<T>& dstTensor, const LocalTensor<T>& lastRowTensor,
+                   const LocalTensor<T>& srcTensor, const LocalTensor<uint8_t>& sharedTmpBuffer,
+                   const CumSumInfo& cumSumInfo, Where where = Where::Here()) {
+  softnpu_internal::CumSumOf(config, dstTensor, lastRowTensor, srcTensor, cumSumInfo, where)
+      .Temporary(sharedTmpBuffer)
+      .Run();
+}
+template <typename T, const CumSumConfig& config = defaultCumSumConfig>
+inline void CumSum(const LocalTensor<T>& dstTensor, const LocalTensor<T>& lastRowTensor,
+                   const LocalTensor<T>& srcTensor, const CumSumInfo& cumSumInfo,
+                   Where where = Where::Here()) {
+  softnpu_internal::CumSumOf(config, dstTensor, lastRowTensor, srcTensor, cumSumInfo, where).Run();
+}
+
+// Which axis of two is reduced (R) and which one stays (A).
+namespace Pattern {
+namespace Reduce {
+struct AR {};
+struct RA {};
+}  // namespace Reduce
+}  // namespace Pattern
+
+namespace softnpu_internal {
+template <typename pattern>
+constexpr bool kLastAxis = IsSameType<pattern, Pattern::Reduce::AR>::value;
+}  // namespace softnpu_internal
+
+// srcInnerPad: rows of the source begin at multiples of 32 bytes.
+#define SOFTNPU_REDUCE(Name, call)                                                             \
+  template <class T, class pattern, bool isReuseSource = false>                                \
+  inline void Name(const LocalTensor<T>& dstTensor, const LocalTensor<T>& srcTensor,           \
+                   const LocalTensor<uint8_t>& sharedTmpBuffer, const uint32_t srcShape[],     \
+                   bool srcInnerPad, Where where = Where::Here()) {                            \
+    softnpu_internal::Advanced(call, where)                                                    \
+        .Operand(dstTensor)                                                                    \
+        .Operand(srcTensor)                                                                    \
+        .Param(1, srcShape[0])                                                                 \
+        .Param(2, srcShape[1])                                                                 \
+        .Param(3, softnpu_internal::kLastAxis<pattern>)                                        \
+        .Param(4, srcInnerPad)                                                                 \
+        .Temporary(sharedTmpBuffer)                                                            \
+        .Run();                                                                                \
+  }                                                                                            \
+  template <class T, class pattern, bool isReuseSource = false>                                \
+  inline void Name(const LocalTensor<T>& dstTensor, const LocalTensor<T>& srcTensor,           \
+                   const uint32_t srcShape[], bool srcInnerPad, Where where = Where::Here()) { \
+    softnpu_internal::Advanced(call, where)                                                    \
+        .Operand(dstTensor)                                                                    \
+        .Operand(srcTensor)                                                                    \
+        .Param(1, srcShape[0])                                                                 \
+        .Param(2, srcShape[1])                                                                 \
+        .Param(3, softnpu_internal::kLastAxis<pattern>)                                        \
+        .Param(4, srcInnerPad)                                                                 \
+        .Run();                                                                                \
+  }
+SOFTNPU_REDUCE(ReduceSum, SOFTNPU_ADV_REDUCE_SUM)
+SOFTNPU_REDUCE(ReduceMax, SOFTNPU_ADV_REDUCE_MAX)
+SOFTNPU_REDUCE(ReduceMin, SOFTNPU_ADV_REDUCE_MIN)
+SOFTNPU_REDUCE(ReduceProd, SOFTNPU_ADV_REDUCE_PROD)
+SOFTNPU_REDUCE(ReduceMean, SOFTNPU_ADV_REDUCE_MEAN)
+SOFTNPU_REDUCE(ReduceAll, SOFTNPU_ADV_REDUCE_ALL)
+SOFTNPU_REDUCE(ReduceAny, SOFTNPU_ADV_REDUCE_ANY)
+#undef SOFTNPU_REDUCE
+
+// dst[0] = the sum of src0 xor src1.
+template <typename T, bool isReuseSource = false>
+inline void ReduceXorSum(const LocalTensor<T>& dstTensor, const LocalTensor<T>& src0Tensor,
+                         const LocalTensor<T>& src1Tensor,
+                         const LocalTensor<uint8_t>& sharedTmpBuffer, const uint32_t calCount,
+                         Where where = Where::Here()) {
+  softnpu_internal::Advanced(SOFTNPU_ADV_REDUCE_XOR_SUM, where)
+      .Operand(dstTensor)
+      .Operand(src0Tensor)
+      .Operand(src1Tensor)
+      .Param(1, calCount)
+      .Temporary(sharedTmpBuffer)
+      .Run();
+}
+template <typename T, bool isReuseSource = false>
+inline void ReduceXorSum(const LocalTensor<T>& dstTensor, const LocalTensor<T>& src0Tensor,
+                         const LocalTensor<T>& src1Tensor, const uint32_t calCount,
+                         Where where = Where::Here()) {
+  softnpu_internal::Advanced(SOFTNPU_ADV_REDUCE_XOR_SUM, where)
+      .Operand(dstTensor)
+      .Operand(src0Tensor)
+      .Operand(src1Tensor)
+      .Param(1, calCount)
+      .Run();
+}
+
+// Rows of `srcWidth` elements get paddings, or lose them; the width of dst is the next whole number
+// of blocks. In columns.
+struct PadParams {
+  uint16_t leftPad = 0;
+  uint16_t rightPad = 0;
+  int32_t padValue = 0;
+};
+struct UnPadParams {
+  uint16_t leftPad = 0;  // without effect
+  uint16_t rightPad = 0;
+};
+// The fields that SoftNPU looks at; the host's tiling functions fill in more.
+struct PadTiling {
+  uint32_t srcHeight = 0;
+  uint32_t srcWidth = 0;
+  uint32_t srcOriWidth = 0;
+};
+struct UnPadTiling {
+  uint32_t srcHeight = 0;
+  uint32_t srcWidth = 0;
+};
+namespace softnpu_internal {
+template <typename T>
+inline Advanced PadOf(const LocalTensor<T>& dst, const LocalTensor<T>& src, const PadParams& params,
+                      const PadTiling& tiling, const Where& where) {
+  constexpr uint32_t kBlock = ONE_BLK_SIZE / sizeof(T);
+  Advanced call(SOFTNPU_ADV_PAD, where);
+  call.Operand(dst).Operand(src).Param(1, tiling.srcHeight).Param(2, tiling.srcWidth);
+  call.Param(3, (tiling.srcWidth + kBlock - 1) / kBlock * kBlock);
+  call.Param(4, params.leftPad).Param(5, params.rightPad);
+  call.instruction.scalar = softnpu::core::Bits(static_cast<T>(params.padValue));
+  return call;
+}
+}  // namespace softnpu_internal
+template <typename T>
+inline void Pad(const LocalTensor<T>& dstTensor, const LocalTensor<T>& srcTensor,
+                PadParams& padParams, const LocalTensor<uint8_t>& sharedTmpBuffer,
+                PadTiling& tiling, Where where = Where::Here()) {
+  softnpu_internal::PadOf(dstTensor, srcTensor, padParams, tiling, where)
+      .Temporary(sharedTmpBuffer)
+      .Run();
+}
+template <typename T>
+inline void Pad(const LocalTensor<T>& dstTensor, const LocalTensor<T>& srcTensor,
+                PadParams& padParams, PadTiling& tiling, Where where = Where::Here()) {
+  softnpu_internal::PadOf(dstTensor, srcTensor, padParams, tiling, where).Run();
+}
+template <typename T>
+inline void UnPad(const LocalTensor<T>& dstTensor, const LocalTensor<T>& srcTensor,
+                  UnPadParams& unPadParams, LocalTensor<uint8_t>& sharedTmpBuffer,
+                  UnPadTiling& tiling, Where where = Where::Here()) {
+  softnpu_internal::Advanced(SOFTNPU_ADV_UNPAD, where)
+      .Operand(dstTensor)
+      .Operand(srcTensor)
+      .Param(1, tiling.srcHeight)
+      .Param(2, tiling.srcWidth)
+      .Param(3, unPadParams.rightPad)
+      .Temporary(sharedTmpBuffer)
+      .Run();
+}
+template <typename T>
+inline void UnPad(const LocalTensor<T>& dstTensor, const LocalTensor<T>& srcTensor,
+                  UnPadParams& unPadParams, UnPadTiling& tiling, Where where = Where::Here()) {
+  softnpu_internal::Advanced(SOFTNPU_ADV_UNPAD, where)
+      .Operand(dstTensor)
+      .Operand(srcTensor)
+      .Param(1, tiling.srcHeight)
+      .Param(2, tiling.srcWidth)
+      .Param(3, unPadParams.rightPad)
+      .Run();
+}
+
+// (grad - sum(grad * src)) * src, row by row; with isFront, and in SoftmaxGradFront, a block with
+// the row's sum.
+template <typename T, bool isBasicBlock = false>
+inline void SoftmaxGradFront(const LocalTensor<T>& dst, const LocalTensor<T>& grad,
+                             const LocalTensor<T>& src, const LocalTensor<uint8_t>& sharedTmpBuffer,
+                             const SoftMaxTiling& tiling, const SoftMaxShapeInfo& shape = {},
+                             Where where = Where::Here()) {
+  softnpu_internal::Advanced call(SOFTNPU_ADV_SOFTMAX_GRAD_FRONT, where);
+  call.Operand(dst).Operand(grad).Operand(src);
+  softnpu_internal::Shape(call, tiling, shape).Temporary(sharedTmpBuffer).Run();
+}
+template <typename T, bool isBasicBlock = false>
+inline void SoftmaxGradFront(const LocalTensor<T>& dst, const LocalTensor<T>& grad,
+                             const LocalTensor<T>& src, const SoftMaxTiling& tiling,
+                             const SoftMaxShapeInfo& shape = {}, Where where = Where::Here()) {
+  softnpu_internal::Advanced call(SOFTNPU_ADV_SOFTMAX_GRAD_FRONT, where);
+  call.Operand(dst).Operand(grad).Operand(src);
+  softnpu_internal::Shape(call, tiling, shape).Run();
+}
+template <typename T, bool isReuseSource = false>
+inline void SoftmaxGrad(const LocalTensor<T>& dst, const LocalTensor<T>& grad,
+                        const LocalTensor<T>& src, const LocalTensor<uint8_t>& sharedTmpBuffer,
+                        const SoftMaxTiling& tiling, bool isFront = false,
+                        const SoftMaxShapeInfo& shape = {}, Where where = Where::Here()) {
+  softnpu_internal::Advanced call(
+      isFront ? SOFTNPU_ADV_SOFTMAX_GRAD_FRONT : SOFTNPU_ADV_SOFTMAX_GRAD, where);
+  call.Operand(dst).Operand(grad).Operand(src);
+  softnpu_internal::Shape(call, tiling, shape).Temporary(sharedTmpBuffer).Run();
+}
+template <typename T, bool isReuseSource = false>
+inline void SoftmaxGrad(const LocalTensor<T>& dst, const LocalTensor<T>& grad,
+                        const LocalTensor<T>& src, const SoftMaxTiling& tiling,
+                        bool isFront = false, const SoftMaxShapeInfo& shape = {},
+                        Where where = Where::Here()) {
+  softnpu_internal::Advanced call(
+      isFront ? SOFTNPU_ADV_SOFTMAX_GRAD_FRONT : SOFTNPU_ADV_SOFTMAX_GRAD, where);
+  call.Operand(dst).Operand(grad).Operand(src);
+  softnpu_internal::Shape(call, tiling, shape).Run();
+}
+
+// int8_t = round(src * scale + offset) with one scale, or with one for each of `scaleCount`
+// columns.
+struct AscendQuantConfig {
+  uint32_t calcCount = 0;
+  uint32_t offsetCount = 0;
+  uint32_t scaleCount = 0;
+  uint32_t workLocalSize = 0;
+};
+constexpr AscendQuantConfig ASCEND_QUANT_DEFAULT_CFG{};
+namespace softnpu_internal {
+template <typename T>
+inline Advanced QuantOf(const LocalTensor<int8_t>& dst, const LocalTensor<T>& src, float scale,
+                        float offset, uint32_t count, const Where& where) {
+  Advanced call(SOFTNPU_ADV_QUANT, where);
+  call.Operand(dst).Operand(src).Param(1, count);
+  call.Param(3, static_cast<int64_t>(softnpu::core::Bits(offset)));
+  return call.Scalar(static_cast<double>(scale));
+}
+}  // namespace softnpu_internal
+#define SOFTNPU_QUANT(Buffer, Pass)                                                               \
+  template <typename T, bool isReuseSource = false,                                               \
+            const AscendQuantConfig& config = ASCEND_QUANT_DEFAULT_CFG>                           \
+  inline void AscendQuant(const LocalTensor<int8_t>& dst, const LocalTensor<T>& src Buffer,       \
+                          const float scale, const float offset, const uint32_t calCount,         \
+                          Where where = Where::Here()) {                                          \
+    softnpu_internal::QuantOf(dst, src, scale, offset, calCount, where).Temporary(Pass).Run();    \
+  }                                                                                               \
+  template <typename T, bool isReuseSource = false,                                               \
+            const AscendQuantConfig& config = ASCEND_QUANT_DEFAULT_CFG>                           \
+  inline void AscendQuant(const LocalTensor<int8_t>& dst, const LocalTensor<T>& src Buffer,       \
+                          const float scale, const float offset, Where where = Where::Here()) {   \
+    softnpu_internal::QuantOf(dst, src, scale, offset, src.GetSize(), where)                      \
+        .Temporary(Pass)                                                                          \
+        .Run();                                                                                   \
+  }                                                                                               \
+  template <typename T, bool isReuseSource = false,                                               \
+            const AscendQuantConfig& config = ASCEND_QUANT_DEFAULT_CFG>                           \
+  inline void AscendQuant(const LocalTensor<int8_t>& dst, const LocalTensor<T>& src Buffer,       \
+                          const LocalTensor<T>& scale, const T offset, const uint32_t scaleCount, \
+                          const uint32_t calCount, Where where = Where::Here()) {                 \
+    softnpu_internal::QuantOf(dst, src, 1.0f, static_cast<float>(offset), calCount, where)        \
+        .Operand(scale)                                                                           \
+        .Param(2, scaleCount)                                                                     \
+        .Temporary(Pass)                                                                          \
+        .Run();                                                                                   \
+  }                                                                                               \
+  template <typename T, bool isReuseSource = false,                                               \
+            const AscendQuantConfig& config = ASCEND_QUANT_DEFAULT_CFG>                           \
+  inline void AscendQuant(const LocalTensor<int8_t>& dst, const LocalTensor<T>& src Buffer,       \
+                          const LocalTensor<T>& scale, const LocalTensor<T>& offset,              \
+                          const uint32_t scaleCount, const uint32_t offsetCount,                  \
+                          const uint32_t calCount, Where where = Where::Here()) {                 \
+    (void)offsetCount;                                                                            \
+    softnpu_internal::QuantOf(dst, src, 1.0f, 0.0f, calCount, where)                              \
+        .Operand(scale)                                                                           \
+        .Operand(offset)                                                                          \
+        .Param(2, scaleCount)                                                                     \
+        .Temporary(Pass)                                                                          \
+        .Run();                                                                                   \
+  }
+#define SOFTNPU_BUFFER , const LocalTensor<uint8_t>& sharedTmpBuffer
+#define SOFTNPU_NOTHING
+SOFTNPU_QUANT(SOFTNPU_NOTHING, )
+SOFTNPU_QUANT(SOFTNPU_BUFFER, sharedTmpBuffer)
+#undef SOFTNPU_QUANT
+#undef SOFTNPU_BUFFER
+#undef SOFTNPU_NOTHING
+
+// mask ? src / keepProb : 0. dropOutMode: 1 and 2: a byte of the mask for each element, 3 and 4: a
+// bit, the lowest first; 0: bytes where the mask is as wide as the source.
+struct DropOutShapeInfo {
+  uint32_t firstAxis = 0;
+  uint32_t srcLastAxis = 0;
+  uint32_t maskLastAxis = 0;
+};
+namespace softnpu_internal {
+template <uint32_t mode, typename T>
+inline Advanced DropOutOf(const LocalTensor<T>& dst, const LocalTensor<T>& src,
+                          const LocalTensor<uint8_t>& mask, float keep,
+                          const DropOutShapeInfo& info, const Where& where) {
+  static_assert(mode <= 4, "DropOut has the modes 0 to 4");
+  Advanced call(SOFTNPU_ADV_DROP_OUT, where);
+  call.Operand(dst).Operand(src).Operand(mask).Param(1, info.firstAxis);
+  call.Param(2, info.srcLastAxis).Param(3, info.maskLastAxis);
+  call.Param(4, mode == 0 ? info.maskLastAxis < info.srcLastAxis : mode >= 3);
+  return call.Scalar(static_cast<double>(keep));
+}
+}  // namespace softnpu_internal
+template <typename T, bool isInitBitMode = false, uint32_t dropOutMode = 0>
+inline void DropOut(const LocalTensor<T>& dstLocal, const LocalTensor<T>& srcLocal,
+                    const LocalTensor<uint8_t>& maskLocal,
+                    const LocalTensor<uint8_t>& sharedTmpBuffer, const float keepProb,
+                    const DropOutShapeInfo& info, Where where = Where::Here()) {
+  softnpu_internal::DropOutOf<dropOutMode>(dstLocal, srcLocal, maskLocal, keepProb, info, where)
+      .Temporary(sharedTmpBuffer)
+      .Run();
+}
+template <typename T, bool isInitBitMode = false, uint32_t dropOutMode = 0>
+inline void DropOut(const LocalTensor<T>& dstLocal, const LocalTensor<T>& srcLocal,
+                    const LocalTensor<uint8_t>& maskLocal, const float keepProb,
+                    const DropOutShapeInfo& info, Where where = Where::Here()) {
+  softnpu_internal::DropOutOf<dropOutMode>(dstLocal, srcLocal, maskLocal, keepProb, info, where)
+      .Run();
+}
+
+// The element of src0 where the mask is 0, else the one of src1; one of them is a scalar. The mask
+// has an element for each element, and may have longer rows.
+struct SelectWithBytesMaskShapeInfo {
+  uint32_t firstAxis = 0;
+  uint32_t srcLastAxis = 0;
+  uint32_t maskLastAxis = 0;
+};
+namespace softnpu_internal {
+template <typename T, typename U>
+inline void SelectBytes(const LocalTensor<T>& dst, const LocalTensor<T>& src, T scalar,
+                        bool scalar_first, const LocalTensor<U>& mask,
+                        const LocalTensor<uint8_t>& tmp, const SelectWithBytesMaskShapeInfo& info,
+                        const Where& where) {
+  Advanced(SOFTNPU_ADV_SELECT_BYTES, where)
+      .Operand(dst)
+      .Operand(src)
+      .Operand(mask)
+      .Param(1, info.firstAxis)
+      .Param(2, info.srcLastAxis)
+      .Param(3, info.maskLastAxis)
+      .Param(4, scalar_first)
+      .Scalar(static_cast<double>(static_cast<float>(scalar)))
+      .Temporary(tmp)
+      .Run();
+}
+}  // namespace softnpu_internal
+template <typename T, typename U, bool isReuseMask = true>
+inline void SelectWithBytesMask(const LocalTensor<T>& dst, const LocalTensor<T>& src0, T src1,
+                                const LocalTensor<U>& mask,
+                                const LocalTensor<uint8_t>& sharedTmpBuffer,
+                                const SelectWithBytesMaskShapeInfo& info,
+                                Where where = Where::Here()) {
+  softnpu_internal::SelectBytes(dst, src0, src1, false, mask, sharedTmpBuffer, info, where);
+}
+template <typename T, typename U, bool isReuseMask = true>
+inline void SelectWithBytesMask(const LocalTensor<T>& dst, T src0, const LocalTensor<T>& src1,
+                                const LocalTensor<U>& mask,
+                                const LocalTensor<uint8_t>& sharedTmpBuffer,
+                                const SelectWithBytesMaskShapeInfo& info,
+                                Where where = Where::Here()) {
+  softnpu_internal::SelectBytes(dst, src1, src0, true, mask, sharedTmpBuffer, info, where);
 }
 
 }  // namespace AscendC

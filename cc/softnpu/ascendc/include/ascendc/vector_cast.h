@@ -27,8 +27,9 @@ inline void Cast(const LocalTensor<T>& dst, const LocalTensor<U>& src, const Rou
 #define SOFTNPU_CAST(MaskType)                                                                    \
   template <typename T, typename U, bool isSetMask = true>                                        \
   inline void Cast(const LocalTensor<T>& dst, const LocalTensor<U>& src,                          \
-                   const RoundMode& roundMode, MaskType, const uint8_t repeatTime,                \
-                   const UnaryRepeatParams& params, Where where = Where::Here()) {                \
+                   const RoundMode& roundMode, MaskType,                                          \
+                   const softnpu_internal::Repeats& repeatTime, const UnaryRepeatParams& params,  \
+                   Where where = Where::Here()) {                                                 \
     softnpu_internal::Vector(SOFTNPU_OP_CAST, where)                                              \
         .Operand(dst, params.dstBlkStride, params.dstRepStride)                                   \
         .Operand(src, params.srcBlkStride, params.srcRepStride)                                   \
@@ -38,8 +39,8 @@ inline void Cast(const LocalTensor<T>& dst, const LocalTensor<U>& src, const Rou
   template <typename T, typename U, bool isSetMask = true, bool isVecDeq = true,                  \
             bool halfBlock = true>                                                                \
   inline void CastDequant(const LocalTensor<T>& dst, const LocalTensor<U>& src, MaskType,         \
-                          uint8_t repeatTime, const UnaryRepeatParams& params,                    \
-                          Where where = Where::Here()) {                                          \
+                          const softnpu_internal::Repeats& repeatTime,                            \
+                          const UnaryRepeatParams& params, Where where = Where::Here()) {         \
     softnpu_internal::Vector(SOFTNPU_OP_CAST_DEQUANT, where)                                      \
         .Operand(dst, params.dstBlkStride, params.dstRepStride)                                   \
         .Operand(src, params.srcBlkStride, params.srcRepStride)                                   \
@@ -50,8 +51,8 @@ inline void Cast(const LocalTensor<T>& dst, const LocalTensor<U>& src, const Rou
   template <typename T, typename U, bool isSetMask = true, bool isVecDeq = true,                  \
             bool halfBlock = true>                                                                \
   inline void CastDeq(const LocalTensor<T>& dst, const LocalTensor<U>& src, MaskType,             \
-                      uint8_t repeatTime, const UnaryRepeatParams& params,                        \
-                      Where where = Where::Here()) {                                              \
+                      const softnpu_internal::Repeats& repeatTime,                                \
+                      const UnaryRepeatParams& params, Where where = Where::Here()) {             \
     CastDequant<T, U, isSetMask, isVecDeq, halfBlock>(dst, src, mask, repeatTime, params, where); \
   }
 SOFTNPU_CAST(const uint64_t mask)

@@ -31,7 +31,8 @@ inline void Compare(const LocalTensor<U>& dst, const LocalTensor<T>& src0,
 #define SOFTNPU_COMPARE(MaskType)                                                                \
   template <typename T, typename U, bool isSetMask = true>                                       \
   inline void Compare(const LocalTensor<U>& dst, const LocalTensor<T>& src0,                     \
-                      const LocalTensor<T>& src1, CMPMODE cmpMode, MaskType, uint8_t repeatTime, \
+                      const LocalTensor<T>& src1, CMPMODE cmpMode, MaskType,                     \
+                      const softnpu_internal::Repeats& repeatTime,                               \
                       const BinaryRepeatParams& params, Where where = Where::Here()) {           \
     softnpu_internal::Vector(SOFTNPU_OP_COMPARE, where)                                          \
         .Operand(dst)                                                                            \
@@ -53,38 +54,40 @@ SOFTNPU_COMPARE(const uint64_t mask)
 SOFTNPU_COMPARE(const uint64_t mask[])
 #undef SOFTNPU_COMPARE
 
-#define SOFTNPU_COMPARE_SCALAR(Name)                                                          \
-  template <typename T, typename U>                                                           \
-  inline void Name(const LocalTensor<U>& dst, const LocalTensor<T>& src0, const T src1Scalar, \
-                   CMPMODE cmpMode, uint32_t count, Where where = Where::Here()) {            \
-    softnpu_internal::Vector(SOFTNPU_OP_COMPARE_SCALAR, where)                                \
-        .Operand(dst)                                                                         \
-        .Operand(src0)                                                                        \
-        .Scalar(src1Scalar)                                                                   \
-        .Param(0, static_cast<int64_t>(cmpMode))                                              \
-        .Count(count);                                                                        \
-  }                                                                                           \
-  template <typename T, typename U, bool isSetMask = true>                                    \
-  inline void Name(const LocalTensor<U>& dst, const LocalTensor<T>& src0, const T src1Scalar, \
-                   CMPMODE cmpMode, const uint64_t mask, uint8_t repeatTime,                  \
-                   const UnaryRepeatParams& params, Where where = Where::Here()) {            \
-    softnpu_internal::Vector(SOFTNPU_OP_COMPARE_SCALAR, where)                                \
-        .Operand(dst)                                                                         \
-        .Operand(src0, params.srcBlkStride, params.srcRepStride)                              \
-        .Scalar(src1Scalar)                                                                   \
-        .Param(0, static_cast<int64_t>(cmpMode))                                              \
-        .template Mask<isSetMask>(mask, repeatTime);                                          \
-  }                                                                                           \
-  template <typename T, typename U, bool isSetMask = true>                                    \
-  inline void Name(const LocalTensor<U>& dst, const LocalTensor<T>& src0, const T src1Scalar, \
-                   CMPMODE cmpMode, const uint64_t mask[], uint8_t repeatTime,                \
-                   const UnaryRepeatParams& params, Where where = Where::Here()) {            \
-    softnpu_internal::Vector(SOFTNPU_OP_COMPARE_SCALAR, where)                                \
-        .Operand(dst)                                                                         \
-        .Operand(src0, params.srcBlkStride, params.srcRepStride)                              \
-        .Scalar(src1Scalar)                                                                   \
-        .Param(0, static_cast<int64_t>(cmpMode))                                              \
-        .template Mask<isSetMask>(mask, repeatTime);                                          \
+#define SOFTNPU_COMPARE_SCALAR(Name)                                                             \
+  template <typename T, typename U>                                                              \
+  inline void Name(const LocalTensor<U>& dst, const LocalTensor<T>& src0, const T src1Scalar,    \
+                   CMPMODE cmpMode, uint32_t count, Where where = Where::Here()) {               \
+    softnpu_internal::Vector(SOFTNPU_OP_COMPARE_SCALAR, where)                                   \
+        .Operand(dst)                                                                            \
+        .Operand(src0)                                                                           \
+        .Scalar(src1Scalar)                                                                      \
+        .Param(0, static_cast<int64_t>(cmpMode))                                                 \
+        .Count(count);                                                                           \
+  }                                                                                              \
+  template <typename T, typename U, bool isSetMask = true>                                       \
+  inline void Name(const LocalTensor<U>& dst, const LocalTensor<T>& src0, const T src1Scalar,    \
+                   CMPMODE cmpMode, const uint64_t mask,                                         \
+                   const softnpu_internal::Repeats& repeatTime, const UnaryRepeatParams& params, \
+                   Where where = Where::Here()) {                                                \
+    softnpu_internal::Vector(SOFTNPU_OP_COMPARE_SCALAR, where)                                   \
+        .Operand(dst)                                                                            \
+        .Operand(src0, params.srcBlkStride, params.srcRepStride)                                 \
+        .Scalar(src1Scalar)                                                                      \
+        .Param(0, static_cast<int64_t>(cmpMode))                                                 \
+        .template Mask<isSetMask>(mask, repeatTime);                                             \
+  }                                                                                              \
+  template <typename T, typename U, bool isSetMask = true>                                       \
+  inline void Name(const LocalTensor<U>& dst, const LocalTensor<T>& src0, const T src1Scalar,    \
+                   CMPMODE cmpMode, const uint64_t mask[],                                       \
+                   const softnpu_internal::Repeats& repeatTime, const UnaryRepeatParams& params, \
+                   Where where = Where::Here()) {                                                \
+    softnpu_internal::Vector(SOFTNPU_OP_COMPARE_SCALAR, where)                                   \
+        .Operand(dst)                                                                            \
+        .Operand(src0, params.srcBlkStride, params.srcRepStride)                                 \
+        .Scalar(src1Scalar)                                                                      \
+        .Param(0, static_cast<int64_t>(cmpMode))                                                 \
+        .template Mask<isSetMask>(mask, repeatTime);                                             \
   }
 SOFTNPU_COMPARE_SCALAR(CompareScalar)
 SOFTNPU_COMPARE_SCALAR(Compares)
@@ -121,8 +124,8 @@ inline void Select(const LocalTensor<T>& dst, const LocalTensor<U>& selMask,
   template <typename T, typename U, bool isSetMask = true>                                    \
   inline void Select(const LocalTensor<T>& dst, const LocalTensor<U>& selMask,                \
                      const LocalTensor<T>& src0, const LocalTensor<T>& src1, SELMODE selMode, \
-                     MaskType, uint8_t repeatTime, const BinaryRepeatParams& params,          \
-                     Where where = Where::Here()) {                                           \
+                     MaskType, const softnpu_internal::Repeats& repeatTime,                   \
+                     const BinaryRepeatParams& params, Where where = Where::Here()) {         \
     softnpu_internal::Vector(SOFTNPU_OP_SELECT, where)                                        \
         .Operand(dst, params.dstBlkStride, params.dstRepStride)                               \
         .Operand(src0, params.src0BlkStride, params.src0RepStride)                            \
@@ -134,8 +137,8 @@ inline void Select(const LocalTensor<T>& dst, const LocalTensor<U>& selMask,
   template <typename T, typename U, bool isSetMask = true>                                    \
   inline void Select(const LocalTensor<T>& dst, const LocalTensor<U>& selMask,                \
                      const LocalTensor<T>& src0, T src1, SELMODE selMode, MaskType,           \
-                     uint8_t repeatTime, const BinaryRepeatParams& params,                    \
-                     Where where = Where::Here()) {                                           \
+                     const softnpu_internal::Repeats& repeatTime,                             \
+                     const BinaryRepeatParams& params, Where where = Where::Here()) {         \
     softnpu_internal::Vector(SOFTNPU_OP_SELECT, where)                                        \
         .Operand(dst, params.dstBlkStride, params.dstRepStride)                               \
         .Operand(src0, params.src0BlkStride, params.src0RepStride)                            \
@@ -152,8 +155,8 @@ SOFTNPU_SELECT(const uint64_t mask[])
 // The bits of CMPMASK select, the mask register says which elements take part.
 template <typename T, SELMODE selMode = SELMODE::VSEL_CMPMASK_SPR>
 inline void Select(const LocalTensor<T>& dst, const LocalTensor<T>& src0,
-                   const LocalTensor<T>& src1, uint8_t repeatTime, const BinaryRepeatParams& params,
-                   Where where = Where::Here()) {
+                   const LocalTensor<T>& src1, const softnpu_internal::Repeats& repeatTime,
+                   const BinaryRepeatParams& params, Where where = Where::Here()) {
   softnpu_internal::Vector(SOFTNPU_OP_SELECT, where)
       .Operand(dst, params.dstBlkStride, params.dstRepStride)
       .Operand(src0, params.src0BlkStride, params.src0RepStride)

@@ -28,35 +28,35 @@ struct CopyRepeatParams {
         srcRepeatSize(src_repeat) {}
 };
 
-#define SOFTNPU_FILL(Name, opcode, Template, V)                                      \
-  template <Template, bool isSetMask = true>                                         \
-  inline void Name(const LocalTensor<T>& dst, const V& value, const int32_t& count,  \
-                   Where where = Where::Here()) {                                    \
-    softnpu_internal::Vector(opcode, where)                                          \
-        .Operand(dst)                                                                \
-        .Scalar(static_cast<T>(value))                                               \
-        .Param(0, static_cast<int64_t>(softnpu::core::Bits(static_cast<T>(1))))      \
-        .Count(count);                                                               \
-  }                                                                                  \
-  template <Template, bool isSetMask = true>                                         \
-  inline void Name(const LocalTensor<T>& dst, const V& value, uint64_t mask,         \
-                   const uint8_t repeatTimes, const uint16_t dstBlockStride,         \
-                   const uint8_t dstRepeatStride, Where where = Where::Here()) {     \
-    softnpu_internal::Vector(opcode, where)                                          \
-        .Operand(dst, dstBlockStride, dstRepeatStride)                               \
-        .Scalar(static_cast<T>(value))                                               \
-        .Param(0, static_cast<int64_t>(softnpu::core::Bits(static_cast<T>(1))))      \
-        .template Mask<isSetMask>(mask, repeatTimes);                                \
-  }                                                                                  \
-  template <Template, bool isSetMask = true>                                         \
-  inline void Name(const LocalTensor<T>& dst, const V& value, const uint64_t mask[], \
-                   const uint8_t repeatTimes, const uint16_t dstBlockStride,         \
-                   const uint8_t dstRepeatStride, Where where = Where::Here()) {     \
-    softnpu_internal::Vector(opcode, where)                                          \
-        .Operand(dst, dstBlockStride, dstRepeatStride)                               \
-        .Scalar(static_cast<T>(value))                                               \
-        .Param(0, static_cast<int64_t>(softnpu::core::Bits(static_cast<T>(1))))      \
-        .template Mask<isSetMask>(mask, repeatTimes);                                \
+#define SOFTNPU_FILL(Name, opcode, Template, V)                                                 \
+  template <Template, bool isSetMask = true>                                                    \
+  inline void Name(const LocalTensor<T>& dst, const V& value, const int32_t& count,             \
+                   Where where = Where::Here()) {                                               \
+    softnpu_internal::Vector(opcode, where)                                                     \
+        .Operand(dst)                                                                           \
+        .Scalar(static_cast<T>(value))                                                          \
+        .Param(0, static_cast<int64_t>(softnpu::core::Bits(static_cast<T>(1))))                 \
+        .Count(count);                                                                          \
+  }                                                                                             \
+  template <Template, bool isSetMask = true>                                                    \
+  inline void Name(const LocalTensor<T>& dst, const V& value, uint64_t mask,                    \
+                   const softnpu_internal::Repeats& repeatTimes, const uint16_t dstBlockStride, \
+                   const uint8_t dstRepeatStride, Where where = Where::Here()) {                \
+    softnpu_internal::Vector(opcode, where)                                                     \
+        .Operand(dst, dstBlockStride, dstRepeatStride)                                          \
+        .Scalar(static_cast<T>(value))                                                          \
+        .Param(0, static_cast<int64_t>(softnpu::core::Bits(static_cast<T>(1))))                 \
+        .template Mask<isSetMask>(mask, repeatTimes);                                           \
+  }                                                                                             \
+  template <Template, bool isSetMask = true>                                                    \
+  inline void Name(const LocalTensor<T>& dst, const V& value, const uint64_t mask[],            \
+                   const softnpu_internal::Repeats& repeatTimes, const uint16_t dstBlockStride, \
+                   const uint8_t dstRepeatStride, Where where = Where::Here()) {                \
+    softnpu_internal::Vector(opcode, where)                                                     \
+        .Operand(dst, dstBlockStride, dstRepeatStride)                                          \
+        .Scalar(static_cast<T>(value))                                                          \
+        .Param(0, static_cast<int64_t>(softnpu::core::Bits(static_cast<T>(1))))                 \
+        .template Mask<isSetMask>(mask, repeatTimes);                                           \
   }
 #define SOFTNPU_COMMA ,
 
@@ -86,23 +86,24 @@ inline void Arange(const LocalTensor<T>& dst, const T firstValue, const T diffVa
 
 // Per repeat eight elements of src0; each fills one block of dst.
 template <typename T>
-inline void Brcb(const LocalTensor<T>& dst, const LocalTensor<T>& src0, const uint8_t repeatTime,
-                 const BrcbRepeatParams& params, Where where = Where::Here()) {
+inline void Brcb(const LocalTensor<T>& dst, const LocalTensor<T>& src0,
+                 const softnpu_internal::Repeats& repeatTime, const BrcbRepeatParams& params,
+                 Where where = Where::Here()) {
   softnpu_internal::Vector(SOFTNPU_OP_BRCB, where)
       .Operand(dst, params.dstBlkStride, params.dstRepStride)
       .Operand(src0)
       .Repeat(repeatTime);
 }
 
-#define SOFTNPU_COPY(MaskType)                                                     \
-  template <typename T, bool isSetMask = true>                                     \
-  inline void Copy(const LocalTensor<T>& dst, const LocalTensor<T>& src, MaskType, \
-                   const uint8_t repeatTime, const CopyRepeatParams& params,       \
-                   Where where = Where::Here()) {                                  \
-    softnpu_internal::Vector(SOFTNPU_OP_COPY, where)                               \
-        .Operand(dst, params.dstStride, params.dstRepeatSize)                      \
-        .Operand(src, params.srcStride, params.srcRepeatSize)                      \
-        .template Mask<isSetMask>(mask, repeatTime);                               \
+#define SOFTNPU_COPY(MaskType)                                                                  \
+  template <typename T, bool isSetMask = true>                                                  \
+  inline void Copy(const LocalTensor<T>& dst, const LocalTensor<T>& src, MaskType,              \
+                   const softnpu_internal::Repeats& repeatTime, const CopyRepeatParams& params, \
+                   Where where = Where::Here()) {                                               \
+    softnpu_internal::Vector(SOFTNPU_OP_COPY, where)                                            \
+        .Operand(dst, params.dstStride, params.dstRepeatSize)                                   \
+        .Operand(src, params.srcStride, params.srcRepeatSize)                                   \
+        .template Mask<isSetMask>(mask, repeatTime);                                            \
   }
 SOFTNPU_COPY(const uint64_t mask)
 SOFTNPU_COPY(const uint64_t mask[])

@@ -59,6 +59,24 @@ namespace softnpu_internal {
 template <typename>
 constexpr bool kNever = false;
 
+// A number of repeats as the call has it, before the device's uint8_t cuts it.
+struct Repeats {
+  int64_t value;
+  bool constant;  // the compiler knows it
+
+#define SOFTNPU_REPEATS(Type)                   \
+  [[gnu::always_inline]] inline Repeats(Type n) \
+      : value(static_cast<int64_t>(n)), constant(__builtin_constant_p(n) != 0) {}
+  SOFTNPU_REPEATS(int)
+  SOFTNPU_REPEATS(unsigned)
+  SOFTNPU_REPEATS(long)
+  SOFTNPU_REPEATS(unsigned long)
+  SOFTNPU_REPEATS(long long)
+  SOFTNPU_REPEATS(unsigned long long)
+#undef SOFTNPU_REPEATS
+  operator int64_t() const { return value; }
+};
+
 // Collects an instruction and executes it.
 struct Vector {
   SoftnpuInstruction instruction;
@@ -90,24 +108,25 @@ struct Vector {
     return softnpu::core::Execute(instruction);
   }
   template <bool is_set_mask = true>
-  void Mask(uint64_t mask, uint32_t repeat) {
+  void Mask(uint64_t mask, const Repeats& repeat) {
     instruction.form = is_set_mask ? SOFTNPU_FORM_MASK : SOFTNPU_FORM_REGISTER;
     instruction.mask[0] = mask;
-    instruction.repeat = repeat;
+    Repeat(repeat, false);
     softnpu::core::Execute(instruction);
   }
   template <bool is_set_mask = true>
-  void Mask(const uint64_t* mask, uint32_t repeat) {
+  void Mask(const uint64_t* mask, const Repeats& repeat) {
     instruction.form = is_set_mask ? SOFTNPU_FORM_BITS : SOFTNPU_FORM_REGISTER;
     instruction.mask[0] = mask[0];
     instruction.mask[1] = mask[1];
-    instruction.repeat = repeat;
+    Repeat(repeat, false);
     softnpu::core::Execute(instruction);
   }
   // Instructions without a mask.
-  uint64_t Repeat(uint32_t repeat) {
-    instruction.repeat = repeat;
-    return softnpu::core::Execute(instruction);
+  uint64_t Repeat(const Repeats& repeat, bool execute = true) {
+    instruction.repeat = static_cast<uint32_t>(repeat.value);
+    instruction.constant_repeat = repeat.constant ? 1 : 0;
+    return execute ? softnpu::core::Execute(instruction) : 0;
   }
 };
 

@@ -60,7 +60,7 @@ inline void Scatter(const LocalTensor<T>& dst, const LocalTensor<T>& src,
   template <typename T>                                                                            \
   inline void Gather(const LocalTensor<T>& dst, const LocalTensor<T>& src,                         \
                      const LocalTensor<uint32_t>& srcOffset, const uint32_t srcBaseAddr, MaskType, \
-                     const uint8_t repeatTime, const uint16_t dstRepStride,                        \
+                     const softnpu_internal::Repeats& repeatTime, const uint16_t dstRepStride,     \
                      Where where = Where::Here()) {                                                \
     softnpu_internal::Vector(SOFTNPU_OP_GATHER, where)                                             \
         .Operand(dst, 1, dstRepStride)                                                             \
@@ -72,8 +72,8 @@ inline void Scatter(const LocalTensor<T>& dst, const LocalTensor<T>& src,
   template <typename T>                                                                            \
   inline void Scatter(const LocalTensor<T>& dst, const LocalTensor<T>& src,                        \
                       const LocalTensor<uint32_t>& dstOffset, const uint32_t dstBaseAddr,          \
-                      MaskType, const uint8_t repeatTime, const uint8_t srcRepStride,              \
-                      Where where = Where::Here()) {                                               \
+                      MaskType, const softnpu_internal::Repeats& repeatTime,                       \
+                      const uint8_t srcRepStride, Where where = Where::Here()) {                   \
     softnpu_internal::Vector(SOFTNPU_OP_SCATTER, where)                                            \
         .Operand(dst)                                                                              \
         .Operand(src, 1, srcRepStride)                                                             \
@@ -88,8 +88,9 @@ SOFTNPU_GATHER(const uint64_t mask[])
 // Per repeat eight blocks of 32 bytes, each from its byte offset in src0.
 template <typename T>
 inline void Gatherb(const LocalTensor<T>& dst, const LocalTensor<T>& src0,
-                    const LocalTensor<uint32_t>& offset, const uint8_t repeatTime,
-                    const GatherRepeatParams& params, Where where = Where::Here()) {
+                    const LocalTensor<uint32_t>& offset,
+                    const softnpu_internal::Repeats& repeatTime, const GatherRepeatParams& params,
+                    Where where = Where::Here()) {
   softnpu_internal::Vector(SOFTNPU_OP_GATHERB, where)
       .Operand(dst, params.dstBlkStride, params.dstRepStride)
       .Operand(src0)

@@ -42,132 +42,136 @@ constexpr SoftnpuOpcode BlockOf(ReduceType type) {
 }  // namespace softnpu_internal
 
 // (mask, repeat): a result per repeat; dstRepStride counts results.
-#define SOFTNPU_WHOLE(MaskType, Pointer)                                                           \
-  template <typename T, bool isSetMask = true>                                                     \
-  inline void WholeReduceSum(const LocalTensor<T>& dst, const LocalTensor<T>& src, MaskType,       \
-                             const int32_t repeatTime, const int32_t dstRepStride,                 \
-                             const int32_t srcBlkStride, const int32_t srcRepStride,               \
-                             Where where = Where::Here()) {                                        \
-    softnpu_internal::Reduce<isSetMask>(SOFTNPU_OP_WHOLE_REDUCE_SUM, dst, src, Pointer(mask),      \
-                                        repeatTime, dstRepStride, srcBlkStride, srcRepStride, 0,   \
-                                        where);                                                    \
-  }                                                                                                \
-  template <typename T, bool isSetMask = true>                                                     \
-  inline void WholeReduceMax(                                                                      \
-      const LocalTensor<T>& dst, const LocalTensor<T>& src, MaskType, const int32_t repeatTime,    \
-      const int32_t dstRepStride, const int32_t srcBlkStride, const int32_t srcRepStride,          \
-      ReduceOrder order = ReduceOrder::ORDER_VALUE_INDEX, Where where = Where::Here()) {           \
-    softnpu_internal::Reduce<isSetMask>(SOFTNPU_OP_WHOLE_REDUCE_MAX, dst, src, Pointer(mask),      \
-                                        repeatTime, dstRepStride, srcBlkStride, srcRepStride,      \
-                                        static_cast<int64_t>(order), where);                       \
-  }                                                                                                \
-  template <typename T, bool isSetMask = true>                                                     \
-  inline void WholeReduceMin(                                                                      \
-      const LocalTensor<T>& dst, const LocalTensor<T>& src, MaskType, const int32_t repeatTime,    \
-      const int32_t dstRepStride, const int32_t srcBlkStride, const int32_t srcRepStride,          \
-      ReduceOrder order = ReduceOrder::ORDER_VALUE_INDEX, Where where = Where::Here()) {           \
-    softnpu_internal::Reduce<isSetMask>(SOFTNPU_OP_WHOLE_REDUCE_MIN, dst, src, Pointer(mask),      \
-                                        repeatTime, dstRepStride, srcBlkStride, srcRepStride,      \
-                                        static_cast<int64_t>(order), where);                       \
-  }                                                                                                \
-  template <ReduceType type, typename T, bool isSetMask = true>                                    \
-  inline void ReduceRepeat(                                                                        \
-      const LocalTensor<T>& dst, const LocalTensor<T>& src, MaskType, const int32_t repeatTime,    \
-      const int32_t dstRepStride, const int32_t srcBlkStride, const int32_t srcRepStride,          \
-      ReduceOrder order = ReduceOrder::ORDER_VALUE_INDEX, Where where = Where::Here()) {           \
-    softnpu_internal::Reduce<isSetMask>(softnpu_internal::WholeOf(type), dst, src, Pointer(mask),  \
-                                        repeatTime, dstRepStride, srcBlkStride, srcRepStride,      \
-                                        static_cast<int64_t>(order), where);                       \
-  }                                                                                                \
-  template <ReduceType type, typename T, bool isSetMask = true>                                    \
-  inline void ReduceDataBlock(const LocalTensor<T>& dst, const LocalTensor<T>& src, MaskType,      \
-                              const int32_t repeatTime, const int32_t dstRepStride,                \
-                              const int32_t srcBlkStride, const int32_t srcRepStride,              \
-                              Where where = Where::Here()) {                                       \
-    softnpu_internal::Reduce<isSetMask>(softnpu_internal::BlockOf(type), dst, src, Pointer(mask),  \
-                                        repeatTime, dstRepStride, srcBlkStride, srcRepStride, 0,   \
-                                        where);                                                    \
-  }                                                                                                \
-  template <ReduceType type, typename T, bool isSetMask = true>                                    \
-  inline void ReducePairElem(const LocalTensor<T>& dst, const LocalTensor<T>& src, MaskType,       \
-                             const int32_t repeatTime, const int32_t dstRepStride,                 \
-                             const int32_t srcBlkStride, const int32_t srcRepStride,               \
-                             Where where = Where::Here()) {                                        \
-    static_assert(type == ReduceType::SUM, "ReducePairElem: pairs can be summed only");            \
-    softnpu_internal::Reduce<isSetMask>(SOFTNPU_OP_PAIR_REDUCE_SUM, dst, src, Pointer(mask),       \
-                                        repeatTime, dstRepStride, srcBlkStride, srcRepStride, 0,   \
-                                        where);                                                    \
-  }                                                                                                \
-  /* (repeat, mask): the order of the calls of 8.x */                                              \
-  template <typename T, bool isSetMask = true>                                                     \
-  inline void BlockReduceSum(const LocalTensor<T>& dst, const LocalTensor<T>& src,                 \
-                             const int32_t repeatTime, MaskType, const int32_t dstRepStride,       \
-                             const int32_t srcBlkStride, const int32_t srcRepStride,               \
-                             Where where = Where::Here()) {                                        \
-    softnpu_internal::Reduce<isSetMask>(SOFTNPU_OP_BLOCK_REDUCE_SUM, dst, src, Pointer(mask),      \
-                                        repeatTime, dstRepStride, srcBlkStride, srcRepStride, 0,   \
-                                        where);                                                    \
-  }                                                                                                \
-  template <typename T, bool isSetMask = true>                                                     \
-  inline void BlockReduceMax(const LocalTensor<T>& dst, const LocalTensor<T>& src,                 \
-                             const int32_t repeatTime, MaskType, const int32_t dstRepStride,       \
-                             const int32_t srcBlkStride, const int32_t srcRepStride,               \
-                             Where where = Where::Here()) {                                        \
-    softnpu_internal::Reduce<isSetMask>(SOFTNPU_OP_BLOCK_REDUCE_MAX, dst, src, Pointer(mask),      \
-                                        repeatTime, dstRepStride, srcBlkStride, srcRepStride, 0,   \
-                                        where);                                                    \
-  }                                                                                                \
-  template <typename T, bool isSetMask = true>                                                     \
-  inline void BlockReduceMin(const LocalTensor<T>& dst, const LocalTensor<T>& src,                 \
-                             const int32_t repeatTime, MaskType, const int32_t dstRepStride,       \
-                             const int32_t srcBlkStride, const int32_t srcRepStride,               \
-                             Where where = Where::Here()) {                                        \
-    softnpu_internal::Reduce<isSetMask>(SOFTNPU_OP_BLOCK_REDUCE_MIN, dst, src, Pointer(mask),      \
-                                        repeatTime, dstRepStride, srcBlkStride, srcRepStride, 0,   \
-                                        where);                                                    \
-  }                                                                                                \
-  template <typename T, bool isSetMask = true>                                                     \
-  inline void PairReduceSum(const LocalTensor<T>& dst, const LocalTensor<T>& src,                  \
-                            const int32_t repeatTime, MaskType, const int32_t dstRepStride,        \
-                            const int32_t srcBlkStride, const int32_t srcRepStride,                \
-                            Where where = Where::Here()) {                                         \
-    softnpu_internal::Reduce<isSetMask>(SOFTNPU_OP_PAIR_REDUCE_SUM, dst, src, Pointer(mask),       \
-                                        repeatTime, dstRepStride, srcBlkStride, srcRepStride, 0,   \
-                                        where);                                                    \
-  }                                                                                                \
-  template <typename T>                                                                            \
-  inline void ReduceSum(const LocalTensor<T>& dst, const LocalTensor<T>& src,                      \
-                        const LocalTensor<T>& sharedTmpBuffer, MaskType, const int32_t repeatTime, \
-                        const int32_t srcRepStride, Where where = Where::Here()) {                 \
-    softnpu_internal::Vector(SOFTNPU_OP_REDUCE_SUM, where)                                         \
-        .Operand(dst)                                                                              \
-        .Operand(src, 1, static_cast<uint32_t>(srcRepStride))                                      \
-        .Operand(sharedTmpBuffer)                                                                  \
-        .Mask(Pointer(mask), static_cast<uint32_t>(repeatTime));                                   \
-  }                                                                                                \
-  template <typename T>                                                                            \
-  inline void ReduceMax(const LocalTensor<T>& dst, const LocalTensor<T>& src,                      \
-                        const LocalTensor<T>& sharedTmpBuffer, MaskType, const int32_t repeatTime, \
-                        const int32_t srcRepStride, bool calIndex = false,                         \
-                        Where where = Where::Here()) {                                             \
-    softnpu_internal::Vector(SOFTNPU_OP_REDUCE_MAX, where)                                         \
-        .Operand(dst)                                                                              \
-        .Operand(src, 1, static_cast<uint32_t>(srcRepStride))                                      \
-        .Operand(sharedTmpBuffer)                                                                  \
-        .Param(0, calIndex)                                                                        \
-        .Mask(Pointer(mask), static_cast<uint32_t>(repeatTime));                                   \
-  }                                                                                                \
-  template <typename T>                                                                            \
-  inline void ReduceMin(const LocalTensor<T>& dst, const LocalTensor<T>& src,                      \
-                        const LocalTensor<T>& sharedTmpBuffer, MaskType, const int32_t repeatTime, \
-                        const int32_t srcRepStride, bool calIndex = false,                         \
-                        Where where = Where::Here()) {                                             \
-    softnpu_internal::Vector(SOFTNPU_OP_REDUCE_MIN, where)                                         \
-        .Operand(dst)                                                                              \
-        .Operand(src, 1, static_cast<uint32_t>(srcRepStride))                                      \
-        .Operand(sharedTmpBuffer)                                                                  \
-        .Param(0, calIndex)                                                                        \
-        .Mask(Pointer(mask), static_cast<uint32_t>(repeatTime));                                   \
+#define SOFTNPU_WHOLE(MaskType, Pointer)                                                          \
+  template <typename T, bool isSetMask = true>                                                    \
+  inline void WholeReduceSum(const LocalTensor<T>& dst, const LocalTensor<T>& src, MaskType,      \
+                             const softnpu_internal::Repeats& repeatTime,                         \
+                             const int32_t dstRepStride, const int32_t srcBlkStride,              \
+                             const int32_t srcRepStride, Where where = Where::Here()) {           \
+    softnpu_internal::Reduce<isSetMask>(SOFTNPU_OP_WHOLE_REDUCE_SUM, dst, src, Pointer(mask),     \
+                                        repeatTime, dstRepStride, srcBlkStride, srcRepStride, 0,  \
+                                        where);                                                   \
+  }                                                                                               \
+  template <typename T, bool isSetMask = true>                                                    \
+  inline void WholeReduceMax(                                                                     \
+      const LocalTensor<T>& dst, const LocalTensor<T>& src, MaskType,                             \
+      const softnpu_internal::Repeats& repeatTime, const int32_t dstRepStride,                    \
+      const int32_t srcBlkStride, const int32_t srcRepStride,                                     \
+      ReduceOrder order = ReduceOrder::ORDER_VALUE_INDEX, Where where = Where::Here()) {          \
+    softnpu_internal::Reduce<isSetMask>(SOFTNPU_OP_WHOLE_REDUCE_MAX, dst, src, Pointer(mask),     \
+                                        repeatTime, dstRepStride, srcBlkStride, srcRepStride,     \
+                                        static_cast<int64_t>(order), where);                      \
+  }                                                                                               \
+  template <typename T, bool isSetMask = true>                                                    \
+  inline void WholeReduceMin(                                                                     \
+      const LocalTensor<T>& dst, const LocalTensor<T>& src, MaskType,                             \
+      const softnpu_internal::Repeats& repeatTime, const int32_t dstRepStride,                    \
+      const int32_t srcBlkStride, const int32_t srcRepStride,                                     \
+      ReduceOrder order = ReduceOrder::ORDER_VALUE_INDEX, Where where = Where::Here()) {          \
+    softnpu_internal::Reduce<isSetMask>(SOFTNPU_OP_WHOLE_REDUCE_MIN, dst, src, Pointer(mask),     \
+                                        repeatTime, dstRepStride, srcBlkStride, srcRepStride,     \
+                                        static_cast<int64_t>(order), where);                      \
+  }                                                                                               \
+  template <ReduceType type, typename T, bool isSetMask = true>                                   \
+  inline void ReduceRepeat(                                                                       \
+      const LocalTensor<T>& dst, const LocalTensor<T>& src, MaskType,                             \
+      const softnpu_internal::Repeats& repeatTime, const int32_t dstRepStride,                    \
+      const int32_t srcBlkStride, const int32_t srcRepStride,                                     \
+      ReduceOrder order = ReduceOrder::ORDER_VALUE_INDEX, Where where = Where::Here()) {          \
+    softnpu_internal::Reduce<isSetMask>(softnpu_internal::WholeOf(type), dst, src, Pointer(mask), \
+                                        repeatTime, dstRepStride, srcBlkStride, srcRepStride,     \
+                                        static_cast<int64_t>(order), where);                      \
+  }                                                                                               \
+  template <ReduceType type, typename T, bool isSetMask = true>                                   \
+  inline void ReduceDataBlock(const LocalTensor<T>& dst, const LocalTensor<T>& src, MaskType,     \
+                              const softnpu_internal::Repeats& repeatTime,                        \
+                              const int32_t dstRepStride, const int32_t srcBlkStride,             \
+                              const int32_t srcRepStride, Where where = Where::Here()) {          \
+    softnpu_internal::Reduce<isSetMask>(softnpu_internal::BlockOf(type), dst, src, Pointer(mask), \
+                                        repeatTime, dstRepStride, srcBlkStride, srcRepStride, 0,  \
+                                        where);                                                   \
+  }                                                                                               \
+  template <ReduceType type, typename T, bool isSetMask = true>                                   \
+  inline void ReducePairElem(const LocalTensor<T>& dst, const LocalTensor<T>& src, MaskType,      \
+                             const softnpu_internal::Repeats& repeatTime,                         \
+                             const int32_t dstRepStride, const int32_t srcBlkStride,              \
+                             const int32_t srcRepStride, Where where = Where::Here()) {           \
+    static_assert(type == ReduceType::SUM, "ReducePairElem: pairs can be summed only");           \
+    softnpu_internal::Reduce<isSetMask>(SOFTNPU_OP_PAIR_REDUCE_SUM, dst, src, Pointer(mask),      \
+                                        repeatTime, dstRepStride, srcBlkStride, srcRepStride, 0,  \
+                                        where);                                                   \
+  }                                                                                               \
+  /* (repeat, mask): the order of the calls of 8.x */                                             \
+  template <typename T, bool isSetMask = true>                                                    \
+  inline void BlockReduceSum(const LocalTensor<T>& dst, const LocalTensor<T>& src,                \
+                             const softnpu_internal::Repeats& repeatTime, MaskType,               \
+                             const int32_t dstRepStride, const int32_t srcBlkStride,              \
+                             const int32_t srcRepStride, Where where = Where::Here()) {           \
+    softnpu_internal::Reduce<isSetMask>(SOFTNPU_OP_BLOCK_REDUCE_SUM, dst, src, Pointer(mask),     \
+                                        repeatTime, dstRepStride, srcBlkStride, srcRepStride, 0,  \
+                                        where);                                                   \
+  }                                                                                               \
+  template <typename T, bool isSetMask = true>                                                    \
+  inline void BlockReduceMax(const LocalTensor<T>& dst, const LocalTensor<T>& src,                \
+                             const softnpu_internal::Repeats& repeatTime, MaskType,               \
+                             const int32_t dstRepStride, const int32_t srcBlkStride,              \
+                             const int32_t srcRepStride, Where where = Where::Here()) {           \
+    softnpu_internal::Reduce<isSetMask>(SOFTNPU_OP_BLOCK_REDUCE_MAX, dst, src, Pointer(mask),     \
+                                        repeatTime, dstRepStride, srcBlkStride, srcRepStride, 0,  \
+                                        where);                                                   \
+  }                                                                                               \
+  template <typename T, bool isSetMask = true>                                                    \
+  inline void BlockReduceMin(const LocalTensor<T>& dst, const LocalTensor<T>& src,                \
+                             const softnpu_internal::Repeats& repeatTime, MaskType,               \
+                             const int32_t dstRepStride, const int32_t srcBlkStride,              \
+                             const int32_t srcRepStride, Where where = Where::Here()) {           \
+    softnpu_internal::Reduce<isSetMask>(SOFTNPU_OP_BLOCK_REDUCE_MIN, dst, src, Pointer(mask),     \
+                                        repeatTime, dstRepStride, srcBlkStride, srcRepStride, 0,  \
+                                        where);                                                   \
+  }                                                                                               \
+  template <typename T, bool isSetMask = true>                                                    \
+  inline void PairReduceSum(const LocalTensor<T>& dst, const LocalTensor<T>& src,                 \
+                            const softnpu_internal::Repeats& repeatTime, MaskType,                \
+                            const int32_t dstRepStride, const int32_t srcBlkStride,               \
+                            const int32_t srcRepStride, Where where = Where::Here()) {            \
+    softnpu_internal::Reduce<isSetMask>(SOFTNPU_OP_PAIR_REDUCE_SUM, dst, src, Pointer(mask),      \
+                                        repeatTime, dstRepStride, srcBlkStride, srcRepStride, 0,  \
+                                        where);                                                   \
+  }                                                                                               \
+  template <typename T>                                                                           \
+  inline void ReduceSum(const LocalTensor<T>& dst, const LocalTensor<T>& src,                     \
+                        const LocalTensor<T>& sharedTmpBuffer, MaskType,                          \
+                        const softnpu_internal::Repeats& repeatTime, const int32_t srcRepStride,  \
+                        Where where = Where::Here()) {                                            \
+    softnpu_internal::Vector(SOFTNPU_OP_REDUCE_SUM, where)                                        \
+        .Operand(dst)                                                                             \
+        .Operand(src, 1, static_cast<uint32_t>(srcRepStride))                                     \
+        .Operand(sharedTmpBuffer)                                                                 \
+        .Mask(Pointer(mask), static_cast<uint32_t>(repeatTime));                                  \
+  }                                                                                               \
+  template <typename T>                                                                           \
+  inline void ReduceMax(const LocalTensor<T>& dst, const LocalTensor<T>& src,                     \
+                        const LocalTensor<T>& sharedTmpBuffer, MaskType,                          \
+                        const softnpu_internal::Repeats& repeatTime, const int32_t srcRepStride,  \
+                        bool calIndex = false, Where where = Where::Here()) {                     \
+    softnpu_internal::Vector(SOFTNPU_OP_REDUCE_MAX, where)                                        \
+        .Operand(dst)                                                                             \
+        .Operand(src, 1, static_cast<uint32_t>(srcRepStride))                                     \
+        .Operand(sharedTmpBuffer)                                                                 \
+        .Param(0, calIndex)                                                                       \
+        .Mask(Pointer(mask), static_cast<uint32_t>(repeatTime));                                  \
+  }                                                                                               \
+  template <typename T>                                                                           \
+  inline void ReduceMin(const LocalTensor<T>& dst, const LocalTensor<T>& src,                     \
+                        const LocalTensor<T>& sharedTmpBuffer, MaskType,                          \
+                        const softnpu_internal::Repeats& repeatTime, const int32_t srcRepStride,  \
+                        bool calIndex = false, Where where = Where::Here()) {                     \
+    softnpu_internal::Vector(SOFTNPU_OP_REDUCE_MIN, where)                                        \
+        .Operand(dst)                                                                             \
+        .Operand(src, 1, static_cast<uint32_t>(srcRepStride))                                     \
+        .Operand(sharedTmpBuffer)                                                                 \
+        .Param(0, calIndex)                                                                       \
+        .Mask(Pointer(mask), static_cast<uint32_t>(repeatTime));                                  \
   }
 // A mask that counts is an int32_t in these calls.
 SOFTNPU_WHOLE(const int32_t mask, static_cast<uint64_t>)
@@ -177,10 +181,10 @@ SOFTNPU_WHOLE(const uint64_t mask[], static_cast<const uint64_t*>)
 // The old form of WholeReduceSum.
 template <typename T, bool isSetMask = true>
 inline void RepeatReduceSum(const LocalTensor<T>& dst, const LocalTensor<T>& src,
-                            const int32_t repeatTime, const int32_t elemsInOneRepeat,
-                            const int32_t dstBlkStride, const int32_t srcBlkStride,
-                            const int32_t dstRepStride, const int32_t srcRepStride,
-                            Where where = Where::Here()) {
+                            const softnpu_internal::Repeats& repeatTime,
+                            const int32_t elemsInOneRepeat, const int32_t dstBlkStride,
+                            const int32_t srcBlkStride, const int32_t dstRepStride,
+                            const int32_t srcRepStride, Where where = Where::Here()) {
   (void)dstBlkStride;
   softnpu_internal::Reduce<isSetMask>(SOFTNPU_OP_REPEAT_REDUCE_SUM, dst, src,
                                       static_cast<uint64_t>(elemsInOneRepeat), repeatTime,
@@ -248,7 +252,7 @@ inline void GetReduceRepeatMaxMinSpr(T& maxMinValue, Where where = Where::Here()
   GetReduceMaxMinCount(maxMinValue, where);
 }
 // What the last sum left.
-template <typename T>
+template <typename T = float>
 inline T GetAccVal(Where where = Where::Here()) {
   return softnpu_internal::Reduced<T>(SOFTNPU_OP_GET_ACC_VAL, 0, where);
 }

@@ -45,7 +45,7 @@ inline uint32_t GetSortLen(const uint32_t elemCount) {
 // Per repeat 32 elements become 32 records in order.
 template <typename T>
 inline void Sort32(const LocalTensor<T>& dst, const LocalTensor<T>& src0,
-                   const LocalTensor<uint32_t>& src1, const int32_t repeatTime,
+                   const LocalTensor<uint32_t>& src1, const softnpu_internal::Repeats& repeatTime,
                    Where where = Where::Here()) {
   softnpu_internal::Vector(SOFTNPU_OP_SORT32, where)
       .Operand(dst)
@@ -83,7 +83,7 @@ inline void MrgSort(const LocalTensor<T>& dst, const MrgSortSrcList<T>& src,
 template <typename T, bool isExhaustedSuspension = false>
 inline void MrgSort(const LocalTensor<T>& dst, const MrgSortSrcList<T>& sortList,
                     const uint16_t elementCountList[4], uint32_t sortedNum[4], uint16_t validBit,
-                    const int32_t repeatTime, Where where = Where::Here()) {
+                    const softnpu_internal::Repeats& repeatTime, Where where = Where::Here()) {
   softnpu_internal::Merge(SOFTNPU_OP_MRG_SORT, dst, sortList, elementCountList,
                           isExhaustedSuspension, validBit, repeatTime, sortedNum, where);
 }
@@ -101,7 +101,7 @@ inline void GetMrgSortResult(uint16_t& mrgSortList1, uint16_t& mrgSortList2, uin
 // What Sort takes. On A2 and A3 it is the source itself.
 template <typename T>
 inline void Concat(LocalTensor<T>& concat, const LocalTensor<T>& src, const LocalTensor<T>& tmp,
-                   const int32_t repeatTime) {
+                   const softnpu_internal::Repeats& repeatTime) {
   (void)tmp;
   (void)repeatTime;
   concat = src;
@@ -111,8 +111,8 @@ inline void Concat(LocalTensor<T>& concat, const LocalTensor<T>& src, const Loca
 // as dst. A sequence with its barriers inside.
 template <typename T, bool isFullSort>
 inline void Sort(const LocalTensor<T>& dst, const LocalTensor<T>& concat,
-                 const LocalTensor<uint32_t>& index, LocalTensor<T>& tmp, const int32_t repeatTime,
-                 Where where = Where::Here()) {
+                 const LocalTensor<uint32_t>& index, LocalTensor<T>& tmp,
+                 const softnpu_internal::Repeats& repeatTime, Where where = Where::Here()) {
   const uint32_t total = static_cast<uint32_t>(repeatTime) * 32;
   uint32_t levels = 0;
   if constexpr (isFullSort) {
@@ -149,7 +149,7 @@ inline void Sort(const LocalTensor<T>& dst, const LocalTensor<T>& concat,
 // Scores and indices of 32 * repeatTime records.
 template <typename T>
 inline void Extract(const LocalTensor<T>& dstValue, const LocalTensor<uint32_t>& dstIndex,
-                    const LocalTensor<T>& sorted, const int32_t repeatTime,
+                    const LocalTensor<T>& sorted, const softnpu_internal::Repeats& repeatTime,
                     Where where = Where::Here()) {
   uint64_t kept = 0;
   const uint32_t words = static_cast<uint32_t>(repeatTime) * 32 * 2;
@@ -162,8 +162,8 @@ inline void Extract(const LocalTensor<T>& dstValue, const LocalTensor<uint32_t>&
 
 // 310P: region proposals of eight elements, sorted by number 4.
 template <typename T>
-inline void RpSort16(const LocalTensor<T>& dst, const LocalTensor<T>& src, const int32_t repeatTime,
-                     Where where = Where::Here()) {
+inline void RpSort16(const LocalTensor<T>& dst, const LocalTensor<T>& src,
+                     const softnpu_internal::Repeats& repeatTime, Where where = Where::Here()) {
   softnpu_internal::Vector(SOFTNPU_OP_RP_SORT16, where).Operand(dst).Operand(src).Count(repeatTime);
 }
 template <typename T>
@@ -175,7 +175,7 @@ inline void MrgSort4(const LocalTensor<T>& dst, const MrgSortSrcList<T>& src,
 }
 template <typename T>
 inline void ProposalConcat(const LocalTensor<T>& dst, const LocalTensor<T>& src,
-                           const int32_t repeatTime, const int32_t modeNumber,
+                           const softnpu_internal::Repeats& repeatTime, const int32_t modeNumber,
                            Where where = Where::Here()) {
   softnpu_internal::Vector(SOFTNPU_OP_PROPOSAL_CONCAT, where)
       .Operand(dst)
@@ -185,7 +185,7 @@ inline void ProposalConcat(const LocalTensor<T>& dst, const LocalTensor<T>& src,
 }
 template <typename T>
 inline void ProposalExtract(const LocalTensor<T>& dst, const LocalTensor<T>& src,
-                            const int32_t repeatTime, const int32_t modeNumber,
+                            const softnpu_internal::Repeats& repeatTime, const int32_t modeNumber,
                             Where where = Where::Here()) {
   softnpu_internal::Vector(SOFTNPU_OP_PROPOSAL_EXTRACT, where)
       .Operand(dst)

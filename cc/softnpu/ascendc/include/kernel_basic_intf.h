@@ -1,0 +1,4 @@
+// cc/softnpu/ascendc/include/kernel_basic_intf.h: another name of kernel_operator.h.
+#pragma once
+
+#include "kernel_operator.h"
