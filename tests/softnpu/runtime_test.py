@@ -115,7 +115,7 @@ def test_a_forked_child_gets_an_error() -> None:
     [
         ("SOFTNPU_CHECKS", "maybe"),
         ("SOFTNPU_DELAY_US", "-1"),
-        ("SOFTNPU_DEVICES", "9"),
+        ("SOFTNPU_DEVICES", "17"),
         ("SOFTNPU_PROFILE_FILE", "/nowhere.toml"),
     ],
 )

@@ -30,9 +30,28 @@ if sys.argv[2] == "kill":
 sys.exit(int(sys.argv[2]))
 """
 
+# A sum of 2^18 float32 over two devices of this process.
+COLLECTIVE = """
+import ctypes, sys
+acl, hccl = ctypes.CDLL("libascendcl.so"), ctypes.CDLL("libhccl.so")
+devices = (ctypes.c_int32 * 2)(*map(int, sys.argv[1:]))
+assert acl.aclInit(None) == 0
+buffers = []
+for device in devices:
+    buffers.append(ctypes.c_void_p())
+    assert acl.aclrtSetDevice(device) == acl.aclrtMalloc(ctypes.byref(buffers[-1]), ctypes.c_size_t(1 << 20), 0) == 0
+    assert acl.aclrtMemset(buffers[-1], ctypes.c_size_t(1 << 20), 0, ctypes.c_size_t(1 << 20)) == 0
+comms = (ctypes.c_void_p * 2)()
+assert hccl.HcclCommInitAll(2, devices, comms) == 0
+for comm, buffer in zip(comms, buffers):
+    assert hccl.HcclAllReduce(buffer, buffer, ctypes.c_uint64(1 << 18), 4, 0, ctypes.c_void_p(comm), None) == 0
+for device in devices:
+    assert acl.aclrtSetDevice(device) == acl.aclrtSynchronizeStream(None) == 0
+"""
 
-def event(start: int, name: str = "op", kind: int = 1) -> bytes:
-    return struct.pack("<qqiIII64s", start, start + 1, 0, 0, kind, 0, name.encode())
+
+def event(start: int, name: str = "op", kind: int = 1, modelled: int = 0) -> bytes:
+    return struct.pack("<qqiIII64s", start, start + 1, 0, 0, kind, modelled, name.encode())
 
 
 def header(used: int, magic: bytes = b"SNPUEVT2", capacity: int = CAPACITY) -> bytes:
@@ -88,6 +107,35 @@ def test_a_long_run_keeps_its_latest_tasks_and_its_status(end: str, status: int,
     [note] = [p for p in parsed.packet if p.track_event.type == schema.TrackEvent.TYPE_INSTANT]
     assert note.track_event.name == "50 earlier tasks were dropped"
     assert note.timestamp == min(start for _, start, _ in found)
+
+
+def modelled(path: Path) -> dict[str, list[float]]:
+    """The modelled microseconds of the slices in a trace, by name; of those that have none, none."""
+    out: dict[str, list[float]] = {}
+    for packet in schema.Trace.FromString(path.read_bytes()).packet:
+        if packet.track_event.type == schema.TrackEvent.TYPE_SLICE_BEGIN:
+            times = [note.double_value for note in packet.track_event.debug_annotations if note.name == "modelled_us"]
+            out.setdefault(packet.track_event.name, []).extend(times)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("profile", "devices", "times"),
+    [
+        # Each link carries half a MiB to a rank, and half a MiB from there, at 28 GB/s.
+        ("ascend910b3", ("0", "1"), [37.45, 37.45]),
+        # A server has eight devices, and the link to a ninth has no published rate.
+        ("ascend910b3", ("0", "8"), []),
+        ("ascend310p3", ("0", "1"), []),
+    ],
+)
+def test_a_collective_has_the_time_of_its_links(profile: str, devices: tuple[str, str], times: list[float], tmp_path: Path) -> None:
+    target = tmp_path / "trace"
+    options = ["--profile", profile, "--devices", "9", "--memory", "64MiB", "--trace", str(target)]
+    command = [sys.executable, "-m", "softnpu", "run", *options, "--", sys.executable, "-c", COLLECTIVE, *devices]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert modelled(target) == {"HcclAllReduce": times}
 
 
 def test_a_run_without_tasks_has_an_empty_trace(tmp_path: Path) -> None:

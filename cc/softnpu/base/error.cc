@@ -11,12 +11,10 @@
 namespace softnpu {
 namespace {
 
-constexpr size_t kMaxDevices = 8;
-
 std::mutex g_mutex;
 // torch_npu asks from another thread than the one that failed, so sentences are kept for devices,
 // not for threads. Place 0 is for threads without a device.
-std::array<std::string, kMaxDevices + 1> g_recent;
+std::array<std::string, size_t{kMaxDevices} + 1> g_recent;
 thread_local size_t t_place = 0;
 thread_local std::string t_answer;
 thread_local int32_t t_last_code = 0;
@@ -38,7 +36,7 @@ std::string Format(const char* format, ...) {
 }
 
 void SetMessageDevice(int device) noexcept {
-  t_place = device < 0 ? 0 : std::min(static_cast<size_t>(device) + 1, kMaxDevices);
+  t_place = device < 0 ? 0 : std::min<size_t>(static_cast<size_t>(device) + 1, kMaxDevices);
 }
 
 int32_t Report(int32_t code, const std::string& message) noexcept {

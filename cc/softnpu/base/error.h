@@ -14,6 +14,9 @@
 
 namespace softnpu {
 
+// The devices that SoftNPU can have: as many as one server has.
+inline constexpr int kMaxDevices = 16;
+
 // ACL and aclnn codes, as CANN documents them.
 enum Code : int32_t {
   kOk = 0,
@@ -35,6 +38,8 @@ enum Code : int32_t {
   kVectorCoreTimeout = 507034,
   kVectorCoreException = 507035,
   kVectorCoreTrap = 507036,
+  kRtCollectiveTimeout = 507048,
+  kRtRemote = 507057,
   kFileNotFound = 100005,
   kAclnnNullptr = 161001,
   kAclnnInvalid = 161002,

@@ -21,7 +21,14 @@
 namespace softnpu {
 
 // The kind of a handle, in its highest byte. No address of a user process on Linux is that large.
-enum class HandleKind : uint8_t { kStream = 1, kEvent, kBinary, kFunction, kContext };
+enum class HandleKind : uint8_t {
+  kStream = 1,
+  kEvent,
+  kBinary,
+  kFunction,
+  kContext,
+  kCommunicator
+};
 
 inline const char* Name(HandleKind kind) {
   switch (kind) {
@@ -35,6 +42,8 @@ inline const char* Name(HandleKind kind) {
       return "kernel function";
     case HandleKind::kContext:
       return "context";
+    case HandleKind::kCommunicator:
+      return "communicator";
   }
   return nullptr;
 }

@@ -98,6 +98,8 @@ constexpr const char* kRates[] = {
     "cube.k_per_cycle.b16",
     "cube.k_per_cycle.b32",
 };
+// Of the links between devices. They are both there, or neither is.
+constexpr const char* kLinks[] = {"link.devices", "link.gigabytes_per_second"};
 // Of vector.<instruction>: cycles of its start, and per repeat by the bits of the widest operand.
 constexpr std::string_view kVectorCosts[] = {"start", "b8", "b16", "b32", "b64"};
 
@@ -199,8 +201,11 @@ class Reader {
       // A whole number is a number, too; true is none.
       const std::optional<double> value =
           node.is_number() ? node.value<double>() : std::optional<double>();
-      const bool divides = std::any_of(std::begin(kRates), std::end(kRates),
-                                       [&](const char* rate) { return name == rate; });
+      const auto is_one_of = [&](const auto& names) {
+        return std::any_of(std::begin(names), std::end(names),
+                           [&](const char* known) { return name == known; });
+      };
+      const bool divides = is_one_of(kRates) || is_one_of(kLinks);
       if (!value || !std::isfinite(*value) || *value < 0 || (divides && *value == 0)) {
         Refuse("time." + name, node, divides ? "a number above 0" : "a number, 0 or more");
       }
@@ -231,6 +236,9 @@ class Reader {
     };
     for (const char* const name : kCosts) check(name);
     for (const char* const name : kRates) check(name);
+    for (const char* const name : kLinks) {
+      if (time.lower_bound("link.") != time.lower_bound("link/")) check(name);
+    }
   }
 
   std::string path_;

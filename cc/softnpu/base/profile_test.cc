@@ -104,6 +104,8 @@ TEST(Profile, TimeIsNumbersByDottedNames) {
   EXPECT_EQ(profile.time->at("cube.k_per_cycle.b16"), 16);
   EXPECT_EQ(profile.time->at("vector.Gather.b16"), 25.6);
   EXPECT_EQ(profile.time->count("vector.Transpose.b32"), 0u);
+  EXPECT_EQ(profile.time->at("link.devices"), 8);
+  EXPECT_EQ(profile.time->at("link.gigabytes_per_second"), 28);
 }
 
 TEST(Profile, WhatIsWrongIsNamed) {

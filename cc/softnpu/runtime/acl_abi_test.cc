@@ -5,44 +5,17 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <type_traits>
+#include <set>
+#include <string>
 
 #include "acl/acl.h"
 #include "acl/acl_mdl.h"
 #include "acl/acl_op_compiler.h"
+#include "cc/softnpu/ascendc/include/acl/acl_lists.h"
+#include "cc/softnpu/base/testing/same_function.h"
 
 namespace softnpu {
 namespace {
-
-// Equal in registers: both pointers, both integers or enumerations of one size, both floating of
-// one size, or both void.
-template <typename A, typename B>
-constexpr bool SameValue() {
-  using X = std::decay_t<A>;
-  using Y = std::decay_t<B>;
-  if constexpr (std::is_void_v<X> || std::is_void_v<Y>) {
-    return std::is_void_v<X> && std::is_void_v<Y>;
-  } else {
-    const bool same_kind = (std::is_pointer_v<X> && std::is_pointer_v<Y>) ||
-                           (std::is_floating_point_v<X> && std::is_floating_point_v<Y>) ||
-                           ((std::is_integral_v<X> || std::is_enum_v<X>) &&
-                            (std::is_integral_v<Y> || std::is_enum_v<Y>));
-    return same_kind && sizeof(X) == sizeof(Y);
-  }
-}
-
-template <typename A, typename B>
-struct SameFunction : std::false_type {};
-template <typename R, typename... A, typename S, typename... B>
-struct SameFunction<R(A...), S(B...)> {
-  static constexpr bool value = [] {
-    if constexpr (sizeof...(A) == sizeof...(B)) {
-      return SameValue<R, S>() && (SameValue<A, B>() && ...);
-    } else {
-      return false;
-    }
-  }();
-};
 
 TEST(AclAbi, TheComparisonSeesDifferences) {
   EXPECT_TRUE((SameFunction<int32_t(void*, size_t), aclError(aclrtStream, uint64_t)>::value));
@@ -57,6 +30,39 @@ TEST(AclAbi, EveryFunctionIsThatOfTheHeaders) {
   EXPECT_TRUE((SameFunction<result parameters, decltype(::name)>::value)) << #name;
 #include "cc/softnpu/runtime/acl_functions.inc"
 #undef SOFTNPU_ACL
+}
+
+// What host programs are compiled against.
+TEST(AclAbi, TheHeaderOfHostProgramsHasTheFunctionsOfTheHeaders) {
+#define SOFTNPU_ACL_FUNCTION(result, name, parameters) \
+  EXPECT_TRUE((SameFunction<result parameters, decltype(::name)>::value)) << #name;
+  SOFTNPU_ACL_FUNCTIONS(SOFTNPU_ACL_FUNCTION)
+#undef SOFTNPU_ACL_FUNCTION
+}
+
+TEST(AclAbi, TheHeaderOfHostProgramsHasTheNumbersOfTheHeaders) {
+#define SOFTNPU_ACL_NUMBER(name, value) EXPECT_EQ(static_cast<int64_t>(name), value) << #name;
+  SOFTNPU_ACL_DATA_TYPES(SOFTNPU_ACL_NUMBER)
+  SOFTNPU_ACL_MALLOC_POLICIES(SOFTNPU_ACL_NUMBER)
+  SOFTNPU_ACL_COPY_KINDS(SOFTNPU_ACL_NUMBER)
+  SOFTNPU_ACL_MEMORY_KINDS(SOFTNPU_ACL_NUMBER)
+  SOFTNPU_ACL_RUN_MODES(SOFTNPU_ACL_NUMBER)
+  SOFTNPU_ACL_EVENT_STATES(SOFTNPU_ACL_NUMBER)
+  SOFTNPU_ACL_STREAM_STATES(SOFTNPU_ACL_NUMBER)
+  SOFTNPU_ACL_CODES(SOFTNPU_ACL_NUMBER)
+  SOFTNPU_ACL_FLAGS(SOFTNPU_ACL_NUMBER)
+#undef SOFTNPU_ACL_NUMBER
+}
+
+TEST(AclAbi, SoftNpuExportsTheFunctionsOfHostPrograms) {
+  const std::set<std::string> exported = {
+#define SOFTNPU_ACL(result, name, parameters) #name,
+#include "cc/softnpu/runtime/acl_functions.inc"
+#undef SOFTNPU_ACL
+  };
+#define SOFTNPU_ACL_FUNCTION(result, name, parameters) EXPECT_EQ(exported.count(#name), 1) << #name;
+  SOFTNPU_ACL_FUNCTIONS(SOFTNPU_ACL_FUNCTION)
+#undef SOFTNPU_ACL_FUNCTION
 }
 
 }  // namespace

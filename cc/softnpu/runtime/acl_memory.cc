@@ -2,10 +2,13 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <map>
 #include <mutex>
 
+#include "cc/softnpu/ascendc/numeric.h"
 #include "cc/softnpu/runtime/acl_api.h"
+#include "cc/softnpu/runtime/stream_order.h"
 #include "cc/softnpu/runtime/trace.h"
 
 namespace softnpu {
@@ -109,6 +112,18 @@ void RequireWorkingDeviceOf(const void* address) {
   }
 }
 
+// Throws Error 507015, and puts the device into error, when a collective touches these bytes now.
+void RequireNoRace(const char* name, const std::vector<softnpu_access>& accesses) {
+  if (!StreamOrder::Active()) return;
+  try {
+    StreamOrder::Get().HostTouches(name, accesses);
+  } catch (const Error& error) {
+    const DeviceMemory* const memory = FindMemory(accesses.front().address);
+    GetDevice(memory->device()).error().Set(error);
+    throw;
+  }
+}
+
 FillTask MakeFill(void* address, size_t max, int32_t value, size_t bytes) {
   if (bytes > max) {
     throw Error(kRtParamInvalid, Format("%zu bytes do not fit into %zu", bytes, max));
@@ -135,6 +150,17 @@ using namespace softnpu;  // NOLINT(google-build-using-namespace): the functions
 
 extern "C" {
 
+float aclFloat16ToFloat(uint16_t value) { return numeric::HalfToFloat(value); }
+uint16_t aclFloatToFloat16(float value) { return numeric::FloatToHalf(value); }
+
+// 0 for a type whose elements do not fill whole bytes, or of no fixed size.
+size_t aclDataTypeSize(int32_t dtype) {
+  // float, half, int8, int32, uint8, -, int16, uint16, uint32, int64, uint64, double, bool, string
+  constexpr size_t kBytes[] = {4, 2, 1, 4, 1, 0, 2, 2, 4, 8, 8, 8, 1, 0, 0, 0, 8, 16};
+  if (dtype == 27) return 2;  // bfloat16
+  return dtype >= 0 && dtype < static_cast<int32_t>(std::size(kBytes)) ? kBytes[dtype] : 0;
+}
+
 int32_t aclrtMalloc(void** address, size_t bytes, int32_t) {
   return Guard("aclrtMalloc", [&] {
     void*& out = Required(address, "address");
@@ -154,6 +180,9 @@ int32_t aclrtFree(void* address) {
     DeviceMemory* memory = FindMemory(address);
     if (memory == nullptr) {
       throw Error(kRtParamInvalid, Format("%p is not device memory", address));
+    }
+    if (const std::optional<Allocation> found = memory->Find(address)) {
+      RequireNoRace("aclrtFree", {Bytes("what is freed", address, found->bytes, SOFTNPU_WRITES)});
     }
     memory->Free(address);
   });
@@ -196,6 +225,7 @@ int32_t aclrtMemset(void* address, size_t max, int32_t value, size_t bytes) {
     const FillTask fill = MakeFill(address, max, value, bytes);
     RequireWorkingDevice();
     RequireWorkingDeviceOf(address);
+    RequireNoRace("aclrtMemset", AccessesOf(fill));
     Run(fill);
   });
 }
@@ -216,6 +246,7 @@ int32_t aclrtMemcpy(void* dst, size_t max, const void* src, size_t bytes, int32_
     RequireWorkingDevice();
     RequireWorkingDeviceOf(src);
     RequireWorkingDeviceOf(dst);
+    RequireNoRace("aclrtMemcpy", AccessesOf(copy));
     Run(copy);
   });
 }

@@ -1,5 +1,6 @@
 // cc/softnpu/runtime/acl_stream.cc: the exported functions of streams and events.
 #include "cc/softnpu/runtime/acl_api.h"
+#include "cc/softnpu/runtime/stream_order.h"
 
 namespace softnpu {
 namespace {
@@ -30,6 +31,14 @@ std::shared_ptr<Recording> LatestOf(const void* event) {
   }
   RequireWorkingDevice();
   return recording;
+}
+
+// Whether an event has no recording, or one that is done. The host knows then what has ended.
+bool IsDone(const std::shared_ptr<Recording>& recording) {
+  if (recording == nullptr) return true;
+  if (!recording->done()) return false;
+  if (StreamOrder::Active()) StreamOrder::Get().HostSaw(recording->reached());
+  return true;
 }
 
 int64_t TimeOf(const void* event, const char* which) {
@@ -154,6 +163,7 @@ int32_t aclrtSynchronizeEvent(void* event) {
   return Guard("aclrtSynchronizeEvent", [&] {
     if (const std::shared_ptr<Recording> recording = GetEvent(event)->latest()) {
       recording->Wait();
+      IsDone(recording);
       if (const std::optional<Error> error = recording->error()) throw *error;
     }
     RequireWorkingDevice();
@@ -163,16 +173,14 @@ int32_t aclrtSynchronizeEvent(void* event) {
 int32_t aclrtQueryEventStatus(void* event, int32_t* status) {
   return Guard("aclrtQueryEventStatus", [&] {
     int32_t& out = Required(status, "status");
-    const std::shared_ptr<Recording> recording = LatestOf(event);
-    out = recording == nullptr || recording->done() ? 1 : 0;
+    out = IsDone(LatestOf(event)) ? 1 : 0;
   });
 }
 
 int32_t aclrtQueryEventWaitStatus(void* event, int32_t* status) {
   return Guard("aclrtQueryEventWaitStatus", [&] {
     int32_t& out = Required(status, "status");
-    const std::shared_ptr<Recording> recording = LatestOf(event);
-    out = recording == nullptr || recording->done() ? 0 : 1;
+    out = IsDone(LatestOf(event)) ? 0 : 1;
   });
 }
 
@@ -193,7 +201,7 @@ int32_t aclrtEventGetTimestamp(void* event, uint64_t* us) {
 int32_t aclrtLaunchHostFunc(void* stream, void (*function)(void*), void* argument) {
   return Guard("aclrtLaunchHostFunc", [&] {
     Required(reinterpret_cast<char*>(reinterpret_cast<uintptr_t>(function)), "function");
-    ResolveStream(stream)->Enqueue(HostTask{function, argument});
+    ResolveStream(stream)->Enqueue(HostTask{function, argument, {}});
   });
 }
 

@@ -16,8 +16,6 @@
 namespace softnpu {
 namespace {
 
-constexpr size_t kMaxDevices = 8;
-
 struct Table {
   std::mutex mutex;
   std::array<Device*, kMaxDevices> devices = {};

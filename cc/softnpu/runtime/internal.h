@@ -35,6 +35,36 @@ __attribute__((visibility("default"))) int32_t softnpu_enqueue(void* stream, con
                                                                void (*drop)(void*), void* context,
                                                                const softnpu_access* accesses,
                                                                uint64_t access_count);
+// The same for a collective of `device`, of which `stream` has to be one. `modelled_ns`: the time
+// that its links would take; 0 where it is not modelled.
+__attribute__((visibility("default"))) int32_t softnpu_enqueue_collective(
+    int32_t device, void* stream, const char* name, int32_t (*run)(void*), void (*drop)(void*),
+    void* context, const softnpu_access* accesses, uint64_t access_count, uint32_t modelled_ns);
+// Bytes per nanosecond, each way, of the link between any two devices of a server whose highest
+// number is `highest`; 0 where the profile has no published figure, or a server fewer devices.
+__attribute__((visibility("default"))) double softnpu_link_rate(int32_t highest);
+// The memory of a device, for other processes: `memory` and `written` (-1 when nobody keeps
+// account) are files of `bytes` bytes, whose first byte stands for the device's address `base`.
+// This process has them at `host` and `marks`.
+typedef struct softnpu_memory {
+  int32_t memory;
+  int32_t written;
+  uint64_t bytes;
+  uint64_t base;
+  unsigned char* host;
+  uint8_t* marks;
+} softnpu_memory;
+__attribute__((visibility("default"))) int32_t softnpu_device_memory(int32_t device,
+                                                                     softnpu_memory* out);
+// The device of this thread; -1 after softnpu_report when it has none, or has none that works.
+__attribute__((visibility("default"))) int32_t softnpu_device(void);
+// Why a device is in error; empty when it is not. Valid until this thread asks again.
+__attribute__((visibility("default"))) const char* softnpu_fault(int32_t device);
+// The number that a device has on this machine.
+__attribute__((visibility("default"))) int32_t softnpu_physical_device(int32_t device);
+// Another process has set the map of written bytes of [address, address + bytes).
+__attribute__((visibility("default"))) void softnpu_forget_written(const void* address,
+                                                                   uint64_t bytes);
 // Host pointer for [address, address + bytes) of device memory; null after softnpu_report
 // otherwise.
 __attribute__((visibility("default"))) void* softnpu_translate(const void* address, uint64_t bytes);
@@ -53,8 +83,13 @@ __attribute__((visibility("default"))) uint8_t* softnpu_written(const void* addr
 __attribute__((visibility("default"))) int32_t softnpu_report(int32_t code, const char* message);
 // The same for an operator that nobody computes: the current device is in error from here on.
 __attribute__((visibility("default"))) int32_t softnpu_fail(int32_t code, const char* message);
-// The sentence that was stored last.
+// The sentence that was stored last for the device of this thread, by whichever thread.
 __attribute__((visibility("default"))) const char* softnpu_message(void);
+// The sentence that this thread stored last, without the prefix; empty if none. Valid until this
+// thread asks again.
+__attribute__((visibility("default"))) const char* softnpu_own_message(void);
+// 1 when a task runs in the call that queues it, 0 when streams have threads of their own.
+__attribute__((visibility("default"))) int32_t softnpu_is_eager(void);
 // Adds one to a counter of kind "host" in the state files.
 __attribute__((visibility("default"))) void softnpu_count(const char* name);
 // 1 when the chip of this process has the data type bfloat16.

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <mutex>
+#include <set>
 
 #include "cc/softnpu/ascendc/simulator.h"
 #include "cc/softnpu/runtime/memory.h"
@@ -25,23 +27,50 @@ class RuntimeMemory : public ascendc::GlobalMemory {
       *nearest = "the address is not device memory";
       return false;
     }
-    const std::optional<Allocation> allocation = memory->Find(pointer);
+    const std::optional<Allocation> allocation = memory->FindWithRoom(pointer);
     if (!allocation) {
       *nearest = memory->Describe(pointer);
       return false;
     }
     region->base = allocation->base;
     region->bytes = allocation->bytes;
+    region->room = ascendc::RoomOf(allocation->bytes);
     const void* const region_base = reinterpret_cast<const void*>(allocation->base);
     region->host = memory->Alias(region_base);
     if (WrittenMap* const written = memory->written()) {
       region->initialised = written->bytes() + memory->Offset(region_base);
+      region->room_initialised = region->initialised + allocation->bytes;
     }
     region->name = Format("allocation #%llu (%zu bytes, device %d)",
                           static_cast<unsigned long long>(allocation->serial), allocation->bytes,
                           memory->device());
     return true;
   }
+
+  // Opens pages until the kernel has ended.
+  void Open(uintptr_t address, uint64_t bytes) override {
+    DeviceMemory* const memory = FindMemory(reinterpret_cast<const void*>(address));
+    if (memory == nullptr || GetOptions().host_visible) return;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (uintptr_t page = address / kPage; page <= (address + bytes - 1) / kPage; ++page) {
+      if (!opened_.insert(page * kPage).second) continue;
+      memory->OpenPage(page * kPage);
+    }
+  }
+
+  RuntimeMemory() = default;
+  RuntimeMemory(const RuntimeMemory&) = delete;
+  RuntimeMemory& operator=(const RuntimeMemory&) = delete;
+  ~RuntimeMemory() override {
+    for (const uintptr_t page : opened_) {
+      FindMemory(reinterpret_cast<const void*>(page))->ClosePage(page);
+    }
+  }
+
+ private:
+  static constexpr uintptr_t kPage = 4096;
+  std::mutex mutex_;
+  std::set<uintptr_t> opened_;
 };
 
 const Profile& Chip() { return CurrentProfile(); }
@@ -76,13 +105,7 @@ Binary::Binary(const std::string& path) : twin_path_(TwinPath(path)) {
                 twin_path_ + " is not a host twin: it exports no " SOFTNPU_TWIN_SYMBOL);
   }
   const SoftnpuTwin* twin = get_twin();
-  if (twin->abi_version != SOFTNPU_TWIN_ABI) {
-    throw Error(
-        kRtParamInvalid,
-        Format("%s was built for twin ABI %u and this SoftNPU has ABI %d: rebuild the kernels or "
-               "install the matching softnpu",
-               twin_path_.c_str(), twin->abi_version, SOFTNPU_TWIN_ABI));
-  }
+  CheckTwinAbi(twin_path_, twin->abi_version);
   twin->bind(ascendc::CoreApi());
   for (uint32_t i = 0; i < twin->entry_count; ++i) entries_.push_back(&twin->entries[i]);
 }
@@ -115,6 +138,15 @@ HandleTable<Function>& Functions() {
   return *table;
 }
 
+void CheckTwinAbi(const std::string& what, uint32_t abi_version) {
+  if (abi_version == SOFTNPU_TWIN_ABI) return;
+  throw Error(
+      kRtParamInvalid,
+      Format("%s was built for twin ABI %u and this SoftNPU has ABI %d: rebuild the kernels or "
+             "install the matching softnpu",
+             what.c_str(), abi_version, SOFTNPU_TWIN_ABI));
+}
+
 KernelTask MakeLaunch(std::shared_ptr<const Function> function, uint32_t blocks, const void* args,
                       size_t arg_bytes) {
   const SoftnpuKernelEntry& entry = *function->entry;
@@ -134,9 +166,21 @@ KernelTask MakeLaunch(std::shared_ptr<const Function> function, uint32_t blocks,
 }
 
 void RunKernel(const KernelTask& task) {
+  static const ascendc::LaunchOptions options = [] {
+    const auto checked = [](const char* name) { return GetOptions().unchecked.count(name) == 0; };
+    ascendc::LaunchOptions out;
+    out.strict = GetOptions().strict;
+    out.races = checked("races");
+    out.init = checked("init");
+    out.queues = checked("queues");
+    out.bounds = checked("bounds");
+    out.alignment = checked("alignment");
+    out.sizes = checked("sizes");
+    return out;
+  }();
   RuntimeMemory memory;
   ascendc::Launch(Chip(), memory, *task.function->entry, task.parameters.data(),
-                  task.parameters.size() * sizeof(uint64_t), task.blocks, GetOptions().strict);
+                  task.parameters.size() * sizeof(uint64_t), task.blocks, options);
 }
 
 }  // namespace softnpu

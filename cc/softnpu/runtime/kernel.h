@@ -45,6 +45,9 @@ class Binary {
 HandleTable<Binary>& Binaries();
 HandleTable<Function>& Functions();
 
+// Throws Error 107000 when `what` was built for another twin ABI.
+void CheckTwinAbi(const std::string& what, uint32_t abi_version);
+
 // A launch with a copy of the arguments. Throws Error for one that the chip would refuse.
 KernelTask MakeLaunch(std::shared_ptr<const Function> function, uint32_t blocks, const void* args,
                       size_t arg_bytes);

@@ -2,7 +2,6 @@
 #include "cc/softnpu/runtime/memory.h"
 
 #include <fcntl.h>
-#include <linux/falloc.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -32,7 +31,8 @@ constexpr int kPoison = 0xFF;
 // For all of them there is the account of written bytes; poison shows what it lets pass.
 constexpr size_t kPoisonLimit = size_t{64} << 20;
 
-constexpr int kMaxDevices = 8;
+// A process usually maps nothing here.
+constexpr uintptr_t kFirstAddress = 0x200000000000;
 std::array<std::atomic<DeviceMemory*>, kMaxDevices> g_memories;
 
 size_t RoundUp(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
@@ -49,7 +49,10 @@ DeviceMemory::DeviceMemory(int device, size_t capacity)
                        device, span_, strerror(errno)));
   }
   const int visible = GetOptions().host_visible ? PROT_READ | PROT_WRITE : PROT_NONE;
-  void* base = mmap(nullptr, span_, visible, MAP_SHARED | MAP_NORESERVE, fd_, 0);
+  // Kernels with pointers know GM by its addresses (pointers.h); elsewhere such a kernel fails.
+  void* const wanted =
+      reinterpret_cast<void*>(kFirstAddress + (static_cast<uintptr_t>(device) << 38));
+  void* base = mmap(wanted, span_, visible, MAP_SHARED | MAP_NORESERVE, fd_, 0);
   void* alias = mmap(nullptr, span_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd_, 0);
   if (base == MAP_FAILED || alias == MAP_FAILED) {
     throw Error(kRtMemoryAllocation, Format("device %d: no address space for %zu bytes of device "
@@ -92,7 +95,9 @@ void* DeviceMemory::Allocate(size_t bytes) {
     allocation = {start, bytes, ++serial_, true};
     live_[start] = allocation;
   }
-  if (written_ != nullptr) written_->Clear(allocation.base - base_, bytes);
+  if (written_ != nullptr) {
+    written_->Clear(allocation.base - base_, RoundUp(bytes, kGuardBytes) + kGuardBytes);
+  }
   if (GetOptions().strict && bytes <= kPoisonLimit) {
     std::memset(Alias(reinterpret_cast<void*>(allocation.base)), kPoison, bytes);
   }
@@ -119,8 +124,7 @@ void DeviceMemory::Free(void* address) {
   const uintptr_t first = RoundUp(start, kPage);
   const uintptr_t last = (start + length) / kPage * kPage;
   if (last > first) {
-    fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(first - base_),
-              static_cast<off_t>(last - first));
+    ClearPages(fd_, alias_, first - base_, last - first);
   }
   auto next = free_.lower_bound(start);
   if (next != free_.end() && next->first == start + length) {
@@ -208,6 +212,18 @@ void DeviceMemory::NoteWritten(const softnpu_access& access, bool written) {
   });
 }
 
+std::optional<Allocation> DeviceMemory::FindWithRoom(const void* address) const {
+  const auto value = reinterpret_cast<uintptr_t>(address);
+  std::lock_guard<std::mutex> lock(mutex_);
+  auto it = live_.upper_bound(value);
+  if (it == live_.begin()) return std::nullopt;
+  --it;
+  if (value >= it->second.base + RoundUp(it->second.bytes, kGuardBytes) + kGuardBytes) {
+    return std::nullopt;
+  }
+  return it->second;
+}
+
 std::string DeviceMemory::Describe(const void* address) const {
   const auto value = reinterpret_cast<uintptr_t>(address);
   std::lock_guard<std::mutex> lock(mutex_);
@@ -235,6 +251,26 @@ std::string DeviceMemory::Describe(const void* address) const {
 size_t DeviceMemory::used() const {
   std::lock_guard<std::mutex> lock(mutex_);
   return used_;
+}
+
+void DeviceMemory::OpenPage(uintptr_t page) {
+  std::lock_guard<std::mutex> lock(pages_mutex_);
+  if (++opened_[page] > 1) return;
+  if (mprotect(reinterpret_cast<void*>(page), kPage, PROT_READ | PROT_WRITE) != 0) {
+    opened_.erase(page);
+    throw Error(kRtMemoryAllocation,
+                Format("device %d: the host gives no access to the page at %#llx, which a kernel "
+                       "reads or writes through a pointer (%s)",
+                       device_, static_cast<unsigned long long>(page), strerror(errno)));
+  }
+}
+
+void DeviceMemory::ClosePage(uintptr_t page) {
+  std::lock_guard<std::mutex> lock(pages_mutex_);
+  const auto at = opened_.find(page);
+  if (at == opened_.end() || --at->second > 0) return;
+  opened_.erase(at);
+  mprotect(reinterpret_cast<void*>(page), kPage, PROT_NONE);
 }
 
 DeviceMemory* FindMemory(const void* address) {

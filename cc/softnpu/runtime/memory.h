@@ -6,8 +6,9 @@
 // allocation. SOFTNPU_HOST_VISIBLE=1 also maps the pages at the device address, for libraries that
 // need it.
 //
-// Invariants: every live allocation is followed by a guard gap of at least 32 bytes that belongs to
-// nobody; address ranges of different devices are disjoint.
+// Invariants: every live allocation is followed by a gap of at least 32 bytes behind whole blocks
+// of 32, which kernels may read and write and nobody else; address ranges of different devices are
+// disjoint.
 #pragma once
 
 #include <cstddef>
@@ -49,6 +50,8 @@ class DeviceMemory {
   Allocation Check(const void* address, size_t bytes) const;
   // The live allocation that holds the address, if one does.
   std::optional<Allocation> Find(const void* address) const;
+  // The same with the bytes that an allocation has behind its end, as aclrtMalloc gives them.
+  std::optional<Allocation> FindWithRoom(const void* address) const;
   // What is known about an address: "offset 12 of allocation #3 (64 bytes)", or a freed one.
   std::string Describe(const void* address) const;
 
@@ -63,11 +66,20 @@ class DeviceMemory {
   // The account of written bytes: null when it is not kept.
   WrittenMap* written() { return written_.get(); }
   size_t Offset(const void* address) const { return reinterpret_cast<uintptr_t>(address) - base_; }
+  // The file of all bytes, which other processes may map, its size, and the address of its start.
+  int fd() const { return fd_; }
+  size_t span() const { return span_; }
+  uintptr_t base() const { return base_; }
 
   // Host-side pointer to the same bytes.
   std::byte* Alias(const void* address) const {
     return alias_ + (reinterpret_cast<uintptr_t>(address) - base_);
   }
+
+  // A kernel's own code may access the page at this address, until ClosePage was called as often.
+  // Host code is not kept off meanwhile.
+  void OpenPage(uintptr_t page);
+  void ClosePage(uintptr_t page);
 
   size_t capacity() const { return capacity_; }
   size_t used() const;
@@ -89,6 +101,8 @@ class DeviceMemory {
   std::vector<Allocation> freed_;     // the most recent ones, for messages only
   size_t used_ = 0;
   uint64_t serial_ = 0;
+  std::mutex pages_mutex_;
+  std::map<uintptr_t, int> opened_;  // page -> how often
 };
 
 // The device memory that holds `address`, null when it is a host address.

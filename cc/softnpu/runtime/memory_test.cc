@@ -3,8 +3,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <random>
 #include <set>
@@ -52,6 +54,35 @@ TEST(DeviceMemory, TheGapBehindAnAllocationIsNobodys) {
     EXPECT_THROW(memory.Check(At(first, kUnit - kGap + i), 1), Error) << i;
   }
   EXPECT_NO_THROW(memory.Check(second, 1));
+}
+
+// Whether this process may read the byte at an address: the kernel looks, so nothing faults.
+bool Readable(const void* address) {
+  int ends[2];
+  EXPECT_EQ(pipe(ends), 0);
+  const bool readable = write(ends[1], address, 1) == 1;
+  EXPECT_TRUE(readable || errno == EFAULT);
+  close(ends[0]);
+  close(ends[1]);
+  return readable;
+}
+
+TEST(DeviceMemory, PagesAreOpenAsLongAsAKernelNeedsThem) {
+  DeviceMemory memory(0, kCapacity);
+  void* const address = memory.Allocate(8192);
+  const auto page = reinterpret_cast<uintptr_t>(address);
+  ASSERT_EQ(page % 4096, 0u);
+  EXPECT_FALSE(Readable(address));
+  memory.OpenPage(page);
+  memory.OpenPage(page);
+  EXPECT_TRUE(Readable(address));
+  EXPECT_FALSE(Readable(At(address, 4096)));
+  *static_cast<char*>(address) = 'x';
+  EXPECT_EQ(memory.Alias(address)[0], std::byte{'x'});
+  memory.ClosePage(page);
+  EXPECT_TRUE(Readable(address));
+  memory.ClosePage(page);
+  EXPECT_FALSE(Readable(address));
 }
 
 TEST(DeviceMemory, ChecksRanges) {

@@ -292,7 +292,4 @@ SOFTNPU_EXPORT int32_t MsprofReportAdditionalInfo() {
 // CANN's own log file; SoftNPU writes none.
 SOFTNPU_EXPORT void aclAppLog(int32_t, const char*, const char*, uint32_t, const char*, ...) {}
 
-// HCCL's settings are given at start even by programs that never communicate.
-SOFTNPU_EXPORT int32_t HcclSetConfig(int32_t, uint64_t) { return softnpu::kOk; }
-
 }  // extern "C"

@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <sstream>
 
 #include "cc/softnpu/base/error.h"
 
@@ -16,6 +17,23 @@ bool Choice(const char* name, const char* on, const char* off, bool fallback) {
   if (value == on) return true;
   if (value == off) return false;
   throw Error(kInvalidParam, Format("%s is '%s'; it must be '%s' or '%s'", name, text, on, off));
+}
+
+// Names that are separated by commas.
+std::set<std::string> Names(const char* name, const std::set<std::string>& known) {
+  std::set<std::string> out;
+  const char* const text = std::getenv(name);
+  std::istringstream words(text == nullptr ? "" : text);
+  for (std::string word; std::getline(words, word, ',');) {
+    if (known.count(word) == 0) {
+      std::string all;
+      for (const std::string& each : known) all += (all.empty() ? "" : ", ") + each;
+      throw Error(kInvalidParam,
+                  Format("%s has '%s'; there are %s", name, word.c_str(), all.c_str()));
+    }
+    out.insert(word);
+  }
+  return out;
 }
 
 int64_t Number(const char* name, int64_t low, int64_t high) {
@@ -38,7 +56,10 @@ const Options& GetOptions() {
   static const Options options = [] {
     Options out;
     out.strict = Choice("SOFTNPU_CHECKS", "strict", "off", true);
+    out.unchecked =
+        Names("SOFTNPU_UNCHECKED", {"alignment", "bounds", "init", "queues", "races", "sizes"});
     out.unwritten = Choice("SOFTNPU_UNWRITTEN", "stop", "ignore", true);
+    out.stream_races = Choice("SOFTNPU_STREAM_RACES", "stop", "ignore", false);
     out.async = Choice("SOFTNPU_STREAMS", "async", "eager", true);
     out.delay_us = Number("SOFTNPU_DELAY_US", 0, 100000);
     out.seed = static_cast<uint64_t>(Number("SOFTNPU_SEED", 0, INT64_MAX));

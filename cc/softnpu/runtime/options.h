@@ -2,8 +2,14 @@
 //
 // attribute        variable                values            meaning
 // strict           SOFTNPU_CHECKS          strict | off      hazard checks in kernels, poison
+// unchecked        SOFTNPU_UNCHECKED       names, by commas  strict: checks of kernels that are
+//                                                            off: races, init, queues, bounds,
+//                                                            alignment, sizes
 // unwritten        SOFTNPU_UNWRITTEN       stop | ignore     strict: reads of device memory that
 //                                                            nobody has written
+// stream_races     SOFTNPU_STREAM_RACES    ignore | stop     strict: tasks that race with a
+// collective
+//                                                            on another stream
 // async            SOFTNPU_STREAMS         async | eager     a worker per stream, or at once
 // delay_us         SOFTNPU_DELAY_US        0 .. 100000       async: largest random delay of a task
 // seed             SOFTNPU_SEED            whole number      seed of the delays
@@ -15,13 +21,16 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 
 namespace softnpu {
 
 struct Options {
   bool strict = true;
+  std::set<std::string> unchecked;
   bool unwritten = true;
+  bool stream_races = false;
   bool async = true;
   int64_t delay_us = 0;
   uint64_t seed = 0;

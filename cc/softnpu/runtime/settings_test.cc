@@ -91,6 +91,22 @@ TEST(OptionsDeathTest, AreReadOrRefused) {
                "67108864");
 }
 
+TEST(OptionsDeathTest, ChecksAreSwitchedOffByTheirNames) {
+  const auto expect = [](const char* value, const std::string& want) {
+    EXPECT_EXIT(Print("SOFTNPU_UNCHECKED", value,
+                      [] {
+                        std::string all;
+                        for (const std::string& name : GetOptions().unchecked) all += name + " ";
+                        return all;
+                      }),
+                ::testing::ExitedWithCode(0), HasSubstr(want))
+        << value;
+  };
+  expect("", "found ");
+  expect("races,init", "found init races ");
+  expect("races,speed", "refused SOFTNPU_UNCHECKED has 'speed'; there are alignment, bounds, init");
+}
+
 void ExpectLimit(const char* name, const char* value, const std::string& want) {
   setenv("SOFTNPU_PROFILE_FILE", Write(kGood).c_str(), 1);
   EXPECT_EXIT(Print(name, value,
@@ -108,13 +124,36 @@ TEST(ProfileDeathTest, TheEnvironmentLowersIt) {
   ExpectLimit("SOFTNPU_DEVICES", "8", "found 8 devices");
   ExpectLimit("SOFTNPU_HBM_BYTES", "1048576", "devices of 1048576 bytes");
   ExpectLimit("SOFTNPU_DEVICES", "0", "refused SOFTNPU_DEVICES is '0'");
-  ExpectLimit("SOFTNPU_DEVICES", "9", "it must be a whole number from 1 to 8");
+  ExpectLimit("SOFTNPU_DEVICES", "17", "it must be a whole number from 1 to 16");
   ExpectLimit("SOFTNPU_HBM_BYTES", "1048575", "refused SOFTNPU_HBM_BYTES is '1048575'");
   ExpectLimit("SOFTNPU_HBM_BYTES", "68719476737", "from 1048576 to 68719476736");
   ExpectLimit("SOFTNPU_HBM_BYTES", "99999999999999999999", "refused SOFTNPU_HBM_BYTES is");
   ExpectLimit("SOFTNPU_PROFILE_FILE", "", "refused SOFTNPU_PROFILE_FILE is not set");
   ExpectLimit("SOFTNPU_PROFILE_FILE", "/nowhere.toml",
               "refused the device profile /nowhere.toml cannot be read");
+}
+
+TEST(ProfileDeathTest, VisibleDevicesAreCountedFromZero) {
+  const auto expect = [](const char* value, const std::string& want) {
+    setenv("SOFTNPU_PROFILE_FILE", Write(kGood).c_str(), 1);
+    setenv("SOFTNPU_DEVICES", "4", 1);
+    EXPECT_EXIT(Print("ASCEND_RT_VISIBLE_DEVICES", value,
+                      [] {
+                        std::string all;
+                        for (const int device : CurrentProfile().physical) {
+                          all += std::to_string(device) + " ";
+                        }
+                        return Format("%u: ", CurrentProfile().devices) + all;
+                      }),
+                ::testing::ExitedWithCode(0), HasSubstr(want))
+        << value;
+    unsetenv("SOFTNPU_DEVICES");
+  };
+  expect("", "found 4: 0 1 2 3 ");
+  expect("3,1", "found 2: 3 1 ");
+  expect("4", "refused ASCEND_RT_VISIBLE_DEVICES is '4': '4' has to be a device of 0 to 3, once");
+  expect("1,1", "'1' has to be a device of 0 to 3, once");
+  expect("0, 1", "' 1' has to be");
 }
 
 }  // namespace

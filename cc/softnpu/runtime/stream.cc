@@ -8,6 +8,7 @@
 
 #include "cc/softnpu/base/signals.h"
 #include "cc/softnpu/runtime/options.h"
+#include "cc/softnpu/runtime/stream_order.h"
 
 namespace softnpu {
 
@@ -40,6 +41,10 @@ Stream::Stream(int device, uint32_t id, std::shared_ptr<DeviceError> error)
       error_(std::move(error)),
       random_(GetOptions().seed * 0x9E3779B97F4A7C15ULL + id) {}
 
+Stream::~Stream() {
+  if (StreamOrder::Active()) StreamOrder::Get().Forget(id_);
+}
+
 void Stream::RunTask(const Task& task) {
   if (const auto* record = std::get_if<RecordTask>(&task)) {
     record->recording->CompleteWith(error_);
@@ -61,6 +66,9 @@ void Stream::RunTask(const Task& task) {
       if (inherited && !IsClosed()) throw *inherited;
     } else {
       Run(task);
+      // What it told other threads is behind all that was before it.
+      const auto* const host = std::get_if<HostTask>(&task);
+      if (host != nullptr && StreamOrder::Active()) StreamOrder::Get().HostSaw(host->reached);
     }
   } catch (const Error& error) {
     fail(error.code(), error.what());
@@ -69,7 +77,8 @@ void Stream::RunTask(const Task& task) {
   } catch (...) {
     fail(kAicoreException, std::string(NameOf(task)) + ": an exception of an unknown type");
   }
-  TraceSlice(KindOf(task), device_, id_, NameOf(task), start, NowNanoseconds());
+  TraceSlice(KindOf(task), device_, id_, NameOf(task), start, NowNanoseconds(),
+             ModelledTimeOf(task));
 }
 
 void Stream::Enqueue(Task task) {
@@ -82,6 +91,14 @@ void Stream::Enqueue(Task task) {
   }
   std::lock_guard<std::mutex> lock(mutex_);
   if (closed_) throw Error(kRtStreamContext, Format("stream %u was destroyed", id_));
+  if (StreamOrder::Active()) {
+    try {
+      StreamOrder::Get().Enter(device_, id_, task);
+    } catch (const Error& error) {
+      error_->Set(error);
+      throw;
+    }
+  }
   queue_.push_back(std::move(task));
   ++queued_count_;
   if (!worker_started_) {
@@ -128,6 +145,7 @@ void Stream::EnqueueAndWait(Task task) {
     throw;
   }
   done->Wait();
+  if (StreamOrder::Active()) StreamOrder::Get().HostSaw(done->reached());
   if (const std::optional<Error> error = done->error()) throw *error;
 }
 
@@ -159,11 +177,15 @@ void Stream::Work() {
 bool Stream::WaitForQueued(int64_t timeout_ms) {
   std::unique_lock<std::mutex> lock(mutex_);
   const auto done = [this, wanted = queued_count_] { return finished_count_ >= wanted; };
+  OrderClock reached;
+  if (StreamOrder::Active()) reached = StreamOrder::Get().Reached(id_);
   if (timeout_ms < 0) {
     changed_.wait(lock, done);
-    return true;
+  } else if (!changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms), done)) {
+    return false;
   }
-  return changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms), done);
+  if (StreamOrder::Active()) StreamOrder::Get().HostSaw(reached);
+  return true;
 }
 
 bool Stream::Synchronize(int64_t timeout_ms) {
@@ -175,7 +197,9 @@ bool Stream::Synchronize(int64_t timeout_ms) {
 bool Stream::Idle() {
   error_->Raise();
   std::lock_guard<std::mutex> lock(mutex_);
-  return finished_count_ == queued_count_;
+  if (finished_count_ != queued_count_) return false;
+  if (StreamOrder::Active()) StreamOrder::Get().HostSaw(StreamOrder::Get().Reached(id_));
+  return true;
 }
 
 bool Stream::Ended() {
@@ -233,6 +257,16 @@ std::optional<Error> Recording::error() const {
   std::lock_guard<std::mutex> lock(mutex_);
   if (device_ != nullptr && device_->resets() != resets_) return std::nullopt;
   return error_;
+}
+
+void Recording::SetReached(OrderClock reached) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  reached_ = std::move(reached);
+}
+
+OrderClock Recording::reached() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return reached_;
 }
 
 int64_t Recording::time_ns() const {

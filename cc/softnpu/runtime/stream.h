@@ -54,6 +54,9 @@ class Recording {
   bool done() const;
   // Of a completed recording.
   std::optional<Error> error() const;
+  // What has ended when it is completed.
+  void SetReached(OrderClock reached);
+  OrderClock reached() const;
   int64_t time_ns() const;
 
  private:
@@ -62,6 +65,7 @@ class Recording {
   bool done_ = false;
   int64_t time_ns_ = 0;
   std::optional<Error> error_;
+  OrderClock reached_;
   std::shared_ptr<DeviceError> device_;  // whose error it is; null: the recording's own
   uint64_t resets_ = 0;
 };
@@ -71,8 +75,10 @@ class Stream : public std::enable_shared_from_this<Stream> {
   // `error` is shared by the streams of a device. Streams are made by std::make_shared: a worker
   // holds its stream.
   Stream(int device, uint32_t id, std::shared_ptr<DeviceError> error);
+  ~Stream();
 
-  // Throws Error: the device is in error, or the stream was destroyed.
+  // Throws Error: the device is in error, the stream was destroyed, or the task races with a
+  // collective, which puts the device into error.
   void Enqueue(Task task);
   // On a device in error the recording completes at once, with that error, and nothing is thrown:
   // torch_npu records events in destructors.

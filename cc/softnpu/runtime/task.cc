@@ -52,12 +52,17 @@ EventKind KindOf(const Task& task) {
                         [](const KernelTask&) { return EventKind::kKernel; },
                         [](const CopyTask&) { return EventKind::kCopy; },
                         [](const FillTask&) { return EventKind::kCopy; },
-                        [](const OperatorTask&) { return EventKind::kOperator; },
+                        [](const OperatorTask& t) { return t.kind; },
                         [](const HostTask&) { return EventKind::kHost; },
                         [](const RecordTask&) { return EventKind::kEvent; },
                         [](const WaitTask&) { return EventKind::kEvent; },
                     },
                     task);
+}
+
+uint32_t ModelledTimeOf(const Task& task) {
+  const auto* const op = std::get_if<OperatorTask>(&task);
+  return op == nullptr ? 0 : op->modelled_ns;
 }
 
 std::string_view NameOf(const Task& task) {

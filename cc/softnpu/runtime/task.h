@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string_view>
 #include <variant>
@@ -48,18 +49,24 @@ struct FillTask {
   size_t bytes = 0;
 };
 
-// An operator of libopapi.so. It comes through a C interface: `run` returns 0, or a code for which
-// it has reported the sentence.
+// An operator of libopapi.so, or a collective of libhccl.so (`kind`). It comes through a C
+// interface: `run` returns 0, or a code for which it has reported the sentence.
 struct OperatorTask {
   const char* name = nullptr;  // lives as long as the process
   int32_t (*run)(void*) = nullptr;
   std::shared_ptr<void> context;
   std::vector<softnpu_access> accesses;
+  EventKind kind = EventKind::kOperator;
+  uint32_t modelled_ns = 0;
 };
+
+// For each stream, how many of its tasks have ended (stream_order.h).
+using OrderClock = std::map<uint32_t, uint64_t>;
 
 struct HostTask {
   void (*function)(void*) = nullptr;
   void* argument = nullptr;
+  OrderClock reached;  // what has ended before it
 };
 
 struct RecordTask {
@@ -77,6 +84,8 @@ using Task =
 softnpu_access Bytes(const char* name, const void* address, size_t bytes, uint32_t mode);
 
 EventKind KindOf(const Task& task);
+// The time that a chip would take; 0 where it is not modelled.
+uint32_t ModelledTimeOf(const Task& task);
 // Valid as long as the task.
 std::string_view NameOf(const Task& task);
 // The bytes of device memory that the task reads and writes. A kernel's are the allocations that

@@ -42,7 +42,7 @@ struct EventRecord {
   int32_t device;
   uint32_t stream;
   uint32_t kind;
-  uint32_t reserved;
+  uint32_t modelled_ns;
   char name[64];
 };
 static_assert(sizeof(EventRecord) == 96);
@@ -168,7 +168,7 @@ int64_t NowNanoseconds() {
 }
 
 void TraceSlice(EventKind kind, int device, uint32_t stream, std::string_view name,
-                int64_t start_ns, int64_t end_ns) {
+                int64_t start_ns, int64_t end_ns, uint32_t modelled_ns) {
   Files* files = GetFiles();
   if (files == nullptr || files->events.header == nullptr) return;
   Header* header = files->events.header;
@@ -182,6 +182,7 @@ void TraceSlice(EventKind kind, int device, uint32_t stream, std::string_view na
   record.device = device;
   record.stream = stream;
   record.kind = static_cast<uint32_t>(kind);
+  record.modelled_ns = modelled_ns;
   CopyName(record.name, sizeof(record.name), name);
   start.store(start_ns, std::memory_order_release);
 }

@@ -13,14 +13,22 @@
 
 namespace softnpu {
 
-enum class EventKind : uint32_t { kKernel = 0, kOperator = 1, kCopy = 2, kEvent = 3, kHost = 4 };
+enum class EventKind : uint32_t {
+  kKernel = 0,
+  kOperator = 1,
+  kCopy = 2,
+  kEvent = 3,
+  kHost = 4,
+  kCollective = 5
+};
 
 int64_t NowNanoseconds();
 
-// Adds a slice to the event file, if there is one. `name` is cut to 63 bytes. Thread safe, no locks
-// after the file is open.
+// Adds a slice to the event file, if there is one. `name` is cut to 63 bytes. `modelled_ns` is the
+// time that a chip would take, 0 where it is not modelled. Thread safe, no locks after the file is
+// open.
 void TraceSlice(EventKind kind, int device, uint32_t stream, std::string_view name,
-                int64_t start_ns, int64_t end_ns);
+                int64_t start_ns, int64_t end_ns, uint32_t modelled_ns = 0);
 
 // Adds one to a counter. `name` is cut to 51 bytes. A name for which there is no room left marks
 // the file as incomplete.

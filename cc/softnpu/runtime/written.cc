@@ -1,7 +1,11 @@
 // cc/softnpu/runtime/written.cc: the map of written bytes, and the pieces of strided accesses.
 #include "cc/softnpu/runtime/written.h"
 
+#include <fcntl.h>
+#include <linux/falloc.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -15,9 +19,10 @@ namespace {
 
 constexpr size_t kPage = 4096;
 
-uint8_t* Map(size_t bytes) {
-  void* map = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+// Of a file, or of this process alone (-1).
+uint8_t* Map(size_t bytes, int fd) {
+  const int kind = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+  void* map = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, kind | MAP_NORESERVE, fd, 0);
   if (map == MAP_FAILED) {
     throw Error(kRtMemoryAllocation,
                 Format("the host has no address space for a map of %zu written bytes (%s)", bytes,
@@ -28,15 +33,35 @@ uint8_t* Map(size_t bytes) {
 
 }  // namespace
 
-WrittenMap::WrittenMap(size_t bytes)
-    : size_((bytes + kPage - 1) / kPage * kPage), page_count_(size_ / kPage) {
-  bytes_ = Map(size_);
-  full_ = Map(page_count_);
+void ClearPages(int fd, void* map, size_t begin, size_t bytes) {
+  const int result = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                               static_cast<off_t>(begin), static_cast<off_t>(bytes));
+  if (result != 0) std::memset(static_cast<uint8_t*>(map) + begin, 0, bytes);
 }
 
-WrittenMap::~WrittenMap() {
-  munmap(bytes_, size_);
-  munmap(full_, page_count_);
+WrittenMap::WrittenMap(size_t bytes)
+    : size_((bytes + kPage - 1) / kPage * kPage), page_count_(size_ / kPage) {
+  fd_ = static_cast<int>(syscall(SYS_memfd_create, "softnpu-written", 1U /* MFD_CLOEXEC */));
+  try {
+    if (fd_ < 0 || ftruncate(fd_, static_cast<off_t>(size_)) != 0) {
+      throw Error(kRtMemoryAllocation,
+                  Format("the host cannot provide a map of %zu written bytes (%s)", size_,
+                         strerror(errno)));
+    }
+    bytes_ = Map(size_, fd_);
+    full_ = Map(page_count_, -1);
+  } catch (...) {
+    Release();
+    throw;
+  }
+}
+
+WrittenMap::~WrittenMap() { Release(); }
+
+void WrittenMap::Release() {
+  if (bytes_ != nullptr) munmap(bytes_, size_);
+  if (full_ != nullptr) munmap(full_, page_count_);
+  if (fd_ >= 0) close(fd_);
 }
 
 WrittenMap::Pages WrittenMap::Inside(size_t begin, size_t bytes) {
@@ -50,17 +75,21 @@ void WrittenMap::Mark(size_t begin, size_t bytes) {
   std::memset(full_ + pages.first, 1, pages.end - pages.first);
 }
 
-void WrittenMap::Clear(size_t begin, size_t bytes) {
+void WrittenMap::Forget(size_t begin, size_t bytes) {
   if (bytes == 0) return;
   std::memset(full_ + begin / kPage, 0, (begin + bytes - 1) / kPage - begin / kPage + 1);
+}
+
+void WrittenMap::Clear(size_t begin, size_t bytes) {
+  if (bytes == 0) return;
+  Forget(begin, bytes);
   const Pages pages = Inside(begin, bytes);
   if (pages.first == pages.end) {
     std::memset(bytes_ + begin, 0, bytes);
     return;
   }
   std::memset(bytes_ + begin, 0, pages.first * kPage - begin);
-  // Gives the host's pages back; they are zero when they are touched again.
-  madvise(bytes_ + pages.first * kPage, (pages.end - pages.first) * kPage, MADV_DONTNEED);
+  ClearPages(fd_, bytes_, pages.first * kPage, (pages.end - pages.first) * kPage);
   std::memset(bytes_ + pages.end * kPage, 0, begin + bytes - pages.end * kPage);
 }
 
@@ -70,7 +99,7 @@ void WrittenMap::Copy(WrittenMap& to_map, size_t to, size_t from, size_t bytes) 
     return;
   }
   if (bytes == 0) return;
-  std::memset(to_map.full_ + to / kPage, 0, (to + bytes - 1) / kPage - to / kPage + 1);
+  to_map.Forget(to, bytes);
   std::memmove(to_map.bytes_ + to, bytes_ + from, bytes);
 }
 

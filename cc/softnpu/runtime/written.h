@@ -16,9 +16,13 @@
 
 namespace softnpu {
 
+// Makes [begin, begin + bytes) of a file, whole pages that this process has at `map`, zero, and
+// gives the pages back to the host where it takes them.
+void ClearPages(int fd, void* map, size_t begin, size_t bytes);
+
 class WrittenMap {
  public:
-  // Nothing is written. Throws Error 207001 when the host has no address space for it.
+  // Nothing is written. Throws Error 207001 when the host has no file or address space for it.
   explicit WrittenMap(size_t bytes);
   ~WrittenMap();
   WrittenMap(const WrittenMap&) = delete;
@@ -34,6 +38,10 @@ class WrittenMap {
 
   // A byte for each byte, 1 for a written one.
   uint8_t* bytes() { return bytes_; }
+  // Another process has set bytes of [begin, begin + bytes).
+  void Forget(size_t begin, size_t bytes);
+  // The file that bytes() maps: device memory and its map are shared with other processes.
+  int fd() const { return fd_; }
 
  private:
   // The pages that lie wholly inside a range.
@@ -42,9 +50,11 @@ class WrittenMap {
     size_t end;
   };
   static Pages Inside(size_t begin, size_t bytes);
+  void Release();
 
   size_t size_;
   size_t page_count_;
+  int fd_ = -1;
   uint8_t* bytes_ = nullptr;
   uint8_t* full_ = nullptr;  // for each page: 1 when all of it is known to be written
 };

@@ -3,9 +3,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <filesystem>
+#include <iterator>
 #include <random>
 #include <set>
 #include <vector>
+
+#include "cc/softnpu/base/error.h"
 
 namespace softnpu {
 namespace {
@@ -48,6 +53,25 @@ TEST(WrittenMap, IsWhatAPlainArrayOfFlagsIs) {
     while (first < from + length && plain[first] != 0) ++first;
     ASSERT_EQ(map.FirstUnwritten(from, length), first) << "step " << step;
   }
+}
+
+TEST(ClearPages, GivesZerosAlsoWhereTheHostTakesNoPagesBack) {
+  std::vector<uint8_t> map(3 * kPage, 1);
+  ClearPages(-1, map.data(), kPage, kPage);
+  std::vector<uint8_t> wanted(3 * kPage, 1);
+  std::fill_n(wanted.begin() + kPage, kPage, uint8_t{0});
+  EXPECT_EQ(map, wanted);
+}
+
+size_t OpenFiles() {
+  const std::filesystem::directory_iterator files("/proc/self/fd");
+  return static_cast<size_t>(std::distance(begin(files), end(files)));
+}
+
+TEST(WrittenMap, LeavesNothingWhenTheHostHasNoAddressSpace) {
+  const size_t before = OpenFiles();
+  EXPECT_THROW(WrittenMap(size_t{1} << 60), Error);
+  EXPECT_EQ(OpenFiles(), before);
 }
 
 softnpu_access Make(std::vector<int64_t> dims, std::vector<int64_t> strides, int64_t element) {

@@ -54,7 +54,16 @@ def find(name: str) -> Path:
     Raises:
         ValueError: there is no such profile
     """
-    path = Path(name) if name.endswith(".toml") else DIRECTORY / f"{name.lower()}.toml"
+    # A path depends on the current directory. Where SoftNPU's own files lie is found once: each launch asks.
+    return _resolved(name, Path(name)) if name.endswith(".toml") else _own(name)
+
+
+@functools.cache
+def _own(name: str) -> Path:
+    return _resolved(name, DIRECTORY / f"{name.lower()}.toml")
+
+
+def _resolved(name: str, path: Path) -> Path:
     if not path.is_file():
         raise ValueError(f"no device profile {name!r}; there are {', '.join(names())}, or give the path of a .toml file")
     return path.resolve()
