@@ -205,6 +205,32 @@ def test_attention_stops_at_a_place_of_the_cache_that_holds_nothing() -> None:
     stops(lambda: attention(6, 5), "'key' is read where nobody has written")
 
 
+def test_attention_stops_at_a_scale_that_holds_nothing() -> None:
+    """Keys of int8: the scales of places that a length does not reach do not matter."""
+    cache = torch.zeros(2, 128, 128, dtype=torch.int8, device="npu")
+    scales = torch.empty(2, 1, 128, device="npu")
+    scales[1, 0, :5] = 1
+
+    def attend(length: int) -> torch.Tensor:
+        return torch_npu.npu_fused_infer_attention_score(
+            torch.ones(1, 1, 128, dtype=torch.float16, device="npu"),
+            cache,
+            cache,
+            num_heads=1,
+            input_layout="BSH",
+            block_table=torch.tensor([[1, 0]], dtype=torch.int32, device="npu"),
+            block_size=128,
+            actual_seq_lengths_kv=[length],
+            key_antiquant_scale=scales,
+            value_antiquant_scale=scales,
+            key_antiquant_mode=5,
+            value_antiquant_mode=5,
+        )[0]
+
+    assert torch.isfinite(attend(5).cpu()).all()
+    stops(lambda: attend(6), "'key_antiquant_scale' is read where nobody has written")
+
+
 def test_kernels_mark_what_they_write_and_stop_at_the_rest() -> None:
     ops.load(torch.device("npu:0"))
     block, heads, size = 16, 1, 32
@@ -222,7 +248,7 @@ def test_kernels_mark_what_they_write_and_stop_at_the_rest() -> None:
 
     gather(3)
     assert out[0, :3].cpu().eq(1).all()
-    stops(lambda: gather(4), "reads bytes of GM that were never written")
+    stops(lambda: gather(4), "which was never written; the first is byte 0 of the 64 read (kernel gather_cache")
 
 
 @pytest.mark.parametrize("megabytes", [1, 65])

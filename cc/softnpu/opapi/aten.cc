@@ -1,6 +1,7 @@
 // cc/softnpu/opapi/aten.cc: views as torch tensors.
 #include "cc/softnpu/opapi/aten.h"
 
+#include "cc/softnpu/opapi/parallel.h"
 #include "cc/softnpu/runtime/internal.h"
 
 namespace softnpu {
@@ -74,6 +75,27 @@ void CheckShape(const View& out, const AtenTensor& result) {
   if (shape != out.Shape()) {
     throw Error(kAclnnInvalid,
                 "'out' is " + out.Text() + ", the result is " + Reshaped(out, shape).Text());
+  }
+}
+
+AtenTensor Widened(const View& view) {
+  return Aten("aten::to", "dtype", ToAten(view), torch::headeronly::ScalarType::Float, false, false,
+              std::nullopt)[0];
+}
+
+void MultiplyMatrices(const View& out, const View& a, const View& b) {
+  // Fewer multiplications are not worth a second processor: some 50 microseconds of one.
+  constexpr int64_t kLeastShared = 1 << 18;
+  // So that no processor begins within a line of the cache.
+  constexpr int64_t kColumns = 64;
+  const auto multiply = [&](int64_t begin, int64_t end) {
+    AtenInto(Narrowed(out, 1, begin, end - begin), "aten::mm", "out", ToAten(a),
+             ToAten(Narrowed(b, 1, begin, end - begin)));
+  };
+  if (out.Count() * a.Dim(1) < kLeastShared) {
+    multiply(0, out.Dim(1));
+  } else {
+    InParts(out.Dim(1), kColumns, multiply);
   }
 }
 

@@ -26,6 +26,10 @@ std::vector<AtenTensor> ToAten(const std::vector<View>& views);
 AtenTensor ToAten(void* host, const std::vector<int64_t>& shape,
                   const std::vector<int64_t>& strides, DType dtype);
 std::vector<int64_t> ShapeOf(const AtenTensor& tensor);
+// The elements as float32, in a tensor of their own unless they are float32 already.
+AtenTensor Widened(const View& view);
+// out = a @ b of matrices of one dtype, which may be strided, on all processors of the host.
+void MultiplyMatrices(const View& out, const View& a, const View& b);
 // Copies a dense or strided torch tensor into a view (converting). Throws Error 161002 unless it
 // has as many elements.
 void CopyFromAten(const View& out, const AtenTensor& result);

@@ -45,20 +45,37 @@ int64_t Attention::Element(int64_t b, int64_t t, int64_t head, int64_t tokens, i
   return sequence + (heads_first ? (head * tokens + t) * width : (t * head_count + head) * width);
 }
 
-void Attention::LoadHead(const View& cache, const char* name, int64_t width, int64_t b,
-                         int64_t head, int64_t pitch, float* to) const {
+void Attention::LoadRows(const View& view, const char* name, int64_t width, int64_t b,
+                         int64_t start, int64_t length, int64_t head, int64_t tokens,
+                         int64_t head_count, int64_t pitch, float* to) const {
+  const std::byte* const host = view.Host();
+  for (int64_t t = 0; t < length; ++t) {
+    const int64_t at = Element(b, start + t, head, tokens, head_count, width);
+    Rows(view, at, 1, width, width).CheckWritten(name);
+    LoadElements(view.dtype, host + at * Size(view.dtype), 1, width, to + t * pitch);
+  }
+}
+
+void Attention::LoadQueries(const View& view, const char* name, int64_t width, int64_t b,
+                            int64_t head, int64_t pitch, float* to) const {
+  const auto at = static_cast<size_t>(b);
+  LoadRows(view, name, width, b, q_start[at], q_length[at], head, steps, heads, pitch, to);
+}
+
+void Attention::LoadHead(const View& cache, const char* name, const Antiquant& antiquant,
+                         int64_t width, int64_t b, int64_t head, int64_t pitch, float* to) const {
   const int64_t length = kv_length[static_cast<size_t>(b)];
-  const int64_t bytes = Size(cache.dtype);
-  const std::byte* const host = cache.Host();
+  const std::string scales = std::string(name) + "_antiquant_scale";
   if (table.rank == 0) {
-    for (int64_t t = 0; t < length; ++t) {
-      const int64_t at =
-          Element(b, kv_start[static_cast<size_t>(b)] + t, head, kv_steps, kv_heads, width);
-      Rows(cache, at, 1, width, width).CheckWritten(name);
-      LoadElements(cache.dtype, host + at * bytes, 1, width, to + t * pitch);
+    LoadRows(cache, name, width, b, kv_start[static_cast<size_t>(b)], length, head, kv_steps,
+             kv_heads, pitch, to);
+    if (antiquant.given()) {
+      antiquant.Apply(scales.c_str(), b, 0, head, 0, length, width, pitch, to);
     }
     return;
   }
+  const int64_t bytes = Size(cache.dtype);
+  const std::byte* const host = cache.Host();
   const auto* ids = reinterpret_cast<const int32_t*>(table.Host());
   const int64_t entries = (length + block_size - 1) / block_size;
   Rows(table, b * table.Stride(0), 1, 0, entries).CheckWritten("block_table");
@@ -83,23 +100,12 @@ void Attention::LoadHead(const View& cache, const char* name, int64_t width, int
     for (int64_t i = 0; i < tokens; ++i) {
       LoadElements(cache.dtype, from + i * token_stride * bytes, 1, width, to + (t + i) * pitch);
     }
+    if (antiquant.given()) {
+      const int64_t first_token = antiquant.block == 0 ? t : 0;
+      antiquant.Apply(scales.c_str(), b, id, head, first_token, tokens, width, pitch,
+                      to + t * pitch);
+    }
   }
-}
-
-void Attention::LoadQuery(int64_t b, int64_t t, int64_t head, std::vector<float>* row) const {
-  const int64_t token = q_start[static_cast<size_t>(b)] + t;
-  const auto load = [&](const View& view, const char* name, int64_t width, float* to) {
-    const int64_t first = Element(b, token, head, steps, heads, width);
-    Rows(view, first, 1, width, width).CheckWritten(name);
-    LoadElements(view.dtype, view.Host() + first * Size(view.dtype), 1, width, to);
-  };
-  load(query, "query", size, row->data());
-  if (rope_size != 0) load(query_rope, "query_rope", rope_size, row->data() + size);
-}
-
-const std::byte* Attention::MaskRow(int64_t b, int64_t t) const {
-  if (mask.rank == 0) return nullptr;
-  return mask.Host() + (mask.Dim(0) == 1 ? 0 : b * mask.Stride(0)) + t * mask.Stride(2);
 }
 
 bool Attention::Sees(int64_t b, int64_t t, int64_t key, const std::byte* mask_row) const {
@@ -139,27 +145,35 @@ void Attention::RunHead(int64_t b, int64_t head, const std::vector<float>& keys,
                         const std::vector<float>& values) const {
   const auto at = static_cast<size_t>(b);
   const int64_t length = kv_length[at];
+  const int64_t tokens = q_length[at];
   const int64_t pitch = size + rope_size;
-  std::vector<float> row(static_cast<size_t>(pitch));
+  std::vector<float> queries(static_cast<size_t>(tokens * pitch));
+  LoadQueries(query, "query", size, b, head, pitch, queries.data());
+  if (rope_size != 0) {
+    LoadQueries(query_rope, "query_rope", rope_size, b, head, pitch, queries.data() + size);
+  }
+  const std::byte* const masks =
+      mask.rank == 0 ? nullptr : mask.Host() + (mask.Dim(0) == 1 ? 0 : b * mask.Stride(0));
+  std::byte* const out = output.Host();
+  auto* const log_sums = lse.rank == 0 ? nullptr : reinterpret_cast<float*>(lse.Host());
   std::vector<float> sum(static_cast<size_t>(value_size));
   // One more, so that there is a largest one without a key, too.
   std::vector<float> scores(static_cast<size_t>(length) + 1, -kInfinity);
-  for (int64_t t = 0; t < q_length[at]; ++t) {
-    LoadQuery(b, t, head, &row);
-    const std::byte* const mask_row = MaskRow(b, t);
+  for (int64_t t = 0; t < tokens; ++t) {
+    const float* const row = queries.data() + t * pitch;
+    const std::byte* const mask_row = masks == nullptr ? nullptr : masks + t * mask.Stride(2);
     for (int64_t j = 0; j < length; ++j) {
-      scores[static_cast<size_t>(j)] = Sees(b, t, j, mask_row)
-                                           ? scale * Dot(row.data(), keys.data() + j * pitch, pitch)
-                                           : -kInfinity;
+      scores[static_cast<size_t>(j)] =
+          Sees(b, t, j, mask_row) ? scale * Dot(row, keys.data() + j * pitch, pitch) : -kInfinity;
     }
     const float log_sum = Weigh(scores, values, &sum);
     const int64_t token = q_start[at] + t;
     const int64_t to = Element(b, token, head, steps, heads, value_size);
-    StoreElements(output.dtype, output.Host() + to * Size(output.dtype), 1, value_size, sum.data());
+    StoreElements(output.dtype, out + to * Size(output.dtype), 1, value_size, sum.data());
     Rows(output, to, 1, value_size, value_size).MarkWritten();
-    if (lse.rank == 0) continue;
+    if (log_sums == nullptr) continue;
     const int64_t place = packed ? token * heads + head : (b * heads + head) * steps + t;
-    reinterpret_cast<float*>(lse.Host())[place] = log_sum;
+    log_sums[place] = log_sum;
     Rows(lse, place, 1, 1, 1).MarkWritten();
   }
 }
@@ -175,11 +189,11 @@ void Attention::Run() const {
     keys.resize(static_cast<size_t>(kv_length[at] * pitch));
     values.resize(static_cast<size_t>(kv_length[at] * value_size));
     for (int64_t kv_head = 0; kv_head < kv_heads; ++kv_head) {
-      LoadHead(key, "key", size, b, kv_head, pitch, keys.data());
+      LoadHead(key, "key", key_antiquant, size, b, kv_head, pitch, keys.data());
       if (rope_size != 0) {
-        LoadHead(key_rope, "key_rope", rope_size, b, kv_head, pitch, keys.data() + size);
+        LoadHead(key_rope, "key_rope", {}, rope_size, b, kv_head, pitch, keys.data() + size);
       }
-      LoadHead(value, "value", value_size, b, kv_head, value_size, values.data());
+      LoadHead(value, "value", value_antiquant, value_size, b, kv_head, value_size, values.data());
       for (int64_t i = 0; i < group; ++i) RunHead(b, kv_head * group + i, keys, values);
     }
   }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "cc/softnpu/opapi/antiquant.h"
 #include "cc/softnpu/opapi/tensor.h"
 
 namespace softnpu {
@@ -18,6 +19,7 @@ constexpr int64_t kAllTokens = 2147483647;
 struct Attention {
   View query, key, value, output;
   View query_rope, key_rope;  // further elements of queries and keys; rank 0 when there are none
+  Antiquant key_antiquant, value_antiquant;  // given for keys and values of int8
   View lse;    // float32, [tokens, heads, 1] or [batch, heads, tokens, 1]; rank 0 when not wanted
   View table;  // [batch, blocks]; rank 0 when the cache is not paged
   int64_t heads = 0;
@@ -51,13 +53,18 @@ struct Attention {
   // Softmax of the scores and the weighted sum of the values; the log of the sum of exponentials.
   float Weigh(const std::vector<float>& scores, const std::vector<float>& values,
               std::vector<float>* sum) const;
-  void LoadQuery(int64_t b, int64_t t, int64_t head, std::vector<float>* row) const;
-  // Rows of a head of a sequence, `pitch` elements apart, from `to` on.
-  void LoadHead(const View& cache, const char* name, int64_t width, int64_t b, int64_t head,
-                int64_t pitch, float* to) const;
-  // The row of `mask` for a query; null without one.
-  const std::byte* MaskRow(int64_t b, int64_t t) const;
+  // Rows of a head of a sequence of queries; in `to` they are `pitch` elements apart.
+  void LoadQueries(const View& view, const char* name, int64_t width, int64_t b, int64_t head,
+                   int64_t pitch, float* to) const;
+  // The same of keys or values.
+  void LoadHead(const View& cache, const char* name, const Antiquant& antiquant, int64_t width,
+                int64_t b, int64_t head, int64_t pitch, float* to) const;
+  // `mask_row`: that of the query; null without a mask.
   bool Sees(int64_t b, int64_t t, int64_t key, const std::byte* mask_row) const;
+  // `length` tokens from `start` on of a head of dense rows, of `tokens` for each sequence.
+  void LoadRows(const View& view, const char* name, int64_t width, int64_t b, int64_t start,
+                int64_t length, int64_t head, int64_t tokens, int64_t head_count, int64_t pitch,
+                float* to) const;
   // The first element of token `t` of a head; `steps` tokens per sequence, unless they are packed.
   int64_t Element(int64_t b, int64_t t, int64_t head, int64_t tokens, int64_t head_count,
                   int64_t width) const;

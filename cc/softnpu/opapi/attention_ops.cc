@@ -21,8 +21,6 @@ constexpr int64_t kMaxKeysOfOneQuery = 262144;
 [[noreturn]] void Refuse(const std::string& sentence) { throw Error(kAclnnInvalid, sentence); }
 [[noreturn]] void RefuseTiling(const std::string& sentence) { throw Error(kAclnnTiling, sentence); }
 
-long long Long(int64_t value) { return static_cast<long long>(value); }
-
 // The arguments that SoftNPU has.
 struct Call {
   const Plan& plan;
@@ -44,6 +42,9 @@ struct Call {
   bool paged() const { return block_table != nullptr; }
   // Multi-head latent attention: positions are in elements of their own.
   bool has_rope() const { return query_rope != nullptr; }
+  // Whether the heads and the head size of keys share a dimension: in BSH, and in a paged cache of
+  // 3 dimensions.
+  bool joint(const View& keys) const { return bsh() || (paged() && keys.rank == 3); }
   // The incremental form of the operator.
   bool one_query(const Attention& a) const { return !tnd() && a.steps == 1; }
 };
@@ -106,7 +107,7 @@ View FullMask(const Call& call, const Attention& a) {
   return Reshaped(mask, dims);
 }
 
-// Dtypes: 16 bit, all equal. Everything is contiguous.
+// Dtypes: 16 bit, all equal, or keys and values of int8. Everything is contiguous.
 void CheckTensors(const Attention& a) {
   if (a.query.dtype != DType::kHalf && a.query.dtype != DType::kBfloat16) {
     Refuse("'query' is " + a.query.Text() + ", it must be float16 or bfloat16");
@@ -116,7 +117,8 @@ void CheckTensors(const Attention& a) {
        {std::pair{&a.key, "key"}, std::pair{&a.value, "value"}, std::pair{&a.output, "output"},
         std::pair{&a.query_rope, "query_rope"}, std::pair{&a.key_rope, "key_rope"}}) {
     if (view->rank == 0) continue;
-    if (view->dtype != a.query.dtype) {
+    const bool whole = a.key.dtype == DType::kInt8 && (view == &a.key || view == &a.value);
+    if (view->dtype != (whole ? DType::kInt8 : a.query.dtype)) {
       Refuse(std::string("'") + name + "' is " + view->Text() + ", 'query' is " + a.query.Text());
     }
     if (!view->IsContiguous()) Refuse(std::string("'") + name + "' is not contiguous");
@@ -172,9 +174,7 @@ void ReadQuery(const Call& call, Attention* a) {
 void ReadValues(const Call& call, Attention* a) {
   std::vector<int64_t> keys = a->key.Shape();
   std::vector<int64_t> values = a->value.Shape();
-  // The heads and the head size share a dimension in BSH and in a paged cache of 3 dimensions.
-  const bool joint = call.bsh() || (call.paged() && keys.size() == 3);
-  const int64_t parts = joint ? a->kv_heads : 1;
+  const int64_t parts = call.joint(a->key) ? a->kv_heads : 1;
   if (keys.empty() || values.size() != keys.size() || values.back() % parts != 0) {
     Refuse("'key' is " + a->key.Text() + ", 'value' is " + a->value.Text());
   }
@@ -194,6 +194,9 @@ void ReadValues(const Call& call, Attention* a) {
 void CheckHeadSize(const Call& call, const Attention& a) {
   if (a.size == 0 || a.size > 512 || a.size % 16 != 0) {
     RefuseTiling(Format("the head size %lld: a multiple of 16, at most 512", Long(a.size)));
+  }
+  if (a.key.dtype == DType::kInt8 && a.size % 32 != 0) {
+    RefuseTiling(Format("the head size %lld with keys of int8: a multiple of 32", Long(a.size)));
   }
   if (!call.tnd() || call.has_rope()) return;
   const bool grouped = a.heads != a.kv_heads;
@@ -283,13 +286,15 @@ void CheckBlockSize(const Call& call, const Attention& a) {
   const int64_t size = a.block_size;
   const bool free = call.tnd() || call.has_rope();
   const bool one_query = call.one_query(a);
+  const int64_t step = a.key.dtype == DType::kInt8 ? 32 : 16;
   const bool legal = free        ? size > 0 && size <= 1024 && size % 16 == 0
-                     : one_query ? size > 0 && size <= 512 && size % 16 == 0
+                     : one_query ? size > 0 && size <= 512 && size % step == 0
                                  : size >= 128 && size <= 512 && size % 128 == 0;
   if (!legal) {
     RefuseTiling(Format("the block size %lld: %s", Long(size),
                         free        ? "a multiple of 16, at most 1024"
-                        : one_query ? "a multiple of 16, at most 512"
+                        : one_query ? (step == 32 ? "a multiple of 32, at most 512, for int8"
+                                                  : "a multiple of 16, at most 512")
                                     : "128, 256, 384 or 512"));
   }
 }
@@ -372,8 +377,7 @@ void ReadRope(const Call& call, Attention* a) {
                  "; its heads have 64 elements");
   }
   std::vector<int64_t> keys = a->key.Shape();
-  const bool joint = call.bsh() || (call.paged() && keys.size() == 3);
-  keys.back() = a->rope_size * (joint ? a->kv_heads : 1);
+  keys.back() = a->rope_size * (call.joint(a->key) ? a->kv_heads : 1);
   if (a->key_rope.Shape() != keys) {
     RefuseTiling("'key_rope' is " + a->key_rope.Text() + ", 'key' is " + a->key.Text() +
                  "; its heads have 64 elements");
@@ -399,6 +403,77 @@ void ReadRope(const Call& call, Attention* a) {
   }
 }
 
+// The scales of keys and values: both or none, for int8 and for nothing else.
+struct Scales {
+  const Tensor* key;
+  const Tensor* key_offset;
+  int64_t key_mode;
+  const Tensor* value;
+  const Tensor* value_offset;
+  int64_t value_mode;
+};
+
+void CheckScales(const Call& call, const Scales& scales, const Attention& a) {
+  if (a.key.dtype != DType::kInt8 || scales.key == nullptr || scales.value == nullptr) {
+    Refuse("'key' is " + a.key.Text() +
+           Format(", 'key_antiquant_scale' is %s and 'value_antiquant_scale' is %s: int8 needs "
+                  "both, other types have none",
+                  scales.key == nullptr ? "missing" : "given",
+                  scales.value == nullptr ? "missing" : "given"));
+  }
+  if ((scales.key_offset == nullptr) != (scales.value_offset == nullptr)) {
+    Refuse("of 'key_antiquant_offset' and 'value_antiquant_offset' only one is given");
+  }
+  const bool mixed = scales.key_mode == 0 && scales.value_mode == 1;
+  if (scales.key_mode != scales.value_mode && !mixed) {
+    RefuseTiling(
+        Format("'key_antiquant_mode' is %lld, 'value_antiquant_mode' is %lld: equal, or "
+               "0 and 1",
+               Long(scales.key_mode), Long(scales.value_mode)));
+  }
+  if (mixed && a.query.dtype != DType::kHalf) {
+    Refuse("'query' is " + a.query.Text() +
+           "; 'key_antiquant_mode' 0 with 'value_antiquant_mode' 1 needs float16");
+  }
+  if (call.tnd() || call.has_rope()) {
+    RefuseTiling("keys of int8 in the layout " + call.layout +
+                 (call.has_rope() ? " with 'query_rope'" : "") +
+                 ": BSH, BSND or BNSD without 'query_rope'");
+  }
+  if (call.one_query(a)) return;
+  if (call.paged() || a.steps > 16 || a.query.dtype != DType::kBfloat16) {
+    RefuseTiling("'query' is " + a.query.Text() + Format(" with %lld queries", Long(a.steps)) +
+                 (call.paged() ? " over a paged cache" : "") +
+                 "; keys of int8 with more than one query need bfloat16, at most 16 queries and "
+                 "no paged cache");
+  }
+}
+
+void ReadScales(const Call& call, const Scales& scales, Attention* a) {
+  if (a->key.dtype != DType::kInt8 && scales.key == nullptr && scales.value == nullptr &&
+      scales.key_offset == nullptr && scales.value_offset == nullptr) {
+    return;
+  }
+  CheckScales(call, scales, *a);
+  const int64_t blocks = call.paged() ? a->key.Dim(0) : 0;
+  const int64_t tokens = call.paged() ? a->table.Dim(1) * a->block_size : a->kv_steps;
+  const AntiquantShape shape{
+      call.one_query(*a), a->batch,      a->kv_heads, a->size, tokens, blocks,
+      a->block_size,      a->query.dtype};
+  const auto view = [&](const Tensor* tensor, const char* name) {
+    return tensor == nullptr ? View{} : call.plan.Some(tensor, name);
+  };
+  constexpr const char* kKey = "key_antiquant_scale";
+  constexpr const char* kKeyOffset = "key_antiquant_offset";
+  constexpr const char* kValue = "value_antiquant_scale";
+  constexpr const char* kValueOffset = "value_antiquant_offset";
+  a->key_antiquant = ReadAntiquant(kKey, view(scales.key, kKey), kKeyOffset,
+                                   view(scales.key_offset, kKeyOffset), scales.key_mode, shape);
+  a->value_antiquant =
+      ReadAntiquant(kValue, view(scales.value, kValue), kValueOffset,
+                    view(scales.value_offset, kValueOffset), scales.value_mode, shape);
+}
+
 // Where the log of the sum of exponentials goes.
 void ReadLse(const Call& call, const Tensor* softmax_lse, bool wanted, Attention* a) {
   if (!wanted) return;
@@ -417,14 +492,15 @@ void ReadLse(const Call& call, const Tensor* softmax_lse, bool wanted, Attention
 // What of its keys a query sees. The template itself is read when the task runs.
 View ReadMask(const Call& call, Attention* a) {
   // The sparse mode and the bounds are ignored with one query, a mask is not.
-  const int64_t mode = call.one_query(*a) && !call.has_rope() ? 0 : call.sparse_mode;
+  const bool ignored = call.one_query(*a) && !call.has_rope();
+  const int64_t mode = ignored ? 0 : call.sparse_mode;
   if (mode < 0 || mode > 4) {
     RefuseTiling(Format("sparse mode %lld, the limits are 0 and 4", Long(mode)));
   }
   if (call.has_rope() && (mode == 1 || mode == 2)) {
     RefuseTiling(Format("sparse mode %lld with 'query_rope': 0, 3 or 4", Long(mode)));
   }
-  const bool bounded = !call.one_query(*a) && (mode == 4 || (mode == 0 && call.mask != nullptr));
+  const bool bounded = !ignored && (mode == 4 || (mode == 0 && call.mask != nullptr));
   if (bounded) {
     if (call.pre_tokens < -call.next_tokens) {
       RefuseTiling(Format("'pre_tokens' %lld and 'next_tokens' %lld leave nothing between them",
@@ -511,10 +587,6 @@ ACLNN(FusedInferAttentionScoreV3, (const Tensor*, query), (const TensorList*, ke
                {antiquant_offset, "antiquant_offset"},
                {query_padding_size, "query_padding_size"},
                {kv_padding_size, "kv_padding_size"},
-               {key_antiquant_scale, "key_antiquant_scale"},
-               {key_antiquant_offset, "key_antiquant_offset"},
-               {value_antiquant_scale, "value_antiquant_scale"},
-               {value_antiquant_offset, "value_antiquant_offset"},
                {key_shared_prefix, "key_shared_prefix"},
                {value_shared_prefix, "value_shared_prefix"},
                {key_rope_antiquant_scale, "key_rope_antiquant_scale"}});
@@ -542,6 +614,10 @@ ACLNN(FusedInferAttentionScoreV3, (const Tensor*, query), (const TensorList*, ke
   ReadQueryLengths(call, &a);
   call.paged() ? ReadPagedKeys(call, &a) : ReadDenseKeys(call, &a);
   CheckLongest(call, a);
+  ReadScales(call,
+             {key_antiquant_scale, key_antiquant_offset, key_antiquant_mode, value_antiquant_scale,
+              value_antiquant_offset, value_antiquant_mode},
+             &a);
   ReadLse(call, softmax_lse, softmax_lse_flag, &a);
   const View triangle = ReadMask(call, &a);
   CheckPrecision(call, a, inner_precise);

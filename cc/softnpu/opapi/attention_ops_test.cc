@@ -262,6 +262,17 @@ TEST_F(LatentAttention, TakesKeysForValues) {
   EXPECT_EQ(output->Values(), expected);
 }
 
+// A band without neighbours: the last key alone.
+TEST_F(LatentAttention, HasABandWithOneQuery) {
+  mask = Triangle();
+  sparse_mode = 4;
+  ASSERT_EQ(Result(), "ran");
+  std::vector<double> expected = Constant({3}, 512);
+  const std::vector<double> second = Constant({9}, 512);
+  expected.insert(expected.end(), second.begin(), second.end());
+  EXPECT_EQ(output->Values(), expected);
+}
+
 TEST_F(LatentAttention, RefusesWhatTheDeviceRefuses) {
   heads = 3;
   query = Zeros({2, 1, 3, 512});

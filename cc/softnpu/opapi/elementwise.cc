@@ -246,4 +246,13 @@ void CopyElements(const View& out, const View& in) {
                 });
 }
 
+void FillElements(const View& out, const Scalar& value) {
+  Dispatch(ComputeFor({out.dtype}), [&](auto zero) {
+    using C = decltype(zero);
+    const C element =
+        std::is_integral_v<C> ? static_cast<C>(value.integer) : static_cast<C>(value.real);
+    Map<C, 0>(out, {}, [element] { return element; });
+  });
+}
+
 }  // namespace softnpu

@@ -144,5 +144,7 @@ void Dispatch(Compute compute, Body&& body) {
 
 // Copies with conversion; bytes are moved unchanged when the dtypes are equal.
 void CopyElements(const View& out, const View& in);
+// Gives every element the value, converted.
+void FillElements(const View& out, const Scalar& value);
 
 }  // namespace softnpu

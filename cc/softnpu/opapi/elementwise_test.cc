@@ -20,7 +20,7 @@
 extern "C" {
 void* softnpu_translate(const void* address, uint64_t) { return const_cast<void*>(address); }
 int32_t softnpu_report(int32_t code, const char*) { return code; }
-const char* softnpu_message() { return ""; }
+const char* softnpu_own_message() { return ""; }
 int32_t softnpu_check_written(const softnpu_access*) { return 0; }
 int32_t softnpu_is_written(const softnpu_access*) { return 1; }
 void softnpu_note_written(const softnpu_access*, int32_t) {}

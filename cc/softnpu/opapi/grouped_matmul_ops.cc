@@ -2,15 +2,18 @@
 // own.
 //
 // One tensor of rows, one of matrices and one of results, groups along the rows, their sizes on the
-// device: what a mixture of experts asks for. Other forms are refused as not implemented. Undefined
-// on the device and an error here: groups that end before they begin or behind the last row. Rows
-// behind the last group are not written.
-#include <algorithm>
+// device: what a mixture of experts asks for. Rows of floating numbers, or of int8 with a scale for
+// each column of a matrix and maybe one for each row (see quantise.h). Other forms are refused as
+// not implemented. Undefined on the device and an error here: groups that end before they begin or
+// behind the last row. Rows behind the last group are not written.
+#include <array>
 #include <string>
+#include <utility>
 
 #include "cc/softnpu/opapi/aten.h"
 #include "cc/softnpu/opapi/elementwise.h"
 #include "cc/softnpu/opapi/operator.h"
+#include "cc/softnpu/opapi/quantise.h"
 
 namespace softnpu {
 namespace {
@@ -21,29 +24,36 @@ enum ListType : int64_t { kSums = 0, kCounts = 1 };
 
 [[noreturn]] void Refuse(const std::string& sentence) { throw Error(kAclnnInvalid, sentence); }
 
-long long Long(int64_t value) { return static_cast<long long>(value); }
-
 struct Options {
   int64_t split_item;
   int64_t group_type;
   int64_t group_list_type;
   int64_t act_type;
+  bool is_tuned;
 };
 
 struct Product {
-  View rows;      // [M, K]
-  View matrices;  // [groups, K, N]
-  View bias;      // [groups, N]; rank 0 without one
-  View groups;    // int64 [groups]
-  View out;       // [M, N]
+  View rows;       // [M, K]
+  View matrices;   // [groups, K, N]
+  View bias;       // [groups, N]; rank 0 without one
+  View scale;      // of int8 rows [groups, N]; rank 0 without one
+  View row_scale;  // of int8 rows float32 [M]; rank 0 without one
+  View groups;     // int64 [groups]
+  View out;        // [M, N]
   bool is_counts = false;
 };
 
-void RefuseGiven(std::initializer_list<std::pair<const TensorList*, const char*>> lists) {
-  for (const auto& [list, name] : lists) {
-    if (list == nullptr || list->tensors.empty()) continue;
-    throw Error(kAclnnNotImplemented,
-                std::string("'") + name + "' is given; SoftNPU has grouped products without it");
+bool IsGiven(const TensorList* list) { return list != nullptr && !list->tensors.empty(); }
+
+// Arguments of both versions that SoftNPU has no form with, in their order.
+void RefuseOthers(const std::array<const TensorList*, 6>& lists) {
+  constexpr std::array<const char*, 6> kNames = {
+      "offset",           "antiquant_scale",        "antiquant_offset",
+      "activation_input", "activation_quant_scale", "activation_quant_offset"};
+  for (size_t i = 0; i < lists.size(); ++i) {
+    if (!IsGiven(lists[i])) continue;
+    throw Error(kAclnnNotImplemented, std::string("'") + kNames[i] +
+                                          "' is given; SoftNPU has grouped products without it");
   }
 }
 
@@ -71,18 +81,17 @@ void CheckOptions(const Options& options) {
                "(counts)",
                Long(options.group_list_type)));
   }
-  if (options.act_type != 0) {
-    Refuse(Format("'act_type' is %lld; activations need the quantisation of each row",
-                  Long(options.act_type)));
-  }
 }
 
-// Dense, or dense with the last two dimensions exchanged.
-bool IsDenseOrTransposed(const View& matrices) {
-  View swapped = matrices;
-  std::swap(swapped.dims[1], swapped.dims[2]);
-  std::swap(swapped.strides[1], swapped.strides[2]);
-  return matrices.IsContiguous() || swapped.IsContiguous();
+void CheckActivation(int64_t act_type, bool by_row) {
+  if (act_type == 0) return;
+  if (by_row) {
+    throw Error(
+        kAclnnNotImplemented,
+        Format("'act_type' is %lld; SoftNPU has no activation in a product", Long(act_type)));
+  }
+  Refuse(
+      Format("'act_type' is %lld; activations need the quantisation of each row", Long(act_type)));
 }
 
 void CheckShapes(const Product& product) {
@@ -119,12 +128,55 @@ void CheckGroups(const Product& product) {
   }
 }
 
-void CheckTypes(const Product& product) {
+// Of int8 rows, by what the result is: sums (int32), numbers of packed scales (int8), float16 or
+// bfloat16.
+void CheckQuantised(const Product& product) {
+  CheckDtype(product.matrices, "weight", {DType::kInt8});
+  CheckDtype(product.out, "the result",
+             {DType::kInt32, DType::kInt8, DType::kHalf, DType::kBfloat16});
+  const DType type = product.out.dtype;
+  const std::vector<int64_t> columns = {product.matrices.Dim(0), product.matrices.Dim(2)};
+  if (type == DType::kInt32) {
+    if (product.scale.rank != 0 || product.row_scale.rank != 0) {
+      Refuse("a scale is given; the result is " + product.out.Text() + ", the sums without one");
+    }
+  } else {
+    if (product.scale.rank == 0) {
+      Refuse("'scale' is missing; the result is " + product.out.Text());
+    }
+    CheckDtype(product.scale, "scale",
+               {type == DType::kInt8   ? DType::kInt64
+                : type == DType::kHalf ? DType::kFloat
+                                       : DType::kBfloat16});
+    CheckDims(product.scale, "scale", columns);
+  }
+  if (product.row_scale.rank != 0) {
+    if (type == DType::kInt8) {
+      Refuse("'per_token_scale' is given; the result is " + product.out.Text() +
+             ", it must be float16 or bfloat16");
+    }
+    CheckDtype(product.row_scale, "per_token_scale", {DType::kFloat});
+    CheckDims(product.row_scale, "per_token_scale", {product.rows.Dim(0)});
+  }
+  if (product.bias.rank != 0) {
+    CheckDtype(product.bias, "bias", {DType::kInt32});
+    CheckDims(product.bias, "bias", columns);
+  }
+}
+
+void CheckFloating(const Product& product) {
   const DType type = product.rows.dtype;
   if (type != DType::kFloat && type != DType::kHalf && type != DType::kBfloat16) {
     throw Error(kAclnnNotImplemented, "'x' is " + product.rows.Text() +
-                                          "; SoftNPU has grouped products of float32, float16 and "
-                                          "bfloat16");
+                                          "; SoftNPU has grouped products of float32, float16, "
+                                          "bfloat16 and int8");
+  }
+  for (const auto& [view, name] :
+       {std::pair{&product.scale, "scale"}, std::pair{&product.row_scale, "per_token_scale"}}) {
+    if (view->rank != 0) {
+      Refuse(std::string("'") + name + "' is given, 'x' is " + product.rows.Text() +
+             "; scales are for int8 rows");
+    }
   }
   for (const auto& [view, name] :
        {std::pair{&product.matrices, "weight"}, std::pair{&product.out, "the result"}}) {
@@ -143,14 +195,6 @@ void CheckTypes(const Product& product) {
   }
 }
 
-// A part of the first dimension.
-View Part(const View& view, int64_t begin, int64_t count) {
-  View part = view;
-  part.offset += begin * view.Stride(0);
-  part.dims[0] = count;
-  return part;
-}
-
 View Matrix(const View& matrices, int64_t group) {
   View matrix = matrices;
   matrix.offset += group * matrices.Stride(0);
@@ -162,23 +206,41 @@ View Matrix(const View& matrices, int64_t group) {
   return matrix;
 }
 
+void RunQuantised(const Product& product, int64_t group, int64_t begin, const View& rows,
+                  const View& matrix, const View& out) {
+  Dequantisation how;
+  if (product.bias.rank != 0) how.whole_bias = Integers(Narrowed(product.bias, 0, group, 1));
+  if (product.scale.rank != 0) {
+    const View scale = Narrowed(product.scale, 0, group, 1);
+    if (scale.dtype == DType::kInt64) {
+      Unpack(Integers(scale), &how);
+    } else {
+      how.scale = Floats(scale);
+    }
+  }
+  if (product.row_scale.rank != 0) {
+    const View scale = Narrowed(product.row_scale, 0, begin, rows.Dim(0));
+    scale.CheckWritten("per_token_scale");
+    how.row_scale = Floats(scale);
+  }
+  MultiplyInt8(rows, matrix, how, out);
+}
+
 void RunGroup(const Product& product, int64_t group, int64_t begin, int64_t count) {
-  const View rows = Part(product.rows, begin, count);
-  const View out = Part(product.out, begin, count);
+  const View rows = Narrowed(product.rows, 0, begin, count);
+  const View out = Narrowed(product.out, 0, begin, count);
   const View matrix = Matrix(product.matrices, group);
   rows.CheckWritten("x");
   matrix.CheckWritten("weight");
-  if (product.bias.rank == 0) {
-    AtenInto(out, "aten::mm", "out", ToAten(rows), ToAten(matrix));
+  if (rows.dtype == DType::kInt8) {
+    RunQuantised(product, group, begin, rows, matrix, out);
+  } else if (product.bias.rank == 0) {
+    MultiplyMatrices(out, rows, matrix);
   } else {
     // Widened, so that there is one rounding.
-    const auto widen = [](const View& view) {
-      return Aten("aten::to", "dtype", ToAten(view), torch::headeronly::ScalarType::Float, false,
-                  false, std::nullopt)[0];
-    };
-    const AtenTensor sums = Aten("aten::mm", "", widen(rows), widen(matrix))[0];
+    const AtenTensor sums = Aten("aten::mm", "", Widened(rows), Widened(matrix))[0];
     const auto* values = static_cast<const float*>(sums.data_ptr());
-    View bias = Part(product.bias, group, 1);
+    const View bias = Narrowed(product.bias, 0, group, 1);
     int64_t i = 0;
     Map<float, 1>(out, {Expanded(bias, out, "'bias'")}, [&](float b) { return values[i++] + b; });
   }
@@ -205,20 +267,37 @@ void Run(const Product& product) {
   }
 }
 
-void Prepare(Plan& plan, const TensorList* x, const TensorList* weight, const TensorList* bias,
-             const Tensor* group_list, const Options& options, const TensorList* out) {
+struct Lists {
+  const TensorList* x;
+  const TensorList* weight;
+  const TensorList* bias;
+  const TensorList* scale;
+  const TensorList* per_token_scale;
+  const TensorList* out;
+};
+
+void Prepare(Plan& plan, const Lists& lists, const Tensor* group_list, const Options& options) {
   CheckOptions(options);
   Product product;
-  product.rows = Only(plan.Some(x, "x"), "x");
-  product.matrices = Only(plan.Some(weight, "weight"), "weight");
-  if (bias != nullptr && !bias->tensors.empty()) {
-    product.bias = Only(plan.Get(bias, "bias"), "bias");
+  product.rows = Only(plan.Some(lists.x, "x"), "x");
+  product.matrices = Only(plan.Some(lists.weight, "weight"), "weight");
+  if (IsGiven(lists.bias)) product.bias = Only(plan.Get(lists.bias, "bias"), "bias");
+  if (IsGiven(lists.scale)) product.scale = Only(plan.Get(lists.scale, "scale"), "scale");
+  if (IsGiven(lists.per_token_scale)) {
+    product.row_scale =
+        Only(plan.Some(lists.per_token_scale, "per_token_scale"), "per_token_scale");
   }
   product.groups = plan.Some(group_list, "group_list");
-  product.out = Only(plan.Some(out, "out"), "out");
+  product.out = Only(plan.Some(lists.out, "out"), "out");
   product.is_counts = options.group_list_type == kCounts;
-  CheckTypes(product);
   CheckShapes(product);
+  if (product.rows.dtype == DType::kInt8) {
+    CheckQuantised(product);
+  } else {
+    if (options.is_tuned) Refuse("'tuning_config' is given, which is for int8 rows");
+    CheckFloating(product);
+  }
+  CheckActivation(options.act_type, product.row_scale.rank != 0);
   CheckGroups(product);
   plan.run = [product] { Run(product); };
 }
@@ -233,16 +312,10 @@ ACLNN(GroupedMatmulV4, (const TensorList*, x), (const TensorList*, weight),
       (const TensorList*, activation_quant_offset), (int64_t, split_item), (int64_t, group_type),
       (int64_t, group_list_type), (int64_t, act_type), (const TensorList*, out),
       (const TensorList*, activation_feature_out), (const TensorList*, dynamic_quant_scale_out)) {
-  RefuseGiven({{scale, "scale"},
-               {offset, "offset"},
-               {antiquant_scale, "antiquant_scale"},
-               {antiquant_offset, "antiquant_offset"},
-               {per_token_scale, "per_token_scale"},
-               {activation_input, "activation_input"},
-               {activation_quant_scale, "activation_quant_scale"},
-               {activation_quant_offset, "activation_quant_offset"}});
-  Prepare(plan, x, weight, bias, group_list, {split_item, group_type, group_list_type, act_type},
-          out);
+  RefuseOthers({offset, antiquant_scale, antiquant_offset, activation_input, activation_quant_scale,
+                activation_quant_offset});
+  Prepare(plan, {x, weight, bias, scale, per_token_scale, out}, group_list,
+          {split_item, group_type, group_list_type, act_type, false});
 }
 
 ACLNN(GroupedMatmulV5, (const TensorList*, x), (const TensorList*, weight),
@@ -254,19 +327,11 @@ ACLNN(GroupedMatmulV5, (const TensorList*, x), (const TensorList*, weight),
       (int64_t, group_list_type), (int64_t, act_type), (const IntArray*, tuning_config),
       (const TensorList*, out), (const TensorList*, activation_feature_out),
       (const TensorList*, dynamic_quant_scale_out)) {
-  RefuseGiven({{scale, "scale"},
-               {offset, "offset"},
-               {antiquant_scale, "antiquant_scale"},
-               {antiquant_offset, "antiquant_offset"},
-               {per_token_scale, "per_token_scale"},
-               {activation_input, "activation_input"},
-               {activation_quant_scale, "activation_quant_scale"},
-               {activation_quant_offset, "activation_quant_offset"}});
-  if (tuning_config != nullptr && !tuning_config->values.empty()) {
-    Refuse("'tuning_config' is given, which is for int8 rows");
-  }
-  Prepare(plan, x, weight, bias, group_list, {split_item, group_type, group_list_type, act_type},
-          out);
+  RefuseOthers({offset, antiquant_scale, antiquant_offset, activation_input, activation_quant_scale,
+                activation_quant_offset});
+  const bool is_tuned = tuning_config != nullptr && !tuning_config->values.empty();
+  Prepare(plan, {x, weight, bias, scale, per_token_scale, out}, group_list,
+          {split_item, group_type, group_list_type, act_type, is_tuned});
 }
 
 }  // namespace softnpu

@@ -40,11 +40,20 @@ class GroupedMatmul : public ::testing::Test {
             ? nullptr
             : std::make_unique<DeviceTensors>(std::initializer_list<const DeviceTensor*>{bias});
     const TensorList* const biases = b == nullptr ? nullptr : static_cast<TensorList*>(*b);
-    const TensorList* const scales = has_scale ? static_cast<TensorList*>(x) : nullptr;
+    const auto list = [](const DeviceTensor* one) {
+      return one == nullptr
+                 ? nullptr
+                 : std::make_unique<DeviceTensors>(std::initializer_list<const DeviceTensor*>{one});
+    };
+    const auto scales = list(scale);
+    const auto row_scales = list(row_scale);
+    const auto given = [](const std::unique_ptr<DeviceTensors>& one) -> const TensorList* {
+      return one == nullptr ? nullptr : static_cast<TensorList*>(*one);
+    };
     const IntArray tuning{{1}};
-    return CALL(GroupedMatmulV5, x, w, biases, scales, no, no, no, no, *groups, no, no, no,
-                split_item, group_type, list_type, act_type, has_tuning ? &tuning : nullptr, y, no,
-                no)
+    return CALL(GroupedMatmulV5, x, w, biases, given(scales), no, no, no, given(row_scales),
+                *groups, no, no, no, split_item, group_type, list_type, act_type,
+                has_tuning ? &tuning : nullptr, y, no, no)
         .result;
   }
   static std::string Refused(int32_t code, const std::string& sentence) {
@@ -63,7 +72,8 @@ class GroupedMatmul : public ::testing::Test {
   const DeviceTensor* groups = &sums_;
   const DeviceTensor* bias = nullptr;
   const DeviceTensor* out = &out_;
-  bool has_scale = false;
+  const DeviceTensor* scale = nullptr;
+  const DeviceTensor* row_scale = nullptr;
   bool has_tuning = false;
   int64_t split_item = 2;
   int64_t group_type = 0;
@@ -142,9 +152,11 @@ TEST_F(GroupedMatmul, RefusesWhatItDoesNotHave) {
   group_type = 2;
   EXPECT_EQ(Run(), Refused(561103, "'group_type' is 2; SoftNPU has 0, groups of rows"));
   group_type = 0;
-  has_scale = true;
-  EXPECT_EQ(Run(), Refused(561103, "'scale' is given; SoftNPU has grouped products without it"));
-  has_scale = false;
+  const DeviceTensor scales(DType::kFloat, {3, 2}, std::vector<double>(6, 1));
+  scale = &scales;
+  EXPECT_EQ(Run(),
+            Refused(161002, "'scale' is given, 'x' is float16 [5, 2]; scales are for int8 rows"));
+  scale = nullptr;
   has_tuning = true;
   EXPECT_EQ(Run(), Refused(161002, "'tuning_config' is given, which is for int8 rows"));
   has_tuning = false;
@@ -183,6 +195,89 @@ TEST_F(GroupedMatmul, OfOneGroup) {
   EXPECT_THAT(out->Values(), ElementsAre(1, 0, 0, 2, 2, 0, 0, 4, 1, 2));
   list_type = 1;
   EXPECT_EQ(Run(), Refused(161002, "'group_list' has 1 groups; there can be 2 to 1024"));
+}
+
+// Groups of 2, 0 and 3 rows; each column and each row has a scale of its own.
+class GroupedInt8 : public GroupedMatmul {
+ protected:
+  GroupedInt8() {
+    rows = &bytes_;
+    matrices = &byte_matrices_;
+    out = &half_;
+    scale = &scales_;
+    row_scale = &row_scales_;
+  }
+  const DeviceTensor bytes_{DType::kInt8, {5, 2}, {1, 2, 3, 4, 5, 6, -7, -8, 127, 127}};
+  const DeviceTensor byte_matrices_{DType::kInt8, {3, 2, 2}, {1, 2, 3, 4, 0, 0, 0, 0, 1, 10, 1, 1}};
+  const DeviceTensor scales_{DType::kFloat, {3, 2}, {1, 2, 100, 100, 0.5, 1}};
+  const DeviceTensor row_scales_{DType::kFloat, {5}, {1, 10, 1, 2, 0.5}};
+  const DeviceTensor narrow_scales_{DType::kBfloat16, {3, 2}, {1, 2, 100, 100, 0.5, 1}};
+  const DeviceTensor half_{DType::kHalf, {5, 2}};
+  const DeviceTensor bfloats_{DType::kBfloat16, {5, 2}};
+  const DeviceTensor sums_out_{DType::kInt32, {5, 2}};
+};
+
+TEST_F(GroupedInt8, ScalesColumnsAndRows) {
+  ASSERT_EQ(Run(), "ran");
+  // 7 10 | 15 22 || 11 56 | -15 -78 | 254 1397, times the scales.
+  const std::vector<double> wanted = {7, 20, 150, 440, 5.5, 56, -15, -156, 63.5, 698.5};
+  EXPECT_EQ(half_.Values(), wanted);
+  out = &bfloats_;
+  scale = &narrow_scales_;
+  has_tuning = true;  // which changes nothing
+  ASSERT_EQ(Run(), "ran");
+  EXPECT_EQ(bfloats_.Values(), Rounded(DType::kBfloat16, wanted));
+  row_scale = nullptr;
+  ASSERT_EQ(Run(), "ran");
+  EXPECT_EQ(bfloats_.Values(),
+            Rounded(DType::kBfloat16, {7, 20, 15, 44, 5.5, 56, -7.5, -78, 127, 1397}));
+}
+
+TEST_F(GroupedInt8, AddsAWholeBiasBeforeTheScales) {
+  const DeviceTensor biases(DType::kInt32, {3, 2}, {1, 0, 9, 9, -1, 3});
+  bias = &biases;
+  ASSERT_EQ(Run(), "ran");
+  EXPECT_THAT(half_.Values(), ElementsAre(8, 20, 160, 440, 5, 59, -16, -150, 63.25, 700));
+}
+
+TEST_F(GroupedInt8, GivesSums) {
+  out = &sums_out_;
+  EXPECT_EQ(Run(), Refused(161002,
+                           "a scale is given; the result is int32 [5, 2], the sums without "
+                           "one"));
+  scale = nullptr;
+  row_scale = nullptr;
+  ASSERT_EQ(Run(), "ran");
+  EXPECT_THAT(sums_out_.Values(), ElementsAre(7, 10, 15, 22, 11, 56, -15, -78, 254, 1397));
+}
+
+TEST_F(GroupedInt8, RefusesOtherTypes) {
+  scale = &narrow_scales_;
+  EXPECT_EQ(Run(), Refused(161002, "'scale' is bfloat16 [3, 2], it must be float32"));
+  scale = nullptr;
+  EXPECT_EQ(Run(), Refused(161002, "'scale' is missing; the result is float16 [5, 2]"));
+  scale = &scales_;
+  const DeviceTensor few(DType::kFloat, {4}, {1, 1, 1, 1});
+  row_scale = &few;
+  EXPECT_EQ(Run(), Refused(161002, "'per_token_scale' is float32 [4], it must be float32 [5]"));
+  row_scale = &row_scales_;
+  act_type = 5;
+  EXPECT_EQ(Run(), Refused(561103, "'act_type' is 5; SoftNPU has no activation in a product"));
+  act_type = 0;
+  const DeviceTensor biases(DType::kFloat, {3, 2}, std::vector<double>(6, 1));
+  bias = &biases;
+  EXPECT_EQ(Run(), Refused(161002, "'bias' is float32 [3, 2], it must be int32"));
+  bias = nullptr;
+  matrices = &matrices_;
+  EXPECT_EQ(Run(), Refused(161002, "'weight' is float16 [3, 2, 2], it must be int8"));
+}
+
+// The tail, which nobody has written, is not read.
+TEST_F(GroupedInt8, LeavesRowsBehindTheLastGroup) {
+  const DeviceTensor fewer(DType::kInt64, {3}, {1, 1, 3});
+  groups = &fewer;
+  ASSERT_EQ(Run(), "ran");
+  EXPECT_EQ(half_.Written(), "wwwwww....");
 }
 
 TEST_F(GroupedMatmul, TheFormerVersionHasNoTuning) {

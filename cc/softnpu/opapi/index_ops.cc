@@ -40,9 +40,20 @@ OptionalTensors ToIndices(const View& self, const std::vector<View>& indices) {
   return out;
 }
 
-// The device has the new shape only after the work is done: torch_npu waits and asks the handle.
-void SetShape(Tensor* out, const std::vector<int64_t>& shape) {
-  out->view = Reshaped(out->view, shape);
+// Gives a result whose shape depends on data, in the room of a larger one. The device has the new
+// shape only after the work is done: torch_npu waits and asks the handle.
+void GiveFound(Tensor* out, const View& room, const AtenTensor& found) {
+  const std::vector<int64_t> shape = ShapeOf(found);
+  const View result = Reshaped(room, shape);
+  if (result.Count() > room.Count()) {
+    throw Error(kAicoreException,
+                Format("the result has %lld elements, and its tensor, %s, %lld",
+                       static_cast<long long>(result.Count()), room.Text().c_str(),
+                       static_cast<long long>(room.Count())));
+  }
+  CopyFromAten(result, found);
+  result.MarkWritten();
+  out->view = result;
 }
 
 }  // namespace
@@ -380,37 +391,95 @@ ACLNN(RepeatInterleaveIntWithDim, (const Tensor*, self), (int64_t, repeats), (in
 // Positions of the non-zero elements: [count, rank], or for V2 [rank, count].
 ACLNN(Nonzero, (const Tensor*, self), (Tensor*, out)) {
   const View in = plan.Get(self, "self");
-  const View result = plan.Some(out, "out");
-  plan.run = [=] {
-    const AtenTensor found = Aten("aten::nonzero", "", ToAten(in))[0];
-    const std::vector<int64_t> shape = ShapeOf(found);
-    CopyFromAten(Reshaped(result, shape), found);
-    Reshaped(result, shape).MarkWritten();
-    SetShape(out, shape);
-  };
+  const View room = plan.Some(out, "out");
+  plan.run = [=] { GiveFound(out, room, Aten("aten::nonzero", "", ToAten(in))[0]); };
 }
 ACLNN(NonzeroV2, (const Tensor*, self), (Tensor*, out)) {
   const View in = plan.Get(self, "self");
-  const View result = plan.Some(out, "out");
+  const View room = plan.Some(out, "out");
   plan.run = [=] {
-    const AtenTensor found = Aten("aten::t", "", Aten("aten::nonzero", "", ToAten(in))[0])[0];
-    const std::vector<int64_t> shape = ShapeOf(found);
-    CopyFromAten(Reshaped(result, shape), found);
-    Reshaped(result, shape).MarkWritten();
-    SetShape(out, shape);
+    GiveFound(out, room, Aten("aten::t", "", Aten("aten::nonzero", "", ToAten(in))[0])[0]);
   };
 }
 ACLNN(MaskedSelect, (const Tensor*, self), (const Tensor*, mask), (Tensor*, out)) {
   const View in = plan.Get(self, "self");
   const View chosen = plan.Get(mask, "mask");
-  const View result = plan.Some(out, "out");
+  const View room = plan.Some(out, "out");
   plan.run = [=] {
-    const AtenTensor found = Aten("aten::masked_select", "", ToAten(in), ToAten(chosen))[0];
-    const std::vector<int64_t> shape = ShapeOf(found);
-    CopyFromAten(Reshaped(result, shape), found);
-    Reshaped(result, shape).MarkWritten();
-    SetShape(out, shape);
+    GiveFound(out, room, Aten("aten::masked_select", "", ToAten(in), ToAten(chosen))[0]);
   };
+}
+
+namespace {
+
+// Results of the unique operators: values, the place of each element's value, and how often each
+// value is there. Those that are not asked for are not written.
+struct Distinct {
+  Tensor* values;
+  Tensor* inverse;
+  Tensor* counts;
+  bool wants_inverse;
+  bool wants_counts;
+};
+
+// `find` gives the three of them.
+void PlanDistinct(Plan& plan, const Distinct& out,
+                  const std::function<std::vector<AtenTensor>()>& find) {
+  const View values = plan.Some(out.values, "valueOut");
+  const View inverse = out.wants_inverse ? plan.Some(out.inverse, "inverseOut") : View();
+  const View counts = out.wants_counts ? plan.Some(out.counts, "countsOut") : View();
+  for (const auto& [wanted, view, name] : {std::tuple(out.wants_inverse, &inverse, "inverseOut"),
+                                           std::tuple(out.wants_counts, &counts, "countsOut")}) {
+    if (wanted && view->dtype != DType::kInt64) {
+      throw Error(kAclnnInvalid,
+                  Format("'%s' is %s; it must be int64", name, view->Text().c_str()));
+    }
+  }
+  plan.run = [=] {
+    const std::vector<AtenTensor> found = find();
+    GiveFound(out.values, values, found[0]);
+    if (out.wants_inverse) GiveFound(out.inverse, inverse, found[1]);
+    if (out.wants_counts) GiveFound(out.counts, counts, found[2]);
+  };
+}
+
+// op-plugin's number for a dimension that is not given.
+constexpr int64_t kNoDimension = 1000;
+
+}  // namespace
+
+// The values are in rising order, which the operators may give without `sorted`, too.
+ACLNN(Unique, (const Tensor*, self), (bool, sorted), (bool, return_inverse), (Tensor*, values),
+      (Tensor*, inverse)) {
+  const View in = plan.Get(self, "self");
+  PlanDistinct(plan, {values, inverse, nullptr, return_inverse, false}, [=] {
+    return Aten<3>("aten::_unique2", "", ToAten(in), sorted, return_inverse, false);
+  });
+}
+ACLNN(Unique2, (const Tensor*, self), (bool, sorted), (bool, return_inverse), (bool, return_counts),
+      (Tensor*, values), (Tensor*, inverse), (Tensor*, counts)) {
+  const View in = plan.Get(self, "self");
+  PlanDistinct(plan, {values, inverse, counts, return_inverse, return_counts}, [=] {
+    return Aten<3>("aten::_unique2", "", ToAten(in), sorted, return_inverse, return_counts);
+  });
+}
+ACLNN(UniqueDim, (const Tensor*, self), (bool, sorted), (bool, return_inverse), (int64_t, dim),
+      (Tensor*, values), (Tensor*, inverse), (Tensor*, counts)) {
+  const View in = plan.Get(self, "self");
+  const int64_t along = Positive(in, dim);
+  PlanDistinct(plan, {values, inverse, counts, return_inverse, true}, [=] {
+    return Aten<3>("aten::unique_dim", "", ToAten(in), along, sorted, return_inverse, true);
+  });
+}
+ACLNN(UniqueConsecutive, (const Tensor*, self), (bool, return_inverse), (bool, return_counts),
+      (int64_t, dim), (Tensor*, values), (Tensor*, inverse), (Tensor*, counts)) {
+  const View in = plan.Get(self, "self");
+  const std::optional<int64_t> along =
+      dim == kNoDimension ? std::nullopt : std::optional<int64_t>(Positive(in, dim));
+  PlanDistinct(plan, {values, inverse, counts, return_inverse, return_counts}, [=] {
+    return Aten<3>("aten::unique_consecutive", "", ToAten(in), return_inverse, return_counts,
+                   along);
+  });
 }
 
 namespace {

@@ -28,6 +28,10 @@ ACLNN_DECLARE(RepeatInterleaveInt, const Tensor*, int64_t, int64_t, Tensor*)
 ACLNN_DECLARE(RepeatInterleaveIntWithDim, const Tensor*, int64_t, int64_t, int64_t, Tensor*)
 ACLNN_DECLARE(Nonzero, const Tensor*, Tensor*)
 ACLNN_DECLARE(NonzeroV2, const Tensor*, Tensor*)
+ACLNN_DECLARE(Unique, const Tensor*, bool, bool, Tensor*, Tensor*)
+ACLNN_DECLARE(Unique2, const Tensor*, bool, bool, bool, Tensor*, Tensor*, Tensor*)
+ACLNN_DECLARE(UniqueDim, const Tensor*, bool, bool, int64_t, Tensor*, Tensor*, Tensor*)
+ACLNN_DECLARE(UniqueConsecutive, const Tensor*, bool, bool, int64_t, Tensor*, Tensor*, Tensor*)
 ACLNN_DECLARE(MaskedSelect, const Tensor*, const Tensor*, Tensor*)
 ACLNN_DECLARE(Triu, const Tensor*, int64_t, Tensor*)
 ACLNN_DECLARE(InplaceTriu, Tensor*, int64_t)
@@ -344,6 +348,62 @@ TEST(Nonzero, GivesPlacesAndTheirNumber) {
   ASSERT_EQ(CALL(NonzeroV2, x, turned).result, "ran");
   EXPECT_EQ(turned.view().Text(), "int64 [2, 3]");
   EXPECT_THAT(turned.Values(), ElementsAre(0, 1, 1, 1, 0, 2));
+}
+
+TEST(Unique, GivesValuesTheirPlacesAndNumbers) {
+  const DeviceTensor x(DType::kInt32, {2, 3}, {5, 2, 5, 9, 2, 2});
+  const DeviceTensor values(DType::kInt32, {6});
+  const DeviceTensor inverse(DType::kInt64, {2, 3});
+  const DeviceTensor counts(DType::kInt64, {6});
+  ASSERT_EQ(CALL(Unique2, x, true, true, true, values, inverse, counts).result, "ran");
+  EXPECT_EQ(values.view().Text(), "int32 [3]");
+  EXPECT_THAT(values.Values(), ElementsAre(2, 5, 9));
+  EXPECT_EQ(inverse.view().Text(), "int64 [2, 3]");
+  EXPECT_THAT(inverse.Values(), ElementsAre(1, 0, 1, 2, 0, 0));
+  EXPECT_THAT(counts.Values(), ElementsAre(3, 2, 1));
+
+  const DeviceTensor alone(DType::kInt32, {6});
+  const DeviceTensor nothing(DType::kInt64, {0});
+  const Outcome outcome = CALL(Unique2, x, true, false, false, alone, nothing, nothing);
+  ASSERT_EQ(outcome.result, "ran");
+  EXPECT_THAT(alone.Values(), ElementsAre(2, 5, 9));
+  EXPECT_THAT(outcome.accesses, ElementsAre("self reads [2, 3]", "valueOut some [6]"));
+
+  const DeviceTensor older(DType::kInt32, {6});
+  ASSERT_EQ(CALL(Unique, x, true, true, older, inverse).result, "ran");
+  EXPECT_THAT(older.Values(), ElementsAre(2, 5, 9));
+}
+
+TEST(Unique, TakesRowsAndRuns) {
+  const DeviceTensor rows(DType::kFloat, {3, 2}, {4, 1, 3, 3, 4, 1});
+  const DeviceTensor values(DType::kFloat, {3, 2});
+  const DeviceTensor inverse(DType::kInt64, {3});
+  const DeviceTensor counts(DType::kInt64, {3});
+  ASSERT_EQ(CALL(UniqueDim, rows, true, true, 0, values, inverse, counts).result, "ran");
+  EXPECT_EQ(values.view().Text(), "float32 [2, 2]");
+  EXPECT_THAT(values.Values(), ElementsAre(3, 3, 4, 1));
+  EXPECT_THAT(inverse.Values(), ElementsAre(1, 0, 1));
+  EXPECT_THAT(counts.Values(), ElementsAre(1, 2));
+
+  // 1000 stands for all elements, whatever the dimensions.
+  const DeviceTensor x(DType::kInt64, {6}, {7, 7, 1, 1, 1, 7});
+  const DeviceTensor runs(DType::kInt64, {6});
+  const DeviceTensor lengths(DType::kInt64, {6});
+  const DeviceTensor nothing(DType::kInt64, {0});
+  ASSERT_EQ(CALL(UniqueConsecutive, x, false, true, 1000, runs, nothing, lengths).result, "ran");
+  EXPECT_THAT(runs.Values(), ElementsAre(7, 1, 7));
+  EXPECT_THAT(lengths.Values(), ElementsAre(2, 3, 1));
+}
+
+TEST(Unique, RefusesRoomThatIsTooSmallAndPlacesThatAreNotInt64) {
+  const DeviceTensor x(DType::kInt32, {3}, {1, 2, 3});
+  const DeviceTensor values(DType::kInt32, {2});
+  const DeviceTensor inverse(DType::kInt32, {3});
+  const DeviceTensor nothing(DType::kInt64, {0});
+  EXPECT_THAT(CALL(Unique2, x, true, false, false, values, nothing, nothing).result,
+              HasSubstr("the result has 3 elements, and its tensor, int32 [2], 2"));
+  EXPECT_THAT(CALL(Unique2, x, true, true, false, x, inverse, nothing).result,
+              HasSubstr("'inverseOut' is int32 [3]; it must be int64"));
 }
 
 TEST(MaskedSelect, GivesWhatTheMaskChooses) {

@@ -42,8 +42,12 @@ void Product(Plan& plan, const char* op, const Tensor* self, const Tensor* mat2,
   // aten::matmul gives `out` another shape on the way where factors are vectors or batches; a
   // strided one would lose its strides.
   const bool direct = rank != 0 || (a.rank >= 2 && b.rank >= 2 && result.IsContiguous());
+  const bool matrices = a.rank == 2 && b.rank == 2 && result.rank == 2;
   plan.run = [=] {
-    if (direct && result.dtype == a.dtype) {
+    if (matrices && result.dtype == a.dtype &&
+        result.Shape() == std::vector<int64_t>{a.Dim(0), b.Dim(1)}) {
+      MultiplyMatrices(result, a, b);
+    } else if (direct && result.dtype == a.dtype) {
       AtenInto(result, op, "out", ToAten(a), ToAten(b));
     } else {
       CopyFromAten(result, Aten(op, "", ToAten(a), ToAten(b))[0]);
@@ -81,11 +85,7 @@ ACLNN(Addmm, (const Tensor*, self), (const Tensor*, mat1), (const Tensor*, mat2)
   }
   const auto factor = static_cast<float>(plan.Required(alpha, "alpha").real);
   plan.run = [=] {
-    const auto widen = [](const View& view) {
-      return Aten("aten::to", "dtype", ToAten(view), torch::headeronly::ScalarType::Float, false,
-                  false, std::nullopt)[0];
-    };
-    const AtenTensor product = Aten("aten::mm", "", widen(a), widen(b))[0];
+    const AtenTensor product = Aten("aten::mm", "", Widened(a), Widened(b))[0];
     const auto* values = static_cast<const float*>(product.data_ptr());
     int64_t i = 0;
     Map<float, 1>(result, {bias}, [&](float c) {

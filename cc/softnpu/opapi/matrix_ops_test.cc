@@ -25,6 +25,34 @@ const std::vector<double> kRight = {1, 0, 2, -1, 1, 10};  // [3, 2]
 // Row 1: 1*1 + 2*2 + 3*1, 1*0 + 2*-1 + 3*10. Row 2: 4*1 + 5*2 + 6*1, 4*0 + 5*-1 + 6*10.
 const std::vector<double> kProduct = {8, 28, 20, 55};
 
+// So many multiplications that several processors share the columns, 200 being no whole parts.
+// Whole numbers, whose sums are exact in any order.
+TEST(MatrixProduct, ColumnsOfSeveralProcessorsArePutTogether) {
+  constexpr int64_t kRows = 8;
+  constexpr int64_t kInner = 256;
+  constexpr int64_t kWide = 200;
+  std::vector<double> a;
+  std::vector<double> b;
+  for (int64_t i = 0; i < kRows * kInner; ++i) a.push_back(static_cast<double>(i * 7 % 11 - 5));
+  for (int64_t i = 0; i < kWide * kInner; ++i) b.push_back(static_cast<double>(i * 5 % 13 - 6));
+  std::vector<double> expected;
+  for (int64_t row = 0; row < kRows; ++row) {
+    for (int64_t column = 0; column < kWide; ++column) {
+      double sum = 0;
+      for (int64_t k = 0; k < kInner; ++k) {
+        sum +=
+            a[static_cast<size_t>(row * kInner + k)] * b[static_cast<size_t>(column * kInner + k)];
+      }
+      expected.push_back(sum);
+    }
+  }
+  const DeviceTensor left(DType::kFloat, {kRows, kInner}, a);
+  const DeviceTensor right(DType::kFloat, {kInner, kWide}, {1, kInner}, 0, b);
+  const DeviceTensor out(DType::kFloat, {kRows, kWide});
+  ASSERT_EQ(CALL(Matmul, left, right, out, 0).result, "ran");
+  EXPECT_EQ(out.Values(), expected);
+}
+
 TEST(MatrixProduct, OfTwoMatrices) {
   for (const DType dtype : kDtypes) {
     const DeviceTensor a(dtype, {2, 3}, kLeft);

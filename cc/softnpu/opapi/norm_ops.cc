@@ -148,10 +148,12 @@ ACLNN(AddRmsNorm, (const Tensor*, x1), (const Tensor*, x2), (const Tensor*, gamm
   };
 }
 
-// out = silu(first half) * second half, along `dim`.
+// out = silu(first half) * second half, along `dim`. Where a row of x, along its first dimension,
+// is not written, the row of out counts as unwritten, too: a grouped product writes the rows of its
+// groups alone, and nobody reads what is made of the others.
 ACLNN(SwiGlu, (const Tensor*, x), (int64_t, dim), (Tensor*, out)) {
-  const View in = plan.Get(x, "x");
-  const View result = plan.Out(out, "out");
+  const View in = plan.Some(x, "x");
+  const View result = plan.Some(out, "out");
   CheckDtype(in, "x");
   const int64_t axis = dim < 0 ? dim + in.rank : dim;
   if (axis < 0 || axis >= in.rank || in.Dim(static_cast<int>(axis)) % 2 != 0) {
@@ -166,8 +168,23 @@ ACLNN(SwiGlu, (const Tensor*, x), (int64_t, dim), (Tensor*, out)) {
     throw Error(kAclnnInvalid, "'out' is " + result.Text() + ", 'x' is " + in.Text());
   }
   plan.run = [=] {
-    Map<float, 2>(result, {gate, up},
-                  [](float a, float b) { return a / (1.0F + std::exp(-a)) * b; });
+    const auto compute = [](const View& to, const View& a_half, const View& b_half) {
+      Map<float, 2>(to, {a_half, b_half},
+                    [](float a, float b) { return a / (1.0F + std::exp(-a)) * b; });
+      to.MarkWritten();
+    };
+    if (in.IsWritten()) return compute(result, gate, up);
+    // Rows are along the first dimension, which has to be another than the halved one.
+    if (axis == 0 || in.rank < 2) in.CheckWritten("x");
+    for (int64_t row = 0; row < in.Dim(0); ++row) {
+      const View to = Narrowed(result, 0, row, 1);
+      const View from = Narrowed(in, 0, row, 1);
+      if (from.IsWritten()) {
+        compute(to, Narrowed(gate, 0, row, 1), Narrowed(up, 0, row, 1));
+      } else {
+        to.MarkWritten(false);
+      }
+    }
   };
 }
 

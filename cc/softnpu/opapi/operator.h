@@ -98,7 +98,10 @@ int32_t Execute(Executor* executor, void* stream);
 #define SOFTNPU_TRAILING(type, name) , [[maybe_unused]] type name
 #define SOFTNPU_ARGUMENT(type, name) , name
 
+// The names of all operators lie in one section, so that a table can be compared with them.
 #define ACLNN(NAME, ...)                                                                         \
+  __attribute__((section("softnpu_operators"), used, retain)) static const char* kNameOf##NAME = \
+      #NAME;                                                                                     \
   static void Prepare##NAME(softnpu::Plan& plan SOFTNPU_EACH(SOFTNPU_TRAILING, __VA_ARGS__));    \
   extern "C" {                                                                                   \
   SOFTNPU_API int32_t aclnn##NAME##GetWorkspaceSize(SOFTNPU_EACH(SOFTNPU_PARAMETER, __VA_ARGS__) \

@@ -393,18 +393,9 @@ ACLNN(Cast, (const Tensor*, self), (int32_t, dtype), (Tensor*, out)) {
 
 namespace {
 
-void Fill(const View& view, const Scalar& value) {
-  Dispatch(ComputeFor({view.dtype}), [&](auto zero) {
-    using C = decltype(zero);
-    const C element =
-        std::is_integral_v<C> ? static_cast<C>(value.integer) : static_cast<C>(value.real);
-    Map<C, 0>(view, {}, [element] { return element; });
-  });
-}
-
 void PlanFill(Plan& plan, const Tensor* self, const Scalar& value) {
   const View view = plan.Out(self, "self");
-  plan.run = [view, value] { Fill(view, value); };
+  plan.run = [view, value] { FillElements(view, value); };
 }
 
 // out = mask ? a : b
@@ -468,23 +459,6 @@ ACLNN(SWhere, (const Tensor*, condition), (const Tensor*, self), (const Tensor*,
       (Tensor*, out)) {
   PlanWhere(plan, plan.Get(condition, "condition"), ToOperand(plan, self, "self"),
             plan.Get(other, "other"), plan.Out(out, "out"));
-}
-
-ACLNN(Arange, (const Scalar*, start), (const Scalar*, end), (const Scalar*, step), (Tensor*, out)) {
-  const Scalar first = plan.Required(start, "start");
-  const Scalar stride = plan.Required(step, "step");
-  plan.Required(end, "end");
-  const View view = plan.Out(out, "out");
-  if (stride.real == 0) throw Error(kAclnnInvalid, "'step' is 0");
-  const bool whole = !first.floating() && !stride.floating() && !IsFloating(view.dtype);
-  plan.run = [view, first, stride, whole] {
-    int64_t i = 0;
-    if (whole) {
-      Map<int64_t, 0>(view, {}, [&] { return first.integer + stride.integer * i++; });
-    } else {
-      Map<double, 0>(view, {}, [&] { return first.real + stride.real * static_cast<double>(i++); });
-    }
-  };
 }
 
 }  // namespace softnpu

@@ -22,6 +22,7 @@ ACLNN_DECLARE(Add, const Tensor*, const Tensor*, const Scalar*, Tensor*)
 ACLNN_DECLARE(InplaceAdd, const Tensor*, const Tensor*, const Scalar*)
 ACLNN_DECLARE(Adds, const Tensor*, const Scalar*, const Scalar*, Tensor*)
 ACLNN_DECLARE(Sub, const Tensor*, const Tensor*, const Scalar*, Tensor*)
+ACLNN_DECLARE(Subs, const Tensor*, const Scalar*, const Scalar*, Tensor*)
 ACLNN_DECLARE(InplaceSubs, const Tensor*, const Scalar*, const Scalar*)
 ACLNN_DECLARE(Rsubs, const Tensor*, const Scalar*, const Scalar*, Tensor*)
 DECLARE_BINARY(Mul, Tensor)
@@ -31,11 +32,14 @@ DECLARE_BINARY(Divs, Scalar)
 DECLARE_BINARY(FloorDivide, Tensor)
 DECLARE_BINARY(FloorDivides, Scalar)
 DECLARE_BINARY(RemainderTensorTensor, Tensor)
+DECLARE_BINARY(RemainderTensorScalar, Scalar)
 DECLARE_BINARY(PowTensorTensor, Tensor)
 DECLARE_BINARY(PowTensorScalar, Scalar)
 DECLARE_BINARY(Maximum, Tensor)
 DECLARE_BINARY(Minimum, Tensor)
 DECLARE_BINARY(ClampMin, Scalar)
+DECLARE_BINARY(ClampMax, Scalar)
+DECLARE_BINARY(ClampMinTensor, Tensor)
 DECLARE_BINARY(ClampMaxTensor, Tensor)
 DECLARE_BINARY(EqTensor, Tensor)
 DECLARE_BINARY(NeTensor, Tensor)
@@ -43,6 +47,11 @@ DECLARE_BINARY(LtTensor, Tensor)
 DECLARE_BINARY(LeTensor, Tensor)
 DECLARE_BINARY(GtTensor, Tensor)
 DECLARE_BINARY(GeTensor, Tensor)
+DECLARE_BINARY(EqScalar, Scalar)
+DECLARE_BINARY(NeScalar, Scalar)
+DECLARE_BINARY(LtScalar, Scalar)
+DECLARE_BINARY(LeScalar, Scalar)
+DECLARE_BINARY(GtScalar, Scalar)
 DECLARE_BINARY(GeScalar, Scalar)
 DECLARE_BINARY(LogicalAnd, Tensor)
 DECLARE_BINARY(LogicalOr, Tensor)
@@ -86,7 +95,6 @@ ACLNN_DECLARE(InplaceFillTensor, Tensor*, const Tensor*)
 ACLNN_DECLARE(InplaceMaskedFillScalar, Tensor*, const Tensor*, const Scalar*)
 ACLNN_DECLARE(InplaceMaskedFillTensor, Tensor*, const Tensor*, const Tensor*)
 ACLNN_DECLARE(SWhere, const Tensor*, const Tensor*, const Tensor*, Tensor*)
-ACLNN_DECLARE(Arange, const Scalar*, const Scalar*, const Scalar*, Tensor*)
 
 namespace {
 
@@ -240,6 +248,17 @@ TEST(Extremes, NanWins) {
   EXPECT_THAT(OF_TWO(ClampMaxTensor, DType::kFloat, a, b), ElementsAre(1, IsNan(), IsNan()));
 }
 
+TEST(Arithmetic, WithAScalarOnTheRight) {
+  const DeviceTensor x(DType::kFloat, {3}, {-3, 0.5, 7});
+  const HostScalar two(DType::kDouble, 2);
+  const HostScalar three(DType::kDouble, 3);
+  const DeviceTensor out(DType::kFloat, {3});
+  ASSERT_EQ(CALL(Subs, x, two, three, out).result, "ran");
+  EXPECT_THAT(out.Values(), ElementsAre(-9, -5.5, 1));
+  ASSERT_EQ(CALL(RemainderTensorScalar, x, two, out).result, "ran");
+  EXPECT_THAT(out.Values(), ElementsAre(1, 0.5, 1));
+}
+
 TEST(Comparisons, OfEveryOrder) {
   const DeviceTensor a(DType::kFloat, {4}, {1, 2, 3, kNan});
   const DeviceTensor b(DType::kFloat, {4}, {2, 2, 2, kNan});
@@ -257,6 +276,16 @@ TEST(Comparisons, OfEveryOrder) {
   ASSERT_EQ(CALL(GeTensor, a, b, out).result, "ran");
   EXPECT_THAT(out.Values(), ElementsAre(0, 1, 1, 0));
   const HostScalar two(DType::kDouble, 2);
+  ASSERT_EQ(CALL(EqScalar, a, two, out).result, "ran");
+  EXPECT_THAT(out.Values(), ElementsAre(0, 1, 0, 0));
+  ASSERT_EQ(CALL(NeScalar, a, two, out).result, "ran");
+  EXPECT_THAT(out.Values(), ElementsAre(1, 0, 1, 1));
+  ASSERT_EQ(CALL(LtScalar, a, two, out).result, "ran");
+  EXPECT_THAT(out.Values(), ElementsAre(1, 0, 0, 0));
+  ASSERT_EQ(CALL(LeScalar, a, two, out).result, "ran");
+  EXPECT_THAT(out.Values(), ElementsAre(1, 1, 0, 0));
+  ASSERT_EQ(CALL(GtScalar, a, two, out).result, "ran");
+  EXPECT_THAT(out.Values(), ElementsAre(0, 0, 1, 0));
   ASSERT_EQ(CALL(GeScalar, a, two, out).result, "ran");
   EXPECT_THAT(out.Values(), ElementsAre(0, 1, 1, 0));
   // 2^24 + 1 has no float32: integers are compared as integers.
@@ -377,6 +406,11 @@ TEST(Clamp, EitherSideMayBeOpen) {
   EXPECT_THAT(out.Values(), ElementsAre(-3, 0, 2, IsNan()));
   ASSERT_EQ(CALL(ClampMin, x, low, out).result, "ran");
   EXPECT_THAT(out.Values(), ElementsAre(-1, 0, 5, IsNan()));
+  ASSERT_EQ(CALL(ClampMax, x, high, out).result, "ran");
+  EXPECT_THAT(out.Values(), ElementsAre(-3, 0, 2, IsNan()));
+  const DeviceTensor lows(DType::kFloat, {4}, {-4, 1, 1, 1});
+  ASSERT_EQ(CALL(ClampMinTensor, x, lows, out).result, "ran");
+  EXPECT_THAT(out.Values(), ElementsAre(-3, 1, 5, IsNan()));
 }
 
 TEST(Copies, ConvertAndBroadcast) {
@@ -433,22 +467,6 @@ TEST(Where, ChoosesByTheMask) {
   const DeviceTensor out(DType::kFloat, {2, 2});
   ASSERT_EQ(CALL(SWhere, mask, a, b, out).result, "ran");
   EXPECT_THAT(out.Values(), ElementsAre(1, 2, 9, 9));
-}
-
-TEST(Arange, CountsInSteps) {
-  const HostScalar start(DType::kInt64, 10);
-  const HostScalar end(DType::kInt64, 4);
-  const HostScalar step(DType::kInt64, -3);
-  const HostScalar zero(DType::kInt64, 0);
-  const DeviceTensor out(DType::kInt64, {2});
-  ASSERT_EQ(CALL(Arange, start, end, step, out).result, "ran");
-  EXPECT_THAT(out.Values(), ElementsAre(10, 7));
-  const HostScalar tenth(DType::kDouble, 0.1);
-  const DeviceTensor real(DType::kFloat, {3});
-  ASSERT_EQ(CALL(Arange, zero, end, tenth, real).result, "ran");
-  EXPECT_THAT(real.Values(),
-              ElementsAre(0, Rounded(DType::kFloat, 0.1), Rounded(DType::kFloat, 0.2)));
-  EXPECT_EQ(CALL(Arange, start, end, zero, out).result, "refused 161002: aclnnArange: 'step' is 0");
 }
 
 TEST(Pointwise, RefuseByName) {

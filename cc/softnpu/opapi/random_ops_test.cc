@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <set>
 #include <vector>
 
@@ -18,6 +19,8 @@ namespace softnpu {
 ACLNN_DECLARE(InplaceUniform, Tensor*, double, double, uint64_t, uint64_t)
 ACLNN_DECLARE(InplaceNormal, Tensor*, float, float, int64_t, int64_t)
 ACLNN_DECLARE(InplaceRandom, Tensor*, int64_t, int64_t, int64_t, int64_t)
+ACLNN_DECLARE(Multinomial, const Tensor*, int64_t, bool, int64_t, int64_t, Tensor*)
+ACLNN_DECLARE(Randperm, int64_t, int64_t, int64_t, Tensor*)
 
 namespace {
 
@@ -121,6 +124,79 @@ TEST(Random, RefusesByName) {
             "refused 161002: aclnnInplaceNormal: 'std' is -0.5, it must not be negative");
   EXPECT_EQ(CALL(InplaceRandom, whole, 5, 5, 1, 0).result,
             "refused 161002: aclnnInplaceRandom: the range is [5, 5)");
+}
+
+// The share of a column is its weight: a mean of indicators with deviation below 1/2.
+TEST(Multinomial, DrawsColumnsByTheirWeights) {
+  const DeviceTensor weights(DType::kFloat, {2, 4}, {1, 0, 2, 5, 0, 3, 3, 0});
+  const DeviceTensor out(DType::kInt64, {2, kDraws});
+  ASSERT_EQ(CALL(Multinomial, weights, kDraws, true, 3, 0, out).result, "ran");
+  const std::vector<int64_t> drawn = out.Integers();
+  const std::vector<std::vector<double>> shares = {{0.125, 0, 0.25, 0.625}, {0, 0.5, 0.5, 0}};
+  for (int64_t row = 0; row < 2; ++row) {
+    for (int64_t column = 0; column < 4; ++column) {
+      const auto begin = drawn.begin() + row * kDraws;
+      const auto count = static_cast<double>(std::count(begin, begin + kDraws, column));
+      const double share = shares[static_cast<size_t>(row)][static_cast<size_t>(column)];
+      EXPECT_NEAR(count / kDraws, share, share == 0 ? 0 : Bound(0.5)) << row << ", " << column;
+    }
+  }
+}
+
+// Without replacement, all columns with a weight are there once, heavy ones first more often.
+TEST(Multinomial, DrawsNoColumnTwice) {
+  const DeviceTensor weights(DType::kHalf, {3}, {1, 0, 3});
+  int heavy_first = 0;
+  for (int64_t seed = 0; seed < 2000; ++seed) {
+    const DeviceTensor out(DType::kInt64, {2});
+    ASSERT_EQ(CALL(Multinomial, weights, 2, false, seed, 0, out).result, "ran");
+    const std::vector<int64_t> drawn = out.Integers();
+    EXPECT_THAT(drawn, ::testing::UnorderedElementsAre(0, 2));
+    heavy_first += drawn[0] == 2;
+  }
+  EXPECT_NEAR(heavy_first / 2000.0, 0.75, 6 * std::sqrt(0.75 * 0.25 / 2000));
+}
+
+TEST(Multinomial, RefusesWhatItCannotDraw) {
+  const DeviceTensor weights(DType::kFloat, {2, 3}, {1, 0, 2, 1, 1, 1});
+  const DeviceTensor four(DType::kInt64, {2, 4});
+  EXPECT_EQ(CALL(Multinomial, weights, 4, false, 1, 0, four).result,
+            "refused 161002: aclnnMultinomial: 'numsamples' is 4, 'self' is float32 [2, 3] and "
+            "nothing is drawn twice");
+  const DeviceTensor floats(DType::kFloat, {2, 2});
+  EXPECT_THAT(CALL(Multinomial, weights, 2, true, 1, 0, floats).result,
+              ::testing::HasSubstr("'out' is float32 [2, 2]"));
+}
+
+TEST(Multinomial, StopsAtWeightsThatAreNone) {
+  const DeviceTensor out(DType::kInt64, {2});
+  const DeviceTensor negative(DType::kFloat, {3}, {1, -1, 2});
+  EXPECT_THAT(CALL(Multinomial, negative, 2, true, 1, 0, out).result,
+              ::testing::HasSubstr("the weight -1 in row 0, column 1"));
+  const DeviceTensor nothing(DType::kFloat, {3}, {0, 0, 0});
+  EXPECT_THAT(CALL(Multinomial, nothing, 2, true, 1, 0, out).result,
+              ::testing::HasSubstr("no weight above 0 in row 0"));
+  const DeviceTensor one(DType::kFloat, {3}, {0, 1, 0});
+  EXPECT_THAT(CALL(Multinomial, one, 2, false, 1, 0, out).result,
+              ::testing::HasSubstr("1 weights above 0 in row 0, 2 are drawn"));
+}
+
+// Each of the 6 orders of 3 numbers comes equally often.
+TEST(Randperm, IsAnyOrder) {
+  std::map<std::vector<int64_t>, int> seen;
+  for (int64_t seed = 0; seed < 6000; ++seed) {
+    const DeviceTensor out(DType::kInt64, {3});
+    ASSERT_EQ(CALL(Randperm, 3, seed, 0, out).result, "ran");
+    ++seen[out.Integers()];
+  }
+  ASSERT_EQ(seen.size(), 6U);
+  for (const auto& [order, count] : seen) {
+    EXPECT_NEAR(count, 1000, 6 * std::sqrt(6000.0 * 5 / 36));
+    EXPECT_THAT(order, ::testing::UnorderedElementsAre(0, 1, 2));
+  }
+  const DeviceTensor four(DType::kInt32, {4});
+  EXPECT_EQ(CALL(Randperm, 3, 1, 0, four).result,
+            "refused 161002: aclnnRandperm: 'n' is 3, 'out' is int32 [4]");
 }
 
 }  // namespace

@@ -82,6 +82,27 @@ SOFTNPU_REDUCE(LogSumExp, "aten::logsumexp", "out")
 SOFTNPU_REDUCE_ANY(Any, "aten::any")
 SOFTNPU_REDUCE_ANY(All, "aten::all")
 
+// Whether shapes and all elements are equal; NaN is equal to nothing.
+ACLNN(Equal, (const Tensor*, self), (const Tensor*, other), (Tensor*, out)) {
+  const View a = plan.Get(self, "self");
+  const View b = plan.Get(other, "other");
+  const View result = plan.Out(out, "out");
+  if (a.dtype != b.dtype) {
+    throw Error(kAclnnInvalid, "'self' is " + a.Text() + ", 'other' is " + b.Text());
+  }
+  if (result.dtype != DType::kBool || result.Count() != 1) {
+    throw Error(kAclnnInvalid, "'out' is " + result.Text() + ", it must be one bool");
+  }
+  plan.run = [=] {
+    if (a.Shape() != b.Shape()) {
+      FillElements(result, {DType::kInt64, 0, 0});
+      return;
+    }
+    const AtenTensor same = Aten("aten::eq", "Tensor", ToAten(a), ToAten(b))[0];
+    CopyFromAten(result, Aten("aten::all", "", same)[0]);
+  };
+}
+
 ACLNN(Max, (const Tensor*, self), (Tensor*, out)) {
   const View in = plan.Get(self, "self");
   const View result = plan.Out(out, "out");

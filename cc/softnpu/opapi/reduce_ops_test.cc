@@ -18,6 +18,7 @@ ACLNN_DECLARE(Amin, const Tensor*, const IntArray*, bool, Tensor*)
 ACLNN_DECLARE(LogSumExp, const Tensor*, const IntArray*, bool, Tensor*)
 ACLNN_DECLARE(Any, const Tensor*, const IntArray*, bool, Tensor*)
 ACLNN_DECLARE(All, const Tensor*, const IntArray*, bool, Tensor*)
+ACLNN_DECLARE(Equal, const Tensor*, const Tensor*, Tensor*)
 ACLNN_DECLARE(Max, const Tensor*, Tensor*)
 ACLNN_DECLARE(Min, const Tensor*, Tensor*)
 ACLNN_DECLARE(MaxDim, const Tensor*, int64_t, bool, Tensor*, Tensor*)
@@ -47,6 +48,25 @@ void ExpectNear(const std::vector<double>& values, const std::vector<double>& wa
   for (size_t i = 0; i < values.size(); ++i) {
     EXPECT_NEAR(values[i], wanted[i], kBound * std::max(1.0, std::fabs(wanted[i]))) << i;
   }
+}
+
+TEST(Equal, ComparesShapesAndElements) {
+  const DeviceTensor x(DType::kFloat, {2}, {1, kNan});
+  const DeviceTensor y(DType::kFloat, {2}, {1, 2});
+  const DeviceTensor same(DType::kFloat, {2}, {1, 2});
+  const DeviceTensor column(DType::kFloat, {2, 1}, {1, 2});
+  const DeviceTensor halves(DType::kHalf, {2}, {1, 2});
+  const DeviceTensor out(DType::kBool, {1});
+  ASSERT_EQ(CALL(Equal, y, same, out).result, "ran");
+  EXPECT_THAT(out.Values(), ElementsAre(1));
+  ASSERT_EQ(CALL(Equal, x, x, out).result, "ran");
+  EXPECT_THAT(out.Values(), ElementsAre(0));
+  ASSERT_EQ(CALL(Equal, y, column, out).result, "ran");
+  EXPECT_THAT(out.Values(), ElementsAre(0));
+  EXPECT_EQ(CALL(Equal, y, halves, out).result,
+            "refused 161002: aclnnEqual: 'self' is float32 [2], 'other' is float16 [2]");
+  EXPECT_EQ(CALL(Equal, y, same, y).result,
+            "refused 161002: aclnnEqual: 'out' is float32 [2], it must be one bool");
 }
 
 TEST(Reductions, OverDimensions) {

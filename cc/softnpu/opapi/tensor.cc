@@ -78,7 +78,7 @@ std::byte* View::Host() const {
   const int64_t bytes = Size(dtype);
   auto* first = static_cast<std::byte*>(data) + offset * bytes;
   void* host = softnpu_translate(first, static_cast<uint64_t>((last + 1) * bytes));
-  if (host == nullptr) throw Error(kAclnnInvalid, softnpu_message());
+  if (host == nullptr) throw Error(kAclnnInvalid, softnpu_own_message());
   return static_cast<std::byte*>(host);
 }
 
@@ -97,9 +97,9 @@ softnpu_access View::Access(const char* name, uint32_t mode) const {
 void View::CheckWritten(const char* name) const {
   const softnpu_access access = Access(name, SOFTNPU_READS);
   if (const int32_t code = softnpu_check_written(&access)) {
-    std::string_view sentence = softnpu_message();
-    // The prefixes of the call come again with the operator's name.
-    constexpr std::string_view kPrefix = "SoftNPU: operator: ";
+    std::string_view sentence = softnpu_own_message();
+    // The operator's name comes in its place.
+    constexpr std::string_view kPrefix = "operator: ";
     if (sentence.substr(0, kPrefix.size()) == kPrefix) sentence.remove_prefix(kPrefix.size());
     throw Error(code, std::string(sentence));
   }
@@ -124,6 +124,13 @@ std::string View::Text() const {
   std::string text = std::string(Name(dtype)) + " [";
   for (int i = 0; i < rank; ++i) text += (i == 0 ? "" : ", ") + std::to_string(Dim(i));
   return text + "]";
+}
+
+View Narrowed(const View& view, int dim, int64_t begin, int64_t count) {
+  View part = view;
+  part.offset += begin * view.Stride(dim);
+  part.dims[static_cast<size_t>(dim)] = count;
+  return part;
 }
 
 View Reshaped(const View& view, const std::vector<int64_t>& dims) {

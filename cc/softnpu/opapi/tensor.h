@@ -37,6 +37,9 @@ constexpr int kMaxRank = 8;
 constexpr int32_t kFormatNd = 2;
 
 // A strided view of device memory. A value, not a handle: it outlives the aclTensor.
+// For messages: what `%lld` takes.
+inline long long Long(int64_t value) { return static_cast<long long>(value); }
+
 struct View {
   void* data = nullptr;  // device address of the storage
   int64_t offset = 0;    // elements
@@ -67,6 +70,8 @@ struct View {
 // The same memory with another shape, dense; `view` has to be contiguous.
 // Throws Error 161002 for more than kMaxRank dimensions.
 View Reshaped(const View& view, const std::vector<int64_t>& dims);
+// The elements [begin, begin + count) of one dimension.
+View Narrowed(const View& view, int dim, int64_t begin, int64_t count);
 // `view` seen with the shape of `like`, by the rules of broadcasting.
 // Throws Error 161002 naming `what` when the shapes do not fit.
 View Expanded(const View& view, const View& like, const char* what);

@@ -5,11 +5,14 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <atomic>
 #include <limits>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "cc/softnpu/base/testing/error.h"
+#include "cc/softnpu/runtime/acl_abi.h"
 #include "tests/softnpu/aclnn.h"
 
 namespace softnpu {
@@ -136,6 +139,29 @@ TEST(View, KeepsTheAccountOfItsElements) {
               ::testing::StartsWith("507015 'x' is read where nobody has written: "));
   column.MarkWritten(false);
   EXPECT_EQ(x.Written(), "......");
+}
+
+TEST(View, IsRefusedWithTheSentenceOfItsOwnThread) {
+  const DeviceTensor x(DType::kFloat, {2});
+  View host = x.view();
+  float value = 0;
+  host.data = &value;
+  std::atomic<bool> done{false};
+  std::thread other([&done] {
+    aclrtSetDevice(0);
+    while (!done) softnpu_report(1, "a sentence of another thread");
+  });
+  std::string odd;
+  for (int i = 0; i < 50000 && odd.empty(); ++i) {
+    const std::string unwritten = ErrorOf([&] { x.view().CheckWritten("x"); });
+    const std::string elsewhere = ErrorOf([&] { host.Host(); });
+    if (unwritten.find("'x' is read where nobody has written") == std::string::npos)
+      odd = unwritten;
+    if (elsewhere.find("is host memory") == std::string::npos) odd = elsewhere;
+  }
+  done = true;
+  other.join();
+  EXPECT_EQ(odd, "");
 }
 
 TEST(View, IsSameOnlyInEveryField) {
