@@ -30,7 +30,7 @@ def test_every_operator_is_found() -> None:
     names = _ops.operators()
     assert names == sorted(names)
     assert {"moe_compute_expert_tokens", "rotary_embedding", "swap_blocks"} <= set(names)
-    assert _ops.families() == ["cache", "moe", "rotary"]
+    assert _ops.families() == ["cache", "lora", "moe", "rotary"]
     for name in names:
         operator = _ops.Operator(name)
         assert operator.name == name

@@ -76,6 +76,14 @@ class Normals {
   size_t at_;
 };
 
+// So many of them in a type.
+inline Values RandomValues(ops::DataType type, int64_t count, std::mt19937& random) {
+  Values values(type, static_cast<size_t>(count));
+  Normals normal(random);
+  for (size_t i = 0; i < values.size(); ++i) values.Set(i, normal());
+  return values;
+}
+
 // The distance of `value` to its neighbours in a type.
 inline double LastPlace(ops::DataType type, double value) {
   const int mantissa = type == ops::DataType::kFloat16    ? 10

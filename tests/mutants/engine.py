@@ -189,7 +189,7 @@ class Engine:
         files[0].write_text(twin.table(names))
         # The changed source is found first. All have the names that they have in the repository, which tests of messages look at.
         include = [f"-I{path}" for path in (directory, self.root, *twin.HEADERS)]
-        command = [*twin.compiler(), *twin.OPTIONS, *include, *options, *map(str, files), "-o", str(output)]
+        command = [*twin.compiler(), "-std=c++17", *twin.OPTIONS, "-shared", *include, *options, *map(str, files), "-o", str(output)]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode != 0:
             raise softnpu.BuildError(result.stderr)

@@ -274,3 +274,31 @@ def moe_token_unpermute(rows: Array, indices: Array, probs: Array) -> Array:
 def moe_compute_expert_tokens(sorted_experts: Array, num_expert: int) -> Array:
     """For each expert the number of entries that are not above it."""
     return np.array([np.count_nonzero(sorted_experts <= expert) for expert in range(num_expert)], np.int64)
+
+
+# LoRA.
+
+
+def lora_shrink(x: Array, weights: Sequence[Array], indices: Array, scale: float = 1.0) -> tuple[Array, Array]:
+    """[slices, tokens, rank], 0 without an adapter, and the sums of the magnitudes of its terms."""
+
+    def sums(rows: Array, of: Sequence[Array]) -> Array:
+        return np.stack([[one[i] @ row if i >= 0 else np.zeros(one.shape[1]) for row, i in zip(rows, indices, strict=True)] for one in of])
+
+    return scale * sums(x, weights), abs(scale) * sums(np.abs(x), [np.abs(one) for one in weights])
+
+
+def lora_expand(y: Array, h: Array, weights: Sequence[Array], indices: Array, offset: int = 0, adds: bool = True) -> tuple[Array, Array]:
+    """y with its slices, and the sums of the magnitudes of its terms; 0 where y is as it was."""
+    out, magnitude = y.copy(), np.zeros_like(y)
+    for one, rows in zip(weights, h, strict=True):
+        at = slice(offset, offset + one.shape[1])
+        for t, i in enumerate(indices):
+            if i >= 0:
+                kept = out[t, at] if adds else 0 * out[t, at]
+                magnitude[t, at] = np.abs(kept) + np.abs(one[i]) @ np.abs(rows[t])
+                out[t, at] = kept + one[i] @ rows[t]
+            elif not adds:
+                out[t, at] = 0
+        offset += one.shape[1]
+    return out, magnitude
