@@ -21,13 +21,14 @@ def register_platform() -> str | None:
 
 
 def register() -> None:
-    """Registers layers and the attention backend. vLLM calls it in every process, maybe more than once."""
+    """Registers layers, the attention backend and kinds of quantised weights. vLLM calls it in every process, maybe more than once."""
     from vllm.platforms import current_platform
 
     if current_platform.is_out_of_tree() and current_platform.device_type == "npu":
         from vllm.v1.attention.backends.registry import AttentionBackendEnum, register_backend
 
-        from vllm_cann import layers
+        from vllm_cann import layers, quantization
 
         register_backend(AttentionBackendEnum.CUSTOM, "vllm_cann.attention.backend.CannAttentionBackend")
         layers.register()
+        quantization.register()

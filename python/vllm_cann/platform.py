@@ -65,12 +65,16 @@ class CannPlatform(Platform):
         attn_selector_config: AttentionSelectorConfig,
         num_heads: int | None = None,
     ) -> str:
+        from vllm.v1.attention.backend import AttentionType
+
         if attn_selector_config.use_sparse:
             raise ValueError("vllm_cann has no attention backend for sparse attention.")
         if selected_backend is not None and selected_backend.name != "CUSTOM":
             raise ValueError(f"vllm_cann has one attention backend, CUSTOM; {selected_backend.name} was asked for.")
         if attn_selector_config.use_mla:
             return "vllm_cann.attention.mla.CannLatentBackend"
+        if attn_selector_config.attn_type == AttentionType.ENCODER_ONLY:
+            return "vllm_cann.attention.encoder.CannEncoderBackend"
         return "vllm_cann.attention.backend.CannAttentionBackend"
 
     @classmethod
@@ -79,21 +83,42 @@ class CannPlatform(Platform):
 
         return CannLatentPrefill
 
+    def is_sleep_mode_available(self) -> bool:
+        return True
+
+    @classmethod
+    def get_device_communicator_cls(cls) -> str:
+        return "vllm_cann.distributed.communicator.CannCommunicator"
+
+    @classmethod
+    def get_punica_wrapper(cls) -> str:
+        return "vllm_cann.lora.CannPunicaWrapper"
+
     @classmethod
     def apply_config_platform_defaults(cls, vllm_config: VllmConfig) -> None:
         from vllm.config.compilation import CompilationMode, CUDAGraphMode
 
         from vllm_cann import support
+        from vllm_cann.quantization import modelslim
 
+        modelslim.find(vllm_config)
         support.check(vllm_config)
         cls._choose_model_runner()
         compilation = vllm_config.compilation_config
         model = vllm_config.model_config
+        if model is not None and model.enable_sleep_mode:
+            # vLLM's default is its allocator for CUDA; the name is that of vllm_cann.sleep, which needs a device.
+            model.sleep_mode_backend = "cann"
         if model is not None and not model.enforce_eager:
             logger.info("vllm_cann runs models eagerly: graphs and torch.compile are switched off.")
             model.enforce_eager = True
         compilation.mode = CompilationMode.NONE
         compilation.cudagraph_mode = CUDAGraphMode.NONE
+
+    @classmethod
+    def support_hybrid_kv_cache(cls) -> bool:
+        """Layers with a window keep the blocks of their window only, beside layers that keep all."""
+        return True
 
     @classmethod
     def check_and_update_config(cls, vllm_config: VllmConfig) -> None:

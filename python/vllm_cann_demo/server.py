@@ -156,6 +156,21 @@ class Server:
         if self._process is None or self._process.poll() is not None:
             raise self._failure("the server has ended")
 
+    def wait(self, seconds: float) -> int | None:
+        """The exit status of a server that ends by itself within `seconds`, and all of its processes with it.
+
+        Raises:
+            ServerError: the server, or one of its processes, lives on
+        """
+        assert self._process is not None
+        try:
+            status = self._process.wait(max(seconds, 0.0))
+        except subprocess.TimeoutExpired:
+            raise ServerError(f"the server has not ended within {seconds:.0f} s\n{self.tail()}") from None
+        if self._group_lives(self._process.pid):
+            raise ServerError(f"the server has ended with status {status}, but not all of its processes\n{self.tail()}")
+        return status
+
     def stop(self) -> int | None:
         """Ends all processes of the server: politely, then by force. Returns the exit status of the command."""
         process, self._process = self._process, None

@@ -1,7 +1,8 @@
 """Modelled times of the cache and rotary kernels against their limits: run with `tools/bazel run //tests/benchmarks:caches`.
 
 Limits are those of moe.py; an element counts for each operation that the formula needs with it, and in another column once. Prints the
-table of docs/kernels.md, and the block transpose against gather, transpose and scatter.
+table of docs/kernels.md, the block transpose against gather, transpose and scatter, and the rotary embeddings of a vision tower in one
+launch and in five.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import softnpu
-from tests.benchmarks.moe import PROFILE, TOKENS, Work, busiest, measure, size
+from tests.benchmarks.moe import CLOCK, CORES, HBM, HEAD, HEAD_PER_CORE, PROFILE, TOKENS, Work, busiest, measure, size
 from tests.benchmarks.plans import plan
 
 CACHE = softnpu.load("cc/kernels/cache/cache.twin.so")
@@ -154,13 +155,19 @@ def rotary() -> Iterator[Work]:
             moved = 2 * work * 2 + positions.size * dim * 2 + positions.nbytes
             # Per element: to float, two products, a sum, and back.
             yield Work(f"rotary_embedding {text}, {tokens} tokens", launch, [positions, q, k, table, None, None, None], moved, work, 5)
+    for patches in (1024, 4096):  # queries and keys of a vision model, one after the other
+        yield by_angles(patches, 2)
+
+
+def by_angles(patches: int, parts: int) -> Work:
+    """Rotates the queries of a layer of Qwen2.5-VL's tower, or queries and keys."""
     options = {"head_size": 80, "style": "neox", "is_inverse": False, "mrope_section": None, "mrope_interleaved": False}
-    for tokens in (1024, 4096):  # queries and keys of a vision model, one after the other
-        x, cos, sin = blank(2 * tokens, 16, 80), blank(tokens, 40), blank(tokens, 40)
-        out = np.zeros_like(x)
-        launch = plan("rotary_embedding", [None, x, None, None, cos, sin, out, None], options, PROFILE)
-        arguments = [None, x, None, cos, sin, out, None]
-        yield Work(f"apply_rotary_emb 16 x 80, 2 x {tokens} tokens", launch, arguments, size(x, out, cos, sin), x.size, 5)
+    x, cos, sin = blank(parts * patches, 16, 80), blank(patches, 40), blank(patches, 40)
+    out = np.zeros_like(x)
+    launch = plan("rotary_embedding", [None, x, None, None, cos, sin, out, None], options, PROFILE)
+    arguments = [None, x, None, cos, sin, out, None]
+    name = f"apply_rotary_emb 16 x 80, {f'{parts} x ' if parts > 1 else ''}{patches} tokens"
+    return Work(name, launch, arguments, size(x, out, cos, sin), x.size, 5)
 
 
 def fused() -> Iterator[Work]:
@@ -231,6 +238,29 @@ def by_steps() -> None:
     )
 
 
+def vision_tower() -> None:
+    """The rotary embeddings of Qwen2.5-VL-7B's vision tower for a picture: merged, and by five launches in each of its layers.
+
+    The five: cosines and sines are doubled, queries and keys are rotated each, and laid behind each other. A launch that only moves bytes
+    takes a copy's time, which is the least it can take.
+    """
+    layers = 32
+    print("\n| patches | merged us | five launches us | ratio | launches |")
+    print("|---|---|---|---|---|")
+    for side in (448, 896, 1792):
+        patches = (side // 14) ** 2
+        one, half = (run(by_angles(patches, parts)).microseconds for parts in (2, 1))
+        assert one is not None
+        assert half is not None
+
+        def moved(elements: int) -> float:
+            """Microseconds for a copy of so many 16 bit numbers to their places."""
+            return HEAD + HEAD_PER_CORE * CORES + 2 * 2 * elements / HBM / CLOCK
+
+        five = 2 * moved(patches * 80) + 2 * half + moved(2 * patches * 16 * 80)
+        print(f"| {patches} | {layers * one:.0f} | {layers * five:.0f} | {one / five:.2f} | {layers} instead of {5 * layers} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=WORKS, nargs="*", default=list(WORKS))
@@ -247,6 +277,8 @@ def main() -> None:
             print(f"| {work.name} | {work.plan.cores} | {figures} | {busiest(report)} |", flush=True)
     if "transpose" in options.only:
         by_steps()
+    if "rotary" in options.only:
+        vision_tower()
 
 
 if __name__ == "__main__":

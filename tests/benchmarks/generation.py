@@ -35,17 +35,23 @@ def ask(url: str, prompts: Sequence[Sequence[int]], tokens: int) -> float:
 
 
 class Transformers:
-    """HF transformers on the CPU, in a process that ends with the context."""
+    """HF transformers on the CPU, in a process that ends with the context.
 
-    def __init__(self, model: Path, dtype: str, tokens: int, threads: int, prompts: Sequence[Sequence[int]]) -> None:
+    Attributes:
+        startup_seconds: until the model could be asked
+    """
+
+    def __init__(self, model: Path, dtype: str, tokens: int, threads: int, prompts: Sequence[object]) -> None:
         program = Path(__file__).with_name("hf_generate.py")
         self._command = [sys.executable, str(program), str(model), dtype, str(tokens), str(threads), json.dumps(prompts)]
 
     def __enter__(self) -> Transformers:
+        begun = monotonic()
         self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         if self._line() != "ready":
             self._process.kill()
             raise RuntimeError("HF transformers did not start")
+        self.startup_seconds = monotonic() - begun
         return self
 
     def __exit__(self, *_: object) -> None:

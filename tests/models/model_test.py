@@ -16,21 +16,21 @@ sys.path.insert(0, str(Path(__file__).parent))
 import train
 
 
-def right(questions: list[task.Question], dtype: str, directory: Path) -> int:
+def right(questions: list[task.Question], dtype: str) -> int:
     """How many questions HF transformers answers exactly, the end included."""
     tokens = reference(dtype=dtype, greedy=[encode(q.prompt) for q in questions], new_tokens=5)["tokens"]
     return sum(found == encode(f"{q.answer} <end>") for found, q in zip(tokens, questions, strict=True))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_transformers_answers_99_percent(dtype: str, tmp_path: Path) -> None:
+def test_transformers_answers_99_percent(dtype: str) -> None:
     asked = task.questions(seed=99, count=100)
-    assert right(asked, dtype, tmp_path) >= 99
+    assert right(asked, dtype) >= 99
 
 
-def test_transformers_answers_every_question_of_the_demo(tmp_path: Path) -> None:
+def test_transformers_answers_every_question_of_the_demo() -> None:
     assert QUESTIONS >= 24
-    assert right(task.questions(SEED, QUESTIONS), "bfloat16", tmp_path) == QUESTIONS
+    assert right(task.questions(SEED, QUESTIONS), "bfloat16") == QUESTIONS
 
 
 def test_training_and_test_questions_are_disjoint() -> None:

@@ -11,11 +11,13 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from vllm.config import set_current_vllm_config
 from vllm.engine.arg_utils import EngineArgs
-from vllm.v1.kv_cache_interface import FullAttentionSpec, KVCacheSpec, KVCacheTensor, MambaSpec, MLAAttentionSpec
+from vllm.v1.kv_cache_interface import FullAttentionSpec, KVCacheSpec, KVCacheTensor, KVQuantMode, MambaSpec, MLAAttentionSpec
 
-from vllm_cann.attention.backend import BLOCK_SIZE, CannAttentionBackend, view_of
+from vllm_cann.attention.backend import BLOCK_SIZE, INT8_CACHE, CannAttentionBackend, view_of
+from vllm_cann.attention.cache import Int8Cache, PlainCache
 from vllm_cann.attention.dense import CannAttention, why_not_fused
 from vllm_cann.attention.metadata import CannMetadata
+from vllm_cann.ops import load
 
 MODEL = Path(os.environ["MODEL"]).absolute().parent
 HEADS, KV_HEADS, SIZE = 6, 2, 32
@@ -97,10 +99,51 @@ def test_a_cache_has_the_bytes_that_vllm_counts(dtype: torch.dtype) -> None:
     shape = CannAttentionBackend.cache_shape("layer", spec(dtype), 7)
     assert torch.Size(shape).numel() * dtype.itemsize == 7 * spec(dtype).page_size_bytes
     cache = torch.empty(shape, dtype=dtype)
-    keys, values = CannAttentionBackend.keys_and_values(cache)
+    keys, values = cache.unbind(0)
     assert keys.shape == values.shape == (7, BLOCK_SIZE, KV_HEADS, SIZE)
-    assert [part.shape for part in CannAttentionBackend.rows(cache)] == [(7, BLOCK_SIZE, KV_HEADS * SIZE)] * 2
-    assert [part.data_ptr() for part in CannAttentionBackend.rows(cache)] == [keys.data_ptr(), values.data_ptr()]
+    assert [part.shape for part in PlainCache().operands(cache)[:2]] == [(7, BLOCK_SIZE, KV_HEADS * SIZE)] * 2
+    assert [part.data_ptr() for part in PlainCache().operands(cache)[:2]] == [keys.data_ptr(), values.data_ptr()]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+def test_a_cache_of_int8_gives_back_what_its_scales_can_say(dtype: torch.dtype) -> None:
+    """Rows in blocks in any order, some of them padding; the largest error of a row is half of a 127th of its largest magnitude."""
+    plain = FullAttentionSpec(
+        block_size=BLOCK_SIZE, num_kv_heads=KV_HEADS, head_size=SIZE, dtype=torch.int8, kv_quant_mode=KVQuantMode.INT8_PER_TOKEN_HEAD
+    )
+    kind = CannAttentionBackend.customize_spec(plain)
+    assert kind.page_size_bytes == BLOCK_SIZE * KV_HEADS * 2 * (SIZE + 4)
+    assert CannAttentionBackend.customize_spec(spec()) == spec()
+    with pytest.raises(ValueError, match="bytes per block"):
+        CannAttentionBackend.cache_shape("layer", plain, 3)
+    memory = torch.zeros(CannAttentionBackend.cache_shape("layer", kind, 3), dtype=torch.int8, device="npu")
+    assert memory.numel() == 3 * kind.page_size_bytes
+    load(memory.device)
+    generator = torch.Generator().manual_seed(3)
+    keys, values = (torch.randn(200, KV_HEADS, SIZE, generator=generator).to(dtype) * 10 for _ in range(2))
+    # A row of zeros has no scale.
+    keys[7, 1] = 0
+    slots = torch.cat([torch.arange(2 * BLOCK_SIZE, 3 * BLOCK_SIZE), torch.arange(71), torch.tensor([-1])])
+    cache = Int8Cache(KV_HEADS, SIZE)
+    cache.write(memory, keys.npu(), values.npu(), slots.npu())
+    blocks = torch.tensor([2, 0], dtype=torch.int32).npu()
+    for found, rows in zip(cache.gather(memory, blocks, 199, dtype), (keys, values), strict=True):
+        assert found.dtype == dtype
+        bound = rows[:199].float().abs().amax(-1, keepdim=True) / 127 * (0.5 + 1e-4)
+        # And one rounding to the type.
+        bound = bound + rows[:199].float().abs() * torch.finfo(dtype).eps
+        assert ((found.cpu().float() - rows[:199].float()).abs() <= bound).all()
+    [keys8, values8, more] = cache.operands(memory)
+    assert keys8.shape == values8.shape == (3, BLOCK_SIZE, KV_HEADS * SIZE)
+    assert more["key_antiquant_scale"].shape == (3, KV_HEADS, BLOCK_SIZE)
+
+
+def test_an_int8_cache_of_other_head_sizes_is_refused() -> None:
+    with (
+        set_current_vllm_config(EngineArgs(str(MODEL), max_model_len=512, dtype="float32").create_engine_config()),
+        pytest.raises(ValueError, match="an int8 cache for head sizes that are multiples of 32, not 80"),
+    ):
+        CannAttention(2, 80, 1.0, kv_cache_dtype=INT8_CACHE)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +199,7 @@ def test_plain_attention(options: dict[str, Any]) -> None:
         rows = torch.randn(2, length, KV_HEADS, SIZE, generator=generator).clamp(-2, 2)
         for number, part in enumerate(rows.split(BLOCK_SIZE, 1)):
             table[request, number] = block = next(order)
-            for half, given in zip(CannAttentionBackend.keys_and_values(cache), part, strict=True):
+            for half, given in zip(cache.unbind(0), part, strict=True):
                 half[block, : given.shape[0]] = given
         tokens = query_lens[request]
         begin = sum(query_lens[:request])

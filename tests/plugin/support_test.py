@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 import torch
-from vllm.config import VllmConfig
+from vllm.config import MultiModalConfig, VllmConfig
 from vllm.config.engram import EngramConfig
+from vllm.config.lora import LoRAConfig
 from vllm.engine.arg_utils import EngineArgs
+from vllm.v1.attention.backends.registry import AttentionBackendEnum
 
 from vllm_cann import support
 from vllm_cann.support import accepted, page, refused
@@ -38,10 +40,43 @@ def of(architecture: str, model_type: str, **fields: Any) -> dict[str, Any]:
     return {**LLAMA, "architectures": [architecture], "model_type": model_type, **fields}
 
 
+def compressed(**changes: Any) -> dict[str, Any]:
+    """A configuration of W8A8, as the plugin serves it but for changes of the only group, or of the whole."""
+    eight = {"num_bits": 8, "type": "int", "symmetric": True}
+    group: dict[str, Any] = {
+        "targets": ["Linear"],
+        "weights": {**eight, "strategy": "channel"},
+        "input_activations": {**eight, "strategy": "token", "dynamic": True},
+    }
+    whole = {name: changes.pop(name) for name in list(changes) if name in ("format", "kv_cache_scheme")}
+    for name, change in changes.items():
+        group[name] = change and {**group.get(name, {}), **change}
+    return {
+        "quant_method": "compressed-tensors",
+        "format": "int-quantized",
+        "config_groups": {"group_0": group},
+        "ignore": ["lm_head"],
+        **whole,
+    }
+
+
+# Changes of the above, and how the sentence calls them.
+UNSERVED: list[tuple[dict[str, Any], str]] = [
+    ({"weights": {"num_bits": 4}}, "weights of 4 bits"),
+    ({"weights": {"type": "float"}}, "weights of 8 bits that are no integers"),
+    ({"weights": {"symmetric": False}}, "asymmetric weights"),
+    ({"weights": {"strategy": "group", "group_size": 32}}, "scales of weights by group"),
+    ({"input_activations": {"symmetric": False}}, "asymmetric activations"),
+    ({"input_activations": {"num_bits": 4}}, "activations of 4 bits"),
+    ({"input_activations": {"type": "float"}}, "activations of 8 bits that are no integers"),
+    ({"input_activations": {"strategy": "tensor"}}, "dynamic scales of activations by tensor"),
+    ({"input_activations": None, "format": "pack-quantized"}, "activations that are not quantised"),
+    ({"output_activations": {"num_bits": 8, "strategy": "tensor"}}, "quantised outputs"),
+    ({"kv_cache_scheme": {"num_bits": 8, "type": "float", "strategy": "tensor"}}, "kv_cache_scheme"),
+]
+
 # What a user gives: options, and the model's config.json; then what the sentence has to name.
 CASES: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
-    ({}, of("BertModel", "bert"), "pooling models", "--runner is 'pooling'"),
-    ({"runner": "pooling"}, LLAMA, "pooling models", "--runner is 'pooling'"),
     (
         {},
         of("WhisperForConditionalGeneration", "whisper", d_model=64, encoder_layers=1, decoder_layers=1, max_target_positions=128),
@@ -52,15 +87,29 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
     ({}, of("MambaForCausalLM", "mamba", state_size=16), "other layers with a state", "['MambaForCausalLM']"),
     ({}, {**LLAMA, "attention_chunk_size": 32}, "attention in chunks", "is 32"),
     ({}, {**LLAMA, "add_full_attention_sink_bias": True}, "sinks of some layers only", "is True"),
+    (
+        {"dtype": "float16"},
+        of("Glm4MoeForCausalLM", "glm4_moe", routed_scaling_factor=2.5, n_shared_experts=1, n_routed_experts=4, head_dim=32),
+        "float16 for experts whose sum has a factor",
+        "--dtype is 'float16'; use bfloat16",
+    ),
     ({}, {**LLAMA, "index_topk": 64}, "sparse attention", "['LlamaForCausalLM']"),
     (
         {},
         {**LLAMA, "quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 32, "desc_act": False, "sym": True}},
-        "quantised weights",
+        "quantised weights of this kind",
         "is 'auto_gptq'",
     ),
+    *(
+        (
+            {},
+            {**LLAMA, "quantization_config": compressed(**changes)},
+            "quantised weights of this kind",
+            f"is 'compressed-tensors, {reason}'",
+        )
+        for changes, reason in UNSERVED
+    ),
     ({"load_format": "runai_streamer"}, LLAMA, "this format of weights", "--load-format is 'runai_streamer'"),
-    ({"enable_lora": True}, LLAMA, "LoRA adapters", "--enable-lora is 'LoRAConfig'"),
     (
         {"speculative_config": {"method": "ngram", "num_speculative_tokens": 2, "prompt_lookup_max": 3}},
         LLAMA,
@@ -84,9 +133,25 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
     ({"kv_offloading_size": 1.0}, LLAMA, "a KV cache that moves to the host", "--kv-offloading-size is 1.0"),
     ({"cpu_offload_gb": 1}, LLAMA, "weights on the host", "--cpu-offload-gb is 1"),
     ({"offload_group_size": 2}, LLAMA, "fetched ahead", "--offload-group-size is 2"),
-    ({"tensor_parallel_size": 2}, LLAMA, "tensor parallelism", "--tensor-parallel-size is 2; use one device"),
-    ({"pipeline_parallel_size": 2}, LLAMA, "pipeline parallelism", "--pipeline-parallel-size is 2; use one device"),
-    ({"data_parallel_size": 2}, LLAMA, "data parallelism", "--data-parallel-size is 2"),
+    (
+        {"pipeline_parallel_size": 2, "enable_sleep_mode": True},
+        LLAMA,
+        "this in stages or replicas of a model",
+        "is 'sleep mode'; use --tensor-parallel-size",
+    ),
+    (
+        {"pipeline_parallel_size": 2},
+        {**LLAMA, "quantization_config": compressed()},
+        "this in stages or replicas of a model",
+        "is 'quantised weights'",
+    ),
+    (
+        {"tensor_parallel_size": 2},
+        {**LLAMA, "quantization_config": compressed()},
+        "divided tensors of quantised weights",
+        "--tensor-parallel-size is 'compressed-tensors'; use one device",
+    ),
+    ({"data_parallel_size": 2, "enable_lora": True}, LLAMA, "this in stages or replicas of a model", "is 'LoRA adapters'"),
     ({"enable_dbo": True, "all2all_backend": "deepep_low_latency"}, LLAMA, "two batches at a time", "--enable-dbo is True"),
     ({"distributed_executor_backend": "external_launcher"}, LLAMA, "this executor", "is 'external_launcher'"),
     ({"numa_bind": True}, LLAMA, "binding to NUMA nodes", "--numa-bind is True"),
@@ -98,9 +163,9 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
 
 # What vLLM refuses by itself, before the plugin is asked.
 VLLM_REFUSES = [
-    ({"enable_sleep_mode": True}, "Sleep mode is not supported on current platform"),
     ({"enable_cumem_allocator": True}, "cumem allocator is not supported on current platform"),
     ({"enable_trace_replay": True}, "trace replay requires Model Runner V2"),
+    ({"enable_lora": True, "default_mm_loras": {"image": "/nowhere"}}, "LoRA(s) were provided for a non multimodal model"),
     ({"return_sampling_mask": True}, "sampling distribution replay requires Model Runner V2"),
     ({"kv_cache_dtype": "float16"}, 'kv_cache_dtype="float16" is incompatible with dtype="bfloat16"'),
 ]
@@ -116,20 +181,30 @@ FIELDS: dict[str, Any] = {
     "kernel_config.linear_backend_per_quant": {"fp8": "cutlass"},
     "kernel_config.monokernel": True,
     "model_config.enable_cumem_allocator": True,
-    "model_config.enable_sleep_mode": True,
+    "model_config.enable_nccl_comm_suspend": True,
+    "model_config.sleep_mode_backend": "criu",
     "model_config.enable_trace_replay": True,
+    "model_config.multimodal_config.enable_mm_embeds": True,
+    "model_config.multimodal_config.mm_encoder_attn_backend": AttentionBackendEnum.FLASH_ATTN,
+    "model_config.multimodal_config.mm_encoder_attn_dtype": "fp8",
+    "model_config.multimodal_config.mm_encoder_only": True,
+    "model_config.multimodal_config.video_pruning_rate": 0.5,
     "model_config.return_sampling_mask": True,
     "observability_config.enable_layerwise_nvtx_tracing": True,
     "offload_config.offload_backend": "uva",
+    "parallel_config.all2all_backend": "deepep_v2",
+    "parallel_config.data_parallel_backend": "ray",
+    "parallel_config.data_parallel_external_lb": True,
+    "parallel_config.data_parallel_hybrid_lb": True,
     "parallel_config.decode_context_parallel_size": 2,
     "parallel_config.enable_batch_sharded_sampling": True,
     "parallel_config.enable_elastic_ep": True,
     "parallel_config.enable_ep_weight_filter": True,
     "parallel_config.enable_eplb": True,
-    "parallel_config.enable_expert_parallel": True,
     "parallel_config.enable_fault_tolerance": True,
     "parallel_config.enable_hc_sp": True,
     "parallel_config.enable_shm_tensor_arena": True,
+    "parallel_config.expert_placement_strategy": "round_robin",
     "parallel_config.max_parallel_loading_workers": 2,
     "parallel_config.nnodes": 2,
     "parallel_config.prefill_context_parallel_size": 2,
@@ -138,9 +213,21 @@ FIELDS: dict[str, Any] = {
 # Rows about a model's class or its configuration, which no field of this one can be set to: (feature, property of ModelConfig, value).
 PROPERTIES = {
     "diffusion language models": ("is_diffusion", True),
-    "multimodal models": ("is_multimodal_model", True),
-    "rotary embeddings with several positions per token (M-RoPE)": ("uses_mrope", True),
+    "this multimodal model": ("is_multimodal_model", True),
 }
+# Rows about adapters: (feature, a property of ModelConfig that holds, fields of LoRAConfig, what the sentence has to name).
+ADAPTERS: list[tuple[str, str | None, dict[str, Any], str]] = [
+    ("LoRA adapters of experts", "is_moe", {}, "--lora-target-modules is 'all'; name modules that are no experts"),
+    ("LoRA adapters of experts", "is_moe", {"target_modules": ["q_proj", "experts"]}, "is ['experts']"),
+    ("LoRA adapters of latent attention", "use_mla", {}, "--enable-lora is True; merge the adapter into the weights"),
+    ("LoRA adapters of this rank", None, {"max_lora_rank": 256}, "--max-lora-rank is 256; use one of 8, 16, 32, 64, 128"),
+    ("LoRA adapters in another dtype than the model", None, {"lora_dtype": torch.float16}, "--lora-dtype is 'float16'; use auto"),
+    ("LoRA adapters of encoders", None, {"enable_tower_connector_lora": True}, "is True"),
+    ("LoRA adapters in shards", None, {"fully_sharded_loras": True}, "is True"),
+    ("LoRA adapters that experts share", None, {"enable_moe_shared_loras": True}, "is True"),
+    ("LoRA adapters of experts in several formats", None, {"enable_mixed_moe_lora_format": True}, "is True"),
+    ("LoRA adapters of classes", None, {"max_lora_cls_labels": 4}, "is 4"),
+]
 
 
 def configure(directory: Path, options: dict[str, Any], model: dict[str, Any]) -> VllmConfig:
@@ -155,6 +242,32 @@ def test_what_is_not_there_is_refused(options: dict, model: dict, feature: str, 
     [sentence] = re.findall(r"vllm_cann does not have .*?\.(?= \[type=|$)", str(error.value), re.MULTILINE)
     assert feature in sentence
     assert value in sentence
+
+
+# What ModelSlim's file says, and what the sentence has to name; nothing where it is served.
+DESCRIPTIONS: list[tuple[dict[str, str], str]] = [
+    ({"model.layers.0.mlp.down_proj.weight": "W8A8_DYNAMIC", "model.norm.weight": "FLOAT", "x.weight": "W8A8"}, ""),
+    ({"model.layers.0.mlp.down_proj.weight": "W4A8_DYNAMIC"}, "W4A8_DYNAMIC of model.layers.0.mlp.down_proj"),
+    ({"model.layers.0.mlp.experts.0.up_proj.weight": "W8A8"}, "experts of W8A8 (model.layers.0.mlp.experts.0.up_proj)"),
+    ({"kv_quant_type": "C8", "model.norm.weight": "FLOAT"}, "kv_quant_type 'C8'"),
+]
+
+
+@pytest.mark.parametrize("option", [{}, {"quantization": "ascend"}], ids=["found", "named"])
+@pytest.mark.parametrize(("description", "reason"), DESCRIPTIONS, ids=[reason or "served" for _, reason in DESCRIPTIONS])
+def test_modelslims_file_decides(description: dict[str, str], reason: str, option: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "quant_model_description.json").write_text(json.dumps(description))
+    if reason:
+        with pytest.raises(ValueError, match="quantised weights of this kind") as error:
+            configure(tmp_path, option, LLAMA)
+        assert f"config.json) is 'ascend, {reason}'" in str(error.value).replace('"', "'")
+    else:
+        assert type(configure(tmp_path, option, LLAMA).quant_config).__name__ == "ModelSlimConfig"
+
+
+def test_int8_of_compressed_tensors_is_served(tmp_path: Path) -> None:
+    config = configure(tmp_path, {}, {**LLAMA, "quantization_config": compressed()})
+    assert type(config.quant_config).__name__ == "CannCompressedTensorsConfig"
 
 
 def paths(cls: type, prefix: str = "") -> Iterator[tuple[str, bool]]:
@@ -193,6 +306,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> VllmConfig:
 @pytest.mark.parametrize("path", FIELDS)
 def test_a_field_is_refused(path: str, served: VllmConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     row = next(row for row in refused.REFUSED if path in row.fields)
+    if path.startswith("model_config.multimodal_config."):
+        # Of a model that sees, and that tests serve.
+        monkeypatch.setattr(served.model_config, "multimodal_config", MultiModalConfig())
+        monkeypatch.setattr(refused, "SERVED_MULTIMODAL", frozenset(served.model_config.architectures))
     assert row.found(served) is None
     *owners, name = path.split(".")
     owner: Any = served
@@ -213,14 +330,42 @@ def test_a_kind_of_model_is_refused(feature: str, served: VllmConfig, monkeypatc
         support.check(served)
 
 
+@pytest.mark.parametrize(("feature", "holds", "fields", "sentence"), ADAPTERS)
+def test_adapters_are_refused(
+    feature: str, holds: str | None, fields: dict[str, Any], sentence: str, served: VllmConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if holds is not None:
+        monkeypatch.delitem(vars(served.model_config), holds, raising=False)
+        monkeypatch.setattr(type(served.model_config), holds, True)
+    monkeypatch.setattr(served, "lora_config", LoRAConfig(**fields))
+    with pytest.raises(ValueError, match=re.escape(f"vllm_cann does not have {feature}: ")) as error:
+        support.check(served)
+    assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize("is_moe", [False, True])
+def test_adapters_are_served(is_moe: bool, served: VllmConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a mixture, those of other modules than experts."""
+    monkeypatch.delitem(vars(served.model_config), "is_moe", raising=False)
+    monkeypatch.setattr(type(served.model_config), "is_moe", is_moe)
+    monkeypatch.setattr(served, "lora_config", LoRAConfig(target_modules=["q_proj", "o_proj"] if is_moe else None, max_loras=4))
+    support.check(served)
+
+
 @pytest.mark.parametrize(("options", "sentence"), VLLM_REFUSES)
 def test_what_vllm_refuses_by_itself(options: dict, sentence: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=re.escape(sentence)):
         configure(tmp_path, options, LLAMA)
 
 
+def test_the_ranks_are_those_of_the_kernels() -> None:
+    from vllm_cann.ops.lora_expand import RANKS
+
+    assert refused.RANKS == RANKS
+
+
 def test_every_row_has_a_case() -> None:
-    seen = {*FIELDS, *PROPERTIES}
+    seen = {*FIELDS, *PROPERTIES, *(feature for feature, *_ in ADAPTERS)}
     without = [
         row.feature
         for row in refused.REFUSED

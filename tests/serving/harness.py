@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import importlib.util
 import json
 import os
@@ -14,6 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 from vllm_cann_demo import task
@@ -112,6 +114,10 @@ def reference(model: Path = MODEL, **job: object) -> dict:
         process.close()
 
 
+# Many times what a child takes on a busy machine.
+CHILD_SECONDS = 240
+
+
 def in_child(work: Callable[[], object], directory: Path) -> tuple[object | None, str]:
     """What `work` returned in a forked child (None if it failed), and what the child printed.
 
@@ -124,6 +130,8 @@ def in_child(work: Callable[[], object], directory: Path) -> tuple[object | None
         with log.open("wb") as file:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
+        # A child that hangs says where, and does not hold up the test until its end.
+        faulthandler.dump_traceback_later(CHILD_SECONDS, exit=True, file=2)
         with contextlib.suppress(BaseException):
             try:
                 value = work()
@@ -136,13 +144,33 @@ def in_child(work: Callable[[], object], directory: Path) -> tuple[object | None
     return (json.loads(result.read_text()) if result.exists() else None), log.read_text(errors="replace")
 
 
-def prepare() -> None:
-    """Imports what every child needs, without using a device."""
+def prepare(with_layers: bool = True) -> None:
+    """Imports what every child needs, without using a device. The plugin's layers are left out for children that have others."""
     import torch_npu  # noqa: F401
     import vllm.v1.worker.gpu_model_runner  # noqa: F401
     from vllm import LLM  # noqa: F401
 
-    import vllm_cann.layers  # noqa: F401
+    if with_layers:
+        import vllm_cann.layers  # noqa: F401
+
+
+def in_engine(work: Callable[[], object], directory: Path) -> tuple[Any, Path]:
+    """What `work`, which makes an engine, returned in a child, and the directory in which SoftNPU counted what the child launched.
+
+    The child has to succeed, and nothing of it may have run on the CPU.
+    """
+    prepare()
+    state = directory / "state"
+    state.mkdir(exist_ok=True)
+
+    def counted() -> object:
+        os.environ["SOFTNPU_STATE_DIR"] = str(state)
+        return work()
+
+    result, log = in_child(counted, directory)
+    assert result is not None, log[-6000:]
+    assert FALLBACK not in log
+    return result, state
 
 
 def installed() -> Path:

@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import FALLBACK, Reference, in_child, prepare
+import quantised
+import tiny_vision
+from harness import Reference, in_engine
 
 from softnpu import trace
 
 TOKENS = 8
 # The edges of a block of the cache, of a window, and of what a step computes of a prompt.
 LENGTHS = (1, 2, 31, 49, 50, 51, 64, 127, 128, 129, 255, 256, 257, 300, 400, 500)
-# Some requests are preempted: they need 30 blocks.
-BLOCKS = 16
+# Some requests are preempted: all together they need 30 blocks; those of prompts with pictures, which are shorter, fewer at a time.
+BLOCKS, FEWER_BLOCKS = 16, 8
 STEP = 160
 
 # How a token is read back by its host: what no layer may do.
@@ -35,8 +37,7 @@ class Served:
         tokens: greedy tokens of each prompt
         again: those of the longest prompt once more, whose beginning is cached
         waits: operators by which a layer read from the device
-        kernels, operators: how often each of ours, and each aclnn operator, was launched
-        steps: forward steps of the model
+        kernels: how often each of ours was launched
         architecture: vLLM's class of the model
         decoding: launches of our kernels, and of aclnn operators, in a step that decodes a token of one request
         preempted, hits: requests that were preempted; tokens that were found in the cache
@@ -46,13 +47,10 @@ class Served:
     again: list[int]
     waits: list[str]
     kernels: Counter[str]
-    operators: Counter[str]
-    steps: int
     architecture: str
     decoding: tuple[int, int]
     preempted: float
     hits: float
-    log: str
 
 
 # Of these models only longer prompts are compared: vLLM takes LongRoPE's long angles for all of them, HF transformers from here on.
@@ -66,7 +64,7 @@ def prompts(longer_than: int = 0) -> list[list[int]]:
     return [[rng.randrange(512) for _ in range(length)] for length in LENGTHS if length > longer_than]
 
 
-def _watch(model: Any) -> list[str]:
+def watch(model: Any) -> list[str]:
     """From now on, each forward of the model notes the operators by which it reads from the device."""
     from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -85,7 +83,6 @@ def _watch(model: Any) -> list[str]:
 
     @functools.wraps(forward)
     def watched(*args: Any, **kwargs: Any) -> Any:
-        found.append("step")
         with Watch():
             return forward(*args, **kwargs)
 
@@ -99,79 +96,93 @@ def _tokens(count: int) -> Any:
     return SamplingParams(temperature=0, max_tokens=count, ignore_eos=True)
 
 
-def _launched() -> tuple[int, int]:
+def launched() -> tuple[int, int]:
     """Launches of our kernels, and of aclnn operators, by this process so far."""
     [counter] = trace.counts(Path(os.environ["SOFTNPU_STATE_DIR"])).values()
     kernels, operators = (sum(count for (kind, _), count in counter.items() if kind == wanted) for wanted in ("kernel", "operator"))
     return kernels, operators
 
 
-def _decoding(ask: Callable[[int], object]) -> tuple[int, int]:
+def decoding_launches(ask: Callable[[int], object]) -> tuple[int, int]:
     """Launches in a step that decodes one token: the longer of two requests has ten such steps more."""
     marks = []
     for count in (2, 12):
-        before = _launched()
+        before = launched()
         ask(count)
-        marks.append([after - begun for after, begun in zip(_launched(), before, strict=True)])
+        marks.append([after - begun for after, begun in zip(launched(), before, strict=True)])
     kernels, operators = (round((long - short) / 10) for short, long in zip(*marks, strict=True))
     return kernels, operators
 
 
-def _generate(path: Path, dtype: str, asked: list[list[int]], options: dict[str, Any]) -> dict[str, Any]:
+def as_input(prompt: list[int] | dict[str, Any]) -> dict[str, Any]:
+    """A prompt as vLLM takes it."""
+    if isinstance(prompt, list):
+        return {"prompt_token_ids": prompt}
+    pictures = [tiny_vision.picture(*picture) for picture in prompt["pictures"]]
+    videos = [(tiny_vision.video(*one), {**tiny_vision.shown_at(one[1]), "do_sample_frames": False}) for one in prompt["videos"]]
+    shown = {kind: values for kind, values in (("image", pictures), ("video", videos)) if values}
+    return {"prompt": prompt["prompt"], **({"multi_modal_data": shown} if shown else {})}
+
+
+def _size(prompt: list[int] | dict[str, Any]) -> int:
+    return len(prompt) if isinstance(prompt, list) else len(prompt["prompt"])
+
+
+def engine_options(model: Path) -> dict[str, Any]:
+    """What an engine is told because of the model."""
+    if sees := tiny_vision.MODELS.get(model.name):
+        return {"limit_mm_per_prompt": {"image": 3, **({"video": 1} if sees.videos else {})}}
+    return {"kv_cache_dtype": "int8_per_token_head"} if model.name in quantised.CACHES else {}
+
+
+def _generate(path: Path, dtype: str, asked: list[Any]) -> dict[str, Any]:
     from vllm import LLM
+
+    sees = isinstance(asked[0], dict)
 
     llm = LLM(
         str(path),
         dtype=dtype,
-        max_model_len=512,
+        max_model_len=640 if sees else 512,
         max_num_batched_tokens=STEP,
         gpu_memory_utilization=0.5,
         disable_log_stats=False,
-        **{"num_gpu_blocks_override": BLOCKS, **options},
+        num_gpu_blocks_override=FEWER_BLOCKS if sees else BLOCKS,
+        **engine_options(path),
     )
-    [found] = llm.apply_model(_watch)
+    [found] = llm.apply_model(watch)
     [architecture] = llm.apply_model(lambda model: type(model).__name__)
     greedy = _tokens(TOKENS)
-    longest = max(asked, key=len)
+    longest = max(asked, key=_size)
     outputs = [
-        [[*output.outputs[0].token_ids] for output in llm.generate([{"prompt_token_ids": ids} for ids in some], greedy, use_tqdm=False)]
+        [[*output.outputs[0].token_ids] for output in llm.generate([as_input(one) for one in some], greedy, use_tqdm=False)]
         for some in (asked, [longest], [longest])
     ]
     assert outputs[1] == outputs[2]
-    decoding = _decoding(lambda count: llm.generate([{"prompt_token_ids": [1, 2, 3]}], _tokens(count), use_tqdm=False))
+    decoding = decoding_launches(lambda count: llm.generate([{"prompt_token_ids": [1, 2, 3]}], _tokens(count), use_tqdm=False))
     metrics = {metric.name: metric.value for metric in llm.get_metrics() if hasattr(metric, "value")}
     return {
         "tokens": outputs[0],
         "again": outputs[2][0],
         "architecture": architecture,
         "decoding": decoding,
-        "waits": [name for name in found if name != "step"],
-        "steps": found.count("step"),
+        "waits": found,
         "preempted": metrics["vllm:num_preemptions"],
         "hits": metrics["vllm:prefix_cache_hits"],
     }
 
 
-def serve(path: Path, dtype: str, asked: list[list[int]], directory: Path, **options: Any) -> Served:
+def serve(path: Path, dtype: str, asked: list[Any], directory: Path) -> Served:
     """Runs an engine in a child and lets it answer all prompts at once, then the longest one twice."""
-    prepare()
-    state = directory / "state"
-    state.mkdir()
+    result, state = in_engine(lambda: _generate(path, dtype, asked), directory)
+    return Served(**result, kernels=kernels(state))
 
-    def work() -> object:
-        os.environ["SOFTNPU_STATE_DIR"] = str(state)
-        return _generate(path, dtype, asked, options)
 
-    result, log = in_child(work, directory)
-    assert isinstance(result, dict), log[-6000:]
-    assert FALLBACK not in log
-    kernels: Counter[str] = Counter()
-    operators: Counter[str] = Counter()
-    for counter in trace.counts(state).values():
-        for (kind, name), value in counter.items():
-            (kernels if kind == "kernel" else operators if kind == "operator" else Counter())[name] += value
-            assert name != "aclrtMemcpyAsync of pageable memory"
-    return Served(**result, kernels=kernels, operators=operators, log=log)
+def kernels(state: Path) -> Counter[str]:
+    """How often an engine launched each of our kernels. It has copied no pageable memory, which waits for the device."""
+    [counter] = trace.counts(state).values()
+    assert ("host", "aclrtMemcpyAsync of pageable memory") not in counter
+    return Counter({name: value for (kind, name), value in counter.items() if kind == "kernel"})
 
 
 class Matrix:
@@ -190,34 +201,47 @@ class Matrix:
             self._reference.end()
         return path
 
-    def check(self, name: str, dtype: str, directory: Path, **options: Any) -> Served:
+    def begin(self, path: Path, **job: object) -> None:
+        """Starts a job of the reference."""
+        self._reference.begin(path, **job)
+
+    def end(self) -> dict[str, Any]:
+        """The result of the job that was started first of those that have not ended."""
+        return self._reference.end()
+
+    def check(self, name: str, dtype: str, directory: Path) -> Served:
         """Serves a model, compares its tokens with the reference, and returns what the engine did.
 
-        float32: the same tokens. Otherwise: HF transformers in the same dtype, given the served tokens, prefers others by no more than
-        twice its own largest distance from float32, which is what this precision can decide.
+        float32: the same tokens; with weights of int8, HF transformers, given the served tokens, prefers others by no more than
+        quantised.BORDER. Otherwise: it prefers others by no more than twice its own largest distance from float32, which is what this
+        precision can decide.
         """
         path = self.model(name)
-        asked = prompts(LONGER_THAN.get(name, 0))
-        if dtype == "float32":
-            self._reference.begin(path, dtype=dtype, greedy=asked, new_tokens=TOKENS)
+        asked: list[Any] = tiny_vision.prompts(name) if name in tiny_vision.MODELS else [*prompts(LONGER_THAN.get(name, 0))]
+        options = {"dtype": dtype, "int8_cache": name in quantised.CACHES}
+        exact = dtype == "float32" and name not in quantised.MODELS
+        if exact:
+            self._reference.begin(path, greedy=asked, new_tokens=TOKENS, **options)
         try:
-            served = serve(path, dtype, asked, directory, **options)
+            served = serve(path, dtype, asked, directory)
         except BaseException:
-            if dtype == "float32":
+            if exact:
                 self._reference.end()
             raise
-        if dtype == "float32":
+        if exact:
             expected = self._reference.end()["tokens"]
-            wrong = [len(ids) for ids, one, other in zip(asked, served.tokens, expected, strict=True) if one != other]
-            assert not wrong, f"prompts of {wrong} tokens have other answers"
-            assert served.again == expected[asked.index(max(asked, key=len))]
+            wrong = [i for i, (one, other) in enumerate(zip(served.tokens, expected, strict=True)) if one != other]
+            assert not wrong, f"the prompts {wrong} have other answers"
+            assert served.again == expected[asked.index(max(asked, key=_size))]
         else:
-            self._reference.begin(path, dtype=dtype, forced=list(zip(asked, served.tokens, strict=True)))
+            pairs = [*zip(asked, served.tokens, strict=True), (max(asked, key=_size), served.again)]
+            self._reference.begin(path, forced=pairs, **options)
             result = self._reference.end()
-            assert result["positions"] == len(asked) * TOKENS
+            assert result["positions"] == len(pairs) * TOKENS
             gap = max(result["differing"], default=0.0)
-            print(f"{name} {dtype}: {gap:.3f} of {2 * result['largest']:.3f}")
-            assert gap <= 2 * result["largest"], result
+            limit = quantised.BORDER * result["spread"] if dtype == "float32" else 2 * result["largest"]
+            print(f"{name} {dtype}: {gap:.3f} of {limit:.3f}")
+            assert gap <= limit, result
         assert served.hits > 0
         assert not served.waits, Counter(served.waits)
         return served
@@ -227,11 +251,11 @@ class Matrix:
         self._reference.close()
 
 
-def families(served: Served) -> list[str]:
-    """Our kernels that ran, by their names without types."""
-    return sorted({re.sub(r"_(float|float16|bfloat16|int8)$", "", name) for name, count in served.kernels.items() if count})
+def families(launched: Counter[str]) -> list[str]:
+    """Our operators that ran: the names of kernels without types, and without the quantisation that an operator may do."""
+    return sorted({re.sub(r"(_quant)?_(float|half|bfloat16|int8)$", "", name) for name, count in launched.items() if count})
 
 
 def row(served: Served) -> dict[str, Any]:
     """What models.json keeps of it."""
-    return {"architecture": served.architecture, "kernels": families(served), "decoding": list(served.decoding)}
+    return {"architecture": served.architecture, "kernels": families(served.kernels), "decoding": list(served.decoding)}

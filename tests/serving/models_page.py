@@ -1,6 +1,6 @@
 """python models_page.py prints docs/models.md.
 
-python models_page.py DIRECTORY makes models.json before: tests that ran with MODELS_ROWS=DIRECTORY have written what they saw there.
+python models_page.py DIRECTORY puts into models.json before what tests that ran with MODELS_ROWS=DIRECTORY have seen and written there.
 """
 
 from __future__ import annotations
@@ -10,8 +10,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import quantised
 import tiny
+import tiny_encoders
+import tiny_vision
 
+DECODERS = (*tiny.MODELS, *quantised.NAMES, *tiny_vision.MODELS)
+NAMES = (*DECODERS, *tiny_encoders.MODELS)
+DTYPES = ("float32", "float16", "bfloat16")
 FILE = Path(__file__).parent / "models.json"
 
 # Operators that no served model launches, and why.
@@ -36,6 +42,11 @@ def _options(fields: dict[str, Any]) -> str:
     return ", ".join(said)
 
 
+def _cells(row: dict[str, Any]) -> str:
+    """What the tests saw with each dtype."""
+    return " | ".join("untested" if dtype not in row else "refused" if "refused" in row[dtype] else "works" for dtype in DTYPES)
+
+
 def markdown() -> str:
     """The text of docs/models.md."""
     rows = json.loads(FILE.read_text())
@@ -47,23 +58,46 @@ def markdown() -> str:
         f"Each model is small ({tiny.LAYERS} layers of 128) and random, of the class and configuration that HF transformers has for it.",
         "A test asks 16 prompts of 1 to 500 tokens at once, in a cache so small that requests are preempted and prompts are computed in",
         "chunks, and then the longest prompt twice more, whose beginning is cached. With float32, greedy tokens are equal to those of HF",
-        "transformers. With bfloat16, HF transformers is given the served tokens, and prefers others by no more than twice its own",
-        "distance from float32. No layer waits for the device. The profile is that of Ascend 910B3; Ascend 310P is refused by a sentence.",
+        "transformers. With 16 bit, HF transformers is given the served tokens, and prefers others by no more than twice its own",
+        "distance from float32. For quantised models (W8A8) and caches, HF's model has the same arithmetic, in plain torch; with W8A8 and",
+        "float32, it prefers others by no more than 2 % of the spread of its logits: sums of another order change what rounds to int8.",
+        "No layer waits for the device. The profile is that of Ascend 910B3; Ascend 310P is refused by a sentence.",
         "",
         "Launches are those of a step that decodes one token of one request, sampling included: of our kernels, and of aclnn operators.",
-        "With float32, attention takes plain torch operators.",
+        "With float32, attention takes plain torch operators. Refused:",
         "",
-        "| class in vLLM | configuration | float32 | bfloat16 | launches (bfloat16) |",
-        "|---|---|---|---|---|",
+        *(f"- `{name}` in float16: {sentence}" for name, sentence in tiny.NO_FLOAT16.items()),
+        "",
+        "| class in vLLM | configuration | float32 | float16 | bfloat16 | launches (bfloat16) |",
+        "|---|---|---|---|---|---|",
     ]
-    for name, row in rows.items():
-        model_type, fields = tiny.MODELS[name]
-        both = [row.get(dtype) for dtype in ("float32", "bfloat16")]
-        cells = ["untested" if one is None else "works" for one in both]
-        launches = " + ".join(map(str, row["bfloat16"]["decoding"])) if both[1] else ""
-        options = _options(fields)
+    for name in DECODERS:
+        row = rows[name]
+        if sees := tiny_vision.MODELS.get(name):
+            model_type, fields = sees.type, sees.text
+        else:
+            model_type, fields = tiny.MODELS[quantised.base(name)]
+        launches = " + ".join(map(str, row["bfloat16"]["decoding"])) if "bfloat16" in row else ""
+        kind = quantised.describe(name) if name in quantised.NAMES else ""
+        if sees:
+            kind = "pictures and videos" if sees.videos else "pictures"
+        options = ", ".join(filter(None, [_options(fields), kind]))
         what = f"`{model_type}`" + (f": {options}" if options else "")
-        lines.append(f"| {row['float32']['architecture']} | {what} | {cells[0]} | {cells[1]} | {launches} |")
+        lines.append(f"| {row['bfloat16']['architecture']} | {what} | {_cells(row)} | {launches} |")
+    lines += [
+        "",
+        "## Embeddings, scores and classes",
+        "",
+        "A test asks 11 texts or pairs of texts of 1 to 300 tokens at once, twice. With float32, vectors and probabilities are those of",
+        "HF transformers (embeddings: cosine of at least 0.9999, of length 1). With 16 bit, they are no further from HF's in float32 than",
+        "four times what HF's own in 16 bit are.",
+        "",
+        "| class in vLLM | configuration | task | float32 | float16 | bfloat16 |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, encoder in tiny_encoders.MODELS.items():
+        task = encoder.task + (f" ({encoder.pooling})" if encoder.pooling else "")
+        lines.append(f"| {rows[name]['float32']['architecture']} | `{encoder.type}` | {task} | {_cells(rows[name])} |")
     lines += [
         "",
         "## Our operators in served models",
@@ -73,7 +107,7 @@ def markdown() -> str:
     ]
     callers: dict[str, list[str]] = {}
     for name, row in rows.items():
-        for kernel in sorted({kernel for one in row.values() for kernel in one["kernels"]}):
+        for kernel in sorted({kernel for one in row.values() for kernel in one.get("kernels", ())}):
             callers.setdefault(kernel, []).append(name)
     lines += [f"| {kernel} | {len(names)} of {len(rows)}: {', '.join(names)} |" for kernel, names in sorted(callers.items())]
     lines += [f"| {kernel} | none: {reason} |" for kernel, reason in sorted(NOT_CALLED.items())]
@@ -83,15 +117,12 @@ def markdown() -> str:
 def main() -> None:
     """Runs the command line."""
     if len(sys.argv) > 1:
-        rows = {
-            name: {
-                dtype: json.loads(file.read_text())
-                for dtype in ("float32", "bfloat16", "float16")
-                if (file := Path(sys.argv[1]) / f"{name}.{dtype}.json").exists()
-            }
-            for name in tiny.MODELS
-        }
-        lines = [f"{json.dumps(name)}: {json.dumps(row)}" for name, row in rows.items()]
+        rows = json.loads(FILE.read_text())
+        for file in Path(sys.argv[1]).glob("*.json"):
+            name, dtype = file.stem.rsplit(".", 1)
+            rows.setdefault(name, {})[dtype] = json.loads(file.read_text())
+        ordered = {name: {dtype: rows[name][dtype] for dtype in DTYPES if dtype in rows[name]} for name in NAMES if name in rows}
+        lines = [f"{json.dumps(name)}: {json.dumps(row)}" for name, row in ordered.items()]
         FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n")
     print(markdown(), end="")
 

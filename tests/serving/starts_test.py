@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -45,55 +47,55 @@ def serve(*options: str, softnpu: list[str] | None, environment: dict[str, str] 
 SMALL = ["--memory", "1GiB"]
 
 
-@pytest.mark.parametrize(
-    ("options", "softnpu", "sentence"),
-    [
-        (
-            ["--additional-config", '{"atention": "fused"}'],
-            SMALL,
-            "additional_config has the unknown key 'atention'; did you mean 'attention'?",
-        ),
-        (
-            ["--additional-config", '{"attention": "flash"}'],
-            SMALL,
-            "additional_config['attention'] is 'flash'",
-        ),
-        (
-            ["--additional-config", '{"attention": "fused"}', "--dtype", "float32"],
-            SMALL,
-            "it takes float16 or bfloat16, not torch.float32",
-        ),
-        (
-            ["--block-size", "16"],
-            SMALL,
-            "--block-size is 16; the attention of Ascend NPUs takes 128 here",
-        ),
-        (
-            ["--tensor-parallel-size", "2"],
-            ["--memory", "1GiB", "--devices", "2"],
-            "vllm_cann does not have tensor parallelism: --tensor-parallel-size is 2; use one device.",
-        ),
-        ([], ["--memory", "2MiB"], "NPU out of memory"),
-        (
-            [],
-            ["--profile", "ascend310p3", *SMALL],
-            "vllm_cann does not serve models on Ascend310P3",
-        ),
-    ],
-    ids=[
-        "unknown-key",
-        "bad-value",
-        "fused-float32",
-        "block-size",
-        "two-devices",
-        "no-memory",
-        "310P",
-    ],
-)
-def test_refused_start(options: list[str], softnpu: list[str], sentence: str) -> None:
-    result = serve(*options, softnpu=softnpu)
+REFUSED: dict[str, tuple[list[str], list[str], str]] = {
+    "unknown-key": (
+        ["--additional-config", '{"atention": "fused"}'],
+        SMALL,
+        "additional_config has the unknown key 'atention'; did you mean 'attention'?",
+    ),
+    "bad-value": (
+        ["--additional-config", '{"attention": "flash"}'],
+        SMALL,
+        "additional_config['attention'] is 'flash'",
+    ),
+    "fused-float32": (
+        ["--additional-config", '{"attention": "fused"}', "--dtype", "float32"],
+        SMALL,
+        "it takes float16 or bfloat16, not torch.float32",
+    ),
+    "block-size": (
+        ["--block-size", "16"],
+        SMALL,
+        "--block-size is 16; the attention of Ascend NPUs takes 128 here",
+    ),
+    "two-devices": (
+        ["--tensor-parallel-size", "2", "--enable-batch-sharded-sampling"],
+        ["--memory", "1GiB", "--devices", "2"],
+        "vllm_cann does not have sampling in shards: --enable-batch-sharded-sampling is True; leave the option out.",
+    ),
+    "fewer-devices": (["--tensor-parallel-size", "2"], SMALL, "rank 1 needs the device npu:1; the number of devices is 1."),
+    "no-memory": ([], ["--memory", "2MiB"], "NPU out of memory"),
+    "310P": (
+        [],
+        ["--profile", "ascend310p3", *SMALL],
+        "vllm_cann does not serve models on Ascend310P3",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[dict[str, Future[subprocess.CompletedProcess[str]]]]:
+    """All of these starts, two at a time: each is the work of one core."""
+    pool = ThreadPoolExecutor(2)
+    yield {name: pool.submit(serve, *options, softnpu=softnpu) for name, (options, softnpu, _) in REFUSED.items()}
+    pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_start(name: str, started: dict[str, Future[subprocess.CompletedProcess[str]]]) -> None:
+    result = started[name].result()
     assert result.returncode != 0
-    assert sentence in result.stdout + result.stderr
+    assert REFUSED[name][2] in result.stdout + result.stderr
 
 
 def test_the_v2_runner_is_refused_by_what_asks_for_it() -> None:

@@ -240,6 +240,15 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+# Models that cannot have float16, and a part of the sentence that says so: vLLM's, or the plugin's.
+NO_FLOAT16 = {
+    "gemma2": "'gemma2' does not support float16",
+    "gemma3": "'gemma3_text' does not support float16",
+    "glm4": "'glm4' does not support float16",
+    "glm4-moe": "vllm_cann does not have float16 for experts whose sum has a factor",
+}
+
+
 def make(name: str, directory: Path) -> None:
     """Writes one model and its tokenizer."""
     import torch

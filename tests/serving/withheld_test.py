@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 
 import pytest
-from harness import FALLBACK, MODEL, encode, in_child, prepare
+from harness import FALLBACK, MODEL, encode, in_child, in_engine, prepare
 
 from softnpu import launcher, trace
 
@@ -54,18 +54,7 @@ def generate(dtype: str) -> list[list[int]]:
 @pytest.fixture(scope="module", params=["bfloat16", "float32"])
 def baseline(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, object, list[str]]:
     """The dtype, the tokens of an undisturbed run, and the aclnn names that it used."""
-    prepare()
-    directory = tmp_path_factory.mktemp("baseline")
-    state = directory / "state"
-    state.mkdir()
-
-    def work() -> object:
-        os.environ["SOFTNPU_STATE_DIR"] = str(state)
-        return generate(request.param)
-
-    tokens, log = in_child(work, directory)
-    assert tokens is not None, log[-3000:]
-    assert FALLBACK not in log
+    tokens, state = in_engine(lambda: generate(request.param), tmp_path_factory.mktemp("baseline"))
     [counted] = trace.counts(state).values()
     return request.param, tokens, sorted(name for kind, name in counted if kind == "operator")
 

@@ -1,12 +1,21 @@
-"""The attention backend: what vLLM asks before anything runs, and the layout of the paged cache, which no other file knows."""
+"""The attention backend: what vLLM asks before anything runs, and the shape of the paged cache; cache.py knows what lies where in it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from vllm.v1.attention.backend import AttentionBackend
-from vllm.v1.kv_cache_interface import AttentionSpec, KVCacheConfig, KVCacheSpec, KVCacheTensor, MLAAttentionSpec, UniformTypeKVCacheSpecs
+from vllm.v1.kv_cache_interface import (
+    AttentionSpec,
+    KVCacheConfig,
+    KVCacheSpec,
+    KVCacheTensor,
+    KVQuantMode,
+    MLAAttentionSpec,
+    UniformTypeKVCacheSpecs,
+)
 from vllm.v1.kv_cache_layout import KVCacheLayout
 
 if TYPE_CHECKING:
@@ -15,6 +24,10 @@ if TYPE_CHECKING:
 
 # Tokens of a block: the only size that the fused attention takes for every query length.
 BLOCK_SIZE = 128
+
+# The --kv-cache-dtype of keys and values in int8, and the bytes of the scale that each token and head has.
+INT8_CACHE = "int8_per_token_head"
+SCALE_BYTES = 4
 
 
 class PagedBackend(AttentionBackend):
@@ -39,7 +52,10 @@ class PagedBackend(AttentionBackend):
 
 
 class CannAttentionBackend(PagedBackend):
-    """Attention with a key and a value for each KV head. A cache is [2, blocks, block size, KV heads, head size]: keys, then values."""
+    """Attention with a key and a value for each KV head. A cache is [2, blocks, block size, KV heads, head size]: keys, then values.
+
+    With int8, it is a row of bytes, which attention/cache.py cuts.
+    """
 
     supported_dtypes: ClassVar[list[torch.dtype]] = [torch.float16, torch.bfloat16, torch.float32]
     forward_includes_kv_cache_update = False
@@ -65,39 +81,25 @@ class CannAttentionBackend(PagedBackend):
     def supports_sink(cls) -> bool:
         return True
 
+    @classmethod
+    def customize_spec(cls, spec: AttentionSpec) -> AttentionSpec:
+        """In int8, a key and a value have a scale each."""
+        if spec.kv_quant_mode != KVQuantMode.INT8_PER_TOKEN_HEAD or spec.state_content_bytes is not None:
+            return spec
+        return replace(spec, state_content_bytes=spec.head_size + spec.head_size_v + 2 * SCALE_BYTES)
+
     @staticmethod
     def cache_shape(layer: str, spec: KVCacheSpec, blocks: int) -> tuple[int, ...]:
         if isinstance(spec, AttentionSpec) and not isinstance(spec, MLAAttentionSpec):
-            shape = (2, blocks, spec.block_size, spec.num_kv_heads, spec.head_size)
+            int8 = spec.kv_quant_mode == KVQuantMode.INT8_PER_TOKEN_HEAD
+            row = spec.head_size + SCALE_BYTES if int8 else spec.head_size * spec.dtype.itemsize
             # vLLM has counted the blocks by this size.
-            if 2 * spec.block_size * spec.num_kv_heads * spec.head_size * spec.dtype.itemsize == spec.page_size_bytes:
-                return shape
+            if 2 * spec.block_size * spec.num_kv_heads * row == spec.page_size_bytes:
+                return (blocks * spec.page_size_bytes,) if int8 else (2, blocks, spec.block_size, spec.num_kv_heads, spec.head_size)
         raise ValueError(
             f"the layer {layer} needs a cache of the kind {type(spec).__name__}, {spec.page_size_bytes} bytes per block; "
             "vllm_cann has caches with a key and a value of one size for each KV head and token only"
         )
-
-    @staticmethod
-    def keys_and_values(cache: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Views of a layer's cache, each [blocks, block size, KV heads, head size]."""
-        keys, values = cache.unbind(0)
-        return keys, values
-
-    @staticmethod
-    def rows(cache: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Views of a layer's cache with a row for each token, each [blocks, block size, KV heads * head size]."""
-        keys, values = cache.flatten(3).unbind(0)
-        return keys, values
-
-    @staticmethod
-    def gather(cache: torch.Tensor, blocks: torch.Tensor, length: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Copies of the first `length` keys and values in these blocks (int32 [blocks], on the device).
-
-        Returns:
-            keys and values, each [length, KV heads, head size]
-        """
-        keys, values = cache.index_select(1, blocks).flatten(1, 2)[:, :length].unbind(0)
-        return keys, values
 
 
 def specification(config: KVCacheConfig, layer: str) -> KVCacheSpec:

@@ -2,7 +2,8 @@
 
 bfloat16 and float16 take npu_fused_infer_attention_score, which reads the paged cache where our kernel wrote it. Which calls the device
 accepts decides their form: with head size 128 (or 64 and as many KV heads as heads) all requests are packed into one call; with other head
-sizes the requests that decode one token are one call and the rest, padded to the longest, another. What the fused operator does not take
+sizes the requests that decode one token are one call and the rest, padded to the longest, another. A cache of int8 it reads for one token
+of a request; for more, a request's keys and values are made numbers first. What the fused operator does not take
 (float32, a soft cap, ALiBi, sinks) is computed with plain torch operators.
 """
 
@@ -17,22 +18,24 @@ from vllm.logger import init_logger
 from vllm.v1.attention.backend import AttentionImpl, AttentionLayer, AttentionType
 
 from vllm_cann import config
-from vllm_cann.attention.backend import CannAttentionBackend
-from vllm_cann.attention.metadata import CannMetadata
-from vllm_cann.ops.reshape_and_cache import reshape_and_cache
+from vllm_cann.attention.backend import BLOCK_SIZE, INT8_CACHE
+from vllm_cann.attention.cache import Cache, Int8Cache, PlainCache
+from vllm_cann.attention.metadata import BAND, CAUSAL, HALVES, CannMetadata, Group
 
 logger = init_logger("vllm.plugins.cann.attention")
 
-# The sparse_mode of the fused operator: a mask for each query, causal attention, causal attention with a window.
-_FULL, _CAUSAL, _BAND = 0, 3, 4
+# The sparse_mode of the fused operator for a mask for each query.
+_FULL = 0
 
 # What the fused operator takes of head sizes, of heads for a KV head, and of elements of all KV heads.
 _SIZE_STEP, _LARGEST_SIZE, _LARGEST_GROUP, _LARGEST_ROW = 16, 512, 64, 65535
+# The same of head sizes over a cache of int8.
+_INT8_STEP = 32
 
 
 def why_not_fused(dtype: torch.dtype, head_size: int, num_heads: int, num_kv_heads: int) -> str:
     """Why the fused operator does not take such heads; empty when it does."""
-    if dtype not in (torch.float16, torch.bfloat16):
+    if dtype not in HALVES:
         return f"it takes float16 or bfloat16, not {dtype}"
     if head_size % _SIZE_STEP or head_size > _LARGEST_SIZE:
         return f"it takes head sizes that are multiples of {_SIZE_STEP} up to {_LARGEST_SIZE}, not {head_size}"
@@ -68,8 +71,10 @@ class CannAttention(AttentionImpl[CannMetadata]):
                 raise ValueError(f"vllm_cann has no attention with {name} ({value!r}).")
         if attn_type != AttentionType.DECODER:
             raise ValueError(f"vllm_cann has decoder attention only, not {attn_type}.")
-        if kv_cache_dtype not in ("auto", "float16", "bfloat16"):
+        if kv_cache_dtype not in ("auto", "float16", "bfloat16", INT8_CACHE):
             raise ValueError(f"vllm_cann has no {kv_cache_dtype} cache.")
+        if kv_cache_dtype == INT8_CACHE and head_size % _INT8_STEP:
+            raise ValueError(f"vllm_cann has an int8 cache for head sizes that are multiples of {_INT8_STEP}, not {head_size}.")
         self.num_heads = num_heads
         self.head_size = head_size
         self.scale = float(scale)
@@ -94,7 +99,8 @@ class CannAttention(AttentionImpl[CannMetadata]):
                 "Attention is computed with plain torch operators, which is slow: %s.",
                 "additional_config['attention'] is 'torch'" if wanted == "torch" else f"of the fused attention, {reason}",
             )
-        self.packed = head_size == 128 or (head_size == 64 and self.num_heads == self.num_kv_heads)
+        self.cache: Cache = Int8Cache(self.num_kv_heads, head_size) if kv_cache_dtype == INT8_CACHE else PlainCache()
+        self.packed = self.cache.takes_several and (head_size == 128 or (head_size == 64 and self.num_heads == self.num_kv_heads))
 
     def do_kv_cache_update(
         self,
@@ -105,7 +111,7 @@ class CannAttention(AttentionImpl[CannMetadata]):
         slot_mapping: torch.Tensor,
     ) -> None:
         """Writes this step's keys and values [tokens, KV heads, head size] into the cache."""
-        reshape_and_cache(key, value, *CannAttentionBackend.keys_and_values(kv_cache), slot_mapping)
+        self.cache.write(kv_cache, key, value, slot_mapping)
 
     def forward(
         self,
@@ -130,8 +136,7 @@ class CannAttention(AttentionImpl[CannMetadata]):
             self._plain(query[:tokens], kv_cache, attn_metadata, output[:tokens])
         return output
 
-    def _call(self, query: torch.Tensor, kv_cache: torch.Tensor, **arguments: Any) -> torch.Tensor:
-        keys, values = CannAttentionBackend.rows(kv_cache)
+    def _call(self, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, **arguments: Any) -> torch.Tensor:
         return torch_npu.npu_fused_infer_attention_score(
             query,
             keys,
@@ -139,19 +144,22 @@ class CannAttention(AttentionImpl[CannMetadata]):
             num_heads=self.num_heads,
             num_key_value_heads=self.num_kv_heads,
             scale=self.scale,
-            block_size=keys.shape[1],
             **arguments,
         )[0]
+
+    def _call_on_blocks(self, query: torch.Tensor, kv_cache: torch.Tensor, **arguments: Any) -> torch.Tensor:
+        keys, values, more = self.cache.operands(kv_cache)
+        return self._call(query, keys, values, block_size=keys.shape[1], **more, **arguments)
 
     def _sight(self, step: CannMetadata) -> dict[str, Any]:
         """The arguments that say what of the tokens before it a token sees."""
         if self.window is None:
-            return {"atten_mask": step.mask, "sparse_mode": _CAUSAL}
+            return {"atten_mask": step.mask, "sparse_mode": CAUSAL}
         # A token counts itself in its window, but not among those before it.
-        return {"atten_mask": step.mask, "sparse_mode": _BAND, "pre_tokens": self.window - 1, "next_tokens": 0}
+        return {"atten_mask": step.mask, "sparse_mode": BAND, "pre_tokens": self.window - 1, "next_tokens": 0}
 
     def _packed(self, query: torch.Tensor, kv_cache: torch.Tensor, step: CannMetadata, output: torch.Tensor) -> None:
-        result = self._call(
+        result = self._call_on_blocks(
             query.contiguous(),
             kv_cache,
             input_layout="TND",
@@ -168,9 +176,12 @@ class CannAttention(AttentionImpl[CannMetadata]):
         for group in step.padding.groups:
             requests = len(group.query_lens)
             padded = flat.contiguous() if group.sources is None else flat.index_select(0, group.sources)
+            if group.longest > 1 and not self.cache.takes_several:
+                parts.append(self._one_by_one(padded.view(requests, group.longest, -1), kv_cache, group, step))
+                continue
             # With one query the operator ignores the bounds of a window, but not a mask.
             sight = self._sight(step) if group.longest > 1 else {"atten_mask": group.outside(self.window), "sparse_mode": _FULL}
-            result = self._call(
+            result = self._call_on_blocks(
                 padded.view(requests, group.longest, -1),
                 kv_cache,
                 input_layout="BSH",
@@ -184,6 +195,17 @@ class CannAttention(AttentionImpl[CannMetadata]):
         rows = parts[0] if len(parts) == 1 else torch.cat(parts)
         order = step.padding.order
         output.view(output.shape[0], -1).copy_(rows if order is None else rows.index_select(0, order))
+
+    def _one_by_one(self, padded: torch.Tensor, kv_cache: torch.Tensor, group: Group, step: CannMetadata) -> torch.Tensor:
+        """Request by request, over copies of their keys and values. Returns the rows of the group's tokens."""
+        parts = []
+        for query, tokens, length, blocks in zip(padded, group.query_lens, group.kv_lens, group.block_table, strict=True):
+            keys, values = self.cache.gather(kv_cache, blocks[: -(-length // BLOCK_SIZE)], length, query.dtype)
+            result = self._call(
+                query[None, :tokens], keys.flatten(1)[None], values.flatten(1)[None], input_layout="BSH", **self._sight(step)
+            )
+            parts.append(result[0])
+        return torch.cat(parts)
 
     @cached_property
     def _slopes(self) -> torch.Tensor:
@@ -214,7 +236,7 @@ class CannAttention(AttentionImpl[CannMetadata]):
                 continue
             # [heads, KV length, head size]
             keys, values = (
-                rows.transpose(0, 1).repeat_interleave(repeats, 0) for rows in CannAttentionBackend.gather(kv_cache, blocks, length)
+                rows.transpose(0, 1).repeat_interleave(repeats, 0) for rows in self.cache.gather(kv_cache, blocks, length, query.dtype)
             )
             scores = (query[start:end].transpose(0, 1) @ keys.transpose(1, 2)) * self.scale
             weights = self._weights(scores, request, step).to(query.dtype)

@@ -12,6 +12,10 @@ from vllm.v1.kv_cache_interface import AttentionSpec, KVCacheSpec
 
 from vllm_cann.attention.backend import BLOCK_SIZE
 
+# The types that the fused operator takes, and its sparse_modes for causal attention, and for bounds on both sides.
+HALVES = (torch.float16, torch.bfloat16)
+CAUSAL, BAND = 3, 4
+
 # The side of the mask that the fused operator wants for causal attention, whatever the lengths.
 _MASK_SIDE = 2048
 

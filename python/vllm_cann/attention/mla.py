@@ -28,12 +28,9 @@ from vllm.v1.attention.backends.mla.prefill.base import MLAPrefillBackend
 from vllm.v1.kv_cache_interface import AttentionSpec, KVCacheSpec, MLAAttentionSpec
 
 from vllm_cann.attention.backend import PagedBackend
-from vllm_cann.attention.metadata import causal_template
+from vllm_cann.attention.metadata import CAUSAL, HALVES, causal_template
 from vllm_cann.ops.gather_cache import gather_cache
 from vllm_cann.ops.reshape_and_cache import reshape_and_cache
-
-_HALVES = (torch.float16, torch.bfloat16)
-_CAUSAL = 3  # sparse_mode of the fused attention
 
 # The sizes that the fused attention takes in the latent space, and of keys and values of prompts.
 _LATENT, _ROPE, _MOST_HEADS = 512, 64, 128
@@ -186,14 +183,14 @@ class CannLatentPrefill(MLAPrefillBackend):
         causal: bool,
         wants_log_sums: bool,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        if q.dtype not in _HALVES or (q.shape[-1], v.shape[-1]) != _PROMPT_SIZES:
+        if q.dtype not in HALVES or (q.shape[-1], v.shape[-1]) != _PROMPT_SIZES:
             return self._by_torch(q, k, v, query_lens, kv_lens, causal)
         result, log_sums = torch_npu.npu_fused_infer_attention_score(
             q.contiguous(),
             k.contiguous(),
             v.contiguous(),
             atten_mask=causal_template(q.device) if causal else None,
-            sparse_mode=_CAUSAL if causal else 0,
+            sparse_mode=CAUSAL if causal else 0,
             input_layout="TND",
             num_heads=q.shape[1],
             num_key_value_heads=k.shape[1],
@@ -275,7 +272,7 @@ class CannLatentAttention(MLACommonImpl[LatentMetadata]):
         assert isinstance(q, tuple)
         assert attn_metadata.decode is not None
         normed, rotated = CannLatentBackend.parts(kv_c_and_k_pe_cache, self.kv_lora_rank)
-        if not self._has_sizes or q[0].dtype not in _HALVES:
+        if not self._has_sizes or q[0].dtype not in HALVES:
             return self._decode_by_torch(q[0], q[1], normed, rotated, attn_metadata.decode), None
         padded = [torch.nn.functional.pad(part, (0, 0, 0, self._padding)) if self._padding else part.contiguous() for part in q]
         latent, rope = (part.unsqueeze(1) for part in padded)

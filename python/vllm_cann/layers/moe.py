@@ -32,7 +32,7 @@ _LARGEST, _TWO_LARGEST = 0, 1  # what of its experts' scores is the score of a g
 # The kernel wants more experts in a group, and no more than these in all when groups are rounded up to whole blocks.
 _GROUP_ABOVE, _BLOCK, _MOST_EXPERTS = 2, 32, 2048
 
-_ROWS_IN_ORDER = 2  # drop_pad_mode of finalize routing: places are numbered token by token
+ROWS_IN_ORDER = 2  # drop_pad_mode of finalize routing: places are numbered token by token
 
 # Which activations are a layer of vLLM without further arguments, and which arguments those with some have.
 _PLAIN = {
@@ -146,6 +146,23 @@ def activation_of(kind: MoEActivation) -> Callable[[torch.Tensor], torch.Tensor]
 Bias = list[torch.Tensor] | None
 
 
+def own_experts(layer: RoutedExperts, activation: MoEActivation) -> tuple[int, int]:
+    """The experts that this rank has, from the first to before the last. All of them without expert parallelism.
+
+    Raises:
+        ValueError: expert parallelism as the plugin does not have it: experts of a rank that do not follow each other, another activation
+    """
+    if layer.expert_map is None:
+        return 0, layer.w13_weight.shape[0]
+    places = layer.expert_map.tolist()
+    own = [expert for expert, place in enumerate(places) if place >= 0]
+    if not own or own != list(range(own[0], own[-1] + 1)) or [places[expert] for expert in own] != list(range(len(own))):
+        raise ValueError(f"vllm_cann has experts of a rank that follow each other (--expert-placement-strategy linear), not {own}.")
+    if activation is not MoEActivation.SILU:
+        raise ValueError(f"vllm_cann has expert parallelism for experts with the activation silu, not {activation.value}.")
+    return own[0], own[-1] + 1
+
+
 def run_experts(
     x: torch.Tensor,
     weights: torch.Tensor | None,
@@ -153,8 +170,11 @@ def run_experts(
     matrices: tuple[torch.Tensor, torch.Tensor],
     biases: tuple[Bias, Bias],
     activate: Callable[[torch.Tensor], torch.Tensor],
+    own: tuple[int, int] | None = None,
 ) -> torch.Tensor:
     """The weighted sum of the rows that a token's experts make of it.
+
+    With expert parallelism experts of other ranks add nothing here: their rows stay unwritten, and the sum leaves them out.
 
     Args:
         x: [tokens, hidden]
@@ -163,17 +183,22 @@ def run_experts(
         matrices: [experts, 2 * size, hidden] and [experts, hidden, size]
         biases: of both products [experts, .. ], float32 beside bfloat16
         activate: what activation_of gives
+        own: what own_experts gives; None: all
 
     Returns:
         [tokens, hidden]
     """
     # Running sums: counts may not be those of a single expert.
     rows, places, sums, _ = moe_init_routing_v2(
-        x.contiguous(), chosen, expert_num=matrices[0].shape[0], expert_tokens_num_type=0, expert_tokens_num_flag=True
+        x.contiguous(),
+        chosen,
+        active_expert_range=own or (0, matrices[0].shape[0]),
+        expert_tokens_num_type=0,
+        expert_tokens_num_flag=True,
     )
     hidden = activate(_product(rows, matrices[0], biases[0], sums))
     rows = _product(hidden, matrices[1], biases[1], sums)
-    return moe_finalize_routing(rows, None, None, None, weights, places, None, _ROWS_IN_ORDER)
+    return moe_finalize_routing(rows, None, None, None, weights, places, None, ROWS_IN_ORDER)
 
 
 def _product(rows: torch.Tensor, weight: torch.Tensor, bias: Bias, sums: torch.Tensor) -> torch.Tensor:
@@ -183,6 +208,11 @@ def _product(rows: torch.Tensor, weight: torch.Tensor, bias: Bias, sums: torch.T
     )[0]
 
 
+def weighted(layer: RoutedExperts, x: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Rows and weights of experts: where a layer weighs its input, rows that are weighed already, and no weights."""
+    return (x * weights.to(x.dtype), None) if layer.apply_router_weight_on_input else (x, weights)
+
+
 class CannFusedMoEMethod(UnquantizedFusedMoEMethod):
     """The experts of an unquantised layer."""
 
@@ -190,14 +220,14 @@ class CannFusedMoEMethod(UnquantizedFusedMoEMethod):
         super().__init__(moe)
         self._activate = activation_of(moe.activation)
         self._biases: tuple[Bias, Bias] = (None, None)
+        self._own: tuple[int, int] | None = None
 
     @property
     def is_monolithic(self) -> bool:
         return False
 
     def process_weights_after_loading(self, layer: RoutedExperts) -> None:
-        if layer.expert_map is not None:
-            raise ValueError("vllm_cann has no expert parallelism.")
+        self._own = own_experts(layer, self.moe.activation)
         if self.moe.has_bias:
             # The grouped product adds float32 to what it has summed up of bfloat16.
             kind = torch.float32 if layer.w13_bias.dtype == torch.bfloat16 else layer.w13_bias.dtype
@@ -213,7 +243,5 @@ class CannFusedMoEMethod(UnquantizedFusedMoEMethod):
         shared_experts_input: torch.Tensor | None,
     ) -> torch.Tensor:
         """`run_experts` of the layer; the runner adds shared experts."""
-        weights: torch.Tensor | None = topk_weights
-        if layer.apply_router_weight_on_input:
-            x, weights = x * topk_weights.to(x.dtype), None
-        return run_experts(x, weights, topk_ids, (layer.w13_weight, layer.w2_weight), self._biases, self._activate)
+        x, weights = weighted(layer, x, topk_weights)
+        return run_experts(x, weights, topk_ids, (layer.w13_weight, layer.w2_weight), self._biases, self._activate, self._own)

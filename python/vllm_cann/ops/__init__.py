@@ -19,7 +19,7 @@ for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
 # Families without a binary for Atlas inference products.
-_NOT_ON_310P = {"moe"}
+_NOT_ON_310P = {"lora", "moe"}
 
 
 def kernel_directory() -> Path:

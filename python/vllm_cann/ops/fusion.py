@@ -7,7 +7,7 @@ import torch
 import vllm_cann._ops as _ops
 from vllm_cann.ops._operator import operator
 from vllm_cann.ops.qkv_rmsnorm_rope import qkv_rmsnorm_rope as _qkv_rmsnorm_rope
-from vllm_cann.ops.rotary_embedding import _check_out_dtype
+from vllm_cann.ops.rotary_embedding import _check_out_dtype, rotary_embedding
 
 _ROTATE = _ops.Operator("rotary_embedding")
 
@@ -55,15 +55,15 @@ def npu_rotary_embedding(
     _check_out_dtype(out_dtype, query, "query")
     if rotary_dim != cos_sin_cache.shape[-1]:
         raise ValueError(f"rotary_dim is {rotary_dim}, and cos_sin_cache has {cos_sin_cache.shape[-1]} elements in a row")
-    style = "neox" if is_neox_style else "gptj"
     if rotary_dim == head_size and query.numel() and key.numel():
         results = _like(positions, query, key)
         q, k, turned_q, turned_k = (x.unflatten(1, (-1, head_size)) if x.dim() == 2 else x for x in (query, key, *results))
+        style = "neox" if is_neox_style else "gptj"
         _ROTATE(positions, q, k, cos_sin_cache, None, None, turned_q, turned_k, head_size, style, False, None, False)
         return results
     # A kernel writes what it rotates; the rest of a head has to be there before.
     turned = query.clone(memory_format=torch.contiguous_format), key.clone(memory_format=torch.contiguous_format)
-    _ROTATE(positions, *turned, cos_sin_cache, None, None, None, None, head_size, style, False, None, False)
+    rotary_embedding(positions, *turned, head_size, cos_sin_cache, is_neox_style)
     return turned
 
 

@@ -41,11 +41,18 @@ ACCEPTED: dict[str, str] = {
         ]
     },
     **{f"model_config.{name}": _DERIVED for name in ("is_submodel_config", "word_embeddings_untied_by_checkpoint")},
+    **{f"model_config.{name}": _TESTED for name in ("runner", "convert", "pooler_config", "io_processor_plugin", "multimodal_config")},
+    "ec_manager_config": _HOST,
     "model_config.dtype": "bfloat16, float16 and float32; the platform refuses others",
     "model_config.enforce_eager": _OFF,
     "model_config.model_impl": "models that HF transformers implements run on vLLM's layers, too; the tests serve one",
     "model_config.max_logprobs": _HOST,
     "model_config.logprobs_mode": "plain torch operators of vLLM's sampler",
+    **{f"lora_config.{name}": _TESTED for name in ("max_loras", "max_cpu_loras")},
+    "lora_config.specialize_active_lora": _OFF,
+    "lora_config.default_mm_loras": "vLLM takes it for multimodal models only",
+    **{f"model_config.{name}": _TESTED for name in ("enable_sleep_mode", "sleep_preserve_parameter_names")},
+    "model_config.sleep_mode_offload_cudagraph": _OFF,
     "model_config.logits_processors": "the user's own code",
     "model_config.disable_cascade_attn": "vLLM has no cascade attention any more",
     **{
@@ -87,18 +94,30 @@ ACCEPTED: dict[str, str] = {
     },
     "cache_config.prefix_caching_hash_algo": _HOST,
     **{
-        f"parallel_config.{name}": "acts only with several devices, which are refused"
+        f"parallel_config.{name}": "how several devices find each other and what they are given"
         for name in [
             "is_moe_model",
-            "expert_placement_strategy",
-            "all2all_backend",
             "disable_custom_all_reduce",
+            "data_parallel_size_local",
+            "data_parallel_rank",
+            "data_parallel_rank_local",
+            "data_parallel_master_ip",
+            "data_parallel_rpc_port",
+            "dp_sync_interval",
+            "data_parallel_master_port",
+            "disable_nccl_for_dp_synchronization",
+            "_data_parallel_master_port_list",
+            "data_parallel_index",
             "master_addr",
             "master_port",
             "distributed_timeout_seconds",
             "cpu_distributed_timeout_seconds",
             "_coord_store_port",
         ]
+    },
+    **{
+        f"parallel_config.{name}": _TESTED
+        for name in ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "enable_expert_parallel")
     },
     **{
         f"parallel_config.{name}": _DERIVED
@@ -128,8 +147,8 @@ ACCEPTED: dict[str, str] = {
         ]
     },
     **{
-        f"scheduler_config.{name}": "acts only for multimodal models, which are refused"
-        for name in ("is_multimodal_model", "max_num_encoder_input_tokens", "encoder_cache_size", "disable_chunked_mm_input")
+        f"scheduler_config.{name}": _TESTED
+        for name in ("runner_type", "is_multimodal_model", "max_num_encoder_input_tokens", "encoder_cache_size", "disable_chunked_mm_input")
     },
     "device_config": _DERIVED,
     **{

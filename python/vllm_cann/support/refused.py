@@ -11,13 +11,25 @@ if TYPE_CHECKING:
 
 
 def _quantization(config: VllmConfig) -> Any:
-    model = config.model_config
-    return None if model is None else model.quantization or (config.quant_config and type(config.quant_config).__name__) or None
+    """Kinds that the plugin has say themselves what of a checkpoint is not served."""
+    model, chosen = config.model_config, config.quant_config
+    if model is None or (model.quantization is None and chosen is None):
+        return None
+    name = model.quantization or type(chosen).__name__
+    if not hasattr(chosen, "why_not"):
+        return name
+    reason = chosen.why_not()
+    return f"{name}, {reason}" if reason else None
 
 
 def _cache_dtype(config: VllmConfig) -> Any:
+    from vllm_cann.attention.backend import INT8_CACHE
+
     kind = config.cache_config.cache_dtype
-    own = None if config.model_config is None else str(config.model_config.dtype).removeprefix("torch.")
+    model = config.model_config
+    if kind == INT8_CACHE:
+        return f"{kind} of latent attention" if model is not None and model.use_mla else None
+    own = None if model is None else str(model.dtype).removeprefix("torch.")
     return None if kind in ("auto", own) else kind
 
 
@@ -37,29 +49,97 @@ def _block_size(config: VllmConfig) -> Any:
     return cache.block_size if cache.user_specified_block_size and cache.block_size != BLOCK_SIZE else None
 
 
+def _image_attention(config: VllmConfig) -> Any:
+    """vLLM's name for the attention that a platform has by itself stands for ours."""
+    backend = value_at(config, "model_config.multimodal_config.mm_encoder_attn_backend")
+    return None if backend is None or backend.name == "TORCH_SDPA" else backend.name
+
+
+# The multimodal models that tests serve.
+SERVED_MULTIMODAL = frozenset(
+    {
+        "InternVLForConditionalGeneration",
+        "LlavaForConditionalGeneration",
+        "LlavaNextForConditionalGeneration",
+        "LlavaOnevisionForConditionalGeneration",
+        "Mistral3ForConditionalGeneration",
+        "Qwen2VLForConditionalGeneration",
+        "Qwen2_5_VLForConditionalGeneration",
+        "Qwen3VLForConditionalGeneration",
+    }
+)
+
+
 def _sparse(model: Any) -> Any:
     """Latent attention that chooses keys by an index (DeepSeek-V3.2), or compresses them (DeepSeek-V4)."""
     return any(getattr(model.hf_text_config, name, None) for name in ("index_topk", "compress_ratios")) and model.architectures
 
 
+# In float16, vLLM's experts divide the sum of shared experts by the factor of the routed ones instead of multiplying that of the routed
+# ones. The decoders of these models divide what they add it to.
+_UNDO_THE_FACTOR = frozenset({"AXK1ForCausalLM", "DeepseekV2ForCausalLM", "DeepseekV3ForCausalLM", "PanguUltraMoEForCausalLM"})
+
+
+def _lost_factor(model: Any) -> Any:
+    """Mixtures of experts that vLLM computes wrongly in float16."""
+    config = model.hf_text_config
+    factor = getattr(config, "routed_scaling_factor", None) or 1.0
+    lost = factor != 1.0 and getattr(config, "n_shared_experts", None) and not _UNDO_THE_FACTOR.issuperset(model.architectures)
+    return str(model.dtype) == "torch.float16" and lost and "float16"
+
+
+# Those of lora_expand; a process that checks a configuration does not import operators.
+RANKS = (8, 16, 32, 64, 128)
+
+
+def _lora_on_experts(config: VllmConfig) -> Any:
+    """The modules that adapters may have, when experts are among them."""
+    lora, model = config.lora_config, config.model_config
+    if lora is None or model is None or not model.is_moe:
+        return None
+    if lora.target_modules is None:
+        return "all"
+    return [name for name in lora.target_modules if "experts" in name.split(".")] or None
+
+
+def _lora_dtype(config: VllmConfig) -> Any:
+    lora, model = config.lora_config, config.model_config
+    if lora is None or model is None or lora.lora_dtype in (None, "auto"):
+        return None
+    wanted, own = (str(dtype).removeprefix("torch.") for dtype in (lora.lora_dtype, model.dtype))
+    return None if wanted == own else wanted
+
+
+def _in_stages_or_replicas(config: VllmConfig) -> Any:
+    """What tests have served with divided tensors, and not with divided layers or requests."""
+    model, parallel = config.model_config, config.parallel_config
+    if model is None or parallel.pipeline_parallel_size * parallel.data_parallel_size == 1:
+        return None
+    found = {
+        "LoRA adapters": config.lora_config is not None,
+        "quantised weights": config.quant_config is not None,
+        "embeddings, scores and classes": model.runner_type == "pooling",
+        "pictures": model.is_multimodal_model,
+        "sleep mode": model.enable_sleep_mode,
+    }
+    return ", ".join(name for name, asked in found.items() if asked) or None
+
+
+def _with_divided_tensors(config: VllmConfig) -> Any:
+    """A rank rounds its part of a row by a scale of its own: no test has shown that this is all that differs from one device."""
+    model = config.model_config
+    if model is None or config.quant_config is None or config.parallel_config.tensor_parallel_size == 1:
+        return None
+    return model.quantization or type(config.quant_config).__name__
+
+
 REFUSED: tuple[Row, ...] = (
     # The model.
-    model_row(
-        "pooling models (embedding, classification, scores)",
-        "--runner",
-        lambda model: model.runner_type == "pooling" and "pooling",
-        "model_config.runner",
-        "model_config.convert",
-        "model_config.pooler_config",
-        "model_config.io_processor_plugin",
-        "scheduler_config.runner_type",
-        cure="serve a model that generates text",
-    ),
     model_row("encoder-decoder models", "the model's architecture", lambda model: model.is_encoder_decoder and model.architectures),
     model_row(
         "attention that is not causal",
         "is_causal of the model's config.json",
-        lambda model: getattr(model.hf_text_config, "is_causal", True) is False and "false",
+        lambda model: model.runner_type != "pooling" and getattr(model.hf_text_config, "is_causal", True) is False and "false",
     ),
     model_row(
         "diffusion language models",
@@ -68,22 +148,36 @@ REFUSED: tuple[Row, ...] = (
         "diffusion_config",
     ),
     model_row(
-        "multimodal models",
+        "this multimodal model",
         "the model's architecture",
-        lambda model: model.is_multimodal_model and model.architectures,
-        "model_config.multimodal_config",
-        "ec_manager_config",
+        lambda model: model.is_multimodal_model and not SERVED_MULTIMODAL.issuperset(model.architectures) and model.architectures,
+        cure=f"serve one of {', '.join(sorted(SERVED_MULTIMODAL))}",
     ),
-    model_row(
-        "rotary embeddings with several positions per token (M-RoPE)",
-        "rope_scaling of the model's config.json",
-        lambda model: model.uses_mrope and "mrope",
+    Row(
+        "this attention backend for images",
+        "--mm-encoder-attn-backend",
+        ("model_config.multimodal_config.mm_encoder_attn_backend",),
+        _image_attention,
     ),
+    option_row(
+        "attention of images in fp8",
+        "--mm-encoder-attn-dtype",
+        "model_config.multimodal_config.mm_encoder_attn_dtype",
+    ),
+    option_row("an engine that only encodes images", "--mm-encoder-only", "model_config.multimodal_config.mm_encoder_only", False),
+    option_row("embeddings in place of images", "--enable-mm-embeds", "model_config.multimodal_config.enable_mm_embeds", False),
+    option_row("videos whose frames are thinned out", "--video-pruning-rate", "model_config.multimodal_config.video_pruning_rate", 0),
     model_row(
         "linear attention, Mamba and other layers with a state",
         "the model's architecture",
         lambda model: (model.is_hybrid or model.is_attention_free or model.has_inner_state) and model.architectures,
         "mamba_config",
+    ),
+    model_row(
+        "float16 for experts whose sum has a factor, which vLLM loses there",
+        "--dtype",
+        _lost_factor,
+        cure="use bfloat16",
     ),
     model_row("sparse attention", "the model's architecture", _sparse),
     model_row("attention in chunks", "attention_chunk_size of the model's config.json", text_field("attention_chunk_size")),
@@ -93,11 +187,11 @@ REFUSED: tuple[Row, ...] = (
         text_field("add_full_attention_sink_bias", "add_swa_attention_sink_bias"),
     ),
     Row(
-        "quantised weights",
+        "quantised weights of this kind",
         "--quantization (or quantization_config of the model's config.json)",
         ("model_config.quantization", "model_config.quantization_config", "quant_config", "model_config.allow_deprecated_quantization"),
         _quantization,
-        "serve weights in bfloat16, float16 or float32",
+        "serve weights in bfloat16, float16 or float32, or in int8 with int8 activations (W8A8) of compressed-tensors or ModelSlim",
     ),
     option_row(
         "this format of weights",
@@ -112,8 +206,40 @@ REFUSED: tuple[Row, ...] = (
     ),
     # What is given with a model.
     Row(
-        "LoRA adapters", "--enable-lora", ("lora_config",), lambda config: kind_of(config.lora_config), "merge the adapter into the weights"
+        "LoRA adapters of experts",
+        "--lora-target-modules",
+        ("lora_config.target_modules",),
+        _lora_on_experts,
+        "name modules that are no experts, as q_proj k_proj v_proj o_proj",
     ),
+    Row(
+        "LoRA adapters of latent attention",
+        "--enable-lora",
+        (),
+        lambda config: (config.lora_config and config.model_config and config.model_config.use_mla) or None,
+        "merge the adapter into the weights",
+    ),
+    Row(
+        "LoRA adapters of this rank",
+        "--max-lora-rank",
+        ("lora_config.max_lora_rank",),
+        lambda config: config.lora_config and next(iter({config.lora_config.max_lora_rank}.difference(RANKS)), None),
+        f"use one of {', '.join(map(str, RANKS))}; an adapter's own rank may be less",
+    ),
+    Row(
+        "LoRA adapters in another dtype than the model",
+        "--lora-dtype",
+        ("lora_config.lora_dtype",),
+        _lora_dtype,
+        "use auto",
+    ),
+    option_row("LoRA adapters of encoders", "--enable-tower-connector-lora", "lora_config.enable_tower_connector_lora", False),
+    option_row("LoRA adapters in shards", "--fully-sharded-loras", "lora_config.fully_sharded_loras", False),
+    option_row("LoRA adapters that experts share", "--enable-moe-shared-loras", "lora_config.enable_moe_shared_loras", False),
+    option_row(
+        "LoRA adapters of experts in several formats", "--enable-mixed-moe-lora-format", "lora_config.enable_mixed_moe_lora_format", False
+    ),
+    option_row("LoRA adapters of classes", "--max-lora-cls-labels", "lora_config.max_lora_cls_labels"),
     Row("speculative decoding", "--speculative-config", ("speculative_config",), lambda config: kind_of(config.speculative_config)),
     Row(
         "KV connectors",
@@ -154,24 +280,20 @@ REFUSED: tuple[Row, ...] = (
     ),
     # Memory.
     option_row(
-        "sleep mode",
-        "--enable-sleep-mode",
-        "model_config.enable_sleep_mode",
-        False,
-        also=(
-            "model_config.sleep_preserve_parameter_names",
-            "model_config.sleep_mode_backend",
-            "model_config.sleep_mode_offload_cudagraph",
-            "model_config.enable_nccl_comm_suspend",
-        ),
+        "this backend of sleep mode",
+        "--sleep-mode-backend",
+        "model_config.sleep_mode_backend",
+        "cumem",  # vLLM's default, for which the plugin's own is taken
+        "cann",
     ),
+    option_row("sleeping connections between devices", "--enable-nccl-comm-suspend", "model_config.enable_nccl_comm_suspend", False),
     option_row("the CuMem allocator", "--enable-cumem-allocator", "model_config.enable_cumem_allocator", False),
     Row(
-        "a KV cache of another type than the model's",
+        "a KV cache of another type than the model's or int8_per_token_head",
         "--kv-cache-dtype",
         ("cache_config.cache_dtype", "cache_config.kv_cache_dtype_skip_layers"),
         _cache_dtype,
-        "use auto",
+        "use auto, or int8_per_token_head for attention that is not latent",
     ),
     Row("blocks of this size", "--block-size", ("cache_config.block_size",), _block_size, "the attention of Ascend NPUs takes 128 here"),
     option_row(
@@ -196,32 +318,38 @@ REFUSED: tuple[Row, ...] = (
     ),
     option_row("offloading", "--offload-backend", "offload_config.offload_backend", "auto"),
     # Several devices, processes or streams.
-    option_row("tensor parallelism", "--tensor-parallel-size", "parallel_config.tensor_parallel_size", 1, cure="use one device"),
-    option_row("pipeline parallelism", "--pipeline-parallel-size", "parallel_config.pipeline_parallel_size", 1, cure="use one device"),
+    Row(
+        "this in stages or replicas of a model",
+        "--pipeline-parallel-size or --data-parallel-size",
+        (),
+        _in_stages_or_replicas,
+        "use --tensor-parallel-size",
+    ),
+    Row(
+        "divided tensors of quantised weights",
+        "--tensor-parallel-size",
+        (),
+        _with_divided_tensors,
+        "use one device",
+    ),
     option_row(
-        "data parallelism",
-        "--data-parallel-size",
-        "parallel_config.data_parallel_size",
-        1,
-        cure="start one server for each device",
-        also=tuple(
-            f"parallel_config.{name}"
-            for name in [
-                "data_parallel_size_local",
-                "data_parallel_rank",
-                "data_parallel_rank_local",
-                "data_parallel_master_ip",
-                "data_parallel_rpc_port",
-                "dp_sync_interval",
-                "data_parallel_master_port",
-                "data_parallel_backend",
-                "data_parallel_external_lb",
-                "data_parallel_hybrid_lb",
-                "disable_nccl_for_dp_synchronization",
-                "_data_parallel_master_port_list",
-                "data_parallel_index",
-            ]
-        ),
+        "replicas of a model that Ray starts",
+        "--data-parallel-backend",
+        "parallel_config.data_parallel_backend",
+        "mp",
+        cure="use mp",
+    ),
+    option_row(
+        "replicas of a model behind a balancer of your own",
+        "--data-parallel-external-lb",
+        "parallel_config.data_parallel_external_lb",
+        False,
+    ),
+    option_row(
+        "replicas of a model behind a balancer of your own for each machine",
+        "--data-parallel-hybrid-lb",
+        "parallel_config.data_parallel_hybrid_lb",
+        False,
     ),
     option_row(
         "context parallelism of prefill",
@@ -247,7 +375,6 @@ REFUSED: tuple[Row, ...] = (
             ]
         ),
     ),
-    option_row("expert parallelism", "--enable-expert-parallel", "parallel_config.enable_expert_parallel", False),
     option_row("expert parallelism's filter of weights", "--enable-ep-weight-filter", "parallel_config.enable_ep_weight_filter", False),
     option_row("the balance of experts", "--enable-eplb", "parallel_config.enable_eplb", False, also=("parallel_config.eplb_config",)),
     option_row(
@@ -267,6 +394,20 @@ REFUSED: tuple[Row, ...] = (
         also=("parallel_config.dbo_decode_token_threshold", "parallel_config.dbo_prefill_token_threshold"),
     ),
     option_row("several batches at a time", "--ubatch-size", "parallel_config.ubatch_size", 0, 1),
+    option_row(
+        "this way of tokens to experts of other devices",
+        "--all2all-backend",
+        "parallel_config.all2all_backend",
+        "allgather_reducescatter",
+        cure="use allgather_reducescatter",
+    ),
+    option_row(
+        "this placement of experts",
+        "--expert-placement-strategy",
+        "parallel_config.expert_placement_strategy",
+        "linear",
+        cure="use linear",
+    ),
     option_row("several machines", "--nnodes", "parallel_config.nnodes", 1, also=("parallel_config.node_rank",), cure="use one machine"),
     option_row(
         "this executor",

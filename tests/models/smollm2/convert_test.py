@@ -85,7 +85,7 @@ def test_weights_are_those_of_the_file() -> None:
     assert len(tensors) == 272
 
 
-def test_the_model_speaks(tmp_path: Path) -> None:
+def test_the_model_speaks() -> None:
     tokenizer = Tokenizer.from_file(str(MODEL / "tokenizer.json"))
     prompt = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
     [tokens] = reference(dtype="float32", greedy=[tokenizer.encode(prompt).ids], new_tokens=8)["tokens"]

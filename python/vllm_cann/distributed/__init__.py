@@ -1,0 +1,1 @@
+"""Several devices: vLLM's communicator on the process groups of torch_npu."""

@@ -1,0 +1,168 @@
+"""What engines do beside text, with tensors divided among devices: LoRA adapters, embeddings and classes, sleep mode."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_encoders
+from adapters import ADAPTERS
+from harness import Reference, in_engine
+from matrix import STEP, TOKENS, prompts
+
+TENSORS = {"tensor_parallel_size": 2}
+# Each prompt, and the number of its adapter: 0 is none.
+ASKED = [(prompt, number % 4) for number, prompt in enumerate(prompts())]
+
+
+class Models:
+    """Models that are made when a test asks for them, and what HF transformers makes of them."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._reference = Reference()
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+
+    def _ask(self, path: Path, **job: Any) -> dict[str, Any]:
+        self._reference.begin(path, **job)
+        return self._reference.end()
+
+    def get(self, name: str) -> Path:
+        path = self._directory / name
+        if not path.exists():
+            self._ask(path, make=name)
+        return path
+
+    def adapters(self, model: str) -> list[Path]:
+        path = self.get(model)
+        places = [self._directory / f"{model}-{one.name}" for one in ADAPTERS]
+        for one, place in zip(ADAPTERS, places, strict=True):
+            if not place.exists():
+                self._ask(path, make_adapter=one.name, adapter=str(place))
+        return places
+
+    def tokens(self, model: str, asked: Sequence[list[int]], adapter: Path | None = None) -> list[list[int]]:
+        """Greedy float32 tokens."""
+        job = {} if adapter is None else {"adapter": str(adapter)}
+        return self._ask(self.get(model), dtype="float32", greedy=list(asked), new_tokens=TOKENS, **job)["tokens"]
+
+    def vectors(self, name: str, texts: list[Any]) -> list[Any]:
+        return self._ask(self.get(name), dtype="float32", head=tiny_encoders.MODELS[name].head, texts=texts)["vectors"]
+
+    def close(self) -> None:
+        self._reference.close()
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Models]:
+    made = Models(tmp_path_factory.mktemp("models"))
+    yield made
+    made.close()
+
+
+def engine(path: Path, **options: Any) -> Any:
+    from vllm import LLM
+
+    settings = {"dtype": "float32", "max_model_len": 512, "max_num_batched_tokens": STEP, "gpu_memory_utilization": 0.5}
+    return LLM(str(path), **{**settings, **options})
+
+
+def answers(llm: Any, asked: Sequence[list[int]], adapters: Sequence[Any] | None = None) -> list[list[int]]:
+    """Greedy tokens, all requests at once."""
+    from vllm import SamplingParams
+
+    greedy = SamplingParams(temperature=0, max_tokens=TOKENS, ignore_eos=True)
+    outputs = llm.generate([{"prompt_token_ids": ids} for ids in asked], greedy, lora_request=adapters, use_tqdm=False)
+    return [[*output.outputs[0].token_ids] for output in outputs]
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen3"])
+def test_adapters_and_none_in_one_batch(name: str, models: Models, tmp_path: Path) -> None:
+    """Each rank has its part of B of layers that are divided by columns, and of A of those that are divided by rows; the second adapter
+    has an embedding and a head, too. There are fewer slots than adapters."""
+    path, places = models.get(name), models.adapters(name)
+
+    def work() -> object:
+        from vllm.lora.request import LoRARequest
+
+        llm = engine(path, enable_lora=True, max_loras=2, max_cpu_loras=3, max_lora_rank=16, **TENSORS)
+        requests = [None, *(LoRARequest(place.name, number, str(place)) for number, place in enumerate(places, 1))]
+        out = answers(llm, [ids for ids, _ in ASKED], [requests[number] for _, number in ASKED])
+        llm.llm_engine.engine_core.shutdown()
+        return out
+
+    tokens, _ = in_engine(work, tmp_path)
+    for number, place in enumerate([None, *places]):
+        of = [i for i, (_, adapter) in enumerate(ASKED) if adapter == number]
+        expected = models.tokens(name, [ASKED[i][0] for i in of], place)
+        assert [tokens[i] for i in of] == expected, f"adapter {number}"
+
+
+def texts(task: str) -> list[Any]:
+    """What a pooling model is asked: texts, or pairs of them."""
+    words = [" ".join(f"w{(7 * i * i + 3 * length) % tiny_encoders.WORDS}" for i in range(length)) for length in (1, 2, 17, 127, 128, 300)]
+    return [[one, words[i - 1][:200]] for i, one in enumerate(words)] if task == "score" else list(words)
+
+
+@pytest.mark.parametrize("name", tiny_encoders.MODELS)
+def test_vectors_are_those_of_transformers(name: str, models: Models, tmp_path: Path) -> None:
+    path, task = models.get(name), tiny_encoders.MODELS[name].task
+    asked = texts(task)
+
+    def work() -> object:
+        llm = engine(path, max_num_batched_tokens=512, **TENSORS)
+        out = tiny_encoders.answers(llm, task, asked)
+        llm.llm_engine.engine_core.shutdown()
+        return out
+
+    served, _ = in_engine(work, tmp_path)
+    # The bound of pooling_test.py: float32 sums of another order.
+    for vector, expected in zip(served, models.vectors(name, asked), strict=True):
+        np.testing.assert_allclose(vector, expected, atol=2e-5)
+
+
+# What is not freed: indices, masks, tables of positions, buffers of collectives, and what the runtime itself has.
+KEPT = 16 * 2**20
+
+
+def memory(_: Any) -> tuple[int, int]:
+    """Bytes that are free on the device of a worker, and bytes of it that tensors have."""
+    import torch
+
+    return torch.npu.mem_get_info()[0], torch.npu.memory_allocated()
+
+
+@pytest.mark.parametrize("name", ["llama", "mixtral", "deepseek-v3"])
+def test_an_engine_sleeps_on_all_ranks(name: str, models: Models, tmp_path: Path) -> None:
+    """Level 1, then level 2 with weights that are loaded again: each rank frees its part, and the tokens stay the same."""
+    path, asked = models.get(name), prompts()[::3]
+
+    def work() -> object:
+        llm = engine(path, gpu_memory_utilization=0.6, enable_sleep_mode=True, **TENSORS)
+        tokens, free = [answers(llm, asked)], [llm.collective_rpc(memory)]
+        llm.sleep(level=1)
+        free.append(llm.collective_rpc(memory))
+        llm.wake_up()
+        tokens.append(answers(llm, asked))
+        llm.sleep(level=2)
+        free.append(llm.collective_rpc(memory))
+        llm.wake_up(["weights"])
+        llm.collective_rpc("reload_weights")
+        llm.wake_up(["kv_cache"])
+        tokens.append(answers(llm, asked))
+        llm.llm_engine.engine_core.shutdown()
+        return {"tokens": tokens, "memory": free}
+
+    found, _ = in_engine(work, tmp_path)
+    assert found["tokens"] == [models.tokens(name, asked)] * 3
+    awake, *asleep = found["memory"]
+    assert len(awake) == 2
+    for one in asleep:
+        for (free, held), (free_awake, _) in zip(one, awake, strict=True):
+            # The cache alone is more than a third of a device of 1 GiB.
+            assert free - free_awake > 2**30 // 3
+            assert held < KEPT

@@ -1,0 +1,121 @@
+"""Models on several devices answer as on one: greedy float32 tokens are those of HF transformers, whatever is divided among ranks.
+
+Each engine is a forked child, and its workers are processes of their own. Prompts come in chunks, and some are preempted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_vision
+from harness import in_engine
+from matrix import BLOCKS, FEWER_BLOCKS, STEP, TOKENS, Matrix, as_input, engine_options, prompts
+
+from softnpu import trace
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a model is divided, and the collectives that its ranks then run."""
+
+    model: str
+    ranks: int
+    options: dict[str, Any]
+    collectives: set[str] = field(default_factory=lambda: {"HcclAllReduce", "HcclAllGather"})
+
+
+LAYOUTS = {
+    "tensors": Layout("llama", 2, {"tensor_parallel_size": 2}),
+    # Two heads for keys and values: each is on two ranks.
+    "fewer heads than ranks": Layout("llama", 4, {"tensor_parallel_size": 4}),
+    # One head for keys and values, 128 experts.
+    "tensors of experts": Layout("qwen3-moe", 2, {"tensor_parallel_size": 2}),
+    "tensors of latent attention": Layout("deepseek-v3", 2, {"tensor_parallel_size": 2}),
+    "stages": Layout("llama", 2, {"pipeline_parallel_size": 2}, {"HcclSend", "HcclRecv"}),
+    "stages of tensors": Layout(
+        "llama", 4, {"tensor_parallel_size": 2, "pipeline_parallel_size": 2}, {"HcclSend", "HcclRecv", "HcclAllReduce"}
+    ),
+    "experts": Layout("qwen3-moe", 2, {"tensor_parallel_size": 2, "enable_expert_parallel": True}),
+    "experts beside shared ones": Layout("deepseek-v3", 2, {"tensor_parallel_size": 2, "enable_expert_parallel": True}),
+    # Heads of the tower are divided, too; one head for keys and values is on both ranks.
+    "pictures": Layout("qwen2.5-vl", 2, {"tensor_parallel_size": 2}),
+    "pictures with layers that add to the text": Layout("qwen3-vl", 2, {"tensor_parallel_size": 2}),
+}
+
+
+def generate(path: Path, dtype: str, asked: list[Any], options: dict[str, Any]) -> list[list[int]]:
+    """Greedy tokens of each prompt."""
+    from vllm import LLM, SamplingParams
+
+    sees = isinstance(asked[0], dict)
+    llm = LLM(
+        str(path),
+        dtype=dtype,
+        max_model_len=640 if sees else 512,
+        max_num_batched_tokens=STEP,
+        gpu_memory_utilization=0.5,
+        num_gpu_blocks_override=FEWER_BLOCKS if sees else BLOCKS,
+        **engine_options(path),
+        **options,
+    )
+    greedy = SamplingParams(temperature=0, max_tokens=TOKENS, ignore_eos=True)
+    outputs = llm.generate([as_input(one) for one in asked], greedy, use_tqdm=False)
+    llm.llm_engine.engine_core.shutdown()
+    return [[*output.outputs[0].token_ids] for output in outputs]
+
+
+@pytest.fixture(scope="module")
+def matrix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
+    made = Matrix(tmp_path_factory.mktemp("models"))
+    yield made
+    made.close()
+
+
+def serve(layout: Layout, path: Path, dtype: str, asked: list[Any], directory: Path) -> list[list[int]]:
+    """Greedy tokens; as many processes as the layout has ranks have run its collectives."""
+    tokens, state = in_engine(lambda: generate(path, dtype, asked, layout.options), directory)
+    ran = [Counter({key: count for key, count in counter.items() if key[0] == "collective"}) for counter in trace.counts(state).values()]
+    ran = [counter for counter in ran if counter]
+    assert len(ran) == layout.ranks
+    assert layout.collectives <= {collective for counter in ran for _, collective in counter}
+    return tokens
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_tokens_are_those_of_one_device(name: str, matrix: Matrix, tmp_path: Path) -> None:
+    layout = LAYOUTS[name]
+    path = matrix.model(layout.model)
+    asked: list[Any] = tiny_vision.prompts(layout.model) if layout.model in tiny_vision.MODELS else prompts()
+    matrix.begin(path, dtype="float32", greedy=asked, new_tokens=TOKENS)
+    try:
+        tokens = serve(layout, path, "float32", asked, tmp_path)
+    finally:
+        expected = matrix.end()["tokens"]
+    wrong = [i for i, (one, other) in enumerate(zip(tokens, expected, strict=True)) if one != other]
+    assert not wrong, f"the prompts {wrong} have other answers"
+
+
+# Layouts that are served in 16 bits, too.
+HALVES = [(name, dtype) for dtype in ("bfloat16", "float16") for name in ("tensors", "stages", "experts", "pictures")]
+
+
+@pytest.mark.parametrize(("name", "dtype"), HALVES)
+def test_sixteen_bits_differ_only_where_rounding_decides(name: str, dtype: str, matrix: Matrix, tmp_path: Path) -> None:
+    """As on one device: HF transformers in the same type, given the served tokens, prefers others by no more than twice its own largest
+    distance from float32. Ranks round their sums once more, to the same type, which is one of several roundings of each layer.
+    """
+    layout = LAYOUTS[name]
+    path = matrix.model(layout.model)
+    asked: list[Any] = tiny_vision.prompts(layout.model) if layout.model in tiny_vision.MODELS else prompts()
+    tokens = serve(layout, path, dtype, asked, tmp_path)
+    matrix.begin(path, dtype=dtype, forced=list(zip(asked, tokens, strict=True)))
+    result = matrix.end()
+    assert result["positions"] == len(asked) * TOKENS
+    gap = max(result["differing"], default=0.0)
+    print(f"{name} {dtype}: {gap:.3f} of {2 * result['largest']:.3f}")
+    assert gap <= 2 * result["largest"], result
