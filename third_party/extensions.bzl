@@ -3,6 +3,7 @@
 load("//third_party/debian:repositories.bzl", "debian_repositories")
 load("//third_party/python:environment.bzl", "pyenv")
 load("//third_party/python:sources.bzl", "source_repositories")
+load("//third_party/python:vllm_tests.bzl", "vllm_tests")
 load("//third_party/python:wheels.bzl", "wheels")
 load("//third_party/zig:repositories.bzl", "zig_repositories")
 load("//tools/lint:sources.bzl", "sources")
@@ -23,6 +24,12 @@ def _pinned_impl(mctx):
         exclude = ["triton", "ziglang"],
         lock = lock,
         wheels = "@wheels//:names.txt",
+    )
+    vllm_tests(
+        name = "vllm_tests",
+        environment = "@pyenv//:python.sh",
+        lock = lock,
+        packages = ["pytest-asyncio", "tblib"],
     )
     buildifier(name = "buildifier")
     clang_tidy(name = "clang_tidy")

@@ -21,6 +21,10 @@ def run(rctx, command, what, **kwargs):
         fail("{} failed:\n{}\n{}".format(what, result.stdout[-4000:], result.stderr[-4000:]))
     return result.stdout
 
+def pip_of(rctx, venv):
+    """The command that runs pip for a virtual environment, which needs none of its own."""
+    return [find_python(rctx), "-m", "pip", "--disable-pip-version-check", "--python", str(venv) + "/bin/python"]
+
 def take_from_cache(rctx, sha256, output):
     """Takes a file from the repository cache: without a URL, nothing else can answer."""
     return rctx.download(

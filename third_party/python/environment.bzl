@@ -1,40 +1,67 @@
 """@pyenv: an interpreter with the packages of the lock installed, and vLLM built from its sdist."""
 
-load("//third_party:fetch.bzl", "find_python", "hand_over", "read_lock", "run", "take_from_cache")
+load("//third_party:fetch.bzl", "find_python", "hand_over", "pip_of", "read_lock", "run", "take_from_cache")
 
-def _build_vllm(rctx, python, package):
-    """Builds the wheel of vLLM for the device "empty": Python files only."""
-    settings = {
+def _settings(package, venv):
+    """The environment in which vLLM's sdist is read and built, for the device "empty"."""
+    return {
         "CARGO": "/nonexistent/cargo",  # its optional Rust front end would need the internet
         "TORCH_DEVICE_BACKEND_AUTOLOAD": "0",  # importing torch must not look for an NPU
-        "PATH": "{}:/usr/bin:/bin".format(rctx.path("venv/bin")),
+        "PATH": "{}/bin:/usr/bin:/bin".format(venv),
         "VLLM_TARGET_DEVICE": "empty",
         "VLLM_VERSION_OVERRIDE": package["version"],
     }
+
+def fetch_vllm(rctx, package, venv):
+    """Fetches vLLM's sdist.
+
+    Args:
+        rctx: the repository context
+        package: entry of lock.json
+        venv: path of a virtual environment that has what building vLLM takes; pip asks the sdist for its metadata
+    Returns:
+        path of the sdist, in the directory _sdist
+    """
     sdist = "_sdist/" + package["file"]
     if not take_from_cache(rctx, package["sha256"], sdist).wait().success:
         rctx.report_progress("pip download of vLLM's sdist")
         rctx.file("_vllm.txt", "{}=={} --hash=sha256:{}\n".format(package["name"], package["version"], package["sha256"]))
         run(
             rctx,
-            python + ["download", "--quiet", "--no-deps", "--no-binary=:all:", "--no-build-isolation", "--require-hashes", "--dest", "_pip", "--requirement", "_vllm.txt"],
+            pip_of(rctx, venv) + ["download", "--quiet", "--no-deps", "--no-binary=:all:", "--no-build-isolation", "--require-hashes", "--dest", "_pip", "--requirement", "_vllm.txt"],
             "pip download of vLLM",
-            environment = settings,
+            environment = _settings(package, venv),
             timeout = 1200,
         )
         hand_over(rctx, rctx.path("_pip/" + package["file"]), package["sha256"], sdist)
+        rctx.delete("_pip")
+        rctx.delete("_vllm.txt")
+    return sdist
+
+def _build_vllm(rctx, package, venv):
+    """Builds the wheel of vLLM for the device "empty": Python files only."""
+    sdist = fetch_vllm(rctx, package, venv)
     rctx.report_progress("building vLLM")
     run(
         rctx,
-        python + ["wheel", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", "vllm", sdist],
+        pip_of(rctx, venv) + ["wheel", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", "vllm", sdist],
         "building vLLM",
-        environment = settings,
+        environment = _settings(package, venv),
         timeout = 1200,
     )
     [wheel] = rctx.path("vllm").readdir()
-    for leftover in ["_pip", "_sdist", "_vllm.txt"]:
-        rctx.delete(leftover)
+    rctx.delete("_sdist")
     return wheel
+
+# Some indexes offer torchvision for CUDA only. Its operators do not load beside torch for the CPU; its Python part, which is all that image
+# processors need, then describes operators that nobody has declared.
+_DECLARED = """
+
+if not _has_ops():
+    _declared = torch.library.Library("torchvision", "FRAGMENT")
+    for _name in ("nms", "qnms"):
+        _declared.define(_name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+"""
 
 def _pyenv_impl(rctx):
     lock = read_lock(rctx, rctx.attr.lock)
@@ -44,10 +71,12 @@ def _pyenv_impl(rctx):
     rctx.report_progress("installing {} packages".format(len(wanted)))
     python = find_python(rctx)
     run(rctx, [python, "-m", "venv", "--without-pip", "venv"], "making a virtual environment (Debian: install python3-venv)")
-    pip = [python, "-m", "pip", "--disable-pip-version-check", "--python", rctx.path("venv/bin/python")]
-    install = pip + ["install", "--quiet", "--no-index", "--no-deps", "--no-compile", "--no-warn-script-location"]
+    venv = rctx.path("venv")
+    install = pip_of(rctx, venv) + ["install", "--quiet", "--no-index", "--no-deps", "--no-compile", "--no-warn-script-location"]
     run(rctx, install + wanted, "pip install", timeout = 1800)
-    vllm = _build_vllm(rctx, pip, lock["vllm"])
+    torchvision = "venv/lib/python3.11/site-packages/torchvision/extension.py"
+    rctx.file(torchvision, rctx.read(torchvision) + _DECLARED, executable = False)
+    vllm = _build_vllm(rctx, lock["vllm"], venv)
     run(rctx, install + [vllm], "pip install of vLLM", timeout = 600)
 
     # Tests see this directory read-only, so without byte code every test would compile all that it imports.

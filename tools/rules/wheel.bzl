@@ -30,6 +30,14 @@ def _wheel_impl(ctx):
             else:
                 fail("{}: {} has {} files, so its place has to end with a slash".format(ctx.label, target.label, len(files)))
 
+    for target, destination in ctx.attr.trees.items():
+        root = destination.rstrip("/").split("/")[-1] + "/"
+        for file in target[DefaultInfo].files.to_list():
+            _, found, path = file.short_path.partition("/" + root)
+            if not found:
+                fail("{}: {} is not below a folder {}".format(ctx.label, file.short_path, root))
+            add(destination + path, file)
+
     requires = ctx.attr.requires + [
         '{} ; extra == "{}"'.format(requirement, extra)
         for extra, requirements in ctx.attr.extras.items()
@@ -100,6 +108,10 @@ wheel = rule(
         "requires_python": attr.string(),
         "strip_prefix": attr.string(default = "python", doc = "directory of the repository that becomes the root of the wheel"),
         "summary": attr.string(),
+        "trees": attr.label_keyed_string_dict(
+            allow_files = True,
+            doc = "other files -> directory in the wheel (a/b/), which gets what lies below a directory of that name (b) with its subdirectories",
+        ),
         "version": attr.string(mandatory = True),
         "_tool": _TOOL,
     },
