@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import quantised
 import tiny_vision
 from harness import in_engine
 from matrix import BLOCKS, FEWER_BLOCKS, STEP, TOKENS, Matrix, as_input, engine_options, prompts
@@ -98,6 +99,19 @@ def test_tokens_are_those_of_one_device(name: str, matrix: Matrix, tmp_path: Pat
         expected = matrix.end()["tokens"]
     wrong = [i for i, (one, other) in enumerate(zip(tokens, expected, strict=True)) if one != other]
     assert not wrong, f"the prompts {wrong} have other answers"
+
+
+@pytest.mark.parametrize("name", [name for name in quantised.MODELS if "float32" in quantised.dtypes(name)])
+def test_each_rank_rounds_its_part_of_a_row(name: str, matrix: Matrix, tmp_path: Path) -> None:
+    """The same arithmetic in plain torch prefers other tokens by no more than quantised.BORDER."""
+    path = matrix.model(name)
+    tokens = serve(Layout(name, 2, {"tensor_parallel_size": 2}), path, "float32", prompts(), tmp_path)
+    matrix.begin(path, dtype="float32", forced=list(zip(prompts(), tokens, strict=True)), ranks=2)
+    result = matrix.end()
+    assert result["positions"] == len(prompts()) * TOKENS
+    gap, limit = max(result["differing"], default=0.0), quantised.BORDER * result["spread"]
+    print(f"{name}: {gap:.4f} of {limit:.4f}, {len(result['differing'])} tokens differ")
+    assert gap <= limit, result
 
 
 # Layouts that are served in 16 bits, too.

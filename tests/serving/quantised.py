@@ -244,8 +244,15 @@ def is_quantised(directory: Path) -> bool:
     )
 
 
-def load(directory: Path, dtype: Any) -> Any:
-    """The model of HF transformers, with layers of `_layer_class` in the place of its quantised ones."""
+# Layers whose rows are divided among ranks.
+_DIVIDED = ("o_proj", "down_proj")
+
+
+def load(directory: Path, dtype: Any, ranks: int = 1) -> Any:
+    """The model of HF transformers, with layers of `_layer_classes` in the place of its quantised ones.
+
+    Each of several ranks has a part of a row, and rounds it by a scale of its own.
+    """
     import torch
     from safetensors.torch import load_file
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -266,9 +273,9 @@ def load(directory: Path, dtype: Any) -> Any:
 
     for name, module in list(model.named_modules()):
         if f"{name}.weight_scale" in tensors:
-            model.set_submodule(name, linear(take(name), dtype))
+            model.set_submodule(name, linear(take(name), dtype, ranks if name.rpartition(".")[2] in _DIVIDED else 1))
         elif f"{name}.0.gate_proj.weight_scale" in tensors:
-            model.set_submodule(name, experts(_by_expert(take(name)), linear, module.act_fn, dtype))
+            model.set_submodule(name, experts(_by_expert(take(name)), linear, module.act_fn, dtype, ranks))
     rest = {key: value for key, value in tensors.items() if key not in taken}
     missing, unexpected = model.load_state_dict(rest, strict=False)
     assert not unexpected, unexpected
@@ -291,11 +298,11 @@ def _layer_classes() -> tuple[Any, Any]:
     import torch
 
     class Linear(torch.nn.Module):
-        """A quantised layer."""
+        """A quantised layer, whose rows are in some parts."""
 
-        def __init__(self, tensors: dict[str, Any], dtype: torch.dtype) -> None:
+        def __init__(self, tensors: dict[str, Any], dtype: torch.dtype, parts: int) -> None:
             super().__init__()
-            self.dtype = dtype
+            self.dtype, self.parts = dtype, parts
             self.whole = tensors["weight"].double()
             self.scale = tensors["weight_scale"].double().flatten()
             self.input_scale, self.input_offset = tensors.get("input_scale"), tensors.get("input_offset")
@@ -305,24 +312,31 @@ def _layer_classes() -> tuple[Any, Any]:
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             x = x.float()
-            if self.input_scale is not None:
-                rows = (x / self.input_scale + (0 if self.input_offset is None else self.input_offset)).round().clamp(-128, 127)
-            else:
-                row_scale = x.abs().amax(-1, keepdim=True) / 127
-                rows = torch.where(row_scale > 0, (x / row_scale).round(), 0)
+            if self.input_scale is None:
+                pieces = zip(x.chunk(self.parts, -1), self.whole.chunk(self.parts, 1), strict=True)
+                out = sum(self._dynamic(rows, whole) for rows, whole in pieces) * self.scale
+                return (out if self.bias is None else out + self.bias).to(self.dtype)
+            rows = (x / self.input_scale + (0 if self.input_offset is None else self.input_offset)).round().clamp(-128, 127)
             sums = rows.double() @ self.whole.t()
             if self.quant_bias is not None and self.deq_scale is not None:
                 return ((sums + self.quant_bias) * self.deq_scale.double()).to(self.dtype)
-            out = sums * self.scale * (row_scale if self.input_scale is None else self.input_scale).double()
+            out = sums * self.scale * self.input_scale.double()
             return (out if self.bias is None else out + self.bias).to(self.dtype)
+
+        def _dynamic(self, x: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
+            row_scale = x.abs().amax(-1, keepdim=True) / 127
+            return (torch.where(row_scale > 0, (x / row_scale).round(), 0).double() @ whole.t()) * row_scale.double()
 
     class Experts(torch.nn.Module):
         """Experts one by one, each token's weighted sum in float32."""
 
-        def __init__(self, parts: list[dict[str, Any]], linear: Any, activate: Any, dtype: torch.dtype) -> None:
+        def __init__(self, experts: list[dict[str, Any]], linear: Any, activate: Any, dtype: torch.dtype, ranks: int) -> None:
             super().__init__()
             self.activate = activate
-            self.experts = [{name: linear(one, dtype) for name, one in part.items()} for part in parts]
+            self.experts = [
+                {name: linear(tensors, dtype, ranks if name in _DIVIDED else 1) for name, tensors in matrices.items()}
+                for matrices in experts
+            ]
 
         def forward(self, hidden: torch.Tensor, chosen: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
             out = torch.zeros(hidden.shape, dtype=torch.float32)

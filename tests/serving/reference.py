@@ -12,7 +12,7 @@ Each line of its input is a job, and each line of its output a result.
   the spread (standard deviation) of float32 logits.
 * {"model", "dtype", "logits": [[ids]...]} gives {"logits": [[rows]...]}, a row for each token.
 
-Jobs that compute may name an "adapter", which is merged into the weights, and have "int8_cache".
+Jobs that compute may name an "adapter", which is merged into the weights, and have "int8_cache"; "ranks" round parts of rows by themselves.
 """
 
 from __future__ import annotations
@@ -117,10 +117,10 @@ def vectors(model: torch.nn.Module, path: Path, texts: list) -> list[list]:
 
 
 @functools.lru_cache(maxsize=2)
-def load(path: str, dtype: torch.dtype, head: str = "AutoModelForCausalLM", adapter: str | None = None) -> torch.nn.Module:
+def load(path: str, dtype: torch.dtype, head: str = "AutoModelForCausalLM", adapter: str | None = None, ranks: int = 1) -> torch.nn.Module:
     """A model in evaluation mode, with an adapter merged into its weights."""
     if quantised.is_quantised(Path(path)):
-        model = quantised.load(Path(path), dtype)
+        model = quantised.load(Path(path), dtype, ranks)
     else:
         model = getattr(transformers, head).from_pretrained(path, dtype=dtype, attn_implementation="eager").eval()
     if adapter is not None:
@@ -139,24 +139,24 @@ def run(job: dict) -> dict:
     if "make_adapter" in job:
         adapters.make(job["make_adapter"], Path(path), Path(job["adapter"]))
         return {}
-    torch.set_num_threads(job.get("threads", 2))
+    torch.set_num_threads(job.get("threads", 1))
     with quantised.int8_cache() if job.get("int8_cache") else contextlib.nullcontext():
         return compute(path, job)
 
 
 def compute(path: str, job: dict) -> dict:
     """The result of a job that computes."""
-    adapter = job.get("adapter")
+    adapter, ranks = job.get("adapter"), job.get("ranks", 1)
     if "texts" in job:
         return {"vectors": vectors(load(path, getattr(torch, job["dtype"]), job["head"], adapter), Path(path), job["texts"])}
     head = "AutoModelForImageTextToText" if tiny_vision.sees(Path(path)) else "AutoModelForCausalLM"
-    model = load(path, getattr(torch, job["dtype"]), head, adapter)
+    model = load(path, getattr(torch, job["dtype"]), head, adapter, ranks)
     if "logits" in job:
         with torch.no_grad():
             return {"logits": [model(torch.tensor([ids])).logits[0].tolist() for ids in job["logits"]]}
     if "greedy" in job:
         return greedy(model, Path(path), job["greedy"], job["new_tokens"])
-    return forced(model, load(path, torch.float32, head, adapter), Path(path), job["forced"])
+    return forced(model, load(path, torch.float32, head, adapter, ranks), Path(path), job["forced"])
 
 
 def main() -> None:

@@ -125,14 +125,6 @@ def _in_stages_or_replicas(config: VllmConfig) -> Any:
     return ", ".join(name for name, asked in found.items() if asked) or None
 
 
-def _with_divided_tensors(config: VllmConfig) -> Any:
-    """A rank rounds its part of a row by a scale of its own: no test has shown that this is all that differs from one device."""
-    model = config.model_config
-    if model is None or config.quant_config is None or config.parallel_config.tensor_parallel_size == 1:
-        return None
-    return model.quantization or type(config.quant_config).__name__
-
-
 REFUSED: tuple[Row, ...] = (
     # The model.
     model_row("encoder-decoder models", "the model's architecture", lambda model: model.is_encoder_decoder and model.architectures),
@@ -324,13 +316,6 @@ REFUSED: tuple[Row, ...] = (
         (),
         _in_stages_or_replicas,
         "use --tensor-parallel-size",
-    ),
-    Row(
-        "divided tensors of quantised weights",
-        "--tensor-parallel-size",
-        (),
-        _with_divided_tensors,
-        "use one device",
     ),
     option_row(
         "replicas of a model that Ray starts",
