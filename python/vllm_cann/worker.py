@@ -52,7 +52,9 @@ class CannWorker(Worker):
             current_platform.dist_backend,
         )
         set_random_seed(self.model_config.seed)
+        # vLLM collects garbage ten times while it starts. What has been imported by now stays, and need not be looked at each time.
         gc.collect()
+        gc.freeze()
         torch.accelerator.empty_cache()
         self.init_snapshot = MemorySnapshot(device=self.device)
         self.requested_memory = request_memory(self.init_snapshot, self.cache_config)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import faulthandler
+import gc
 import importlib.util
 import json
 import os
@@ -149,9 +150,16 @@ def prepare(with_layers: bool = True) -> None:
     import torch_npu  # noqa: F401
     import vllm.v1.worker.gpu_model_runner  # noqa: F401
     from vllm import LLM  # noqa: F401
+    from vllm.model_executor.models import registry
+
+    # vLLM looks at the class of each model in a process of its own, so that its own has no device. A child is such a process.
+    registry._run_in_subprocess = lambda look: look()
 
     if with_layers:
         import vllm_cann.layers  # noqa: F401
+    # A child would copy every page of what is imported, each time it collects garbage, which an engine does ten times while it starts.
+    gc.collect()
+    gc.freeze()
 
 
 def in_engine(work: Callable[[], object], directory: Path) -> tuple[Any, Path]:

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 NOTHING_COLLECTED = 5
-# What libraries would otherwise look up in a home directory or on the network.
+# What libraries would otherwise look up in a home directory or on the network, and how they wait.
 QUIET = {
     "DO_NOT_TRACK": "1",
     "HF_HUB_OFFLINE": "1",
+    # Threads that wait leave their core to others: tests run beside each other.
+    "OMP_WAIT_POLICY": "PASSIVE",
     "VLLM_NO_USAGE_STATS": "1",
 }
 
