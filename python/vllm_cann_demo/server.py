@@ -59,7 +59,7 @@ class Server:
         serve_options: Sequence[str] = (),
         softnpu_options: Sequence[str] = (),
         environment: dict[str, str] | None = None,
-        timeout: float = 120.0,
+        timeout: float = 300.0,
         progress: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.port = free_port()
@@ -74,6 +74,8 @@ class Server:
             **os.environ,
             "SOFTNPU_STATE_DIR": str(self.state),
             "VLLM_NO_USAGE_STATS": "1",
+            # The engine's process has then imported everything: it is ready in two thirds of the time. vllm serve says "spawn" by itself.
+            "VLLM_WORKER_MULTIPROC_METHOD": "fork",
             **(environment or {}),
         }
         serve = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(model)]

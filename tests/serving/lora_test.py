@@ -218,7 +218,7 @@ def test_logits_of_prompts_are_those_of_the_adapter(models: Models, tmp_path: Pa
             assert abs(value - exact) <= 5e-4, (number, token)
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", ["bfloat16", pytest.param("float16", marks=pytest.mark.night)])
 def test_in_sixteen_bits(dtype: str, models: Models, tmp_path: Path) -> None:
     """What HF transformers with merged weights prefers to the served tokens is as near as its own distance from float32."""
     path, adapters = models.get("llama")

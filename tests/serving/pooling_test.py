@@ -72,8 +72,7 @@ def serve(path: Path, encoder: Encoder, dtype: str, directory: Path) -> tuple[li
     return result["first"], result["waits"], {"architecture": result["architecture"], "kernels": families(kernels(state))}
 
 
-# "float16" chooses bfloat16, too.
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", *(pytest.param(dtype, marks=pytest.mark.night) for dtype in ("float16", "bfloat16"))])
 @pytest.mark.parametrize("name", MODELS)
 def test_vectors_are_those_of_transformers(name: str, dtype: str, reference: Reference, directory: Path, tmp_path: Path) -> None:
     encoder, path = MODELS[name], directory / name

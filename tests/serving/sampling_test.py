@@ -302,7 +302,7 @@ def check_drawn(counts: Counter[int], exact: Array) -> None:
     assert statistic <= freedom + 2 * math.sqrt(14 * freedom) + 28, (statistic, freedom)
 
 
-@pytest.mark.parametrize("seeded", [True, False])
+@pytest.mark.parametrize("seeded", [pytest.param(True, marks=pytest.mark.night), False])
 def test_drawn_tokens_have_the_exact_distribution(seeded: bool, model: Reference32, tmp_path: Path) -> None:
     """Requests of four settings stand in turn in each batch."""
     requests: list[Request] = [

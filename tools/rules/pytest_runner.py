@@ -1,4 +1,7 @@
-"""Runs pytest the way Bazel wants a test to behave: report, shards, filter, files, time limit."""
+"""Runs pytest the way Bazel wants a test to behave: report, shards, filter, files, time limit.
+
+Cases with the mark `night` are left out. With `--test_env=NIGHT=1` they are the only ones.
+"""
 
 import os
 import sys
@@ -73,7 +76,10 @@ def main() -> int:
         *("-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", os.getcwd()),
         *("--import-mode=importlib", "--basetemp", str(Path(temporary, "pytest"))),
         *("-o", "junit_family=xunit1", "-ra"),
+        *("-o", "markers=night: takes too long for each change"),
     ]
+    night = environment.get("NIGHT") == "1"
+    arguments += ["-m", "night" if night else "not night"]
     if report := environment.get("XML_OUTPUT_FILE"):
         arguments.append(f"--junitxml={report}")
     if limit := environment.get("TEST_TIMEOUT"):
@@ -92,7 +98,7 @@ def main() -> int:
         Path(status).touch()
 
     code = pytest.main(arguments + sys.argv[1:], plugins)
-    return 0 if code == NOTHING_COLLECTED and (total > 1 or expression) else int(code)
+    return 0 if code == NOTHING_COLLECTED and (total > 1 or expression or night) else int(code)
 
 
 if __name__ == "__main__":

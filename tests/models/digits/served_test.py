@@ -54,7 +54,7 @@ def test_transformers_reads_99_percent(drawings: list[tuple[Drawing, str, Path]]
     assert right >= 0.99 * COUNT
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("bfloat16", marks=pytest.mark.night)])
 def test_answers_are_those_of_transformers(
     dtype: str, drawings: list[tuple[Drawing, str, Path]], expected: list[str], tmp_path: Path
 ) -> None:

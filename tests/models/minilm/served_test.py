@@ -24,7 +24,7 @@ SENTENCES = [
 ]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float16", marks=pytest.mark.night)])
 def test_embeddings_and_scores_are_those_of_transformers(dtype: str, tmp_path: Path) -> None:
     with Server(MODEL, tmp_path, [*SERVE, "--dtype", dtype], ["--memory", "2GiB"]) as server, httpx.Client(base_url=server.url) as client:
         reply = client.post("/v1/embeddings", json={"model": "m", "input": SENTENCES}, timeout=300)
