@@ -14,11 +14,12 @@ import shutil
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from vllm_cann_demo import task
 
 MODEL = Path(os.environ["MODEL"]).absolute().parent
@@ -113,6 +114,54 @@ def reference(model: Path = MODEL, **job: object) -> dict:
         return process.end()
     finally:
         process.close()
+
+
+def night_but_for(change: Sequence[str], names: Iterable[str]) -> list[Any]:
+    """Parameters of a test: those of `names` that are not in `change` have the mark `night`."""
+    assert set(change) <= {*names}, change
+    return [name if name in change else pytest.param(name, marks=pytest.mark.night) for name in names]
+
+
+class Models:
+    """Models that are made when a test asks for them, and the reference."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._reference = Reference()
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+
+    def model(self, name: str) -> Path:
+        """The directory of a model."""
+        path = self.directory / name
+        if not path.exists():
+            self.ask(path, make=name)
+        return path
+
+    def begin(self, path: Path, **job: object) -> None:
+        """Starts a job of the reference."""
+        self._reference.begin(path, **job)
+
+    def end(self) -> dict[str, Any]:
+        """The result of the job that was started first of those that have not ended."""
+        return self._reference.end()
+
+    def ask(self, path: Path, **job: object) -> dict[str, Any]:
+        """The result of one job."""
+        self.begin(path, **job)
+        return self.end()
+
+    def tokens(self, path: Path, asked: Sequence[Any], count: int, adapter: Path | None = None) -> list[list[int]]:
+        """Greedy float32 tokens of each prompt."""
+        job = {} if adapter is None else {"adapter": str(adapter)}
+        return self.ask(path, dtype="float32", greedy=list(asked), new_tokens=count, **job)["tokens"]
+
+    def vectors(self, path: Path, texts: Sequence[Any], head: str) -> list[Any]:
+        """Float32 embeddings, scores or probabilities of classes of each text."""
+        return self.ask(path, dtype="float32", head=head, texts=list(texts))["vectors"]
+
+    def close(self) -> None:
+        """Ends the reference."""
+        self._reference.close()
 
 
 # Many times what a child takes on a busy machine.

@@ -17,65 +17,24 @@ import pytest
 import quantised
 import tiny_encoders
 import tiny_vision
-from adapters import ADAPTERS
-from harness import Reference, in_engine
-from matrix import as_input, decoding_launches, engine_options, prompts, watch
+from adapted import ASKED, Adapted
+from harness import in_engine
+from matrix import TOKENS, as_input, decoding_launches, engine_options, prompts, watch
 from tiny import LAYERS
 from vllm_cann_demo.server import Server
 
 from softnpu import trace
 
-TOKENS = 8
 # Two slots for three adapters, so that slots are used again.
 SLOTS = 2
-# Each prompt, and the number of its adapter: 0 is none.
-ASKED = [(prompt, number % 4) for number, prompt in enumerate(prompts())]
 MODELS = ("llama", "qwen3")
 
 
-class Models:
-    """Models with their adapters, and what HF transformers makes of them."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self.reference = Reference()
-        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-
-    def ask(self, path: Path, **job: Any) -> dict[str, Any]:
-        self.reference.begin(path, **job)
-        return self.reference.end()
-
-    def get(self, name: str) -> tuple[Path, list[Path]]:
-        """A model and its adapters. Those of a quantised model are those of the model that it was."""
-        path = self._directory / name
-        if quantised.base(name) != name:
-            _, adapters = self.get(quantised.base(name))
-        else:
-            adapters = [self._directory / f"{name}-{one.name}" for one in ADAPTERS]
-        if not path.exists():
-            self.ask(path, make=name)
-            for one, place in zip(ADAPTERS, adapters, strict=True):
-                if not place.exists():
-                    self.ask(path, make_adapter=one.name, adapter=str(place))
-        return path, adapters
-
-    def expected(self, name: str) -> list[list[int]]:
-        """Greedy tokens of each of ASKED."""
-        path, adapters = self.get(name)
-        out: dict[int, list[int]] = {}
-        for adapter, place in enumerate([None, *adapters]):
-            places = [i for i, (_, number) in enumerate(ASKED) if number == adapter]
-            job = {} if place is None else {"adapter": str(place)}
-            found = self.ask(path, dtype="float32", greedy=[ASKED[i][0] for i in places], new_tokens=TOKENS, **job)
-            out.update(zip(places, found["tokens"], strict=True))
-        return [out[i] for i in range(len(ASKED))]
-
-
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Models]:
-    made = Models(tmp_path_factory.mktemp("models"))
+def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Adapted]:
+    made = Adapted(tmp_path_factory.mktemp("models"))
     yield made
-    made.reference.close()
+    made.close()
 
 
 def _engine(path: Path, dtype: str, **options: Any) -> Any:
@@ -122,7 +81,7 @@ def _options() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_adapters_and_none_in_one_batch(name: str, models: Models, tmp_path: Path) -> None:
+def test_adapters_and_none_in_one_batch(name: str, models: Adapted, tmp_path: Path) -> None:
     """float32: the tokens are those of merged weights; no layer waits for the device; two launches for each layer that has adapters."""
     path, adapters = models.get(name)
 
@@ -154,7 +113,7 @@ def test_adapters_and_none_in_one_batch(name: str, models: Models, tmp_path: Pat
 
 # Quantised weights, pictures, and embeddings, with the adapters that have no weights of an embedding.
 @pytest.mark.parametrize("name", ["llama-w8a8", "qwen2.5-vl", "qwen3-embedding"])
-def test_adapters_of_other_classes(name: str, models: Models, tmp_path: Path) -> None:
+def test_adapters_of_other_classes(name: str, models: Adapted, tmp_path: Path) -> None:
     path, places = models.get(name)
     adapters = [places[0], places[2]]
     some: list[Any] = prompts()
@@ -186,7 +145,7 @@ def test_adapters_of_other_classes(name: str, models: Models, tmp_path: Path) ->
         assert any(not np.allclose(others[0][i], other[i], atol=1e-2) for other in others[1:])
 
 
-def test_logits_of_prompts_are_those_of_the_adapter(models: Models, tmp_path: Path) -> None:
+def test_logits_of_prompts_are_those_of_the_adapter(models: Adapted, tmp_path: Path) -> None:
     """The second adapter has weights of the head. Prompts of several requests, some of them without an adapter, share steps."""
     path, adapters = models.get("qwen3")
     asked = [(ids[:60], number) for (ids, _), number in zip(ASKED, (0, 2, 1, 2, 0, 2, 0, 2), strict=False) if len(ids) > 1]
@@ -219,7 +178,7 @@ def test_logits_of_prompts_are_those_of_the_adapter(models: Models, tmp_path: Pa
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", pytest.param("float16", marks=pytest.mark.night)])
-def test_in_sixteen_bits(dtype: str, models: Models, tmp_path: Path) -> None:
+def test_in_sixteen_bits(dtype: str, models: Adapted, tmp_path: Path) -> None:
     """What HF transformers with merged weights prefers to the served tokens is as near as its own distance from float32."""
     path, adapters = models.get("llama")
     tokens, _ = in_engine(lambda: _answers(_engine(path, dtype, **_options()), adapters, ASKED), tmp_path)
@@ -240,7 +199,7 @@ FAULTS: dict[str, Callable[[Any, list[int | None]], tuple[Any, list[int | None]]
 }
 
 
-def test_an_adapter_changes_tokens(models: Models) -> None:
+def test_an_adapter_changes_tokens(models: Adapted) -> None:
     """Else the tests above would say nothing: with another adapter, nearly each request has another answer."""
     path, adapters = models.get("qwen3")
     asked = [ids for ids, _ in ASKED]
@@ -252,7 +211,7 @@ def test_an_adapter_changes_tokens(models: Models) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_planted_fault_is_seen(fault: str, models: Models, tmp_path: Path) -> None:
+def test_a_planted_fault_is_seen(fault: str, models: Adapted, tmp_path: Path) -> None:
     path, adapters = models.get("qwen3")
 
     def work() -> object:
@@ -270,7 +229,7 @@ def test_a_planted_fault_is_seen(fault: str, models: Models, tmp_path: Path) -> 
     assert tokens != models.expected("qwen3")
 
 
-def test_a_server_takes_and_gives_up_adapters_while_it_runs(models: Models, tmp_path: Path) -> None:
+def test_a_server_takes_and_gives_up_adapters_while_it_runs(models: Adapted, tmp_path: Path) -> None:
     path, adapters = models.get("qwen3")
     expected = models.expected("qwen3")
     options = ["--max-model-len", "512", "--gpu-memory-utilization", "0.5", "--dtype", "float32", "--served-model-name", "base"]
@@ -300,7 +259,7 @@ def test_a_server_takes_and_gives_up_adapters_while_it_runs(models: Models, tmp_
         assert answer("base", [1]).status_code == 200
 
 
-def test_a_mixture_serves_adapters_of_its_attention(models: Models, tmp_path: Path) -> None:
+def test_a_mixture_serves_adapters_of_its_attention(models: Adapted, tmp_path: Path) -> None:
     """Experts have none; the adapter here has weights for query, key, value and output alone."""
     path, _ = models.get("qwen3-moe")
     place = tmp_path / "attention"

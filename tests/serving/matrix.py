@@ -14,7 +14,7 @@ from typing import Any
 
 import quantised
 import tiny_vision
-from harness import Reference, in_engine
+from harness import Models, in_engine
 
 from softnpu import trace
 
@@ -185,29 +185,8 @@ def kernels(state: Path) -> Counter[str]:
     return Counter({name: value for (kind, name), value in counter.items() if kind == "kernel"})
 
 
-class Matrix:
-    """Models that are made when a test asks for them, and the reference."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._reference = Reference()
-        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-
-    def model(self, name: str) -> Path:
-        """The directory of a model."""
-        path = self._directory / name
-        if not path.exists():
-            self._reference.begin(path, make=name)
-            self._reference.end()
-        return path
-
-    def begin(self, path: Path, **job: object) -> None:
-        """Starts a job of the reference."""
-        self._reference.begin(path, **job)
-
-    def end(self) -> dict[str, Any]:
-        """The result of the job that was started first of those that have not ended."""
-        return self._reference.end()
+class Matrix(Models):
+    """Models, whose tokens are compared with those of the reference."""
 
     def check(self, name: str, dtype: str, directory: Path) -> Served:
         """Serves a model, compares its tokens with the reference, and returns what the engine did.
@@ -221,22 +200,22 @@ class Matrix:
         options = {"dtype": dtype, "int8_cache": name in quantised.CACHES}
         exact = dtype == "float32" and name not in quantised.MODELS
         if exact:
-            self._reference.begin(path, greedy=asked, new_tokens=TOKENS, **options)
+            self.begin(path, greedy=asked, new_tokens=TOKENS, **options)
         try:
             served = serve(path, dtype, asked, directory)
         except BaseException:
             if exact:
-                self._reference.end()
+                self.end()
             raise
         if exact:
-            expected = self._reference.end()["tokens"]
+            expected = self.end()["tokens"]
             wrong = [i for i, (one, other) in enumerate(zip(served.tokens, expected, strict=True)) if one != other]
             assert not wrong, f"the prompts {wrong} have other answers"
             assert served.again == expected[asked.index(max(asked, key=_size))]
         else:
             pairs = [*zip(asked, served.tokens, strict=True), (max(asked, key=_size), served.again)]
-            self._reference.begin(path, forced=pairs, **options)
-            result = self._reference.end()
+            self.begin(path, forced=pairs, **options)
+            result = self.end()
             assert result["positions"] == len(pairs) * TOKENS
             gap = max(result["differing"], default=0.0)
             limit = quantised.BORDER * result["spread"] if dtype == "float32" else 2 * result["largest"]
@@ -245,10 +224,6 @@ class Matrix:
         assert served.hits > 0
         assert not served.waits, Counter(served.waits)
         return served
-
-    def close(self) -> None:
-        """Ends the reference."""
-        self._reference.close()
 
 
 def families(launched: Counter[str]) -> list[str]:

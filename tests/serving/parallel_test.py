@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import quantised
 import tiny_vision
-from harness import in_engine
+from harness import in_engine, night_but_for
 from matrix import BLOCKS, FEWER_BLOCKS, STEP, TOKENS, Matrix, as_input, engine_options, prompts
 
 from softnpu import trace
@@ -87,7 +87,11 @@ def serve(layout: Layout, path: Path, dtype: str, asked: list[Any], directory: P
     return tokens
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+# Served at each change.
+CHANGE = ("fewer heads than ranks", "tensors of latent attention", "experts beside shared ones", "stages", "pictures")
+
+
+@pytest.mark.parametrize("name", night_but_for(CHANGE, LAYOUTS))
 def test_tokens_are_those_of_one_device(name: str, matrix: Matrix, tmp_path: Path) -> None:
     layout = LAYOUTS[name]
     path = matrix.model(layout.model)
@@ -101,6 +105,7 @@ def test_tokens_are_those_of_one_device(name: str, matrix: Matrix, tmp_path: Pat
     assert not wrong, f"the prompts {wrong} have other answers"
 
 
+@pytest.mark.night
 @pytest.mark.parametrize("name", [name for name in quantised.MODELS if "float32" in quantised.dtypes(name)])
 def test_each_rank_rounds_its_part_of_a_row(name: str, matrix: Matrix, tmp_path: Path) -> None:
     """The same arithmetic in plain torch prefers other tokens by no more than quantised.BORDER."""
@@ -118,6 +123,7 @@ def test_each_rank_rounds_its_part_of_a_row(name: str, matrix: Matrix, tmp_path:
 HALVES = [(name, dtype) for dtype in ("bfloat16", "float16") for name in ("tensors", "stages", "experts", "pictures")]
 
 
+@pytest.mark.night
 @pytest.mark.parametrize(("name", "dtype"), HALVES)
 def test_sixteen_bits_differ_only_where_rounding_decides(name: str, dtype: str, matrix: Matrix, tmp_path: Path) -> None:
     """As on one device: HF transformers in the same type, given the served tokens, prefers others by no more than twice its own largest

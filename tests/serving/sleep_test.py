@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 import tiny_encoders
 import tiny_vision
-from harness import Reference, in_child, in_engine, prepare
+from harness import Models, in_child, in_engine, prepare
 from matrix import as_input, engine_options
 from vllm_cann_demo.server import Server
 
@@ -32,32 +31,19 @@ def asked_of(name: str) -> list[Any]:
     return tiny_vision.prompts(name)[7:13] if name in tiny_vision.MODELS else PROMPTS
 
 
-class Models:
+class Asked(Models):
     """Models, and what HF transformers answers to `asked_of`: greedy tokens, or vectors."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._reference = Reference()
-        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-
     def get(self, name: str) -> tuple[Path, list[list[Any]]]:
-        path = self._directory / name
-        if not path.exists():
-            self._reference.begin(path, make=name)
-            self._reference.end()
+        path = self.model(name)
         if name in tiny_encoders.MODELS:
-            self._reference.begin(path, dtype="float32", texts=TEXTS, head=tiny_encoders.MODELS[name].head)
-            return path, self._reference.end()["vectors"]
-        self._reference.begin(path, dtype="float32", greedy=asked_of(name), new_tokens=TOKENS)
-        return path, self._reference.end()["tokens"]
-
-    def close(self) -> None:
-        self._reference.close()
+            return path, self.vectors(path, TEXTS, tiny_encoders.MODELS[name].head)
+        return path, self.tokens(path, asked_of(name), TOKENS)
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Models]:
-    made = Models(tmp_path_factory.mktemp("models"))
+def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
+    made = Asked(tmp_path_factory.mktemp("models"))
     yield made
     made.close()
 
@@ -115,7 +101,7 @@ def _level_1(llm: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_level_1_keeps_the_weights_on_the_host(name: str, models: Models, tmp_path: Path) -> None:
+def test_level_1_keeps_the_weights_on_the_host(name: str, models: Asked, tmp_path: Path) -> None:
     path, expected = models.get(name)
     found = run(path, tmp_path, _level_1)
     assert found["answers"] == [expected] * 4
@@ -140,7 +126,7 @@ def _level_2(llm: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_level_2_takes_weights_that_are_loaded_again(name: str, models: Models, tmp_path: Path) -> None:
+def test_level_2_takes_weights_that_are_loaded_again(name: str, models: Asked, tmp_path: Path) -> None:
     path, expected = models.get(name)
     found = run(path, tmp_path, _level_2)
     assert found["answers"] == [expected] * 3
@@ -151,7 +137,7 @@ def test_level_2_takes_weights_that_are_loaded_again(name: str, models: Models, 
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_other_classes_sleep(name: str, models: Models, tmp_path: Path) -> None:
+def test_other_classes_sleep(name: str, models: Asked, tmp_path: Path) -> None:
     """Quantised experts, a vision tower, and vectors, through both levels."""
     path, expected = models.get(name)
     found = run(path, tmp_path, lambda llm: {"levels": [_level_1(llm), _level_2(llm)]})
@@ -173,12 +159,12 @@ def _forgets(llm: Any) -> dict[str, Any]:
     return {"answers": _answers(llm)}
 
 
-def test_parameters_that_level_2_keeps(models: Models, tmp_path: Path) -> None:
+def test_parameters_that_level_2_keeps(models: Asked, tmp_path: Path) -> None:
     path, expected = models.get("llama")
     assert run(path, tmp_path, _forgets, sleep_preserve_parameter_names=["*"])["answers"] == expected
 
 
-def test_level_2_forgets_the_others(models: Models, tmp_path: Path) -> None:
+def test_level_2_forgets_the_others(models: Asked, tmp_path: Path) -> None:
     """SoftNPU stops at weights that nobody has written since: the engine ends, and does not answer."""
     path, _ = models.get("llama")
     prepare()
@@ -187,7 +173,7 @@ def test_level_2_forgets_the_others(models: Models, tmp_path: Path) -> None:
     assert "nobody" in log or "written" in log, log[-3000:]
 
 
-def test_a_server_sleeps_and_wakes_up(models: Models, tmp_path: Path) -> None:
+def test_a_server_sleeps_and_wakes_up(models: Asked, tmp_path: Path) -> None:
     path, expected = models.get("llama")
     options = ["--max-model-len", "512", "--gpu-memory-utilization", "0.5", "--dtype", "float32", "--served-model-name", "m"]
     environment = {"VLLM_SERVER_DEV_MODE": "1"}
