@@ -294,6 +294,9 @@ def test_what_nobody_has_written_stays_so(tmp_path: Path) -> None:
             assert "is read where nobody has written" in sentence
 
 
+_KEPT: list[Any] = []
+
+
 def used_beside(rank: int, whats: list[str]) -> list[str]:
     """Rank 0 uses memory while a collective still works on it, in several ways; what its device says of each."""
     import torch.distributed as dist
@@ -302,6 +305,8 @@ def used_beside(rank: int, whats: list[str]) -> list[str]:
     dist.all_reduce(own)  # makes the communicator
     torch.npu.synchronize()
     said = []
+    # A pinned tensor that is freed after the fault would end the process: torch_npu's destructor then throws.
+    _KEPT.append(torch.zeros(1000).pin_memory())
     for what in whats:
         if rank == 1:
             # So that the collective has not ended when rank 0 goes on. If it had, the host might have seen it, and all would be in order.
@@ -321,7 +326,7 @@ def used_beside(rank: int, whats: list[str]) -> list[str]:
                 del own
                 own = torch.zeros(1000, device="npu")
             elif what == "copies":
-                own.copy_(torch.zeros(1000).pin_memory(), non_blocking=True)
+                own.copy_(_KEPT[-1], non_blocking=True)
             else:
                 own.add_(1)
             torch.npu.synchronize()
