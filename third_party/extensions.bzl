@@ -13,9 +13,10 @@ load(":fetch.bzl", "read_lock")
 
 def _pinned_impl(mctx):
     lock = Label("//third_party/python:lock.json")
+    data = Label("//third_party/python:data.json")
     packages = read_lock(mctx, lock)
     zig_repositories(packages)
-    source_repositories(packages, read_lock(mctx, lock, "data"))
+    source_repositories(packages, read_lock(mctx, data))
     debian_repositories(read_lock(mctx, Label("//third_party/debian:lock.json")))
     wheels(name = "wheels", lock = lock)
     pyenv(
@@ -27,9 +28,10 @@ def _pinned_impl(mctx):
     )
     vllm_tests(
         name = "vllm_tests",
+        data = data,
         environment = "@pyenv//:python.sh",
         lock = lock,
-        packages = ["pytest-asyncio", "tblib"],
+        packages = ["msgpack", "pytest-asyncio", "ray", "tblib"],
     )
     buildifier(name = "buildifier")
     clang_tidy(name = "clang_tidy")

@@ -39,9 +39,9 @@ def hand_over(rctx, path, sha256, output):
     """Checks a fetched file and puts it into the repository cache."""
     rctx.download(url = ["file://" + str(path).replace("%", "%25")], output = output, sha256 = sha256)
 
-def read_lock(ctx, label, key = "packages"):
-    """The entries of a list of a lock.json by name."""
-    return {package["name"]: package for package in json.decode(ctx.read(label))[key]}
+def read_lock(ctx, label):
+    """The entries of a lock.json by name."""
+    return {package["name"]: package for package in json.decode(ctx.read(label))["packages"]}
 
 def _why_pip_failed(packages, errors):
     """The message for a failed download: a sentence with the cure where pip's own lines would not give one."""

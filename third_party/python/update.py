@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Writes lock.json from requirements.in and data.in:  python3 third_party/python/update.py
+"""Writes lock.json from requirements.in, and data.json from data.in:  python3 third_party/python/update.py
 
 pip resolves the whole set once, for this interpreter (3.11, Linux x86_64), and reports file names
 and checksums; nothing is installed. What data.in names is taken for its files: without its
-requirements. lock.json then is the only thing that the build reads.
+requirements. The two files then are all that the build reads.
 """
 
 from __future__ import annotations
@@ -71,8 +71,9 @@ def main() -> None:
             "(see pytorch.org) in PIP_EXTRA_INDEX_URL"
         )
     data = [entry(item) for item in resolve("--no-deps", "--requirement", str(HERE / "data.in"))]
-    (HERE / "lock.json").write_text(f'{{\n  "packages": {table(packages)},\n  "data": {table(data)}\n}}\n')
-    print(f"lock.json: {len(packages)} packages, {len(data)} for their files")
+    for name, entries in (("lock.json", packages), ("data.json", data)):
+        (HERE / name).write_text(f'{{\n  "packages": {table(entries)}\n}}\n')
+    print(f"lock.json: {len(packages)} packages; data.json: {len(data)}")
 
 
 if __name__ == "__main__":

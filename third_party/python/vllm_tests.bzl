@@ -5,7 +5,7 @@ load(":environment.bzl", "fetch_vllm")
 
 def _vllm_tests_impl(rctx):
     vllm = read_lock(rctx, rctx.attr.lock)["vllm"]
-    data = read_lock(rctx, rctx.attr.lock, "data")
+    data = read_lock(rctx, rctx.attr.data)
     venv = rctx.path(rctx.attr.environment).dirname.get_child("venv")
     sdist = fetch_vllm(rctx, vllm, venv)
     rctx.extract(sdist, output = "_all", stripPrefix = "vllm-" + vllm["version"])
@@ -27,9 +27,10 @@ def _vllm_tests_impl(rctx):
 vllm_tests = repository_rule(
     implementation = _vllm_tests_impl,
     attrs = {
+        "data": attr.label(mandatory = True),
         "environment": attr.label(mandatory = True, doc = "python.sh of @pyenv"),
         "lock": attr.label(mandatory = True),
-        "packages": attr.string_list(doc = "wheels of the lock's data"),
+        "packages": attr.string_list(doc = "wheels of data"),
     },
     doc = "vLLM's own tests, as they are.",
 )
