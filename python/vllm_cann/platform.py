@@ -15,12 +15,28 @@ from vllm_cann import device as npu
 
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
     from vllm.v1.attention.backends.mla.prefill.base import MLAPrefillBackend
     from vllm.v1.attention.backends.mla.prefill.selector import MLAPrefillSelectorConfig
     from vllm.v1.attention.backends.registry import AttentionBackendEnum
     from vllm.v1.attention.selector import AttentionSelectorConfig
 
 logger = init_logger("vllm.plugins.cann.platform")
+
+
+class _ForParallelConfig:
+    """What vLLM's configuration of parallelism sees of a platform. It asks whether a platform is like CUDA for one reason: its routers
+    count the tokens of experts there only. Ours do so, too.
+    """
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    def is_cuda_alike(self) -> bool:
+        return True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._platform, name)
 
 
 class CannPlatform(Platform):
@@ -93,6 +109,13 @@ class CannPlatform(Platform):
     @classmethod
     def get_punica_wrapper(cls) -> str:
         return "vllm_cann.lora.CannPunicaWrapper"
+
+    @classmethod
+    def pre_register_and_update(cls, parser: FlexibleArgumentParser | None = None) -> None:
+        from vllm.config import parallel
+
+        if not isinstance(parallel.current_platform, _ForParallelConfig):
+            parallel.current_platform = _ForParallelConfig(parallel.current_platform)
 
     @classmethod
     def apply_config_platform_defaults(cls, vllm_config: VllmConfig) -> None:

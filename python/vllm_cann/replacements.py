@@ -21,8 +21,9 @@ from vllm.model_executor.layers.attention import mla_attention
 from vllm.model_executor.layers.fused_moe import layer as moe_layer
 from vllm.v1.attention.ops import merge_attn_states
 from vllm.v1.sample.ops import topk_topp_sampler
+from vllm.v1.worker import gpu_model_runner
 
-from vllm_cann.layers import moe, qk_norm_attention, rotary
+from vllm_cann.layers import expert_balance, moe, qk_norm_attention, rotary
 
 logger = init_logger("vllm.plugins.cann.replacements")
 
@@ -87,6 +88,12 @@ TABLE = (
         "merge_attn_states",
         "parts of latent attention are put together by a Triton kernel on every platform but CUDA, ROCm and the CPU",
         lambda: functools.partial(merge_attn_states._merge_attn_states_torch),
+    ),
+    Replacement(
+        gpu_model_runner,
+        "EplbState",
+        "the thread that moves the weights of experts has no device on other platforms than CUDA and XPU, and ends",
+        lambda: expert_balance.CannEplbState,
     ),
     Replacement(
         moe_layer,

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 import torch
 from vllm.config import set_current_vllm_config
+from vllm.distributed.eplb.eplb_state import EplbLayerState
 from vllm.engine.arg_utils import EngineArgs
 from vllm.model_executor.layers.fused_moe.activation import MoEActivation
 from vllm.model_executor.layers.fused_moe.router.router_factory import create_fused_moe_router
 
 from vllm_cann import layers, ops, replacements
+from vllm_cann.layers.expert_balance import take_copies
 from vllm_cann.layers.moe import CannRouter, activation_of, run_experts, with_our_routers
 
 MODEL = Path(os.environ["MODEL"]).absolute().parent
@@ -111,6 +113,30 @@ def test_routers_choose_as_they_are_defined(arguments: dict[str, Any], ours: boo
     assert torch.equal(order.values, chosen)
     # A score is off by 6 roundings (exponential, sum of 16, quotient, scale), the sum of 4 of them by one more each.
     torch.testing.assert_close(weights.cpu().double().gather(1, order.indices), wanted, rtol=(6 + 4 + 6) * 2**-23, atol=2**-24)
+
+
+@pytest.mark.parametrize("counts", [True, False])
+def test_tokens_take_copies_of_their_experts_and_are_counted(counts: bool) -> None:
+    """Copies of experts 0, 1 and 2 of three are at the places 3 5, 0 and 1 2 4; -1 is no copy."""
+    places = torch.tensor([[3, 5, -1], [0, -1, -1], [1, 2, 4]])
+    load = torch.full((6,), 7, dtype=torch.int32, device="npu")
+    state = EplbLayerState(load, places.npu(), (places >= 0).sum(1).npu(), torch.tensor(counts).npu(), [])
+    chosen = torch.tensor([[i % 3, (i + 1) % 3] for i in range(50)], dtype=torch.int32)
+
+    taken = take_copies(chosen.npu(), state, torch.tensor(40, dtype=torch.int32).npu())
+    assert taken.dtype == torch.int32
+    taken = taken.cpu()
+    owner = torch.tensor([1, 2, 2, 0, 2, 0])
+    assert torch.equal(owner[taken.long()], chosen.long())
+    # Each copy of an expert takes its part.
+    taken_by = torch.bincount(taken.flatten(), minlength=6)
+    assert taken_by.min() >= 6, taken_by
+    assert torch.equal(load.cpu() - 7, torch.bincount(taken[:40].flatten(), minlength=6) if counts else torch.zeros(6))
+
+
+def test_experts_of_other_routers_are_not_balanced() -> None:
+    with pytest.raises(ValueError, match="that its own router chooses, not those of CustomRoutingRouter"):
+        create(global_num_experts=EXPERTS, top_k=2, custom_routing_function=lambda: None, eplb_state=EplbLayerState())
 
 
 def test_routers_of_models_stay_what_they_are() -> None:

@@ -9,6 +9,7 @@ import re
 import typing
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -137,23 +138,11 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
     ({"enable_prompt_embeds": True}, LLAMA, "prompts that are embeddings", "--enable-prompt-embeds is True"),
     ({"use_fp64_gumbel": True}, LLAMA, "noise in float64", "is True"),
     ({"kv_cache_dtype": "fp8"}, LLAMA, "a KV cache of another type", "--kv-cache-dtype is 'fp8'"),
-    ({"block_size": 16}, LLAMA, "blocks of this size", "--block-size is 16; the attention of Ascend NPUs takes 128"),
+    ({"block_size": 16}, LLAMA, "blocks of this size", "--block-size is 16; use a multiple of 128"),
     ({"kv_offloading_size": 1.0}, LLAMA, "a KV cache that moves to the host", "--kv-offloading-size is 1.0"),
     ({"cpu_offload_gb": 1}, LLAMA, "weights on the host", "--cpu-offload-gb is 1"),
     ({"offload_group_size": 2}, LLAMA, "fetched ahead", "--offload-group-size is 2"),
-    (
-        {"pipeline_parallel_size": 2, "enable_sleep_mode": True},
-        LLAMA,
-        "this in stages or replicas of a model",
-        "is 'sleep mode'; use --tensor-parallel-size",
-    ),
-    (
-        {"pipeline_parallel_size": 2},
-        {**LLAMA, "quantization_config": compressed()},
-        "this in stages or replicas of a model",
-        "is 'quantised weights'",
-    ),
-    ({"data_parallel_size": 2, "enable_lora": True}, LLAMA, "this in stages or replicas of a model", "is 'LoRA adapters'"),
+    ({"data_parallel_size": 2, "enable_sleep_mode": True}, LLAMA, "this in replicas of a model", "is 'sleep mode'; use --tensor-parallel"),
     ({"enable_dbo": True, "all2all_backend": "deepep_low_latency"}, LLAMA, "two batches at a time", "--enable-dbo is True"),
     ({"distributed_executor_backend": "external_launcher"}, LLAMA, "this executor", "is 'external_launcher'"),
     ({"numa_bind": True}, LLAMA, "binding to NUMA nodes", "--numa-bind is True"),
@@ -202,7 +191,6 @@ FIELDS: dict[str, Any] = {
     "parallel_config.enable_batch_sharded_sampling": True,
     "parallel_config.enable_elastic_ep": True,
     "parallel_config.enable_ep_weight_filter": True,
-    "parallel_config.enable_eplb": True,
     "parallel_config.enable_fault_tolerance": True,
     "parallel_config.enable_hc_sp": True,
     "parallel_config.enable_shm_tensor_arena": True,
@@ -354,6 +342,31 @@ def test_adapters_are_served(is_moe: bool, served: VllmConfig, monkeypatch: pyte
     support.check(served)
 
 
+# Rows about balanced experts: (feature, how their weights move, the kind of weights, what the sentence has to name).
+BALANCED: list[tuple[str, str, str | None, str]] = [
+    ("this way of the weights of balanced experts", "torch_xccl", None, "--eplb-config is 'torch_xccl'; use torch_gloo, or torch_nccl"),
+    ("the balance of quantised experts", "torch_gloo", "compressed-tensors", "--enable-eplb is 'compressed-tensors'"),
+]
+
+
+@pytest.mark.parametrize(("feature", "by", "kind", "value"), BALANCED)
+def test_balanced_experts_are_refused(
+    feature: str, by: str, kind: str | None, value: str, served: VllmConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [row] = [row for row in refused.REFUSED if row.feature.startswith(feature)]
+    monkeypatch.setattr(served.parallel_config.eplb_config, "communicator", by)
+    monkeypatch.setattr(served, "quant_config", kind and SimpleNamespace(get_name=lambda: kind))
+    assert row.found(served) is None
+    monkeypatch.setattr(served.parallel_config, "enable_eplb", True)
+    assert value in row.sentence(row.found(served))
+
+
+def test_vllm_lets_experts_be_balanced(tmp_path: Path) -> None:
+    """It asks for CUDA or XPU, whose routers count tokens; then for several devices."""
+    with pytest.raises(ValueError, match="EPLB requires tensor, prefill-context, or data parallelism"):
+        configure(tmp_path, {"enable_expert_parallel": True, "enable_eplb": True}, LLAMA)
+
+
 @pytest.mark.parametrize(("options", "sentence"), VLLM_REFUSES)
 def test_what_vllm_refuses_by_itself(options: dict, sentence: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=re.escape(sentence)):
@@ -368,10 +381,11 @@ def test_the_ranks_are_those_of_the_kernels() -> None:
 
 def test_every_row_has_a_case() -> None:
     seen = {*FIELDS, *PROPERTIES, *(feature for feature, *_ in ADAPTERS)}
+    beginnings = [*(feature for _, _, feature, _ in CASES), *(feature for feature, *_ in BALANCED)]
     without = [
         row.feature
         for row in refused.REFUSED
-        if not (seen & {row.feature, *row.fields[:1]} or any(feature in row.feature for _, _, feature, _ in CASES))
+        if not (seen & {row.feature, *row.fields[:1]} or any(feature in row.feature for feature in beginnings))
     ]
     assert without == []
 

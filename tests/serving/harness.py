@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import faulthandler
+import functools
 import gc
 import importlib.util
 import json
@@ -83,27 +85,38 @@ def complete(url: str, model: str, requests: Sequence[list[int]], tokens: int, c
     return asyncio.run(run())
 
 
+@functools.cache
+def _reference() -> subprocess.Popen[str]:
+    process = subprocess.Popen([sys.executable, str(REFERENCE)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    atexit.register(process.communicate)
+    return process
+
+
 class Reference:
-    """A process of reference.py. It keeps the models of its last jobs."""
+    """The process of reference.py, of which there is one. It keeps the models of its last jobs."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen([sys.executable, str(REFERENCE)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = _reference()
+        self._begun = 0
 
     def begin(self, model: Path, **job: object) -> None:
         """Starts a job; `end` gives the results of jobs in their order."""
         assert self._process.stdin is not None
         print(json.dumps({"model": str(model), **job}), file=self._process.stdin, flush=True)
+        self._begun += 1
 
     def end(self) -> dict:
         """The result of the next job."""
         assert self._process.stdout is not None
+        self._begun -= 1
         line = self._process.stdout.readline()
         assert line, f"the reference has ended with status {self._process.wait()}"
         return json.loads(line)
 
     def close(self) -> None:
-        """Ends the process."""
-        self._process.communicate()
+        """Takes the results that nobody asked for, so that the next one to ask gets its own."""
+        while self._begun:
+            self.end()
 
 
 def reference(model: Path = MODEL, **job: object) -> dict:
@@ -221,7 +234,7 @@ def in_engine(work: Callable[[], object], directory: Path) -> tuple[Any, Path]:
     state.mkdir(exist_ok=True)
 
     def counted() -> object:
-        os.environ["SOFTNPU_STATE_DIR"] = str(state)
+        os.environ.update(SOFTNPU_STATE_DIR=str(state), VLLM_ENABLE_V1_MULTIPROCESSING="0")
         return work()
 
     result, log = in_child(counted, directory)

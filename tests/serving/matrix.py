@@ -135,29 +135,42 @@ def engine_options(model: Path) -> dict[str, Any]:
     return {"kv_cache_dtype": "int8_per_token_head"} if model.name in quantised.CACHES else {}
 
 
-def _generate(path: Path, dtype: str, asked: list[Any]) -> dict[str, Any]:
+def engine(path: Path, dtype: str, asked: list[Any], **options: Any) -> Any:
+    """An engine for these prompts, which come in chunks; its cache is so small that some are preempted."""
     from vllm import LLM
 
     sees = isinstance(asked[0], dict)
-
-    llm = LLM(
+    return LLM(
         str(path),
         dtype=dtype,
         max_model_len=640 if sees else 512,
         max_num_batched_tokens=STEP,
         gpu_memory_utilization=0.5,
-        disable_log_stats=False,
         num_gpu_blocks_override=FEWER_BLOCKS if sees else BLOCKS,
         **engine_options(path),
+        **options,
     )
+
+
+def _greedy(llm: Any, asked: list[Any]) -> list[list[int]]:
+    outputs = llm.generate([as_input(one) for one in asked], _tokens(TOKENS), use_tqdm=False)
+    return [[*output.outputs[0].token_ids] for output in outputs]
+
+
+def generate(path: Path, dtype: str, asked: list[Any], options: dict[str, Any]) -> list[list[int]]:
+    """Greedy tokens of each prompt, by an engine that ends then."""
+    llm = engine(path, dtype, asked, **options)
+    tokens = _greedy(llm, asked)
+    llm.llm_engine.engine_core.shutdown()
+    return tokens
+
+
+def _generate(path: Path, dtype: str, asked: list[Any], options: dict[str, Any]) -> dict[str, Any]:
+    llm = engine(path, dtype, asked, disable_log_stats=False, **options)
     [found] = llm.apply_model(watch)
     [architecture] = llm.apply_model(lambda model: type(model).__name__)
-    greedy = _tokens(TOKENS)
     longest = max(asked, key=_size)
-    outputs = [
-        [[*output.outputs[0].token_ids] for output in llm.generate([as_input(one) for one in some], greedy, use_tqdm=False)]
-        for some in (asked, [longest], [longest])
-    ]
+    outputs = [_greedy(llm, some) for some in (asked, [longest], [longest])]
     assert outputs[1] == outputs[2]
     decoding = decoding_launches(lambda count: llm.generate([{"prompt_token_ids": [1, 2, 3]}], _tokens(count), use_tqdm=False))
     metrics = {metric.name: metric.value for metric in llm.get_metrics() if hasattr(metric, "value")}
@@ -172,9 +185,9 @@ def _generate(path: Path, dtype: str, asked: list[Any]) -> dict[str, Any]:
     }
 
 
-def serve(path: Path, dtype: str, asked: list[Any], directory: Path) -> Served:
-    """Runs an engine in a child and lets it answer all prompts at once, then the longest one twice."""
-    result, state = in_engine(lambda: _generate(path, dtype, asked), directory)
+def serve(path: Path, dtype: str, asked: list[Any], directory: Path, **options: Any) -> Served:
+    """Runs an engine with more options in a child and lets it answer all prompts at once, then the longest one twice."""
+    result, state = in_engine(lambda: _generate(path, dtype, asked, options), directory)
     return Served(**result, kernels=kernels(state))
 
 
@@ -188,8 +201,8 @@ def kernels(state: Path) -> Counter[str]:
 class Matrix(Models):
     """Models, whose tokens are compared with those of the reference."""
 
-    def check(self, name: str, dtype: str, directory: Path) -> Served:
-        """Serves a model, compares its tokens with the reference, and returns what the engine did.
+    def check(self, name: str, dtype: str, directory: Path, **more: Any) -> Served:
+        """Serves a model by an engine with more options, compares its tokens with the reference, and returns what the engine did.
 
         float32: the same tokens; with weights of int8, HF transformers, given the served tokens, prefers others by no more than
         quantised.BORDER. Otherwise: it prefers others by no more than twice its own largest distance from float32, which is what this
@@ -202,7 +215,7 @@ class Matrix(Models):
         if exact:
             self.begin(path, greedy=asked, new_tokens=TOKENS, **options)
         try:
-            served = serve(path, dtype, asked, directory)
+            served = serve(path, dtype, asked, directory, **more)
         except BaseException:
             if exact:
                 self.end()

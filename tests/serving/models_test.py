@@ -57,3 +57,15 @@ def test_tokens_are_those_of_transformers(name: str, dtype: str, matrix: Matrix,
     # Windows keep few blocks, and few prompts need few.
     assert served.preempted > 0 or name in LONGER_THAN or name.startswith("mistral")
     keep(name, dtype, row(served))
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("llama", 256),
+        ("deepseek-v2", 384),
+        *(pytest.param(name, 512, marks=pytest.mark.night) for name in ("gemma2", "gpt-oss", "llama-int8-cache")),
+    ],
+)
+def test_blocks_of_more_tokens_than_the_attention_takes(name: str, size: int, matrix: Matrix, tmp_path: Path) -> None:
+    matrix.check(name, "float32", tmp_path, block_size=size)

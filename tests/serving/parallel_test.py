@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 import quantised
 import tiny_vision
 from harness import in_engine, night_but_for
-from matrix import BLOCKS, FEWER_BLOCKS, STEP, TOKENS, Matrix, as_input, engine_options, prompts
+from matrix import TOKENS, Matrix, generate, prompts
 
 from softnpu import trace
 
@@ -28,7 +28,12 @@ class Layout:
     ranks: int
     options: dict[str, Any]
     collectives: set[str] = field(default_factory=lambda: {"HcclAllReduce", "HcclAllGather"})
+    # What the log says three times at least.
+    says: str = ""
 
+
+_EXPERTS = {"tensor_parallel_size": 2, "enable_expert_parallel": True}
+_BALANCE = {"window_size": 3, "step_interval": 3, "num_redundant_experts": 4}
 
 LAYOUTS = {
     "tensors": Layout("llama", 2, {"tensor_parallel_size": 2}),
@@ -41,33 +46,26 @@ LAYOUTS = {
     "stages of tensors": Layout(
         "llama", 4, {"tensor_parallel_size": 2, "pipeline_parallel_size": 2}, {"HcclSend", "HcclRecv", "HcclAllReduce"}
     ),
-    "experts": Layout("qwen3-moe", 2, {"tensor_parallel_size": 2, "enable_expert_parallel": True}),
-    "experts beside shared ones": Layout("deepseek-v3", 2, {"tensor_parallel_size": 2, "enable_expert_parallel": True}),
+    "experts": Layout("qwen3-moe", 2, _EXPERTS),
+    "experts beside shared ones": Layout("deepseek-v3", 2, _EXPERTS),
+    # Weights of experts move between devices after each third step, and some experts are on both.
+    "experts that are balanced": Layout(
+        "qwen3-moe",
+        2,
+        _EXPERTS | {"enable_eplb": True, "eplb_config": {**_BALANCE, "use_async": False, "communicator": "torch_nccl"}},
+        says="Rearranged experts   in",
+    ),
+    # The next time begins when the weights of all layers have come.
+    "experts that are balanced in the background": Layout(
+        "deepseek-v3", 2, _EXPERTS | {"enable_eplb": True, "eplb_config": _BALANCE}, says="Rearranging experts (async mode) ..."
+    ),
     # Heads of the tower are divided, too; one head for keys and values is on both ranks.
     "pictures": Layout("qwen2.5-vl", 2, {"tensor_parallel_size": 2}),
+    "pictures in stages": Layout("qwen2.5-vl", 2, {"pipeline_parallel_size": 2}, {"HcclSend", "HcclRecv"}),
+    "latent attention in stages": Layout("deepseek-v3", 2, {"pipeline_parallel_size": 2}, {"HcclSend", "HcclRecv"}),
+    "experts in stages": Layout("qwen3-moe", 4, _EXPERTS | {"pipeline_parallel_size": 2}, {"HcclSend", "HcclRecv", "HcclAllReduce"}),
     "pictures with layers that add to the text": Layout("qwen3-vl", 2, {"tensor_parallel_size": 2}),
 }
-
-
-def generate(path: Path, dtype: str, asked: list[Any], options: dict[str, Any]) -> list[list[int]]:
-    """Greedy tokens of each prompt."""
-    from vllm import LLM, SamplingParams
-
-    sees = isinstance(asked[0], dict)
-    llm = LLM(
-        str(path),
-        dtype=dtype,
-        max_model_len=640 if sees else 512,
-        max_num_batched_tokens=STEP,
-        gpu_memory_utilization=0.5,
-        num_gpu_blocks_override=FEWER_BLOCKS if sees else BLOCKS,
-        **engine_options(path),
-        **options,
-    )
-    greedy = SamplingParams(temperature=0, max_tokens=TOKENS, ignore_eos=True)
-    outputs = llm.generate([as_input(one) for one in asked], greedy, use_tqdm=False)
-    llm.llm_engine.engine_core.shutdown()
-    return [[*output.outputs[0].token_ids] for output in outputs]
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +82,12 @@ def serve(layout: Layout, path: Path, dtype: str, asked: list[Any], directory: P
     ran = [counter for counter in ran if counter]
     assert len(ran) == layout.ranks
     assert layout.collectives <= {collective for counter in ran for _, collective in counter}
+    assert not layout.says or (directory / "log").read_text().count(layout.says) >= 3
     return tokens
 
 
 # Served at each change.
-CHANGE = ("fewer heads than ranks", "tensors of latent attention", "experts beside shared ones", "stages", "pictures")
+CHANGE = ("experts that are balanced in the background", "fewer heads than ranks", "tensors of latent attention", "stages", "pictures")
 
 
 @pytest.mark.parametrize("name", night_but_for(CHANGE, LAYOUTS))
@@ -106,16 +105,17 @@ def test_tokens_are_those_of_one_device(name: str, matrix: Matrix, tmp_path: Pat
 
 
 @pytest.mark.night
+@pytest.mark.parametrize(("layout", "ranks"), [("tensors", 2), ("stages", 1)])
 @pytest.mark.parametrize("name", [name for name in quantised.MODELS if "float32" in quantised.dtypes(name)])
-def test_each_rank_rounds_its_part_of_a_row(name: str, matrix: Matrix, tmp_path: Path) -> None:
-    """The same arithmetic in plain torch prefers other tokens by no more than quantised.BORDER."""
+def test_each_rank_rounds_its_part_of_a_row(name: str, layout: str, ranks: int, matrix: Matrix, tmp_path: Path) -> None:
+    """The same arithmetic in plain torch, with rows in as many parts, prefers other tokens by no more than quantised.BORDER."""
     path = matrix.model(name)
-    tokens = serve(Layout(name, 2, {"tensor_parallel_size": 2}), path, "float32", prompts(), tmp_path)
-    matrix.begin(path, dtype="float32", forced=list(zip(prompts(), tokens, strict=True)), ranks=2)
+    tokens = serve(replace(LAYOUTS[layout], model=name), path, "float32", prompts(), tmp_path)
+    matrix.begin(path, dtype="float32", forced=list(zip(prompts(), tokens, strict=True)), ranks=ranks)
     result = matrix.end()
     assert result["positions"] == len(prompts()) * TOKENS
     gap, limit = max(result["differing"], default=0.0), quantised.BORDER * result["spread"]
-    print(f"{name}: {gap:.4f} of {limit:.4f}, {len(result['differing'])} tokens differ")
+    print(f"{name} {layout}: {gap:.4f} of {limit:.4f}, {len(result['differing'])} tokens differ")
     assert gap <= limit, result
 
 

@@ -50,7 +50,6 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def serve(path: Path, encoder: Encoder, dtype: str, directory: Path) -> tuple[list[Any], list[str], dict[str, Any]]:
     """The answers, the operators by which a layer read from the device, and what models.json keeps."""
     questions = asked(encoder)
-    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
 
     def work() -> object:
         from vllm import LLM
@@ -114,7 +113,6 @@ def test_a_shorter_vector_is_the_beginning_of_the_whole_one(reference: Reference
     questions = texts()
     dimensions = [(None, 32, 96, 128)[i % 4] for i in range(len(questions))]
     reference.begin(path, dtype="float32", head=MODELS[name].head, texts=questions)
-    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
 
     def work() -> object:
         from vllm import LLM, PoolingParams

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
+import numpy as np
 import pytest
-from harness import complete
+import quantised
+from adapted import ASKED, Adapted
+from harness import complete, night_but_for
 from matrix import TOKENS, Matrix, prompts
+from tiny_encoders import MODELS
 from vllm_cann_demo.server import Server
 
 from softnpu import trace
@@ -16,35 +22,88 @@ SERVE = ["--max-model-len", "512", "--gpu-memory-utilization", "0.5", "--served-
 REPLICAS = ["--data-parallel-size", "2", "--api-server-count", "1"]
 STEP = ("operator", "aclnnEmbedding")
 SOFTNPU = ["--memory", "1GiB", "--devices", "2"]
+EXPERTS = ["--enable-expert-parallel"]
+BALANCE = '{"window_size": 3, "step_interval": 3, "num_redundant_experts": 4}'
 
 # The model, further options, and the collectives that the replicas run.
 LAYOUTS: dict[str, tuple[str, list[str], set[str]]] = {
     "replicas": ("llama", [], set()),
     # Tokens go to the experts of all replicas, and their sums come back. The replicas have other numbers of tokens in a step.
-    "experts": ("qwen3-moe", ["--enable-expert-parallel"], {"HcclAllGatherV", "HcclReduceScatterV"}),
+    "experts": ("qwen3-moe", EXPERTS, {"HcclAllGatherV", "HcclReduceScatterV"}),
+    "experts that are balanced": ("deepseek-v3", [*EXPERTS, "--enable-eplb", "--eplb-config", BALANCE], {"HcclAllGatherV"}),
 }
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+def replicas(path: Path, directory: Path, *options: str) -> Server:
+    """A server with two replicas of a model, each with a device."""
+    # Matrix switches this off for engines in its own process.
+    several = {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}
+    return Server(path, directory / "server", [*SERVE, *REPLICAS, *options], SOFTNPU, several, timeout=300)
+
+
+def both_worked(server: Server, before: dict[int, Counter[tuple[str, str]]], steps: int) -> bool:
+    """Whether both replicas have run so many steps since then: each looks up embeddings once."""
+    ran = [counter[STEP] - before.get(process, Counter())[STEP] for process, counter in trace.counts(server.state).items()]
+    return sum(count >= steps for count in ran) == 2
+
+
+@pytest.mark.parametrize("name", night_but_for(["replicas", "experts"], LAYOUTS))
 def test_tokens_are_those_of_one_replica(name: str, tmp_path: Path) -> None:
     model, options, collectives = LAYOUTS[name]
     matrix = Matrix(tmp_path)
-    # Matrix switches this off for engines in its own process.
-    several = {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}
-    try:
-        path, asked = matrix.model(model), prompts()
-        matrix.begin(path, dtype="float32", greedy=asked, new_tokens=TOKENS)
-        with Server(path, tmp_path / "server", [*SERVE, *REPLICAS, *options], SOFTNPU, several, timeout=300) as server:
-            before = trace.counts(server.state)
-            answers = complete(server.url, "m", asked, TOKENS)
-            counters = trace.counts(server.state)
-        ran = {key for counter in counters.values() for kind, key in counter if kind == "collective"}
-        # Each step of a replica looks up embeddings once.
-        steps = {process: counter[STEP] - before.get(process, Counter())[STEP] for process, counter in counters.items()}
-        assert sum(count >= TOKENS for count in steps.values()) == 2, f"steps of each process: {steps}"
-        assert answers == matrix.end()["tokens"]
-    finally:
-        matrix.close()
+    path, asked = matrix.model(model), prompts()
+    matrix.begin(path, dtype="float32", greedy=asked, new_tokens=TOKENS)
+    with replicas(path, tmp_path, *options) as server:
+        before = trace.counts(server.state)
+        answers = complete(server.url, "m", asked, TOKENS)
+        assert both_worked(server, before, TOKENS)
+        ran = {key for counter in trace.counts(server.state).values() for kind, key in counter if kind == "collective"}
+    assert answers == matrix.end()["tokens"]
     log = server.log.read_text()
     assert all(f"serves on npu:{device}" in log for device in (0, 1))
     assert collectives <= ran
+
+
+@pytest.mark.night
+def test_adapters(tmp_path: Path) -> None:
+    models = Adapted(tmp_path)
+    path, places = models.get("llama")
+    names = ["m", *(place.name for place in places)]
+    given = [f"{place.name}={place}" for place in places]
+    found = {}
+    with replicas(path, tmp_path, "--enable-lora", "--max-lora-rank", "16", "--max-loras", "2", "--lora-modules", *given) as server:
+        before = trace.counts(server.state)
+        for number, name in enumerate(names):
+            chosen = [i for i, (_, adapter) in enumerate(ASKED) if adapter == number]
+            found.update(zip(chosen, complete(server.url, name, [ASKED[i][0] for i in chosen], TOKENS), strict=True))
+        assert both_worked(server, before, TOKENS)
+    assert [found[i] for i in range(len(ASKED))] == models.expected("llama")
+
+
+@pytest.mark.night
+def test_weights_of_int8(tmp_path: Path) -> None:
+    """The same arithmetic in plain torch prefers other tokens by no more than quantised.BORDER."""
+    matrix = Matrix(tmp_path)
+    path = matrix.model("llama-w8a8")
+    with replicas(path, tmp_path) as server:
+        before = trace.counts(server.state)
+        answers = complete(server.url, "m", prompts(), TOKENS)
+        assert both_worked(server, before, TOKENS)
+    matrix.begin(path, dtype="float32", forced=list(zip(prompts(), answers, strict=True)))
+    result = matrix.end()
+    assert max(result["differing"], default=0.0) <= quantised.BORDER * result["spread"], result
+
+
+@pytest.mark.night
+def test_embeddings(tmp_path: Path) -> None:
+    matrix = Matrix(tmp_path)
+    path = matrix.model("qwen3-embedding")
+    texts = [" ".join(f"w{(7 * i * i + 3 * length) % 90}" for i in range(length)) for length in range(1, 60, 3)]
+    with replicas(path, tmp_path) as server:
+        before = trace.counts(server.state)
+        with httpx.Client(base_url=server.url, timeout=300) as client, ThreadPoolExecutor(8) as pool:
+            replies = [*pool.map(lambda text: client.post("/v1/embeddings", json={"model": "m", "input": text}), texts)]
+        assert both_worked(server, before, 3)
+    found = [one["embedding"] for reply in replies for one in reply.json()["data"]]
+    # The bound of pooling_test.py: float32 sums of another order.
+    np.testing.assert_allclose(found, matrix.vectors(path, texts, MODELS["qwen3-embedding"].head), atol=2e-5)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -40,7 +39,6 @@ class Reference32:
         self.path = directory / "qwen3"
         self._process = Reference()
         self._ask(make="qwen3")
-        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
 
     def _ask(self, **job: Any) -> dict[str, Any]:
         self._process.begin(self.path, **job)

@@ -95,7 +95,8 @@ class CannAttentionBackend(PagedBackend):
             row = spec.head_size + SCALE_BYTES if int8 else spec.head_size * spec.dtype.itemsize
             # vLLM has counted the blocks by this size.
             if 2 * spec.block_size * spec.num_kv_heads * row == spec.page_size_bytes:
-                return (blocks * spec.page_size_bytes,) if int8 else (2, blocks, spec.block_size, spec.num_kv_heads, spec.head_size)
+                shape = (2, blocks * spec.block_size // BLOCK_SIZE, BLOCK_SIZE, spec.num_kv_heads, spec.head_size)
+                return (blocks * spec.page_size_bytes,) if int8 else shape
         raise ValueError(
             f"the layer {layer} needs a cache of the kind {type(spec).__name__}, {spec.page_size_bytes} bytes per block; "
             "vllm_cann has caches with a key and a value of one size for each KV head and token only"

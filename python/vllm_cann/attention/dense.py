@@ -90,7 +90,9 @@ class CannAttention(AttentionImpl[CannMetadata]):
         asked = {"a soft cap of scores": self.soft_cap, "ALiBi": alibi_slopes, "sinks": sinks}
         names = [name for name, value in asked.items() if value is not None]
         reason = f"it has no {', '.join(names)}" if names else ""
-        reason = reason or why_not_fused(vllm_config.model_config.dtype, head_size, num_heads, self.num_kv_heads)
+        # A layer can be made without a model, as vLLM's own tests do.
+        dtype = vllm_config.model_config.dtype if vllm_config.model_config else torch.get_default_dtype()
+        reason = reason or why_not_fused(dtype, head_size, num_heads, self.num_kv_heads)
         if wanted == "fused" and reason:
             raise ValueError(f"additional_config['attention'] is 'fused', and the fused attention does not take this model: {reason}.")
         self.fused = not reason and wanted != "torch"

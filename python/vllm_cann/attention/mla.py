@@ -27,7 +27,7 @@ from vllm.v1.attention.backend import CommonAttentionMetadata
 from vllm.v1.attention.backends.mla.prefill.base import MLAPrefillBackend
 from vllm.v1.kv_cache_interface import AttentionSpec, KVCacheSpec, MLAAttentionSpec
 
-from vllm_cann.attention.backend import PagedBackend
+from vllm_cann.attention.backend import BLOCK_SIZE, PagedBackend
 from vllm_cann.attention.metadata import CAUSAL, HALVES, causal_template
 from vllm_cann.ops.gather_cache import gather_cache
 from vllm_cann.ops.reshape_and_cache import reshape_and_cache
@@ -61,7 +61,7 @@ class CannLatentBackend(PagedBackend, MLACommonBackend):
     @staticmethod
     def cache_shape(layer: str, spec: KVCacheSpec, blocks: int) -> tuple[int, ...]:
         if isinstance(spec, MLAAttentionSpec) and spec.num_kv_heads == 1:
-            shape = (blocks, spec.block_size, spec.head_size)
+            shape = (blocks * spec.block_size // BLOCK_SIZE, BLOCK_SIZE, spec.head_size)
             # vLLM has counted the blocks by this size.
             if spec.block_size * spec.head_size * spec.dtype.itemsize == spec.page_size_bytes:
                 return shape

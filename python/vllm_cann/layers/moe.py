@@ -22,6 +22,7 @@ from vllm.model_executor.layers.fused_moe.router.fused_topk_router import FusedT
 from vllm.model_executor.layers.fused_moe.router.grouped_topk_router import GroupedTopKRouter
 from vllm.model_executor.layers.fused_moe.unquantized_fused_moe_method import UnquantizedFusedMoEMethod
 
+from vllm_cann.layers.expert_balance import take_copies
 from vllm_cann.ops.moe_finalize_routing import moe_finalize_routing
 from vllm_cann.ops.moe_gating_top_k import moe_gating_top_k
 from vllm_cann.ops.moe_init_routing import moe_init_routing_v2
@@ -100,6 +101,12 @@ class CannRouter(BaseRouter):
         )
         return weights, experts
 
+    def _apply_eplb_mapping(self, topk_ids: torch.Tensor) -> torch.Tensor:
+        if self.eplb_state is None:
+            return topk_ids
+        [unpadded] = self.eplb_state.num_unpadded_tokens_tensors or []
+        return take_copies(topk_ids, self.eplb_state, unpadded)
+
     def _by_torch(self, logits: torch.Tensor, bias: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
         if self.scoring == "softmax":
             scores = torch.softmax(logits, -1)
@@ -125,7 +132,13 @@ def with_our_routers(create: Callable[..., Any]) -> Callable[..., Any]:
     def create_ours(**arguments: Any) -> Any:
         router = create(**arguments)
         hashed = arguments.get("hash_indices_table") is not None or arguments.get("bias_vl") is not None
-        return CannRouter(router) if type(router) in (FusedTopKRouter, FusedTopKBiasRouter, GroupedTopKRouter) and not hashed else router
+        if type(router) in (FusedTopKRouter, FusedTopKBiasRouter, GroupedTopKRouter) and not hashed:
+            return CannRouter(router)
+        if arguments.get("eplb_state") is not None:
+            raise ValueError(
+                f"vllm_cann balances experts (--enable-eplb) that its own router chooses, not those of {type(router).__name__}."
+            )
+        return router
 
     return create_ours
 

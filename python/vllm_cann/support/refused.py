@@ -46,7 +46,7 @@ def _block_size(config: VllmConfig) -> Any:
     from vllm_cann.attention.backend import BLOCK_SIZE
 
     cache = config.cache_config
-    return cache.block_size if cache.user_specified_block_size and cache.block_size != BLOCK_SIZE else None
+    return cache.block_size if cache.user_specified_block_size and cache.block_size % BLOCK_SIZE else None
 
 
 def _image_attention(config: VllmConfig) -> Any:
@@ -110,19 +110,19 @@ def _lora_dtype(config: VllmConfig) -> Any:
     return None if wanted == own else wanted
 
 
-def _in_stages_or_replicas(config: VllmConfig) -> Any:
-    """What tests have served with divided tensors, and not with divided layers or requests."""
-    model, parallel = config.model_config, config.parallel_config
-    if model is None or parallel.pipeline_parallel_size * parallel.data_parallel_size == 1:
+def _in_replicas(config: VllmConfig) -> Any:
+    """What tests have served with divided tensors and layers, and not with divided requests."""
+    model = config.model_config
+    if model is None or config.parallel_config.data_parallel_size == 1:
         return None
-    found = {
-        "LoRA adapters": config.lora_config is not None,
-        "quantised weights": config.quant_config is not None,
-        "embeddings, scores and classes": model.runner_type == "pooling",
-        "pictures": model.is_multimodal_model,
-        "sleep mode": model.enable_sleep_mode,
-    }
+    found = {"pictures": model.is_multimodal_model, "sleep mode": model.enable_sleep_mode}
     return ", ".join(name for name, asked in found.items() if asked) or None
+
+
+def _balance_by(config: VllmConfig) -> Any:
+    parallel = config.parallel_config
+    by = parallel.eplb_config.communicator
+    return by if parallel.enable_eplb and by not in (None, "torch_gloo", "torch_nccl") else None
 
 
 REFUSED: tuple[Row, ...] = (
@@ -287,7 +287,13 @@ REFUSED: tuple[Row, ...] = (
         _cache_dtype,
         "use auto, or int8_per_token_head for attention that is not latent",
     ),
-    Row("blocks of this size", "--block-size", ("cache_config.block_size",), _block_size, "the attention of Ascend NPUs takes 128 here"),
+    Row(
+        "blocks of this size",
+        "--block-size",
+        ("cache_config.block_size",),
+        _block_size,
+        "use a multiple of 128, which is what the attention of Ascend NPUs takes",
+    ),
     option_row(
         "a KV cache that moves to the host",
         "--kv-offloading-size",
@@ -311,11 +317,11 @@ REFUSED: tuple[Row, ...] = (
     option_row("offloading", "--offload-backend", "offload_config.offload_backend", "auto"),
     # Several devices, processes or streams.
     Row(
-        "this in stages or replicas of a model",
-        "--pipeline-parallel-size or --data-parallel-size",
+        "this in replicas of a model",
+        "--data-parallel-size",
         (),
-        _in_stages_or_replicas,
-        "use --tensor-parallel-size",
+        _in_replicas,
+        "use --tensor-parallel-size or --pipeline-parallel-size",
     ),
     option_row(
         "replicas of a model that Ray starts",
@@ -361,7 +367,19 @@ REFUSED: tuple[Row, ...] = (
         ),
     ),
     option_row("expert parallelism's filter of weights", "--enable-ep-weight-filter", "parallel_config.enable_ep_weight_filter", False),
-    option_row("the balance of experts", "--enable-eplb", "parallel_config.enable_eplb", False, also=("parallel_config.eplb_config",)),
+    Row(
+        "the balance of quantised experts",
+        "--enable-eplb",
+        ("parallel_config.enable_eplb",),
+        lambda config: (config.parallel_config.enable_eplb and config.quant_config and config.quant_config.get_name()) or None,
+    ),
+    Row(
+        "this way of the weights of balanced experts to other devices",
+        "--eplb-config",
+        ("parallel_config.eplb_config",),
+        _balance_by,
+        "use torch_gloo, or torch_nccl with use_async false",
+    ),
     option_row(
         "elastic expert parallelism",
         "--enable-elastic-ep",
@@ -400,8 +418,9 @@ REFUSED: tuple[Row, ...] = (
         "parallel_config.distributed_executor_backend",
         "uni",
         "mp",
+        "ray",
         also=("parallel_config.ray_workers_use_nsight", "parallel_config.ray_runtime_env", "parallel_config.placement_group"),
-        cure="use uni or mp",
+        cure="use uni, mp or ray",
     ),
     option_row(
         "recovery of an engine after a fault",
