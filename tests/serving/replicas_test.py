@@ -21,7 +21,7 @@ from softnpu import trace
 SERVE = ["--max-model-len", "512", "--gpu-memory-utilization", "0.5", "--served-model-name", "m", "--dtype", "float32"]
 REPLICAS = ["--data-parallel-size", "2", "--api-server-count", "1"]
 STEP = ("operator", "aclnnEmbedding")
-SOFTNPU = ["--memory", "1GiB", "--devices", "2"]
+SOFTNPU = ["--memory", "1GiB", "--devices", "4"]
 EXPERTS = ["--enable-expert-parallel"]
 BALANCE = '{"window_size": 3, "step_interval": 3, "num_redundant_experts": 4}'
 
@@ -30,21 +30,27 @@ LAYOUTS: dict[str, tuple[str, list[str], set[str]]] = {
     "replicas": ("llama", [], set()),
     # Tokens go to the experts of all replicas, and their sums come back. The replicas have other numbers of tokens in a step.
     "experts": ("qwen3-moe", EXPERTS, {"HcclAllGatherV", "HcclReduceScatterV"}),
+    # Ranks of a replica have a part of the tokens each where experts begin (sequence parallelism).
+    "experts of all ranks of replicas": (
+        "qwen3-moe",
+        [*EXPERTS, "--tensor-parallel-size", "2"],
+        {"HcclAllReduce", "HcclAllGatherV", "HcclReduceScatterV"},
+    ),
     "experts that are balanced": ("deepseek-v3", [*EXPERTS, "--enable-eplb", "--eplb-config", BALANCE], {"HcclAllGatherV"}),
 }
 
 
 def replicas(path: Path, directory: Path, *options: str) -> Server:
-    """A server with two replicas of a model, each with a device."""
+    """A server with two replicas of a model, each with a device unless options say otherwise."""
     # Matrix switches this off for engines in its own process.
     several = {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}
     return Server(path, directory / "server", [*SERVE, *REPLICAS, *options], SOFTNPU, several, timeout=300)
 
 
-def both_worked(server: Server, before: dict[int, Counter[tuple[str, str]]], steps: int) -> bool:
-    """Whether both replicas have run so many steps since then: each looks up embeddings once."""
+def all_worked(server: Server, before: dict[int, Counter[tuple[str, str]]], steps: int, ranks: int = 2) -> bool:
+    """Whether so many ranks have run so many steps since then: each step looks up embeddings once."""
     ran = [counter[STEP] - before.get(process, Counter())[STEP] for process, counter in trace.counts(server.state).items()]
-    return sum(count >= steps for count in ran) == 2
+    return sum(count >= steps for count in ran) == ranks
 
 
 @pytest.mark.parametrize("name", night_but_for(["replicas", "experts"], LAYOUTS))
@@ -56,11 +62,12 @@ def test_tokens_are_those_of_one_replica(name: str, tmp_path: Path) -> None:
     with replicas(path, tmp_path, *options) as server:
         before = trace.counts(server.state)
         answers = complete(server.url, "m", asked, TOKENS)
-        assert both_worked(server, before, TOKENS)
+        ranks = 4 if "--tensor-parallel-size" in options else 2
+        assert all_worked(server, before, TOKENS, ranks)
         ran = {key for counter in trace.counts(server.state).values() for kind, key in counter if kind == "collective"}
     assert answers == matrix.end()["tokens"]
     log = server.log.read_text()
-    assert all(f"serves on npu:{device}" in log for device in (0, 1))
+    assert all(f"serves on npu:{device}" in log for device in range(ranks))
     assert collectives <= ran
 
 
@@ -70,13 +77,13 @@ def test_adapters(tmp_path: Path) -> None:
     path, places = models.get("llama")
     names = ["m", *(place.name for place in places)]
     given = [f"{place.name}={place}" for place in places]
-    found = {}
+    found: dict[int, list[int]] = {}
     with replicas(path, tmp_path, "--enable-lora", "--max-lora-rank", "16", "--max-loras", "2", "--lora-modules", *given) as server:
         before = trace.counts(server.state)
         for number, name in enumerate(names):
             chosen = [i for i, (_, adapter) in enumerate(ASKED) if adapter == number]
             found.update(zip(chosen, complete(server.url, name, [ASKED[i][0] for i in chosen], TOKENS), strict=True))
-        assert both_worked(server, before, TOKENS)
+        assert all_worked(server, before, TOKENS)
     assert [found[i] for i in range(len(ASKED))] == models.expected("llama")
 
 
@@ -88,7 +95,7 @@ def test_weights_of_int8(tmp_path: Path) -> None:
     with replicas(path, tmp_path) as server:
         before = trace.counts(server.state)
         answers = complete(server.url, "m", prompts(), TOKENS)
-        assert both_worked(server, before, TOKENS)
+        assert all_worked(server, before, TOKENS)
     matrix.begin(path, dtype="float32", forced=list(zip(prompts(), answers, strict=True)))
     result = matrix.end()
     assert max(result["differing"], default=0.0) <= quantised.BORDER * result["spread"], result
@@ -103,7 +110,7 @@ def test_embeddings(tmp_path: Path) -> None:
         before = trace.counts(server.state)
         with httpx.Client(base_url=server.url, timeout=300) as client, ThreadPoolExecutor(8) as pool:
             replies = [*pool.map(lambda text: client.post("/v1/embeddings", json={"model": "m", "input": text}), texts)]
-        assert both_worked(server, before, 3)
+        assert all_worked(server, before, 3)
     found = [one["embedding"] for reply in replies for one in reply.json()["data"]]
     # The bound of pooling_test.py: float32 sums of another order.
     np.testing.assert_allclose(found, matrix.vectors(path, texts, MODELS["qwen3-embedding"].head), atol=2e-5)
