@@ -131,7 +131,7 @@ def _size(prompt: list[int] | dict[str, Any]) -> int:
 def engine_options(model: Path) -> dict[str, Any]:
     """What an engine is told because of the model."""
     if sees := tiny_vision.MODELS.get(model.name):
-        return {"limit_mm_per_prompt": {"image": 3, **({"video": 1} if sees.videos else {})}}
+        return {"limit_mm_per_prompt": {"image": 3, "video": int(sees.videos)}}
     return {"kv_cache_dtype": "int8_per_token_head"} if model.name in quantised.CACHES else {}
 
 

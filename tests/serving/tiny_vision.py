@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 WORDS = 100
 _VISION = ("<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
-_SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", *_VISION, "<unk>")
+# GLM's words for videos, which vLLM looks for whatever a model is asked.
+_VIDEO_OF_GLM = ("<|begin_of_video|>", "<|video|>", "<|end_of_video|>")
+_SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", *_VISION, *_VIDEO_OF_GLM, "<unk>")
 _IDS = {word: i for i, word in enumerate([*_SPECIAL, *(f"w{i}" for i in range(WORDS))])}
 _PICTURE = "<|vision_start|><|image_pad|><|vision_end|>"
 _VIDEO = "<|vision_start|><|video_pad|><|vision_end|>"
@@ -67,6 +69,16 @@ def _words_for_pictures(model: Model, tokenizer: Any, directory: Path) -> None:
     # vLLM takes the mean and the deviation of pictures for videos, too.
     (directory / "video_preprocessor_config.json").write_text(json.dumps({"video_processor_type": video, **sides}))
     (directory / "chat_template.jinja").write_text("{% for message in messages %}{{ message.content }} {% endfor %}")
+
+
+def _glm(model: Model, tokenizer: Any, directory: Path) -> None:
+    """As Qwen's, and a word before and behind a picture."""
+    import transformers
+
+    fewest, most = 112 * 112, 64 * 28 * 28
+    size = {"size": {"shortest_edge": fewest, "longest_edge": most}, **_NORM}
+    image, video = transformers.Glm4vImageProcessor(**size), transformers.Glm4vVideoProcessor(**size)
+    transformers.Glm4vProcessor(image, tokenizer, video).save_pretrained(directory)
 
 
 def _llava(_: Model, tokenizer: Any, directory: Path) -> None:
@@ -148,6 +160,7 @@ _QWEN = {
     "qwen2_vl": ("Qwen2VL", "Qwen2VLVideoProcessor"),
     "qwen2_5_vl": ("Qwen2_5_VL", "Qwen2VLVideoProcessor"),
     "qwen3_vl": ("Qwen3VL", "Qwen3VLVideoProcessor"),
+    "qwen3_vl_moe": ("Qwen3VL", "Qwen3VLVideoProcessor"),
 }
 # Text with grouped heads of 64.
 _GROUPED = {**_TEXT, "num_attention_heads": 2, "num_key_value_heads": 1}
@@ -163,6 +176,28 @@ _TOWER: dict[str, Any] = {
     "initializer_range": 0.1,
 }
 _PLACE = {"image_token_index": _IDS["<|image_pad|>"]}
+
+_QWEN3_TEXT: dict[str, Any] = {
+    **_TEXT,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 128,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [24, 20, 20], "mrope_interleaved": True},
+}
+_QWEN3_TOWER = {
+    "depth": 4,
+    "hidden_size": 144,
+    "intermediate_size": 96,
+    "num_heads": 2,
+    "out_hidden_size": 128,
+    "deepstack_visual_indexes": [0, 1, 2],
+    "num_position_embeddings": 144,
+    "patch_size": 16,
+    "initializer_range": 0.1,
+}
+_GLM = {f"{kind}_token_id": _IDS[f"<|{kind}_pad|>"] for kind in ("image", "video")} | {
+    f"{kind}_{side}_token_id": _IDS[f"<|vision_{side}|>"] for kind in ("image", "video") for side in ("start", "end")
+}
 
 MODELS = {
     "qwen2-vl": Model(
@@ -192,28 +227,42 @@ MODELS = {
         videos=True,
     ),
     # Heads of 72, layers of the tower that add to those of the text, axes of positions in turn. Text with norms of heads of 128.
-    "qwen3-vl": Model(
-        "qwen3_vl",
+    "qwen3-vl": Model("qwen3_vl", _QWEN3_TEXT, _QWEN3_TOWER, _words_for_pictures, videos=True),
+    # As qwen3-vl, with experts.
+    "qwen3-vl-moe": Model(
+        "qwen3_vl_moe",
         {
-            **_TEXT,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 2,
-            "head_dim": 128,
-            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [24, 20, 20], "mrope_interleaved": True},
+            **_QWEN3_TEXT,
+            "num_experts": 16,
+            "num_experts_per_tok": 4,
+            "moe_intermediate_size": 48,
+            "norm_topk_prob": True,
+        },
+        _QWEN3_TOWER,
+        _words_for_pictures,
+        videos=True,
+    ),
+    # Positions of patches are interpolated and rotated; text with four norms in a layer and half of each head rotated.
+    "glm4v": Model(
+        "glm4v",
+        {
+            **_GROUPED,
+            "pad_token_id": _IDS["<|endoftext|>"],
+            "attention_bias": True,
+            "rope_parameters": {**_MROPE, "mrope_section": [4, 6, 6], "partial_rotary_factor": 0.5},
         },
         {
-            "depth": 4,
-            "hidden_size": 144,
+            "depth": 3,
+            "hidden_size": 128,
             "intermediate_size": 96,
             "num_heads": 2,
             "out_hidden_size": 128,
-            "deepstack_visual_indexes": [0, 1, 2],
-            "num_position_embeddings": 144,
-            "patch_size": 16,
+            "image_size": 112,
+            "patch_size": 14,
             "initializer_range": 0.1,
         },
-        _words_for_pictures,
-        videos=True,
+        _glm,
+        _GLM,
     ),
     "llava": Model(
         "llava",
@@ -328,8 +377,12 @@ def prompts(name: str) -> list[dict[str, Any]]:
     return [one for one in out if MODELS[name].videos or not one["videos"]]
 
 
-def _as_published(tensors: dict[str, Any]) -> dict[str, Any]:
-    """Weights of LLaVA by the names of published checkpoints, which have the tower one level deeper than transformers 5 saves it."""
+def _as_published(kind: str, tensors: dict[str, Any]) -> dict[str, Any]:
+    """Weights as in published checkpoints: transformers 5 saves the tower of LLaVA one level less deep, and experts of Qwen3-VL turned."""
+    if kind == "qwen3_vl_moe":
+        return {key: value.transpose(1, 2).contiguous() if ".experts." in key else value for key, value in tensors.items()}
+    if not kind.startswith("llava"):
+        return tensors
     inner = "vision_tower.vision_model."
     return {key if key.startswith(inner) else key.replace("vision_tower.", inner, 1): value for key, value in tensors.items()}
 
@@ -360,9 +413,8 @@ def make(name: str, directory: Path) -> None:
         model.get_output_embeddings().weight[: len(_SPECIAL)] = 0
     model.generation_config = transformers.GenerationConfig(eos_token_id=_TEXT["eos_token_id"])
     model.save_pretrained(directory)
-    if chosen.type.startswith("llava"):
-        file = directory / "model.safetensors"
-        save_file(_as_published(load_file(file)), file, {"format": "pt"})
+    file = directory / "model.safetensors"
+    save_file(_as_published(chosen.type, load_file(file)), file, {"format": "pt"})
     tokenizer = Tokenizer(models.WordLevel(_IDS, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in _SPECIAL[:-1]])

@@ -38,6 +38,16 @@ def test_pictures(function: Callable[[torch.Tensor], torch.Tensor], dtype: torch
         close(function(view.npu()), function(view.double()), SLACK[dtype])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+@pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
+@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
+@pytest.mark.parametrize("corners", [False, True])
+def test_values_at_places(mode: str, padding: str, corners: bool, dtype: torch.dtype) -> None:
+    x, places = make(dtype, 2, 3, 5, 8), make(dtype, 2, 4, 7, 2)
+    sample = partial(F.grid_sample, mode=mode, padding_mode=padding, align_corners=corners)
+    close(sample(x.npu(), places.npu()), sample(x.double(), places.double()), SLACK[dtype])
+
+
 CONVOLUTIONS: dict[str, tuple[Callable[..., torch.Tensor], tuple[int, ...], tuple[int, ...], int]] = {
     "one dimension": (partial(F.conv1d, padding=1), (2, 4, 9), (6, 4, 3), 6),
     "patches": (partial(F.conv2d, stride=2), (2, 3, 6, 8), (5, 3, 2, 2), 5),

@@ -63,6 +63,13 @@ void CheckCubeMathType(int8_t type) {
   }
 }
 
+void CheckChoice(int64_t value, const char* name) {
+  if (value < 0 || value > 2) {
+    throw Error(kAclnnInvalid,
+                Format("'%s' is %lld; it must be 0, 1 or 2", name, static_cast<long long>(value)));
+  }
+}
+
 // 0 stands for the ratio of the sizes.
 std::optional<double> Scale(double value, const char* name) {
   if (!std::isfinite(value) || value < 0) {
@@ -126,6 +133,36 @@ ACLNN(UpsampleNearest2d, (const Tensor*, self), (const IntArray*, size), (Tensor
 ACLNN(UpsampleNearest2dV2, (const Tensor*, self), (const IntArray*, size), (float, scale_h),
       (float, scale_w), (Tensor*, out)) {
   PlanNearest(plan, self, size, scale_h, scale_w, out);
+}
+
+// Values at places of a picture: 'grid' [batch, rows, columns, 2] has their x and y, where -1 and 1
+// are the edges of the picture.
+ACLNN(GridSampler2D, (const Tensor*, input), (const Tensor*, grid), (int64_t, interpolation),
+      (int64_t, padding), (bool, align_corners), (Tensor*, out)) {
+  const View in = plan.Get(input, "input");
+  const View places = plan.Get(grid, "grid");
+  const View result = plan.Out(out, "out");
+  const bool known =
+      in.dtype == DType::kFloat || in.dtype == DType::kHalf || in.dtype == DType::kDouble;
+  if (!known || in.rank != 4) {
+    throw Error(kAclnnInvalid, "'input' is " + in.Text() +
+                                   "; it must be float32, float16 or float64 of 4 dimensions");
+  }
+  if (places.dtype != in.dtype || places.rank != 4 || places.dims[0] != in.dims[0] ||
+      places.dims[3] != 2) {
+    throw Error(
+        kAclnnInvalid,
+        Format("'grid' is %s; with an 'input' of %s it must have its type, %lld pictures "
+               "and 2 numbers for each place",
+               places.Text().c_str(), in.Text().c_str(), static_cast<long long>(in.dims[0])));
+  }
+  CheckChoice(interpolation, "interpolationMode");
+  CheckChoice(padding, "paddingMode");
+  CheckSame(result, in);
+  plan.run = [=] {
+    Give(result, Aten("aten::grid_sampler_2d", "", InDouble(in), InDouble(places), interpolation,
+                      padding, align_corners)[0]);
+  };
 }
 
 // Windows of a picture as columns: [batch, channels * height * width of a window, windows].

@@ -10,6 +10,7 @@ ACLNN_DECLARE(UpsampleBilinear2d, const Tensor*, const IntArray*, bool, double, 
 ACLNN_DECLARE(UpsampleBicubic2d, const Tensor*, const IntArray*, bool, double, double, Tensor*)
 ACLNN_DECLARE(UpsampleNearest2d, const Tensor*, const IntArray*, Tensor*)
 ACLNN_DECLARE(UpsampleNearest2dV2, const Tensor*, const IntArray*, float, float, Tensor*)
+ACLNN_DECLARE(GridSampler2D, const Tensor*, const Tensor*, int64_t, int64_t, bool, Tensor*)
 ACLNN_DECLARE(Im2col, const Tensor*, const IntArray*, const IntArray*, const IntArray*,
               const IntArray*, Tensor*)
 ACLNN_DECLARE(AvgPool2d, const Tensor*, const IntArray*, const IntArray*, const IntArray*, bool,
@@ -57,6 +58,52 @@ TEST(Upsample, TakesTheNearest) {
   EXPECT_THAT(out.Values(), ElementsAre(1, 1, 1, 2, 2));
   ASSERT_EQ(CALL(UpsampleNearest2dV2, x, HostInts({5, 1}), 4.0F, 1.0F, out).result, "ran");
   EXPECT_THAT(out.Values(), ElementsAre(1, 1, 1, 1, 2));
+}
+
+constexpr int64_t kBilinear = 0, kNearest = 1, kZeros = 0, kBorder = 1, kReflection = 2;
+
+TEST(GridSampler2D, TakesValuesAtPlaces) {
+  const DeviceTensor x(DType::kFloat, {1, 1, 1, 2}, {8, 16});
+  // x of the middle, of a quarter to the right, and of half a pixel beyond the right edge.
+  const DeviceTensor places(DType::kFloat, {1, 1, 3, 2}, {0, 0, 0.25, 0, 1.5, 0});
+  const DeviceTensor out(DType::kFloat, {1, 1, 1, 3});
+  const Outcome outcome = CALL(GridSampler2D, x, places, kBilinear, kZeros, false, out);
+  ASSERT_EQ(outcome.result, "ran");
+  EXPECT_THAT(outcome.accesses, ElementsAre("input reads [1, 1, 1, 2]", "grid reads [1, 1, 3, 2]",
+                                            "out writes [1, 1, 1, 3]"));
+  // Pixels are centred at -1/2 and 1/2: 1.5 is one pixel beyond the last.
+  EXPECT_THAT(out.Values(), ElementsAre(12, 14, 0));
+  ASSERT_EQ(CALL(GridSampler2D, x, places, kBilinear, kBorder, false, out).result, "ran");
+  EXPECT_THAT(out.Values(), ElementsAre(12, 14, 16));
+  ASSERT_EQ(CALL(GridSampler2D, x, places, kBilinear, kReflection, false, out).result, "ran");
+  EXPECT_THAT(out.Values(), ElementsAre(12, 14, 16));
+  // Aligned corners: pixels are centred at -1 and 1.
+  ASSERT_EQ(CALL(GridSampler2D, x, places, kBilinear, kReflection, true, out).result, "ran");
+  EXPECT_THAT(out.Values(), ElementsAre(12, 13, 14));
+  ASSERT_EQ(CALL(GridSampler2D, x, places, kNearest, kBorder, false, out).result, "ran");
+  EXPECT_EQ(out.Values()[1], 16);
+}
+
+TEST(GridSampler2D, RefusesByName) {
+  const DeviceTensor x(DType::kFloat, {1, 1, 1, 2}, {8, 16});
+  const DeviceTensor places(DType::kFloat, {1, 1, 1, 2}, {0, 0});
+  const DeviceTensor out(DType::kFloat, {1, 1, 1, 1});
+  const auto error = [&](const DeviceTensor& in, const DeviceTensor& grid, int64_t mode,
+                         int64_t padding, const DeviceTensor& to) {
+    return CALL(GridSampler2D, in, grid, mode, padding, false, to).result;
+  };
+  EXPECT_THAT(error(x, places, 3, 0, out), HasSubstr("'interpolationMode' is 3; it must be 0"));
+  EXPECT_THAT(error(x, places, 0, -1, out), HasSubstr("'paddingMode' is -1; it must be 0, 1 or 2"));
+  EXPECT_THAT(error(DeviceTensor(DType::kBfloat16, {1, 1, 1, 2}, {8, 16}), places, 0, 0, out),
+              HasSubstr("it must be float32, float16 or float64 of 4 dimensions"));
+  EXPECT_THAT(error(x, DeviceTensor(DType::kHalf, {1, 1, 1, 2}, {0, 0}), 0, 0, out),
+              HasSubstr("it must have its type, 1 pictures"));
+  EXPECT_THAT(error(x, DeviceTensor(DType::kFloat, {2, 1, 1, 2}, {0, 0, 0, 0}), 0, 0, out),
+              HasSubstr("1 pictures and 2 numbers for each place"));
+  EXPECT_THAT(error(x, places, 0, 0, DeviceTensor(DType::kHalf, {1, 1, 1, 1})),
+              HasSubstr("'out' is"));
+  EXPECT_THAT(error(x, places, 0, 0, DeviceTensor(DType::kFloat, {1, 1, 1, 2})),
+              HasSubstr("[1, 1, 1, 2]"));
 }
 
 TEST(Upsample, RefusesByName) {

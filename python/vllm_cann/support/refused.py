@@ -58,6 +58,7 @@ def _image_attention(config: VllmConfig) -> Any:
 # The multimodal models that tests serve.
 SERVED_MULTIMODAL = frozenset(
     {
+        "Glm4vForConditionalGeneration",
         "InternVLForConditionalGeneration",
         "LlavaForConditionalGeneration",
         "LlavaNextForConditionalGeneration",
@@ -66,6 +67,7 @@ SERVED_MULTIMODAL = frozenset(
         "Qwen2VLForConditionalGeneration",
         "Qwen2_5_VLForConditionalGeneration",
         "Qwen3VLForConditionalGeneration",
+        "Qwen3VLMoeForConditionalGeneration",
     }
 )
 
