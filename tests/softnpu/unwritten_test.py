@@ -154,6 +154,15 @@ def test_a_copy_takes_along_what_nobody_has_written() -> None:
     stops(lambda: z[2] + 1)
 
 
+def test_padding_is_a_copy() -> None:
+    x = empty(2, 2)
+    x[1] = 5
+    y = torch.nn.functional.pad(x, (1, 0, 0, 1), value=3)
+    assert y[1:].cpu().tolist() == [[3, 5, 5], [3, 3, 3]]
+    assert y[:, 0].cpu().tolist() == [3, 3, 3]
+    stops(lambda: y[0, 1:] + 0)
+
+
 def test_a_format_cast_is_a_copy() -> None:
     torch.npu.config.allow_internal_format = True
     try:

@@ -1,4 +1,5 @@
 // cc/softnpu/opapi/creation_ops.cc: tensors whose elements follow from their places, and padding.
+#include "cc/softnpu/opapi/aten.h"
 #include "cc/softnpu/opapi/elementwise.h"
 #include "cc/softnpu/opapi/operator.h"
 
@@ -60,11 +61,12 @@ ACLNN(Eye, (int64_t, n), (int64_t, m), (Tensor*, out)) {
 }
 
 // `pad` has two counts for each dimension from the last one on: before it, and behind it. Negative
-// counts cut elements off.
+// counts cut elements off. What nobody has written may be padded, and stays unwritten: torch_npu
+// pads buffers that only get their values later.
 ACLNN(ConstantPadNd, (const Tensor*, self), (const IntArray*, pad), (const Scalar*, value),
       (Tensor*, out)) {
-  const View in = plan.Get(self, "self");
-  const View result = plan.Out(out, "out");
+  const View in = plan.Some(self, "self");
+  const View result = plan.Some(out, "out");
   const std::vector<int64_t>& counts = plan.Required(pad, "pad").values;
   const Scalar fill = plan.Required(value, "value");
   if (counts.size() % 2 != 0 || counts.size() > 2 * static_cast<size_t>(in.rank)) {
@@ -100,7 +102,9 @@ ACLNN(ConstantPadNd, (const Tensor*, self), (const IntArray*, pad), (const Scala
   }
   plan.run = [=] {
     FillElements(result, fill);
+    result.MarkWritten();
     CopyElements(to, from);
+    CopyWritten(to, from);
   };
 }
 

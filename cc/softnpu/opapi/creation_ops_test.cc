@@ -80,6 +80,31 @@ TEST(ConstantPadNd, AddsAndCutsFromTheLastDimensionOn) {
   EXPECT_THAT(out.Values(), ElementsAre(9, 1, 4, 9, 2, 5, 9, 3, 6));
 }
 
+TEST(ConstantPadNd, CarriesUnwrittenElementsAlong) {
+  const DeviceTensor row(DType::kHalf, {1, 2});
+  const HostScalar nine(DType::kDouble, 9);
+  const DeviceTensor three(DType::kHalf, {3, 2}, {1, 2, 3, 4, 5, 6});
+  const HostInts first({0, 0, 0, -2});
+  ASSERT_EQ(CALL(ConstantPadNd, three, first, nine, row).result, "ran");
+  EXPECT_EQ(row.Written(), "ww");
+  const HostInts above({0, 0, 1, 0});
+  const DeviceTensor unwritten(DType::kHalf, {1, 2});
+  const DeviceTensor two(DType::kHalf, {2, 2});
+  ASSERT_EQ(CALL(ConstantPadNd, unwritten, above, nine, two).result, "ran");
+  EXPECT_EQ(two.Written(), "ww..");
+  const HostInts around({1, 1, 1, 0});
+  const DeviceTensor out(DType::kHalf, {3, 4}, std::vector<double>(12, 7));
+  ASSERT_EQ(CALL(ConstantPadNd, two, around, nine, out).result, "ran");
+  EXPECT_EQ(out.Written(), "wwwwwwwww..w");
+  EXPECT_THAT(out.Values(),
+              ElementsAre(9, 9, 9, 9, 9, 9, 9, 9, 9, ::testing::IsNan(), ::testing::IsNan(), 9));
+  // Nothing of the input is left.
+  const HostInts none({0, 0, -2, 1});
+  const DeviceTensor filled(DType::kHalf, {1, 2});
+  ASSERT_EQ(CALL(ConstantPadNd, two, none, nine, filled).result, "ran");
+  EXPECT_EQ(filled.Written(), "ww");
+}
+
 TEST(ConstantPadNd, RefusesByName) {
   const DeviceTensor x(DType::kFloat, {2, 3}, {1, 2, 3, 4, 5, 6});
   const HostScalar nine(DType::kDouble, 9);
