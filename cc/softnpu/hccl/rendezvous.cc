@@ -1,31 +1,26 @@
 // cc/softnpu/hccl/rendezvous.cc: the listener and the ranks that connect to it.
 #include "cc/softnpu/hccl/rendezvous.h"
 
-#include <fcntl.h>
 #include <poll.h>
-#include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstddef>
 #include <cstring>
 #include <memory>
 #include <thread>
 #include <utility>
 
 #include "cc/softnpu/base/error.h"
+#include "cc/softnpu/base/sharing.h"
 
 namespace softnpu::hccl {
 namespace {
 
 constexpr char kMagic[8] = {'S', 'N', 'P', 'U', 'H', 'C', 'L', '1'};
-// The kernel passes at most 253 descriptors at once.
-constexpr size_t kMostDescriptors = 1 + 3 * kMaxRanks;
+static_assert(1 + 3 * kMaxRanks <= kMostFiles);
 
 struct Hello {
   uint8_t token[kTokenBytes];
@@ -44,39 +39,6 @@ struct Reply {
   throw Error(kSyscall, Format("%s: %s", what, strerror(errno)));
 }
 
-void FillRandom(void* to, size_t bytes) {
-  if (getrandom(to, bytes, 0) != static_cast<ssize_t>(bytes)) Refuse("getrandom");
-}
-
-std::string Hex(const uint8_t* bytes, size_t count) {
-  std::string out;
-  for (size_t i = 0; i < count; ++i) out += Format("%02x", bytes[i]);
-  return out;
-}
-
-// The address with an abstract name and its length.
-std::pair<sockaddr_un, socklen_t> AddressOf(const RootInfo& info) {
-  sockaddr_un address = {};
-  address.sun_family = AF_UNIX;
-  const size_t length = strnlen(info.name, sizeof(info.name));
-  std::memcpy(address.sun_path + 1, info.name, length);
-  return {address, static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + length)};
-}
-
-Descriptor MakeSocket() {
-  Descriptor out(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  if (out.get() < 0) Refuse("socket");
-  return out;
-}
-
-// The process at the other end; 0 when it is one of another user.
-int32_t PeerOf(int fd) {
-  ucred peer = {};
-  socklen_t length = sizeof(peer);
-  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return 0;
-  return peer.uid == geteuid() ? peer.pid : 0;
-}
-
 int MillisecondsUntil(Clock::time_point deadline) {
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
   return static_cast<int>(std::clamp<int64_t>(left, 0, 1 << 30));
@@ -92,58 +54,16 @@ bool WaitReadable(int fd, Clock::time_point deadline) {
   }
 }
 
-bool Send(int fd, const void* bytes, size_t count, const std::vector<int>& descriptors) {
-  iovec part = {const_cast<void*>(bytes), count};
-  alignas(cmsghdr) char control[CMSG_SPACE(kMostDescriptors * sizeof(int))] = {};
-  msghdr message = {};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  if (!descriptors.empty()) {
-    message.msg_control = control;
-    message.msg_controllen = CMSG_SPACE(descriptors.size() * sizeof(int));
-    cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(descriptors.size() * sizeof(int));
-    std::memcpy(CMSG_DATA(header), descriptors.data(), descriptors.size() * sizeof(int));
-  }
-  ssize_t sent = 0;
-  do {
-    sent = sendmsg(fd, &message, MSG_NOSIGNAL);
-  } while (sent < 0 && errno == EINTR);
-  return sent == static_cast<ssize_t>(count);
-}
-
 // False at the end, or for a message of another size. Throws Error kSyscall when some of the
-// descriptors were lost; the others are in `descriptors`.
-bool Receive(int fd, void* bytes, size_t count, std::vector<Descriptor>& descriptors) {
-  iovec part = {bytes, count};
-  alignas(cmsghdr) char control[CMSG_SPACE(kMostDescriptors * sizeof(int))] = {};
-  msghdr message = {};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof(control);
-  ssize_t got = 0;
-  do {
-    got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
-  } while (got < 0 && errno == EINTR);
-  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
-       header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-    const size_t length = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (size_t i = 0; i < length; ++i) {
-      int descriptor = -1;
-      std::memcpy(&descriptor, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
-      descriptors.emplace_back(descriptor);
-    }
-  }
-  if ((message.msg_flags & MSG_CTRUNC) != 0) {
+// descriptors were lost; the others are in `files`.
+bool ReceiveAll(int fd, void* bytes, size_t count, std::vector<Descriptor>& files) {
+  const Receipt receipt = Receive(fd, bytes, count, files);
+  if (receipt == Receipt::kLostFiles) {
     throw Error(kSyscall, Format("process %d may open too few files for a communicator: %zu came "
                                  "(ulimit -n)",
-                                 getpid(), descriptors.size()));
+                                 getpid(), files.size()));
   }
-  return got == static_cast<ssize_t>(count) && (message.msg_flags & MSG_TRUNC) == 0;
+  return receipt == Receipt::kWhole;
 }
 
 // The listener's side: who has come so far.
@@ -228,7 +148,7 @@ class Gathering {
   bool Hear(Guest& guest) {
     Hello hello = {};
     std::vector<Descriptor> files;
-    const bool said = Receive(guest.socket.get(), &hello, sizeof(hello), files);
+    const bool said = ReceiveAll(guest.socket.get(), &hello, sizeof(hello), files);
     if (guest.seated) {
       throw Error(kRemote, Format("rank %u (process %d) ended before all ranks had joined",
                                   guest.rank, guest.pid));
@@ -291,9 +211,8 @@ class Gathering {
   }
 
   void Complete() {
-    Descriptor control(
-        static_cast<int>(syscall(SYS_memfd_create, "softnpu-hccl", 1U /* MFD_CLOEXEC */)));
-    if (control.get() < 0 || ftruncate(control.get(), sizeof(Control)) != 0) Refuse("memfd_create");
+    const Descriptor control = MemoryFile("softnpu-hccl", sizeof(Control));
+    if (control.get() < 0) Refuse("memfd_create");
     const Mapping mapping(control.get(), sizeof(Control));
     std::erase_if(guests_, [](const Guest& guest) { return !guest.seated; });
     std::sort(guests_.begin(), guests_.end(),
@@ -330,9 +249,10 @@ RootInfo RootInfo::Make() {
   RootInfo out = {};
   std::memcpy(out.magic, kMagic, sizeof(kMagic));
   std::array<uint8_t, 16> name;
-  FillRandom(name.data(), name.size());
+  if (!FillRandom(name.data(), name.size()) || !FillRandom(out.token, sizeof(out.token))) {
+    Refuse("getrandom");
+  }
   CopyText(out.name, sizeof(out.name), "softnpu-hccl-" + Hex(name.data(), name.size()));
-  FillRandom(out.token, sizeof(out.token));
   return out;
 }
 
@@ -361,12 +281,8 @@ void RootInfo::Check() const {
 }
 
 void Listen(const RootInfo& info, std::chrono::seconds timeout) {
-  Descriptor listener = MakeSocket();
-  const auto [address, length] = AddressOf(info);
-  if (bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0 ||
-      listen(listener.get(), kMaxRanks) != 0) {
-    Refuse("bind");
-  }
+  Descriptor listener = ListenAt(info.name, kMaxRanks);
+  if (listener.get() < 0) Refuse("bind");
   auto gathering = std::make_unique<Gathering>(info, std::move(listener), timeout);
   std::thread([gathering = std::move(gathering)] { gathering->Run(); }).detach();
 }
@@ -374,11 +290,11 @@ void Listen(const RootInfo& info, std::chrono::seconds timeout) {
 Joined Join(const RootInfo& info, const Entry& entry, std::chrono::seconds timeout, bool early) {
   // The listener tells who is missing, so it is to speak first.
   const Clock::time_point deadline = Clock::now() + timeout + std::chrono::seconds(2);
-  const auto [address, length] = AddressOf(info);
   Descriptor socket;
   while (true) {
     socket = MakeSocket();
-    if (connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), length) == 0) break;
+    if (socket.get() < 0) Refuse("socket");
+    if (ConnectTo(socket.get(), info.name)) break;
     if (errno == EINTR) continue;
     if (errno != ECONNREFUSED) Refuse("connect");
     if (!early || Clock::now() > deadline) {
@@ -410,7 +326,7 @@ Joined Join(const RootInfo& info, const Entry& entry, std::chrono::seconds timeo
   }
   Joined out;
   try {
-    if (!Receive(socket.get(), reply.get(), sizeof(Reply), got)) {
+    if (!ReceiveAll(socket.get(), reply.get(), sizeof(Reply), got)) {
       throw Error(kRemote,
                   "the process that made the root info ended before all ranks had joined, or "
                   "turned this rank away");

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "cc/softnpu/base/error.h"
+#include "cc/softnpu/base/sharing.h"
 #include "cc/softnpu/hccl/shared.h"
 
 namespace softnpu::hccl {

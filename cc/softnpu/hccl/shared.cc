@@ -3,9 +3,7 @@
 
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <map>
@@ -13,6 +11,7 @@
 #include <utility>
 
 #include "cc/softnpu/base/error.h"
+#include "cc/softnpu/base/sharing.h"
 
 namespace softnpu::hccl {
 
@@ -51,26 +50,6 @@ void FailSeat(Seat& seat, Result result, const std::string& sentence) {
   CopyText(seat.sentence, sizeof(seat.sentence), sentence);
   seat.state.store(State::kFailed);
 }
-
-void CopyText(char* to, size_t bytes, const std::string& text) {
-  const size_t length = std::min(bytes - 1, text.size());
-  std::memcpy(to, text.data(), length);
-  to[length] = '\0';
-}
-
-Descriptor::~Descriptor() {
-  if (fd_ >= 0) close(fd_);
-}
-
-Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
-  if (this != &other) {
-    if (fd_ >= 0) close(fd_);
-    fd_ = other.Release();
-  }
-  return *this;
-}
-
-int Descriptor::Release() { return std::exchange(fd_, -1); }
 
 Mapping::Mapping(int fd, size_t bytes) : bytes_(bytes) {
   void* const map = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);

@@ -77,8 +77,6 @@ struct Seat {
 
 // Says why a rank cannot go on.
 void FailSeat(Seat& seat, Result result, const std::string& sentence);
-// Copies a text and a zero into a field, and leaves out what does not fit.
-void CopyText(char* to, size_t bytes, const std::string& text);
 
 struct Mailbox {
   std::atomic<uint64_t> posted;
@@ -97,20 +95,6 @@ struct Control {
 };
 
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
-
-// A file descriptor that is closed at the end.
-class Descriptor {
- public:
-  explicit Descriptor(int fd = -1) : fd_(fd) {}
-  ~Descriptor();
-  Descriptor(Descriptor&& other) noexcept : fd_(other.Release()) {}
-  Descriptor& operator=(Descriptor&& other) noexcept;
-  int get() const { return fd_; }
-  int Release();
-
- private:
-  int fd_;
-};
 
 // Pages of a file that other processes have, too.
 class Mapping {

@@ -1,10 +1,8 @@
 // cc/softnpu/runtime/memory.cc: allocator, alias mapping and fault reporter of device memory.
 #include "cc/softnpu/runtime/memory.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -40,9 +38,11 @@ size_t RoundUp(size_t value, size_t unit) { return (value + unit - 1) / unit * u
 }  // namespace
 
 DeviceMemory::DeviceMemory(int device, size_t capacity)
-    : device_(device), capacity_(capacity), span_(RoundUp(capacity, kPage)) {
-  fd_ = static_cast<int>(syscall(SYS_memfd_create, "softnpu-hbm", 1U /* MFD_CLOEXEC */));
-  if (fd_ < 0 || ftruncate(fd_, static_cast<off_t>(span_)) != 0) {
+    : device_(device),
+      capacity_(capacity),
+      span_(RoundUp(capacity, kPage)),
+      file_(MemoryFile("softnpu-hbm", span_)) {
+  if (file_.get() < 0) {
     throw Error(kRtMemoryAllocation,
                 Format("device %d: the host cannot provide %zu bytes of device "
                        "memory (%s)",
@@ -52,8 +52,8 @@ DeviceMemory::DeviceMemory(int device, size_t capacity)
   // Kernels with pointers know GM by its addresses (pointers.h); elsewhere such a kernel fails.
   void* const wanted =
       reinterpret_cast<void*>(kFirstAddress + (static_cast<uintptr_t>(device) << 38));
-  void* base = mmap(wanted, span_, visible, MAP_SHARED | MAP_NORESERVE, fd_, 0);
-  void* alias = mmap(nullptr, span_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd_, 0);
+  void* base = mmap(wanted, span_, visible, MAP_SHARED | MAP_NORESERVE, fd(), 0);
+  void* alias = mmap(nullptr, span_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd(), 0);
   if (base == MAP_FAILED || alias == MAP_FAILED) {
     throw Error(kRtMemoryAllocation, Format("device %d: no address space for %zu bytes of device "
                                             "memory (%s)",
@@ -70,7 +70,6 @@ DeviceMemory::~DeviceMemory() {
   g_memories[static_cast<size_t>(device_)].store(nullptr);
   munmap(reinterpret_cast<void*>(base_), span_);
   munmap(alias_, span_);
-  close(fd_);
 }
 
 void* DeviceMemory::Allocate(size_t bytes) {
@@ -124,7 +123,7 @@ void DeviceMemory::Free(void* address) {
   const uintptr_t first = RoundUp(start, kPage);
   const uintptr_t last = (start + length) / kPage * kPage;
   if (last > first) {
-    ClearPages(fd_, alias_, first - base_, last - first);
+    ClearPages(fd(), alias_, first - base_, last - first);
   }
   auto next = free_.lower_bound(start);
   if (next != free_.end() && next->first == start + length) {

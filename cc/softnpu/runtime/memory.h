@@ -20,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "cc/softnpu/base/sharing.h"
 #include "cc/softnpu/runtime/written.h"
 
 namespace softnpu {
@@ -67,7 +68,7 @@ class DeviceMemory {
   WrittenMap* written() { return written_.get(); }
   size_t Offset(const void* address) const { return reinterpret_cast<uintptr_t>(address) - base_; }
   // The file of all bytes, which other processes may map, its size, and the address of its start.
-  int fd() const { return fd_; }
+  int fd() const { return file_.get(); }
   size_t span() const { return span_; }
   uintptr_t base() const { return base_; }
 
@@ -89,9 +90,9 @@ class DeviceMemory {
   const Allocation* FindLocked(uintptr_t address) const;
 
   int device_;
-  int fd_ = -1;
   size_t capacity_;
   size_t span_;
+  Descriptor file_;
   uintptr_t base_ = 0;
   std::byte* alias_ = nullptr;
   std::unique_ptr<WrittenMap> written_;

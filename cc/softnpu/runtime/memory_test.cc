@@ -1,18 +1,31 @@
 // cc/softnpu/runtime/memory_test.cc: allocator, bounds and messages of device memory.
 #include "cc/softnpu/runtime/memory.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <random>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "cc/softnpu/base/error.h"
 #include "cc/softnpu/base/testing/error.h"
+#include "cc/softnpu/runtime/task.h"
 
 namespace softnpu {
 namespace {
@@ -233,6 +246,117 @@ TEST(DeviceMemory, AddressesOfDevicesAndOfTheHostAreTold) {
     EXPECT_THROW(HostPointer(address, 9), Error);
   }
   EXPECT_EQ(FindMemory(address), nullptr);
+}
+
+// The numbers of processes that have a file, by /proc: in their mappings or open.
+std::vector<pid_t> HoldersOf(const struct stat& file) {
+  std::vector<pid_t> out;
+  for (const auto& process : std::filesystem::directory_iterator("/proc")) {
+    const pid_t pid = std::atoi(process.path().filename().c_str());
+    bool holds = false;
+    std::string line;
+    for (std::ifstream maps(process.path() / "maps"); pid > 0 && std::getline(maps, line);) {
+      holds = holds || (line.find(" " + std::to_string(file.st_ino) + " ") != std::string::npos &&
+                        line.find("/memfd:softnpu-") != std::string::npos);
+    }
+    std::error_code none;
+    for (const auto& open : std::filesystem::directory_iterator(process.path() / "fd", none)) {
+      struct stat info = {};
+      holds = holds || (stat(open.path().c_str(), &info) == 0 && info.st_dev == file.st_dev &&
+                        info.st_ino == file.st_ino);
+    }
+    if (holds) out.push_back(pid);
+  }
+  return out;
+}
+
+// Starts a process that runs `body` and waits for its end.
+template <typename Body>
+pid_t Start(Body&& body) {
+  const pid_t child = fork();
+  if (child == 0) {
+    body();
+    while (true) pause();
+  }
+  return child;
+}
+
+void Kill(pid_t child) {
+  ASSERT_EQ(kill(child, SIGKILL), 0);
+  ASSERT_EQ(waitpid(child, nullptr, 0), child);
+}
+
+std::set<std::string> FilesIn(const char* directory) {
+  std::set<std::string> out;
+  for (const auto& file : std::filesystem::directory_iterator(directory)) out.insert(file.path());
+  return out;
+}
+
+TEST(DeviceMemory, ItsFilesAreGoneWhenTheLastProcessIsKilled) {
+  const std::set<std::string> before = FilesIn("/dev/shm");
+  int sockets[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sockets), 0);
+  const pid_t owner = Start([&] {
+    static DeviceMemory memory(0, kCapacity);
+    void* const address = memory.Allocate(4);
+    std::memcpy(memory.Alias(address), "here", 4);
+    memory.NoteWritten(Bytes("address", address, 4, SOFTNPU_WRITES));
+    char byte = 0;
+    Send(sockets[1], &byte, 1, {memory.fd(), memory.written()->fd()});
+  });
+  std::vector<Descriptor> files;
+  char byte = 0;
+  ASSERT_EQ(Receive(sockets[0], &byte, 1, files), Receipt::kWhole);
+  ASSERT_EQ(files.size(), 2u);
+  std::vector<struct stat> held;
+  for (const Descriptor& file : files) {
+    struct stat info = {};
+    ASSERT_EQ(fstat(file.get(), &info), 0);
+    held.push_back(info);
+    // No directory has it, and its owner alone may open it.
+    EXPECT_EQ(info.st_nlink, 0u);
+    EXPECT_EQ(info.st_mode & 0777, 0600u);
+    EXPECT_EQ(info.st_uid, geteuid());
+  }
+  // Another process has mapped it, as a rank does.
+  const pid_t other = Start([&] {
+    mmap(nullptr, kCapacity, PROT_READ, MAP_SHARED, files[0].get(), 0);
+    mmap(nullptr, kCapacity, PROT_READ, MAP_SHARED, files[1].get(), 0);
+    Send(sockets[1], &byte, 1, {});
+  });
+  std::vector<Descriptor> none;
+  ASSERT_EQ(Receive(sockets[0], &byte, 1, none), Receipt::kWhole);
+  Kill(owner);
+  char text[4];
+  EXPECT_EQ(pread(files[0].get(), text, sizeof(text), 0), 4);
+  EXPECT_EQ(std::string(text, 4), "here");
+  files.clear();
+  for (const auto& file : held) EXPECT_THAT(HoldersOf(file), ::testing::ElementsAre(other));
+  Kill(other);
+  for (const auto& file : held) EXPECT_THAT(HoldersOf(file), ::testing::IsEmpty());
+  EXPECT_EQ(FilesIn("/dev/shm"), before);
+}
+
+TEST(DeviceMemory, AnotherUserCannotOpenItsFiles) {
+  DeviceMemory memory(0, kCapacity);
+  const pid_t child = fork();
+  if (child == 0) {
+    const uid_t nobody = 65534;
+    if (setresgid(nobody, nobody, nobody) != 0 || setresuid(nobody, nobody, nobody) != 0) _exit(77);
+    prctl(PR_SET_DUMPABLE, 1);  // or nobody could look into /proc/self/fd
+    for (const int fd : {memory.fd(), memory.written()->fd()}) {
+      const std::string path = "/proc/self/fd/" + std::to_string(fd);
+      for (const int mode : {O_RDONLY, O_WRONLY, O_RDWR}) {
+        if (open(path.c_str(), mode) >= 0 || errno != EACCES) _exit(3);
+      }
+    }
+    const std::string parent = "/proc/" + std::to_string(getppid()) + "/fd/";
+    _exit(open((parent + std::to_string(memory.fd())).c_str(), O_RDONLY) < 0 ? 0 : 4);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "root alone becomes another user; so no sandbox";
+  EXPECT_EQ(status, 0);
 }
 
 TEST(DeviceMemoryDeathTest, ADereferenceByTheHostIsReported) {

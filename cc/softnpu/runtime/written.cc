@@ -4,8 +4,6 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -40,15 +38,16 @@ void ClearPages(int fd, void* map, size_t begin, size_t bytes) {
 }
 
 WrittenMap::WrittenMap(size_t bytes)
-    : size_((bytes + kPage - 1) / kPage * kPage), page_count_(size_ / kPage) {
-  fd_ = static_cast<int>(syscall(SYS_memfd_create, "softnpu-written", 1U /* MFD_CLOEXEC */));
+    : size_((bytes + kPage - 1) / kPage * kPage),
+      page_count_(size_ / kPage),
+      file_(MemoryFile("softnpu-written", size_)) {
   try {
-    if (fd_ < 0 || ftruncate(fd_, static_cast<off_t>(size_)) != 0) {
+    if (fd() < 0) {
       throw Error(kRtMemoryAllocation,
                   Format("the host cannot provide a map of %zu written bytes (%s)", size_,
                          strerror(errno)));
     }
-    bytes_ = Map(size_, fd_);
+    bytes_ = Map(size_, fd());
     full_ = Map(page_count_, -1);
   } catch (...) {
     Release();
@@ -61,7 +60,6 @@ WrittenMap::~WrittenMap() { Release(); }
 void WrittenMap::Release() {
   if (bytes_ != nullptr) munmap(bytes_, size_);
   if (full_ != nullptr) munmap(full_, page_count_);
-  if (fd_ >= 0) close(fd_);
 }
 
 WrittenMap::Pages WrittenMap::Inside(size_t begin, size_t bytes) {
@@ -89,7 +87,7 @@ void WrittenMap::Clear(size_t begin, size_t bytes) {
     return;
   }
   std::memset(bytes_ + begin, 0, pages.first * kPage - begin);
-  ClearPages(fd_, bytes_, pages.first * kPage, (pages.end - pages.first) * kPage);
+  ClearPages(fd(), bytes_, pages.first * kPage, (pages.end - pages.first) * kPage);
   std::memset(bytes_ + pages.end * kPage, 0, begin + bytes - pages.end * kPage);
 }
 

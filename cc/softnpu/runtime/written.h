@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 
+#include "cc/softnpu/base/sharing.h"
 #include "cc/softnpu/runtime/internal.h"
 
 namespace softnpu {
@@ -41,7 +42,7 @@ class WrittenMap {
   // Another process has set bytes of [begin, begin + bytes).
   void Forget(size_t begin, size_t bytes);
   // The file that bytes() maps: device memory and its map are shared with other processes.
-  int fd() const { return fd_; }
+  int fd() const { return file_.get(); }
 
  private:
   // The pages that lie wholly inside a range.
@@ -54,7 +55,7 @@ class WrittenMap {
 
   size_t size_;
   size_t page_count_;
-  int fd_ = -1;
+  Descriptor file_;
   uint8_t* bytes_ = nullptr;
   uint8_t* full_ = nullptr;  // for each page: 1 when all of it is known to be written
 };
