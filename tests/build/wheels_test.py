@@ -31,9 +31,10 @@ def test_names_and_licence(name: str) -> None:
     assert "Requires-Python: >=3.11" in metadata
 
 
-def test_softnpu_brings_the_licence_of_what_is_compiled_in() -> None:
+@pytest.mark.parametrize("library", ["nlohmann_json", "tomlplusplus"])
+def test_softnpu_brings_the_licences_of_what_is_compiled_in(library: str) -> None:
     with zipfile.ZipFile(WHEELS["softnpu"]) as archive:
-        [entry] = [e for e in archive.namelist() if e.endswith("licenses/LICENSE.tomlplusplus")]
+        [entry] = [e for e in archive.namelist() if e.endswith(f"licenses/LICENSE.{library}")]
         assert "The above copyright notice and this permission notice shall be included" in " ".join(archive.read(entry).decode().split())
 
 

@@ -6,10 +6,12 @@ Sums have an order, that of the ranks, and each step is rounded to the type, so 
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from typing import Any
 import pytest
 import torch
 
+from softnpu import trace
 from tests.softnpu.ranks import Ranks
 
 REDUCED = [torch.float32, torch.float16, torch.bfloat16, torch.int8, torch.int16, torch.int32, torch.int64]
@@ -354,6 +357,68 @@ def test_memory_that_a_collective_works_on_is_left_alone(what: str, name: str, t
     assert "while HcclAllGather (task " in sentence
     assert "reads 'sendBuf' (4000 bytes from " in sentence
     assert "nothing orders the two" in sentence
+
+
+def rank_table(path: Path, ranks: int, **changed: str) -> str:
+    """Writes a rank table of one server, whose rank r is on device r."""
+    devices = [{"device_id": str(rank), "device_ip": f"192.168.1.{rank}", "rank_id": str(rank)} for rank in range(ranks)]
+    table = {"status": "completed", "version": "1.0", "server_count": "1", "server_list": [{"server_id": "node_0", "device": devices}]}
+    path.write_text(json.dumps(table | changed))
+    return str(path)
+
+
+def in_parts(rank: int) -> list[torch.Tensor]:
+    """Sums of all ranks, of a part, and a message."""
+    import torch.distributed as dist
+
+    pair = dist.new_group([1, 2])
+    every, part, message = (torch.full((5,), float(rank + 1), device="npu") for _ in range(3))
+    dist.all_reduce(every)
+    if rank in (1, 2):
+        dist.all_reduce(part, group=pair)
+    if rank == 0:
+        dist.send(message, 2)
+    elif rank == 2:
+        dist.recv(message, 0)
+    return [every.cpu(), part.cpu(), message.cpu()]
+
+
+def made(state: Path) -> dict[str, int]:
+    """How often each function has made a communicator, over all processes."""
+    counters: Counter[str] = Counter()
+    for process in trace.counts(state).values():
+        counters.update({name: count for (_, name), count in process.items() if name.startswith(("HcclCommInit", "HcclCreateSub"))})
+    return dict(counters)
+
+
+# torch_npu takes the way of a root info in silence when another way fails, so the functions are counted: three ranks have a communicator of
+# all, and two of them one of each part and message.
+MADE = {
+    "RANK_TABLE_FILE": {"HcclCommInitClusterInfoConfig": 3, "HcclCreateSubCommConfig": 4},
+    "ROOTINFO_SCALABLE_ENABLE": {"HcclCommInitRootInfoScalable": 5, "HcclCommInitRootInfoConfig": 2},
+}
+
+
+@pytest.mark.parametrize("way", MADE)
+def test_communicators_that_are_made_another_way(way: str, tmp_path: Path) -> None:
+    environment = {"SOFTNPU_STATE_DIR": str(tmp_path / "state"), way: "1", "TORCH_HCCL_RANKS_PER_ROOT": "2"}
+    (tmp_path / "state").mkdir()
+    if way == "RANK_TABLE_FILE":
+        environment[way] = rank_table(tmp_path / "table.json", 3)
+    with Ranks(3, tmp_path, **environment) as ranks:
+        for rank, (every, part, message) in enumerate(ranks.run(in_parts)):
+            assert every.tolist() == [6.0] * 5
+            assert part.tolist() == [1.0 if rank == 0 else 5.0] * 5
+            assert message.tolist() == [2.0 if rank == 1 else 1.0] * 5
+        assert made(tmp_path / "state") == MADE[way]
+
+
+def test_torch_npu_takes_another_way_when_a_rank_table_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    path = rank_table(tmp_path / "table.json", 2, version="1.1")
+    with Ranks(2, tmp_path, RANK_TABLE_FILE=path, SOFTNPU_STATE_DIR=str(tmp_path / "state")) as ranks:
+        assert ranks.run(do_all_reduce) == [8.0, 8.0]
+        assert made(tmp_path / "state") == {"HcclCommInitRootInfoConfig": 2}
 
 
 # Faults. They end communicators, so each has processes of its own.

@@ -1,4 +1,5 @@
-"""Debian packages of which a build uses some files: the sanitizers' runtime, Python's headers, GoogleTest, toml++."""
+"""Debian packages of which a build uses some files: the sanitizers' runtime, Python's headers, GoogleTest, toml++,
+nlohmann-json."""
 
 load("//third_party:fetch.bzl", "fetch_debs")
 
@@ -76,19 +77,19 @@ cc_library(
 )
 """
 
-# The licence asks that its text goes wherever the library goes, and the library is compiled into ours.
-_TOMLPLUSPLUS = """
+# The licences ask that their texts go wherever the libraries go, and the libraries are compiled into ours.
+_HEADERS = """
 package(default_visibility = ["//visibility:public"])
 cc_library(
-    name = "tomlplusplus",
-    hdrs = glob(["usr/include/toml++/**"]),
-    defines = ["TOML_HEADER_ONLY=1"],
+    name = "{name}",
+    hdrs = glob(["usr/include/**"]),
+    defines = {defines},
     includes = ["usr/include"],
 )
 genrule(
     name = "license",
-    srcs = ["usr/share/doc/libtomlplusplus-dev/copyright"],
-    outs = ["LICENSE.tomlplusplus"],
+    srcs = ["usr/share/doc/{package}/copyright"],
+    outs = ["LICENSE.{name}"],
     cmd = "cp $< $@",
 )
 """
@@ -100,13 +101,21 @@ _LIMITED_PYTHON_H = """\
 """
 
 def debian_repositories(lock):
-    """The repositories @clang_rt, @googletest, @python_headers_311, @python_headers_abi3 and @tomlplusplus."""
+    """The repositories @clang_rt, @googletest, @nlohmann_json, @python_headers_311, @python_headers_abi3 and @tomlplusplus."""
 
     def packages(name):
         return [json.encode(lock[name])]
 
     _deb(name = "googletest", build = _GOOGLETEST, packages = packages("googletest"))
-    _deb(name = "tomlplusplus", build = _TOMLPLUSPLUS, packages = packages("libtomlplusplus-dev"))
+    for name, package, defines in [
+        ("nlohmann_json", "nlohmann-json3-dev", []),
+        ("tomlplusplus", "libtomlplusplus-dev", ["TOML_HEADER_ONLY=1"]),
+    ]:
+        _deb(
+            name = name,
+            build = _HEADERS.format(name = name, package = package, defines = defines),
+            packages = packages(package),
+        )
     _deb(name = "clang_rt", build = _CLANG_RT, packages = packages("libclang-rt-19-dev"))
     _deb(
         name = "python_headers_311",

@@ -2,7 +2,7 @@
 """Writes today's versions of the packages into lock.json:  python3 third_party/debian/update.py
 
 A security update removes a package's older version from Debian's mirrors; then this has to be run
-(the sanitizers' runtime, Python's headers, GoogleTest and toml++ come from there).
+(the sanitizers' runtime, Python's headers, GoogleTest, toml++ and nlohmann-json come from there).
 """
 
 from __future__ import annotations

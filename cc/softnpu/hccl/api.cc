@@ -14,6 +14,7 @@
 #include "cc/softnpu/hccl/collectives.h"
 #include "cc/softnpu/hccl/communicator.h"
 #include "cc/softnpu/hccl/hccl_abi.h"
+#include "cc/softnpu/hccl/rank_table.h"
 
 namespace softnpu::hccl {
 namespace {
@@ -84,10 +85,13 @@ Settings ReadSettings(const CommConfig* config) {
   return out;
 }
 
-void* Add(const RootInfo& info, uint32_t ranks, uint32_t rank, int32_t device, Settings settings,
-          bool early) {
-  return Communicators().Add(
-      std::make_shared<Communicator>(info, ranks, rank, device, std::move(settings), early));
+// How communicators are made is counted: torch_npu takes another way in silence when one fails.
+void* Add(const char* function, const RootInfo& info, uint32_t ranks, uint32_t rank, int32_t device,
+          Settings settings, bool early, uint64_t roots = 0) {
+  auto made =
+      std::make_shared<Communicator>(info, ranks, rank, device, std::move(settings), early, roots);
+  softnpu_count(function);
+  return Communicators().Add(std::move(made));
 }
 
 Arguments Buffers(const void* send, void* receive, uint64_t count, int32_t dtype) {
@@ -155,8 +159,65 @@ int32_t HcclCommInitRootInfoConfig(uint32_t ranks, const void* root_info, uint32
   return Answer("HcclCommInitRootInfoConfig", [&] {
     void*& out = Required(comm, "comm");
     CheckPlace(ranks, rank);
-    out = Add(ReadRootInfo(root_info), ranks, rank, CurrentDevice(),
+    out = Add("HcclCommInitRootInfoConfig", ReadRootInfo(root_info), ranks, rank, CurrentDevice(),
               ReadSettings(static_cast<const CommConfig*>(config)), /*early=*/false);
+  });
+}
+
+int32_t HcclCommInitClusterInfo(const char* cluster_info, uint32_t rank, void** comm) {
+  return HcclCommInitClusterInfoConfig(cluster_info, rank, nullptr, comm);
+}
+
+int32_t HcclCommInitClusterInfoConfig(const char* cluster_info, uint32_t rank, void* config,
+                                      void** comm) {
+  return Answer("HcclCommInitClusterInfoConfig", [&] {
+    const std::string path = &Required(cluster_info, "clusterInfo");
+    void*& out = Required(comm, "comm");
+    const RankTable table = ReadRankTable(path);
+    const auto ranks = static_cast<uint32_t>(table.devices.size());
+    if (rank >= ranks) {
+      throw Error(kPara, Format("rank table '%s': it has %u ranks, and this is rank %u",
+                                path.c_str(), ranks, rank));
+    }
+    const int32_t device = CurrentDevice();
+    const int32_t number = softnpu_physical_device(device);
+    if (table.devices[rank] != number) {
+      throw Error(kPara, Format("rank table '%s': device_id of rank %u is \"%d\", but it is on "
+                                "device %d",
+                                path.c_str(), rank, table.devices[rank], number));
+    }
+    const Settings settings = ReadSettings(static_cast<const CommConfig*>(config));
+    if (rank == 0) Listen(table.meeting, JoinTimeout());
+    out = Add("HcclCommInitClusterInfoConfig", table.meeting, ranks, rank, device, settings,
+              /*early=*/true);
+  });
+}
+
+int32_t HcclGetRootInfoScalable(void* root_info) { return HcclGetRootInfo(root_info); }
+
+// Several roots share the work of a large cluster. One is enough for a machine: all ranks meet at
+// the first one.
+int32_t HcclCommInitRootInfoScalable(uint32_t ranks, uint32_t roots, const void* root_infos,
+                                     uint32_t rank, uint32_t further_roots, const void* config,
+                                     void** comm) {
+  return Answer("HcclCommInitRootInfoScalable", [&] {
+    void*& out = Required(comm, "comm");
+    CheckPlace(ranks, rank);
+    if (roots < 1 || roots > ranks) {
+      throw Error(kPara, Format("there are %u roots; %u ranks have 1 to %u", roots, ranks, ranks));
+    }
+    if (further_roots != 0)
+      throw Error(kPara, Format("nExtRoot is %u; it has to be 0", further_roots));
+    const auto* const bytes = &Required(static_cast<const char*>(root_infos), "rootInfoList");
+    std::vector<RootInfo> infos;
+    uint64_t list = roots;
+    for (uint32_t i = 0; i < roots; ++i) {
+      infos.push_back(ReadRootInfo(bytes + i * kRootInfoBytes));
+      list = list * 31 + std::hash<std::string>()(infos.back().name);
+    }
+    out = Add("HcclCommInitRootInfoScalable", infos[0], ranks, rank, CurrentDevice(),
+              ReadSettings(static_cast<const CommConfig*>(config)), /*early=*/false, list);
+    for (uint32_t i = 1; rank == 0 && i < roots; ++i) Dismiss(infos[i]);
   });
 }
 
@@ -183,7 +244,8 @@ int32_t HcclCommInitAll(uint32_t count, int32_t* devices, void** comms) {
     for (uint32_t rank = 0; rank < count; ++rank) {
       threads.emplace_back([&, rank] {
         try {
-          made[rank] = Add(info, count, rank, devices[rank], settings, /*early=*/false);
+          made[rank] =
+              Add("HcclCommInitAll", info, count, rank, devices[rank], settings, /*early=*/false);
         } catch (...) {
           std::lock_guard<std::mutex> lock(mutex);
           if (reason == nullptr) reason = std::current_exception();
@@ -226,7 +288,7 @@ int32_t HcclCreateSubCommConfig(void** comm, uint32_t ranks, uint32_t* rank_ids,
     }
     const RootInfo info = parent->info().Part(id);
     if (rank == 0) Listen(info, JoinTimeout());
-    out = Add(info, ranks, rank, parent->device(),
+    out = Add("HcclCreateSubCommConfig", info, ranks, rank, parent->device(),
               ReadSettings(static_cast<const CommConfig*>(config)), /*early=*/true);
   });
 }

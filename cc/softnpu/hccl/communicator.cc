@@ -111,7 +111,7 @@ Settings Settings::FromEnvironment() {
 std::chrono::seconds JoinTimeout() { return Seconds("HCCL_CONNECT_TIMEOUT", 120, 1, 7200); }
 
 Communicator::Communicator(const RootInfo& info, uint32_t ranks, uint32_t rank, int32_t device,
-                           Settings settings, bool early)
+                           Settings settings, bool early, uint64_t roots)
     : info_(info),
       ranks_(ranks),
       rank_(rank),
@@ -124,6 +124,7 @@ Communicator::Communicator(const RootInfo& info, uint32_t ranks, uint32_t rank, 
   Entry entry;
   entry.ranks = ranks;
   entry.rank = rank;
+  entry.roots = roots;
   entry.member.device = softnpu_physical_device(device);
   entry.member.bytes = memory_.bytes;
   entry.memory = memory_.memory;

@@ -40,7 +40,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
  public:
   // Waits until all ranks have joined. Throws Error as Join does.
   Communicator(const RootInfo& info, uint32_t ranks, uint32_t rank, int32_t device,
-               Settings settings, bool early);
+               Settings settings, bool early, uint64_t roots);
 
   uint32_t ranks() const { return ranks_; }
   uint32_t rank() const { return rank_; }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -24,7 +25,8 @@ static_assert(1 + 3 * kMaxRanks <= kMostFiles);
 
 struct Hello {
   uint8_t token[kTokenBytes];
-  uint32_t ranks;
+  uint64_t roots;
+  uint32_t ranks;  // 0: nobody meets here
   uint32_t rank;
   Member member;
 };
@@ -37,6 +39,23 @@ struct Reply {
 
 [[noreturn]] void Refuse(const char* what) {
   throw Error(kSyscall, Format("%s: %s", what, strerror(errno)));
+}
+
+// Two numbers that stand for a number and a text.
+std::array<uint64_t, 2> Digest(uint64_t id, const std::string& text) {
+  std::array<uint64_t, 2> words = {id, 0x9E3779B97F4A7C15ULL};
+  for (const char c : text) {
+    for (uint64_t& word : words) {
+      word = (word ^ static_cast<uint8_t>(c)) * 0x100000001B3ULL;
+      word ^= word >> 29;
+    }
+    words[1] += words[0];
+  }
+  return words;
+}
+
+std::string NameOf(const std::array<uint64_t, 2>& words) {
+  return "softnpu-hccl-" + Hex(reinterpret_cast<const uint8_t*>(words.data()), sizeof(words));
 }
 
 int MillisecondsUntil(Clock::time_point deadline) {
@@ -83,6 +102,7 @@ class Gathering {
                                 static_cast<long long>(timeout_.count())));
           return;
         }
+        if (dismissed_) return;
       }
       Complete();
     } catch (const Error& error) {
@@ -154,13 +174,22 @@ class Gathering {
                                   guest.rank, guest.pid));
     }
     if (!said || std::memcmp(hello.token, info_.token, kTokenBytes) != 0) return false;
+    if (hello.ranks == 0) {
+      dismissed_ = true;
+      return false;
+    }
     if (ranks_ == 0) {
       ranks_ = hello.ranks;
+      roots_ = hello.roots;
       first_ = hello.rank;
     }
     if (hello.ranks != ranks_) {
       throw Error(kPara, Format("rank %u says that there are %u ranks, rank %u that there are %u",
                                 hello.rank, hello.ranks, first_, ranks_));
+    }
+    if (hello.roots != roots_) {
+      throw Error(kPara, Format("rank %u gives another list of root infos than rank %u", hello.rank,
+                                first_));
     }
     for (const Guest& other : guests_) {
       if (!other.seated) continue;
@@ -238,7 +267,9 @@ class Gathering {
   const std::chrono::seconds timeout_;
   const Clock::time_point deadline_;
   uint32_t ranks_ = 0;
+  uint64_t roots_ = 0;
   uint32_t first_ = 0;  // the rank that came first
+  bool dismissed_ = false;
   std::vector<uint32_t> seats_;
   std::vector<Guest> guests_;
 };
@@ -248,28 +279,27 @@ class Gathering {
 RootInfo RootInfo::Make() {
   RootInfo out = {};
   std::memcpy(out.magic, kMagic, sizeof(kMagic));
-  std::array<uint8_t, 16> name;
-  if (!FillRandom(name.data(), name.size()) || !FillRandom(out.token, sizeof(out.token))) {
+  std::array<uint64_t, 2> name;
+  if (!FillRandom(name.data(), sizeof(name)) || !FillRandom(out.token, sizeof(out.token))) {
     Refuse("getrandom");
   }
-  CopyText(out.name, sizeof(out.name), "softnpu-hccl-" + Hex(name.data(), name.size()));
+  CopyText(out.name, sizeof(out.name), NameOf(name));
+  return out;
+}
+
+RootInfo RootInfo::Of(const std::string& text) {
+  RootInfo out = {};
+  std::memcpy(out.magic, kMagic, sizeof(kMagic));
+  const std::array<uint64_t, 2> words = Digest(0, text);
+  CopyText(out.name, sizeof(out.name), NameOf(words));
+  std::memcpy(out.token, words.data(), sizeof(words));
   return out;
 }
 
 RootInfo RootInfo::Part(uint64_t id) const {
   RootInfo out = *this;
   // Also unlike every part of a part.
-  std::array<uint8_t, 16> name = {};
-  uint64_t words[2] = {id + 1, 0x9E3779B97F4A7C15ULL};
-  for (const char* at = this->name; *at != '\0'; ++at) {
-    for (uint64_t& word : words) {
-      word = (word ^ static_cast<uint8_t>(*at)) * 0x100000001B3ULL;
-      word ^= word >> 29;
-    }
-    words[1] += words[0];
-  }
-  std::memcpy(name.data(), words, sizeof(words));
-  CopyText(out.name, sizeof(out.name), "softnpu-hccl-" + Hex(name.data(), name.size()));
+  CopyText(out.name, sizeof(out.name), NameOf(Digest(id + 1, name)));
   return out;
 }
 
@@ -297,7 +327,11 @@ Joined Join(const RootInfo& info, const Entry& entry, std::chrono::seconds timeo
     if (ConnectTo(socket.get(), info.name)) break;
     if (errno == EINTR) continue;
     if (errno != ECONNREFUSED) Refuse("connect");
-    if (!early || Clock::now() > deadline) {
+    if (early && Clock::now() > deadline) {
+      throw Error(kTimeout, Format("rank 0 did not join within %lld s",
+                                   static_cast<long long>(timeout.count())));
+    }
+    if (!early) {
       throw Error(kRemote,
                   "nobody listens for this root info: the process that made it has ended, or "
                   "its time was over");
@@ -310,6 +344,7 @@ Joined Join(const RootInfo& info, const Entry& entry, std::chrono::seconds timeo
   Hello hello = {};
   std::memcpy(hello.token, info.token, kTokenBytes);
   hello.ranks = entry.ranks;
+  hello.roots = entry.roots;
   hello.rank = entry.rank;
   hello.member = entry.member;
   std::vector<int> files = {entry.memory};
@@ -352,6 +387,19 @@ Joined Join(const RootInfo& info, const Entry& entry, std::chrono::seconds timeo
     out.written.push_back(reply->members[rank].has_written != 0 ? next() : Descriptor());
   }
   return out;
+}
+
+void Dismiss(const RootInfo& info) {
+  const Descriptor socket = MakeSocket();
+  Hello hello = {};
+  std::memcpy(hello.token, info.token, kTokenBytes);
+  // Without success there is nobody to dismiss.
+  if (socket.get() >= 0 && ConnectTo(socket.get(), info.name)) {
+    // The listener turns away who has gone before it looks.
+    if (Send(socket.get(), &hello, sizeof(hello), {})) {
+      WaitReadable(socket.get(), Clock::now() + std::chrono::seconds(1));
+    }
+  }
 }
 
 }  // namespace softnpu::hccl

@@ -30,6 +30,8 @@ struct RootInfo {
 
   // A new name and token. Throws Error kSyscall.
   static RootInfo Make();
+  // That of all who know a text.
+  static RootInfo Of(const std::string& text);
   // The same token at another name: for a part of the ranks.
   RootInfo Part(uint64_t id) const;
   // Throws Error kPara for bytes that HcclGetRootInfo has not made.
@@ -65,6 +67,7 @@ void Listen(const RootInfo& info, std::chrono::seconds timeout);
 struct Entry {
   uint32_t ranks = 0;
   uint32_t rank = 0;
+  uint64_t roots = 0;  // of all ranks the same: what stands for a list of several roots
   Member member;
   int memory = -1;
   int written = -1;
@@ -73,5 +76,8 @@ struct Entry {
 // Waits for all ranks. `early`: the listener may not be there yet. Throws Error: kTimeout names the
 // ranks that did not come, kPara what ranks disagree about, kRemote a rank that has ended.
 Joined Join(const RootInfo& info, const Entry& entry, std::chrono::seconds timeout, bool early);
+
+// Ends the listener of a root info at which nobody meets.
+void Dismiss(const RootInfo& info);
 
 }  // namespace softnpu::hccl

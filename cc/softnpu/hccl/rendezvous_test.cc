@@ -10,8 +10,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstddef>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <thread>
 #include <vector>
@@ -45,6 +48,70 @@ class Guest {
   static constexpr size_t kBytes = 4096;
   Descriptor file_;
 };
+
+// A rank that joins with several root infos; what it says when it fails.
+std::string JoinScalable(std::vector<std::array<char, kRootInfoBytes>> infos, uint32_t ranks,
+                         uint32_t rank, void** comm) {
+  SetCurrentDevice(static_cast<int>(rank));
+  const auto roots = static_cast<uint32_t>(infos.size());
+  return HcclCommInitRootInfoScalable(ranks, roots, infos.data(), rank, 0, nullptr, comm) == 0
+             ? ""
+             : OwnMessage();
+}
+
+std::string Sockets() {
+  std::ifstream file("/proc/net/unix");
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+TEST(Scalable, RanksMeetAtTheFirstOfSeveralRoots) {
+  SetCurrentDevice(0);
+  std::vector<std::array<char, kRootInfoBytes>> infos(2);
+  for (auto& info : infos) ASSERT_EQ(HcclGetRootInfoScalable(info.data()), 0);
+  void* comms[3] = {};
+  std::vector<std::string> said(3);
+  std::vector<std::thread> threads;
+  for (uint32_t rank = 0; rank < 3; ++rank) {
+    threads.emplace_back([&, rank] { said[rank] = JoinScalable(infos, 3, rank, &comms[rank]); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (uint32_t rank = 0; rank < 3; ++rank) {
+    EXPECT_EQ(said[rank], "");
+    EXPECT_EQ(HcclBarrier(comms[rank], nullptr), 0);
+  }
+  for (uint32_t rank = 0; rank < 3; ++rank) {
+    EXPECT_EQ(GetDevice(static_cast<int>(rank)).Synchronize(-1), true);
+    EXPECT_EQ(HcclCommDestroy(comms[rank]), 0);
+  }
+  // Nobody listens for the second root any more.
+  RootInfo second;
+  std::memcpy(&second, infos[1].data(), sizeof(second));
+  for (int i = 0; i < 100 && Sockets().find(second.name) != std::string::npos; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ(Sockets().find(second.name), std::string::npos);
+}
+
+TEST(Scalable, RanksWithOtherRootsAreNamed) {
+  SetCurrentDevice(0);
+  std::vector<std::array<char, kRootInfoBytes>> infos(2);
+  for (auto& info : infos) ASSERT_EQ(HcclGetRootInfoScalable(info.data()), 0);
+  std::string said[2];
+  void* comm = nullptr;
+  EXPECT_EQ(HcclCommInitRootInfoScalable(2, 3, infos.data(), 0, 0, nullptr, &comm),
+            static_cast<int32_t>(kPara));
+  EXPECT_NE(OwnMessage().find("there are 3 roots; 2 ranks have 1 to 2"), std::string::npos);
+  EXPECT_EQ(HcclCommInitRootInfoScalable(2, 2, infos.data(), 0, 1, nullptr, &comm),
+            static_cast<int32_t>(kPara));
+  EXPECT_NE(OwnMessage().find("nExtRoot is 1; it has to be 0"), std::string::npos);
+  std::thread other([&] { said[1] = JoinScalable({infos[0]}, 2, 1, &comm); });
+  void* first = nullptr;
+  said[0] = JoinScalable(infos, 2, 0, &first);
+  other.join();
+  for (const std::string& one : said) {
+    EXPECT_NE(one.find("gives another list of root infos than rank"), std::string::npos) << one;
+  }
+}
 
 TEST(Rendezvous, ADeviceThatDoesNotExistIsNamedAtOnce) {
   int32_t devices[] = {0, 9};
