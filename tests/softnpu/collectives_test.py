@@ -395,7 +395,7 @@ def made(state: Path) -> dict[str, int]:
 # all, and two of them one of each part and message.
 MADE = {
     "RANK_TABLE_FILE": {"HcclCommInitClusterInfoConfig": 3, "HcclCreateSubCommConfig": 4},
-    "ROOTINFO_SCALABLE_ENABLE": {"HcclCommInitRootInfoScalable": 5, "HcclCommInitRootInfoConfig": 2},
+    "ROOTINFO_SCALABLE_ENABLE": {"HcclCommInitRootInfoScalable": 3, "HcclCommInitRootInfoConfig": 4},
 }
 
 

@@ -32,6 +32,7 @@ enum Code : int32_t {
   kRtFeatureNotSupport = 207000,
   kRtMemoryAllocation = 207001,
   kRtInternal = 507000,
+  kRtIpc = 507022,
   kAicoreTimeout = 507014,
   kAicoreException = 507015,
   kAicoreTrap = 507016,

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cc/softnpu/runtime/event_handle.h"
+
 #define SOFTNPU_EXPORT __attribute__((visibility("default")))
 
 extern "C" {

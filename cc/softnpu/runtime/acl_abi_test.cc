@@ -13,6 +13,7 @@
 #include "acl/acl_op_compiler.h"
 #include "cc/softnpu/ascendc/include/acl/acl_lists.h"
 #include "cc/softnpu/base/testing/same_function.h"
+#include "cc/softnpu/runtime/event_handle.h"
 
 namespace softnpu {
 namespace {

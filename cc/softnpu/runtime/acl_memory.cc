@@ -8,6 +8,7 @@
 
 #include "cc/softnpu/ascendc/numeric.h"
 #include "cc/softnpu/runtime/acl_api.h"
+#include "cc/softnpu/runtime/ipc.h"
 #include "cc/softnpu/runtime/stream_order.h"
 #include "cc/softnpu/runtime/trace.h"
 
@@ -183,6 +184,9 @@ int32_t aclrtFree(void* address) {
     }
     if (const std::optional<Allocation> found = memory->Find(address)) {
       RequireNoRace("aclrtFree", {Bytes("what is freed", address, found->bytes, SOFTNPU_WRITES)});
+      if (found->base == reinterpret_cast<uintptr_t>(address) && !memory->foreign()) {
+        EndExportsOf(*found, memory->device());
+      }
     }
     memory->Free(address);
   });

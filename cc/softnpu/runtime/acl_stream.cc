@@ -1,5 +1,11 @@
 // cc/softnpu/runtime/acl_stream.cc: the exported functions of streams and events.
+#include <cstring>
+#include <string>
+
 #include "cc/softnpu/runtime/acl_api.h"
+#include "cc/softnpu/runtime/event_handle.h"
+#include "cc/softnpu/runtime/ipc.h"
+#include "cc/softnpu/runtime/shared_event.h"
 #include "cc/softnpu/runtime/stream_order.h"
 
 namespace softnpu {
@@ -41,7 +47,14 @@ bool IsDone(const std::shared_ptr<Recording>& recording) {
   return true;
 }
 
+// ACL_EVENT_IPC.
+constexpr uint32_t kBetweenProcesses = 0x40;
+
 int64_t TimeOf(const void* event, const char* which) {
+  if (GetEvent(event)->shared() != nullptr) {
+    throw Error(kRtEventTimestamp,
+                std::string("the ") + which + " event is one between processes, without a time");
+  }
   const std::shared_ptr<Recording> recording = LatestOf(event);
   if (recording == nullptr || !recording->done()) {
     throw Error(kRtEventTimestamp, std::string("the ") + which +
@@ -129,7 +142,17 @@ int32_t aclrtSetStreamFailureMode(void* stream, uint64_t mode) {
 int32_t aclrtCreateEventExWithFlag(void** event, uint32_t flag) {
   return Guard("aclrtCreateEventExWithFlag", [&] {
     RefuseForkedChild();
-    Required(event, "event") = Events().Add(std::make_shared<Event>(flag));
+    void*& out = Required(event, "event");
+    std::shared_ptr<SharedEvent> shared;
+    if ((flag & kBetweenProcesses) != 0) {
+      if (flag != kBetweenProcesses) {
+        throw Error(kRtParamInvalid,
+                    Format("the flags are %#x; %#x, for events between processes, is alone", flag,
+                           kBetweenProcesses));
+      }
+      shared = SharedEvent::Make();
+    }
+    out = Events().Add(std::make_shared<Event>(flag, std::move(shared)));
   });
 }
 int32_t aclrtCreateEventWithFlag(void** event, uint32_t flag) {
@@ -149,7 +172,35 @@ int32_t aclrtRecordEvent(void* event, void* stream) {
 }
 
 int32_t aclrtResetEvent(void* event, void*) {
-  return Guard("aclrtResetEvent", [&] { GetEvent(event)->Reset(); });
+  return Guard("aclrtResetEvent", [&] {
+    const std::shared_ptr<Event> found = GetEvent(event);
+    if (found->shared() != nullptr) {
+      throw Error(kRtFeatureNotSupport, "an event between processes is not reset");
+    }
+    found->Reset();
+  });
+}
+
+int32_t aclrtIpcGetEventHandle(void* event, void* handle) {
+  return Guard("aclrtIpcGetEventHandle", [&] {
+    const std::shared_ptr<Event> found = GetEvent(event);
+    auto& out = Required(static_cast<EventHandle*>(handle), "handle");
+    if (found->shared() == nullptr) {
+      throw Error(kRtParamInvalid, Format("the event has the flags %#x; one between processes has "
+                                          "%#x",
+                                          found->flag(), kBetweenProcesses));
+    }
+    std::memcpy(out.text, ExportEvent(found->shared()).data(), sizeof(out.text));
+  });
+}
+
+int32_t aclrtIpcOpenEventHandle(EventHandle handle, void** event) {
+  return Guard("aclrtIpcOpenEventHandle", [&] {
+    RefuseForkedChild();
+    void*& out = Required(event, "event");
+    auto shared = ImportEvent(std::string(handle.text, strnlen(handle.text, sizeof(handle.text))));
+    out = Events().Add(std::make_shared<Event>(kBetweenProcesses, std::move(shared)));
+  });
 }
 
 int32_t aclrtStreamWaitEvent(void* stream, void* event) {

@@ -27,14 +27,21 @@ class RuntimeMemory : public ascendc::GlobalMemory {
       *nearest = "the address is not device memory";
       return false;
     }
-    const std::optional<Allocation> allocation = memory->FindWithRoom(pointer);
+    std::optional<Allocation> allocation;
+    try {
+      allocation = memory->FindWithRoom(pointer);
+    } catch (const Error& error) {
+      *nearest = error.what();
+      return false;
+    }
     if (!allocation) {
       *nearest = memory->Describe(pointer);
       return false;
     }
     region->base = allocation->base;
     region->bytes = allocation->bytes;
-    region->room = ascendc::RoomOf(allocation->bytes);
+    // What is behind another process's allocation is not ours.
+    region->room = memory->foreign() ? 0 : ascendc::RoomOf(allocation->bytes);
     const void* const region_base = reinterpret_cast<const void*>(allocation->base);
     region->host = memory->Alias(region_base);
     if (WrittenMap* const written = memory->written()) {

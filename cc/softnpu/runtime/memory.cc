@@ -1,8 +1,10 @@
 // cc/softnpu/runtime/memory.cc: allocator, alias mapping and fault reporter of device memory.
 #include "cc/softnpu/runtime/memory.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -31,7 +33,25 @@ constexpr size_t kPoisonLimit = size_t{64} << 20;
 
 // A process usually maps nothing here.
 constexpr uintptr_t kFirstAddress = 0x200000000000;
-std::array<std::atomic<DeviceMemory*>, kMaxDevices> g_memories;
+// Those of devices, by their numbers, then those of other processes.
+constexpr size_t kMaxForeign = 4096;
+std::array<std::atomic<DeviceMemory*>, kMaxDevices + kMaxForeign> g_memories;
+std::atomic<size_t> g_memory_count{kMaxDevices};
+
+void Enlist(DeviceMemory* memory) {
+  for (size_t i = kMaxDevices; i < g_memories.size(); ++i) {
+    DeviceMemory* none = nullptr;
+    if (!g_memories[i].compare_exchange_strong(none, memory)) continue;
+    size_t count = g_memory_count.load();
+    while (count <= i && !g_memory_count.compare_exchange_weak(count, i + 1)) {
+    }
+    return;
+  }
+  throw Error(kRtMemoryAllocation,
+              Format("%zu allocations of other processes are imported at a time", kMaxForeign));
+}
+
+bool KeepsAccount() { return GetOptions().strict && GetOptions().unwritten; }
 
 size_t RoundUp(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
 
@@ -48,26 +68,89 @@ DeviceMemory::DeviceMemory(int device, size_t capacity)
                        "memory (%s)",
                        device, span_, strerror(errno)));
   }
-  const int visible = GetOptions().host_visible ? PROT_READ | PROT_WRITE : PROT_NONE;
-  // Kernels with pointers know GM by its addresses (pointers.h); elsewhere such a kernel fails.
-  void* const wanted =
-      reinterpret_cast<void*>(kFirstAddress + (static_cast<uintptr_t>(device) << 38));
-  void* base = mmap(wanted, span_, visible, MAP_SHARED | MAP_NORESERVE, fd(), 0);
-  void* alias = mmap(nullptr, span_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd(), 0);
-  if (base == MAP_FAILED || alias == MAP_FAILED) {
-    throw Error(kRtMemoryAllocation, Format("device %d: no address space for %zu bytes of device "
-                                            "memory (%s)",
-                                            device, span_, strerror(errno)));
-  }
-  base_ = reinterpret_cast<uintptr_t>(base);
-  alias_ = static_cast<std::byte*>(alias);
-  if (GetOptions().strict && GetOptions().unwritten) written_ = std::make_unique<WrittenMap>(span_);
+  Map(0);
+  if (KeepsAccount()) written_ = std::make_unique<WrittenMap>(span_);
   free_[base_] = span_;
   g_memories[static_cast<size_t>(device)].store(this);
 }
 
+void DeviceMemory::Map(size_t offset) {
+  const int visible = GetOptions().host_visible ? PROT_READ | PROT_WRITE : PROT_NONE;
+  // Kernels with pointers know GM by its addresses (pointers.h); elsewhere such a kernel fails.
+  void* const wanted = reinterpret_cast<void*>(
+      kFirstAddress + (static_cast<uintptr_t>(foreign() ? kMaxDevices : device_) << 38));
+  const auto start = static_cast<off_t>(offset);
+  void* base = mmap(wanted, span_, visible, MAP_SHARED | MAP_NORESERVE, fd(), start);
+  void* alias =
+      mmap(nullptr, span_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd(), start);
+  if (base == MAP_FAILED || alias == MAP_FAILED) {
+    throw Error(kRtMemoryAllocation, Format("device %d: no address space for %zu bytes of device "
+                                            "memory (%s)",
+                                            device_, span_, strerror(errno)));
+  }
+  base_ = reinterpret_cast<uintptr_t>(base);
+  alias_ = static_cast<std::byte*>(alias);
+}
+
+DeviceMemory::DeviceMemory(int device, Foreign foreign)
+    : device_(device),
+      foreign_(std::move(foreign)),
+      capacity_(foreign_->bytes),
+      span_(RoundUp(foreign_->offset % kPage + foreign_->bytes, kPage)),
+      file_(std::move(foreign_->memory)) {
+  const size_t inside = foreign_->offset % kPage;
+  Map(foreign_->offset - inside);
+  if (foreign_->written.get() >= 0) {
+    auto written =
+        std::make_unique<WrittenMap>(foreign_->written.get(), foreign_->offset - inside, span_);
+    if (KeepsAccount()) {
+      written_ = std::move(written);
+    } else {
+      // What this process writes is not noted, so the other one cannot count on its account.
+      written->Mark(inside, foreign_->bytes);
+    }
+  }
+  live_[base_ + inside] = {base_ + inside, foreign_->bytes, foreign_->serial, true};
+  Enlist(this);
+}
+
+void DeviceMemory::CloseForeign() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  Allocation gone = live_.begin()->second;
+  gone.live = false;
+  freed_.push_back(gone);
+  live_.clear();
+  // A task that runs now may still have an address of the alias. It reads zeros.
+  mmap(alias_, span_, PROT_READ | PROT_WRITE,
+       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  mmap(reinterpret_cast<void*>(base_), span_, PROT_NONE,
+       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  foreign_->tie = Descriptor();
+  file_ = Descriptor();
+}
+
+void DeviceMemory::RequireAlive() const {
+  if (!foreign()) return;
+  std::array<pollfd, 2> entries = {
+      {{foreign_->tie.get(), POLLIN, 0}, {foreign_->life.get(), POLLIN, 0}}};
+  if (poll(entries.data(), entries.size(), 0) <= 0) return;
+  std::array<char, kReasonBytes> reason = {};
+  std::string why = Format("process %d has ended", foreign_->pid);
+  if (recv(foreign_->tie.get(), reason.data(), reason.size(), MSG_PEEK | MSG_DONTWAIT) > 0) {
+    why = reason.data();
+  }
+  throw Error(kAicoreException, "access to imported memory: " + why);
+}
+
+std::string DeviceMemory::Owner() const {
+  return foreign() ? Format(" of process %d", foreign_->pid) : "";
+}
+
 DeviceMemory::~DeviceMemory() {
-  g_memories[static_cast<size_t>(device_)].store(nullptr);
+  for (std::atomic<DeviceMemory*>& slot : g_memories) {
+    DeviceMemory* own = this;
+    slot.compare_exchange_strong(own, nullptr);
+  }
   munmap(reinterpret_cast<void*>(base_), span_);
   munmap(alias_, span_);
 }
@@ -104,6 +187,9 @@ void* DeviceMemory::Allocate(size_t bytes) {
 }
 
 void DeviceMemory::Free(void* address) {
+  if (foreign()) {
+    throw Error(kRtParamInvalid, Format("%p was imported: aclrtIpcMemClose ends that", address));
+  }
   std::lock_guard<std::mutex> lock(mutex_);
   const auto it = live_.find(reinterpret_cast<uintptr_t>(address));
   if (it == live_.end()) {
@@ -167,6 +253,7 @@ Allocation DeviceMemory::Check(const void* address, size_t bytes) const {
     // No sum with `bytes`, which may be near the end of the number range.
     if (found != nullptr && found->base + found->bytes >= value &&
         bytes <= found->base + found->bytes - value) {
+      RequireAlive();
       return *found;
     }
   }
@@ -217,9 +304,11 @@ std::optional<Allocation> DeviceMemory::FindWithRoom(const void* address) const 
   auto it = live_.upper_bound(value);
   if (it == live_.begin()) return std::nullopt;
   --it;
-  if (value >= it->second.base + RoundUp(it->second.bytes, kGuardBytes) + kGuardBytes) {
-    return std::nullopt;
-  }
+  // What is behind a foreign one is the other process's.
+  const size_t room =
+      foreign() ? it->second.bytes : RoundUp(it->second.bytes, kGuardBytes) + kGuardBytes;
+  if (value >= it->second.base + room) return std::nullopt;
+  RequireAlive();
   return it->second;
 }
 
@@ -227,13 +316,15 @@ std::string DeviceMemory::Describe(const void* address) const {
   const auto value = reinterpret_cast<uintptr_t>(address);
   std::lock_guard<std::mutex> lock(mutex_);
   if (const Allocation* found = FindLocked(value)) {
-    return Format("offset %zu of allocation #%llu (%zu bytes, device %d)", value - found->base,
-                  static_cast<unsigned long long>(found->serial), found->bytes, device_);
+    return Format("offset %zu of allocation #%llu%s (%zu bytes, device %d)", value - found->base,
+                  static_cast<unsigned long long>(found->serial), Owner().c_str(), found->bytes,
+                  device_);
   }
   for (auto it = freed_.rbegin(); it != freed_.rend(); ++it) {
     if (value >= it->base && value < it->base + it->bytes) {
-      return Format("offset %zu of the freed allocation #%llu (%zu bytes, device %d)",
-                    value - it->base, static_cast<unsigned long long>(it->serial), it->bytes,
+      return Format("offset %zu of the %s allocation #%llu%s (%zu bytes, device %d)",
+                    value - it->base, foreign() ? "closed" : "freed",
+                    static_cast<unsigned long long>(it->serial), Owner().c_str(), it->bytes,
                     device_);
     }
   }
@@ -273,8 +364,9 @@ void DeviceMemory::ClosePage(uintptr_t page) {
 }
 
 DeviceMemory* FindMemory(const void* address) {
-  for (const auto& slot : g_memories) {
-    DeviceMemory* memory = slot.load(std::memory_order_relaxed);
+  const size_t count = g_memory_count.load(std::memory_order_acquire);
+  for (size_t i = 0; i < count; ++i) {
+    DeviceMemory* memory = g_memories[i].load(std::memory_order_acquire);
     if (memory != nullptr && memory->Contains(address)) return memory;
   }
   return nullptr;

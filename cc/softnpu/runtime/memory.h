@@ -25,6 +25,21 @@
 
 namespace softnpu {
 
+// Bytes of a sentence that tells another process why it cannot go on, with the zero at its end.
+inline constexpr size_t kReasonBytes = 512;
+
+// An allocation of another process.
+struct Foreign {
+  Descriptor memory;   // the files of the other one's device
+  Descriptor written;  // without one where it keeps no account
+  uint64_t offset = 0;
+  uint64_t bytes = 0;
+  uint64_t serial = 0;
+  int32_t pid = 0;
+  Descriptor tie;   // readable when the other process has freed it: kReasonBytes say so
+  Descriptor life;  // readable when the other process has ended
+};
+
 struct Allocation {
   uintptr_t base = 0;
   size_t bytes = 0;
@@ -36,6 +51,8 @@ class DeviceMemory {
  public:
   // Reserves address space for `capacity` bytes of device `device`; pages are taken lazily.
   DeviceMemory(int device, size_t capacity);
+  // One allocation of another process, as memory of `device`. Throws Error 207001.
+  DeviceMemory(int device, Foreign foreign);
   ~DeviceMemory();
   DeviceMemory(const DeviceMemory&) = delete;
   DeviceMemory& operator=(const DeviceMemory&) = delete;
@@ -45,9 +62,17 @@ class DeviceMemory {
   // Throws Error 107000 for an address that is not the base of a live allocation.
   void Free(void* address);
 
+  // Whether another process has allocated it.
+  bool foreign() const { return foreign_.has_value(); }
+  // The address of its only allocation.
+  uintptr_t first() const { return live_.begin()->first; }
+  // Nobody may access it any more; the other process keeps what it has.
+  void CloseForeign();
+
   bool Contains(const void* address) const;
   // The allocation that holds [address, address + bytes), or the reason why there is none.
-  // Throws Error 507015 naming address, range and nearest allocation.
+  // Throws Error 507015 naming address, range and nearest allocation, or saying that the other
+  // process has freed it.
   Allocation Check(const void* address, size_t bytes) const;
   // The live allocation that holds the address, if one does.
   std::optional<Allocation> Find(const void* address) const;
@@ -88,8 +113,12 @@ class DeviceMemory {
 
  private:
   const Allocation* FindLocked(uintptr_t address) const;
+  void Map(size_t offset);
+  void RequireAlive() const;
+  std::string Owner() const;
 
   int device_;
+  std::optional<Foreign> foreign_;
   size_t capacity_;
   size_t span_;
   Descriptor file_;

@@ -8,6 +8,7 @@
 
 #include "cc/softnpu/base/signals.h"
 #include "cc/softnpu/runtime/options.h"
+#include "cc/softnpu/runtime/shared_event.h"
 #include "cc/softnpu/runtime/stream_order.h"
 
 namespace softnpu {
@@ -275,7 +276,12 @@ int64_t Recording::time_ns() const {
 }
 
 void Event::Record(Stream& stream) {
-  const auto recording = std::make_shared<Recording>();
+  std::shared_ptr<Recording> recording;
+  if (shared_ == nullptr) {
+    recording = std::make_shared<Recording>();
+  } else {
+    recording = std::make_shared<SharedRecording>(shared_, shared_->Next());
+  }
   {
     std::lock_guard<std::mutex> lock(mutex_);
     latest_ = recording;
@@ -291,7 +297,12 @@ void Event::WaitOn(Stream& stream) {
 
 std::shared_ptr<Recording> Event::latest() const {
   std::lock_guard<std::mutex> lock(mutex_);
-  return latest_;
+  if (shared_ == nullptr) return latest_;
+  const uint64_t number = shared_->latest();
+  if (number == 0) return nullptr;
+  const auto* const own = static_cast<const SharedRecording*>(latest_.get());
+  if (own != nullptr && own->number() == number) return latest_;
+  return std::make_shared<SharedRecording>(shared_, number);
 }
 
 void Event::Reset() {

@@ -46,14 +46,15 @@ class DeviceError {
 // One recording of an event: completed once, by the stream that reaches it.
 class Recording {
  public:
-  void Complete(std::optional<Error> error = std::nullopt);
+  virtual ~Recording() = default;
+  virtual void Complete(std::optional<Error> error);
   // With the error of a device, if it has one. A reset of that device ends what the recording
   // carries, too.
   void CompleteWith(const std::shared_ptr<DeviceError>& device);
-  void Wait();
-  bool done() const;
+  virtual void Wait();
+  virtual bool done() const;
   // Of a completed recording.
-  std::optional<Error> error() const;
+  virtual std::optional<Error> error() const;
   // What has ended when it is completed.
   void SetReached(OrderClock reached);
   OrderClock reached() const;
@@ -124,9 +125,13 @@ class Stream : public std::enable_shared_from_this<Stream> {
   std::mt19937_64 random_;
 };
 
+class SharedEvent;
+
 class Event {
  public:
-  explicit Event(uint32_t flag) : flag_(flag) {}
+  // `shared`: what it has in common with events of other processes.
+  explicit Event(uint32_t flag, std::shared_ptr<SharedEvent> shared = nullptr)
+      : flag_(flag), shared_(std::move(shared)) {}
   void Record(Stream& stream);
   // Makes `stream` wait for the recording that is the latest at the time of the call.
   void WaitOn(Stream& stream);
@@ -134,9 +139,11 @@ class Event {
   std::shared_ptr<Recording> latest() const;
   void Reset();
   uint32_t flag() const { return flag_; }
+  const std::shared_ptr<SharedEvent>& shared() const { return shared_; }
 
  private:
   const uint32_t flag_;
+  const std::shared_ptr<SharedEvent> shared_;
   mutable std::mutex mutex_;
   std::shared_ptr<Recording> latest_;
 };

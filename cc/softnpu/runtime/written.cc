@@ -16,11 +16,15 @@ namespace softnpu {
 namespace {
 
 constexpr size_t kPage = 4096;
+constexpr uint8_t kUnknown = 0;
+constexpr uint8_t kFull = 1;
+constexpr uint8_t kShared = 2;
 
 // Of a file, or of this process alone (-1).
-uint8_t* Map(size_t bytes, int fd) {
+uint8_t* Map(size_t bytes, int fd, size_t offset = 0) {
   const int kind = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
-  void* map = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, kind | MAP_NORESERVE, fd, 0);
+  void* map = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, kind | MAP_NORESERVE, fd,
+                   static_cast<off_t>(offset));
   if (map == MAP_FAILED) {
     throw Error(kRtMemoryAllocation,
                 Format("the host has no address space for a map of %zu written bytes (%s)", bytes,
@@ -55,6 +59,18 @@ WrittenMap::WrittenMap(size_t bytes)
   }
 }
 
+WrittenMap::WrittenMap(int fd, size_t offset, size_t bytes)
+    : size_(bytes), page_count_(size_ / kPage) {
+  try {
+    bytes_ = Map(size_, fd, offset);
+    full_ = Map(page_count_, -1);
+  } catch (...) {
+    Release();
+    throw;
+  }
+  std::memset(full_, kShared, page_count_);
+}
+
 WrittenMap::~WrittenMap() { Release(); }
 
 void WrittenMap::Release() {
@@ -70,12 +86,21 @@ WrittenMap::Pages WrittenMap::Inside(size_t begin, size_t bytes) {
 void WrittenMap::Mark(size_t begin, size_t bytes) {
   std::memset(bytes_ + begin, 1, bytes);
   const Pages pages = Inside(begin, bytes);
-  std::memset(full_ + pages.first, 1, pages.end - pages.first);
+  Note(pages.first, pages.end, kFull);
+}
+
+void WrittenMap::Note(size_t first, size_t end, uint8_t what) {
+  for (size_t page = first; page < end; ++page) {
+    if (full_[page] != kShared) full_[page] = what;
+  }
 }
 
 void WrittenMap::Forget(size_t begin, size_t bytes) {
-  if (bytes == 0) return;
-  std::memset(full_ + begin / kPage, 0, (begin + bytes - 1) / kPage - begin / kPage + 1);
+  if (bytes > 0) Note(begin / kPage, (begin + bytes - 1) / kPage + 1, kUnknown);
+}
+
+void WrittenMap::Share(size_t begin, size_t bytes) {
+  if (bytes > 0) Note(begin / kPage, (begin + bytes - 1) / kPage + 1, kShared);
 }
 
 void WrittenMap::Clear(size_t begin, size_t bytes) {
@@ -107,11 +132,11 @@ size_t WrittenMap::FirstUnwritten(size_t begin, size_t bytes) {
   while (at < end) {
     const size_t page = at / kPage;
     const size_t next = std::min(end, (page + 1) * kPage);
-    if (full_[page] == 0) {
+    if (full_[page] != kFull) {
       if (const void* zero = std::memchr(bytes_ + at, 0, next - at)) {
         return static_cast<size_t>(static_cast<const uint8_t*>(zero) - bytes_);
       }
-      if (at == page * kPage && next == at + kPage) full_[page] = 1;
+      if (at == page * kPage && next == at + kPage) Note(page, page + 1, kFull);
     }
     at = next;
   }

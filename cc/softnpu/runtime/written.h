@@ -25,6 +25,8 @@ class WrittenMap {
  public:
   // Nothing is written. Throws Error 207001 when the host has no file or address space for it.
   explicit WrittenMap(size_t bytes);
+  // [offset, offset + bytes), whole pages, of the map of another process, by its file.
+  WrittenMap(int fd, size_t offset, size_t bytes);
   ~WrittenMap();
   WrittenMap(const WrittenMap&) = delete;
   WrittenMap& operator=(const WrittenMap&) = delete;
@@ -39,6 +41,8 @@ class WrittenMap {
 
   // A byte for each byte, 1 for a written one.
   uint8_t* bytes() { return bytes_; }
+  // Other processes set bytes of these pages from now on: nothing is noted of whole pages.
+  void Share(size_t begin, size_t bytes);
   // Another process has set bytes of [begin, begin + bytes).
   void Forget(size_t begin, size_t bytes);
   // The file that bytes() maps: device memory and its map are shared with other processes.
@@ -52,12 +56,14 @@ class WrittenMap {
   };
   static Pages Inside(size_t begin, size_t bytes);
   void Release();
+  void Note(size_t first, size_t end, uint8_t what);
 
   size_t size_;
   size_t page_count_;
   Descriptor file_;
   uint8_t* bytes_ = nullptr;
-  uint8_t* full_ = nullptr;  // for each page: 1 when all of it is known to be written
+  // For each page: kFull when all of it is known to be written, kShared when that is never noted.
+  uint8_t* full_ = nullptr;
 };
 
 // Calls `run` with (address, bytes) for each piece of contiguous memory of an access, in the order

@@ -6,8 +6,8 @@
 
 namespace softnpu {
 
-// Equal in registers: both pointers, both integers or enumerations of one size, both floating of
-// one size, both unions of one size, or both void.
+// Passed alike: both pointers, both integers or enumerations of one size, both floating of one size,
+// both unions or both structs of one size, or both void.
 template <typename A, typename B>
 constexpr bool SameValue() {
   using X = std::decay_t<A>;
@@ -18,6 +18,7 @@ constexpr bool SameValue() {
     const bool same_kind = (std::is_pointer_v<X> && std::is_pointer_v<Y>) ||
                            (std::is_floating_point_v<X> && std::is_floating_point_v<Y>) ||
                            (std::is_union_v<X> && std::is_union_v<Y>) ||
+                           (std::is_class_v<X> && std::is_class_v<Y>) ||
                            ((std::is_integral_v<X> || std::is_enum_v<X>) &&
                             (std::is_integral_v<Y> || std::is_enum_v<Y>));
     return same_kind && sizeof(X) == sizeof(Y);
