@@ -51,6 +51,8 @@ class Acl : public ::testing::Test {
     ASSERT_EQ(aclrtSetDevice(0), 0) << softnpu_message();
     ASSERT_EQ(aclrtMalloc(&memory_, 256, 0), 0);
     ASSERT_EQ(aclrtMemset(memory_, 256, 1, 256), 0);
+    ASSERT_EQ(aclrtIpcMemGetExportKey(memory_, 256, key_, sizeof(key_), 0), 0);
+    ASSERT_EQ(aclrtCreateEventExWithFlag(&between_, 0x40), 0);
     ASSERT_EQ(aclrtMallocHost(&pinned_, 256), 0);
     ASSERT_EQ(aclrtCreateStream(&stream_), 0);
     ASSERT_EQ(aclrtCreateEvent(&event_), 0);
@@ -78,6 +80,8 @@ class Acl : public ::testing::Test {
   }
 
   void* memory_ = nullptr;
+  char key_[65] = {};        // of the memory
+  void* between_ = nullptr;  // an event between processes
   void* pinned_ = nullptr;
   void* stream_ = nullptr;
   void* event_ = nullptr;
@@ -92,6 +96,7 @@ enum class Gives {
   kTheError,  // it computes, copies, waits or asks: the first error, whatever happens later
   kNothing,   // it works on the host alone, or gives something back
   kItsOwn,    // SoftNPU does not have it; that is said as always
+  kRefusal,   // the argument is wrong, which is said as always
 };
 
 struct Row {
@@ -115,6 +120,8 @@ TEST_F(Acl, EveryFunctionOnADeviceInError) {
   const auto desc = [&] { return aclCreateTensorDesc(0, 1, dims.data(), 2); };
   const auto attr = [] { return aclopCreateAttr(); };
   const auto nothing = [](void*) {};
+  char key[65];
+  EventHandle handle = {};
 
 #define WORKS(name, ...)                                                 \
   {                                                                      \
@@ -204,6 +211,19 @@ TEST_F(Acl, EveryFunctionOnADeviceInError) {
       WORKS(aclrtStreamQuery, stream_, &word),
       HOST(aclrtStreamGetId, stream_, &word),
       HOST(aclrtSetStreamFailureMode, stream_, 1),
+      HOST(aclrtIpcMemGetExportKey, memory_, 8, key, sizeof(key), 1),
+      HOST(aclrtIpcMemSetImportPid, key_, &word, 1),
+      HOST(aclrtIpcMemClose, key_),
+      HOST(aclrtIpcGetEventHandle, between_, &handle),
+      // A process does not import what is its own.
+      {"aclrtIpcMemImportByKey",
+       {Gives::kRefusal, [&] { return ::aclrtIpcMemImportByKey(&out, key_, 0); }}},
+      {"aclrtIpcOpenEventHandle",
+       {Gives::kRefusal,
+        [&] {
+          ::aclrtIpcGetEventHandle(between_, &handle);
+          return ::aclrtIpcOpenEventHandle(handle, &out);
+        }}},
       HOST(aclrtCreateEvent, &out),
       HOST(aclrtCreateEventWithFlag, &out, 0),
       HOST(aclrtCreateEventExWithFlag, &out, 0),
@@ -296,6 +316,9 @@ TEST_F(Acl, EveryFunctionOnADeviceInError) {
         break;
       case Gives::kNothing:
         EXPECT_EQ(first, 0) << softnpu_message();
+        break;
+      case Gives::kRefusal:
+        EXPECT_EQ(first, kRtParamInvalid) << softnpu_message();
         break;
       case Gives::kItsOwn:
         EXPECT_EQ(first, kApiNotSupported);

@@ -99,6 +99,13 @@ class Exports {
     made.event = event;
     made.is_event = true;
     made.any_process = true;
+    {
+      // torch makes one for each tensor that it sends.
+      const std::lock_guard<std::mutex> lock(mutex_);
+      for (auto& [token, one] : exports_) {
+        if (one.is_event && one.gone.empty() && one.event.expired()) End(one, Destroyed());
+      }
+    }
     return Add(std::move(made));
   }
 
@@ -181,6 +188,8 @@ class Exports {
     return found->second;
   }
 
+  static std::string Destroyed() { return Format("process %d has destroyed the event", getpid()); }
+
   void End(Export& one, const std::string& reason) {
     one.gone = reason;
     for (const Import& import : one.imports) SendReason(import.socket.get(), reason);
@@ -243,7 +252,7 @@ class Exports {
     } else if (one.is_event) {
       event = one.event.lock();
       if (event == nullptr) {
-        refuse(Format("process %d has destroyed the event", getpid()));
+        refuse(Destroyed());
       } else {
         files.push_back(event->fd());
       }

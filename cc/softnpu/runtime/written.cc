@@ -89,10 +89,17 @@ void WrittenMap::Mark(size_t begin, size_t bytes) {
   Note(pages.first, pages.end, kFull);
 }
 
+// A page at the edge of a range may belong to others, too, whose calls come at the same time. It is
+// never full for one of them, so nobody stores there but Share.
 void WrittenMap::Note(size_t first, size_t end, uint8_t what) {
   for (size_t page = first; page < end; ++page) {
-    if (full_[page] != kShared) full_[page] = what;
+    const uint8_t now = StateOf(page);
+    if (now != kShared && now != what) __atomic_store_n(&full_[page], what, __ATOMIC_RELAXED);
   }
+}
+
+uint8_t WrittenMap::StateOf(size_t page) const {
+  return __atomic_load_n(&full_[page], __ATOMIC_RELAXED);
 }
 
 void WrittenMap::Forget(size_t begin, size_t bytes) {
@@ -132,7 +139,7 @@ size_t WrittenMap::FirstUnwritten(size_t begin, size_t bytes) {
   while (at < end) {
     const size_t page = at / kPage;
     const size_t next = std::min(end, (page + 1) * kPage);
-    if (full_[page] != kFull) {
+    if (StateOf(page) != kFull) {
       if (const void* zero = std::memchr(bytes_ + at, 0, next - at)) {
         return static_cast<size_t>(static_cast<const uint8_t*>(zero) - bytes_);
       }

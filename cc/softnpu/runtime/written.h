@@ -57,6 +57,7 @@ class WrittenMap {
   static Pages Inside(size_t begin, size_t bytes);
   void Release();
   void Note(size_t first, size_t end, uint8_t what);
+  uint8_t StateOf(size_t page) const;
 
   size_t size_;
   size_t page_count_;
