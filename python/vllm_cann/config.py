@@ -17,6 +17,10 @@ class CannConfig(BaseModel):
     """`fused`: npu_fused_infer_attention_score (float16 and bfloat16). `torch`: attention in plain torch operators, for any dtype; slow.
     `auto`: fused where it can be, otherwise torch, with a line in the log."""
 
+    fused_all_reduce: bool = False
+    """Linear layers whose input is divided among devices take npu_mm_all_reduce_base, one operator for the product and the sum over ranks:
+    float16 or bfloat16, unquantised, a tensor_parallel_size of 2, 4 or 8."""
+
 
 def parse(values: dict[str, Any]) -> CannConfig:
     """Checks the options.

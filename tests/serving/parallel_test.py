@@ -5,7 +5,6 @@ Each engine is a forked child, and its workers are processes of their own. Promp
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +27,8 @@ class Layout:
     ranks: int
     options: dict[str, Any]
     collectives: set[str] = field(default_factory=lambda: {"HcclAllReduce", "HcclAllGather"})
+    # What each rank runs besides.
+    operators: set[str] = field(default_factory=set)
     # What the log says three times at least.
     says: str = ""
 
@@ -78,10 +79,10 @@ def matrix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
 def serve(layout: Layout, path: Path, dtype: str, asked: list[Any], directory: Path) -> list[list[int]]:
     """Greedy tokens; as many processes as the layout has ranks have run its collectives."""
     tokens, state = in_engine(lambda: generate(path, dtype, asked, layout.options), directory)
-    ran = [Counter({key: count for key, count in counter.items() if key[0] == "collective"}) for counter in trace.counts(state).values()]
-    ran = [counter for counter in ran if counter]
+    ran = [counter for counter in trace.counts(state).values() if any(kind == "collective" for kind, _ in counter)]
     assert len(ran) == layout.ranks
-    assert layout.collectives <= {collective for counter in ran for _, collective in counter}
+    assert layout.collectives <= {name for counter in ran for kind, name in counter if kind == "collective"}
+    assert all(("operator", name) in counter for counter in ran for name in layout.operators)
     assert not layout.says or (directory / "log").read_text().count(layout.says) >= 3
     return tokens
 
@@ -119,8 +120,17 @@ def test_each_rank_rounds_its_part_of_a_row(name: str, layout: str, ranks: int, 
     assert gap <= limit, result
 
 
+# Layouts for 16 bits only: a layer with a bias and one without.
+IN_HALVES = {
+    f"products of {model} that are summed by one operator": Layout(
+        model, 2, {"tensor_parallel_size": 2, "additional_config": {"fused_all_reduce": True}}, operators={"aclnnMatmulAllReduce"}
+    )
+    for model in ("llama", "gpt-oss")
+}
 # Layouts that are served in 16 bits, too.
-HALVES = [(name, dtype) for dtype in ("bfloat16", "float16") for name in ("tensors", "stages", "experts", "pictures")]
+HALVES = [(name, dtype) for name in IN_HALVES for dtype in ("bfloat16", "float16")] + [
+    (name, dtype) for dtype in ("bfloat16", "float16") for name in ("tensors", "stages", "experts", "pictures")
+]
 
 
 @pytest.mark.night
@@ -129,7 +139,7 @@ def test_sixteen_bits_differ_only_where_rounding_decides(name: str, dtype: str, 
     """As on one device: HF transformers in the same type, given the served tokens, prefers others by no more than twice its own largest
     distance from float32. Ranks round their sums once more, to the same type, which is one of several roundings of each layer.
     """
-    layout = LAYOUTS[name]
+    layout = IN_HALVES.get(name) or LAYOUTS[name]
     path = matrix.model(layout.model)
     asked: list[Any] = tiny_vision.prompts(layout.model) if layout.model in tiny_vision.MODELS else prompts()
     tokens = serve(layout, path, dtype, asked, tmp_path)

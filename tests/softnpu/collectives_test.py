@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import random
 import signal
@@ -289,6 +290,40 @@ def half_written(rank: int) -> str:
         softnpu.reset_device()
         return str(error)
     return ""
+
+
+def multiply(rank: int, seed: int, shape: tuple[int, ...], dtype: torch.dtype, more: bool) -> torch.Tensor:
+    """The product of this rank's factors, summed over ranks."""
+    import torch.distributed as dist
+    import torch_npu
+
+    group = dist.group.WORLD._get_backend(torch.device("npu")).get_hccl_comm_name(rank)
+    x, weight, bias, addend = factors(seed, rank, shape, dtype)
+    options = {"bias": bias.npu(), "x3": addend.npu()} if more else {}
+    # The weight is stored as a layer has it: [columns, rows].
+    out = torch_npu.npu_mm_all_reduce_base(x.npu(), weight.t().contiguous().npu().t(), group, reduce_op="sum", **options)
+    return out.cpu()
+
+
+def factors(seed: int, rank: int, shape: tuple[int, ...], dtype: torch.dtype) -> list[torch.Tensor]:
+    """A rank's factors [.., k] and [k, n], a bias [n], and what is added to the product [.., n]."""
+    *rows, k, n = shape
+    sizes = ((*rows, k), (k, n), (n,), (*rows, n))
+    return [given(seed + i, rank, math.prod(size), dtype).view(size) for i, size in enumerate(sizes)]
+
+
+@pytest.mark.parametrize("more", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("shape", [(7, 33, 20), (2, 3, 16, 5)], ids=str)
+def test_a_product_is_summed_over_ranks(shape: tuple[int, ...], dtype: torch.dtype, more: bool, four: Ranks) -> None:
+    """A rank's product is rounded once, and the sum is in the order of the ranks."""
+    found = four.run(multiply, 7, shape, dtype, more)
+    products = []
+    for rank in range(4):
+        x, weight, bias, addend = (one.double() for one in factors(7, rank, shape, dtype))
+        products.append((x @ weight + bias + addend if more else x @ weight).to(dtype))
+    expected = folded(products)
+    assert all(torch.equal(one, expected) for one in found)
 
 
 def test_what_nobody_has_written_stays_so(tmp_path: Path) -> None:

@@ -86,11 +86,43 @@ Settings ReadSettings(const CommConfig* config) {
 }
 
 // How communicators are made is counted: torch_npu takes another way in silence when one fails.
+std::shared_ptr<Communicator> OfGroup(const char* group) {
+  const int32_t device = CurrentDevice();
+  for (const auto& one : Communicators().All()) {
+    if (one->name() == group && one->device() == device) return one;
+  }
+  throw Error(kPara, Format("device %d has no communicator '%s'", device, group));
+}
+
+uint32_t RanksOf(const char* group) {
+  uint32_t ranks = 0;
+  Answer("communicator", [&] { ranks = OfGroup(group)->ranks(); });
+  return ranks;
+}
+
+DType OfAcl(int32_t dtype) {
+  switch (dtype) {
+    case 0:
+      return DType::kFloat32;
+    case 1:
+      return DType::kFloat16;
+    case 27:
+      return DType::kBfloat16;
+    default:
+      throw Error(kPara, Format("operators do not reduce the type %d of ACL", dtype));
+  }
+}
+
+int32_t ReduceIn(const char* group, void* buffer, uint64_t count, int32_t dtype, void* stream);
+
+constexpr softnpu_groups kGroups{RanksOf, ReduceIn};
+
 void* Add(const char* function, const RootInfo& info, uint32_t ranks, uint32_t rank, int32_t device,
           Settings settings, bool early, uint64_t roots = 0) {
   auto made =
       std::make_shared<Communicator>(info, ranks, rank, device, std::move(settings), early, roots);
   softnpu_count(function);
+  softnpu_offer_groups(&kGroups);
   return Communicators().Add(std::move(made));
 }
 
@@ -101,6 +133,15 @@ Arguments Buffers(const void* send, void* receive, uint64_t count, int32_t dtype
   out.count = count;
   out.dtype = static_cast<DType>(dtype);
   return out;
+}
+
+int32_t ReduceIn(const char* group, void* buffer, uint64_t count, int32_t dtype, void* stream) {
+  return Answer("HcclAllReduce", [&] {
+    Arguments arguments = Buffers(buffer, buffer, count, 0);
+    arguments.dtype = OfAcl(dtype);
+    arguments.reduction = Reduction::kSum;
+    Enqueue(OfGroup(group), Kind::kAllReduce, arguments, stream);
+  });
 }
 
 std::vector<uint64_t> Numbers(const void* values, uint32_t count, const char* name) {

@@ -87,8 +87,16 @@ int32_t Execute(Executor* executor, void* stream) {
   if (executor == nullptr) {
     return softnpu_report(kAclnnNullptr, "an operator was run without an executor");
   }
-  return softnpu_enqueue(stream, executor->plan.name, Run, Drop, executor,
-                         executor->plan.accesses.data(), executor->plan.accesses.size());
+  // The executor may be gone when it is queued.
+  const std::function<int32_t(void*)> then = executor->plan.then;
+  const int32_t code =
+      softnpu_enqueue(stream, executor->plan.name, Run, Drop, executor,
+                      executor->plan.accesses.data(), executor->plan.accesses.size());
+  if (code != kOk || !then) return code;
+  const int32_t behind = then(stream);
+  // The first part is queued, and nobody computes the rest. torch_npu tells of it once and leaves
+  // out what comes behind it.
+  return behind == kOk ? kOk : softnpu_fail(behind, std::string(softnpu_own_message()).c_str());
 }
 
 }  // namespace softnpu

@@ -30,6 +30,8 @@ class Plan {
 
   const char* const name;
   std::function<void()> run;
+  // Queues what comes behind `run` on the same stream; 0, or a code after softnpu_report.
+  std::function<int32_t(void* stream)> then;
   // The elements of every tensor that was got.
   mutable std::vector<softnpu_access> accesses;
 

@@ -20,6 +20,8 @@ SOFTNPU_EXPORT int32_t softnpu_chip_number(const char* name, int64_t* value);
 namespace softnpu {
 namespace {
 
+std::atomic<const softnpu_groups*> g_groups{nullptr};
+
 template <typename Make>
 void EnqueueLaunch(void* stream, Make&& make) {
   const std::shared_ptr<Stream> queue = ResolveStream(stream);
@@ -159,6 +161,10 @@ int32_t softnpu_device_memory(int32_t device, softnpu_memory* out) {
                             written == nullptr ? nullptr : written->bytes()};
   });
 }
+
+void softnpu_offer_groups(const softnpu_groups* groups) { g_groups = groups; }
+
+const softnpu_groups* softnpu_offered_groups() { return g_groups; }
 
 double softnpu_link_rate(int32_t highest) {
   double rate = 0;

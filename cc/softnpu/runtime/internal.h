@@ -43,6 +43,18 @@ __attribute__((visibility("default"))) int32_t softnpu_enqueue_collective(
 // Bytes per nanosecond, each way, of the link between any two devices of a server whose highest
 // number is `highest`; 0 where the profile has no published figure, or a server fewer devices.
 __attribute__((visibility("default"))) double softnpu_link_rate(int32_t highest);
+// What libhccl.so offers to operators that contain a collective; it lives as long as the process.
+// Groups are named as HcclGetCommName names them, and are those of the current device.
+typedef struct softnpu_groups {
+  // How many ranks a group has; 0 after softnpu_report where there is no such group.
+  uint32_t (*ranks)(const char* group);
+  // Queues the sum over all ranks, in place; `dtype` is ACL's. 0, or a code after softnpu_report.
+  int32_t (*all_reduce)(const char* group, void* buffer, uint64_t count, int32_t dtype,
+                        void* stream);
+} softnpu_groups;
+__attribute__((visibility("default"))) void softnpu_offer_groups(const softnpu_groups* groups);
+// Null until a communicator was made.
+__attribute__((visibility("default"))) const softnpu_groups* softnpu_offered_groups(void);
 // The memory of a device, for other processes: `memory` and `written` (-1 when nobody keeps
 // account) are files of `bytes` bytes, whose first byte stands for the device's address `base`.
 // This process has them at `host` and `marks`.

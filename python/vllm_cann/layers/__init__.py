@@ -10,6 +10,7 @@ from vllm_cann.layers.latent_attention import CannLatentAttentionWrapper
 from vllm_cann.layers.moe import CannFusedMoEMethod
 from vllm_cann.layers.norms import CannGemmaRMSNorm, CannRMSNorm
 from vllm_cann.layers.rotary import TABLES, CannApplyRotaryEmb, CannMRotaryEmbedding
+from vllm_cann.layers.row_parallel import CannRowParallelLinear
 from vllm_cann.layers.vision_attention import CannMMEncoderAttention
 
 LAYERS: tuple[Any, ...] = (
@@ -22,6 +23,7 @@ LAYERS: tuple[Any, ...] = (
     CannFusedMoEMethod,
     CannLatentAttentionWrapper,
     CannMMEncoderAttention,
+    CannRowParallelLinear,
 )
 
 

@@ -6,8 +6,8 @@
 
 namespace softnpu {
 
-// Passed alike: both pointers, both integers or enumerations of one size, both floating of one size,
-// both unions or both structs of one size, or both void.
+// Passed alike: both pointers, both integers or enumerations of one size, both floating of one
+// size, both unions or both structs of one size, or both void.
 template <typename A, typename B>
 constexpr bool SameValue() {
   using X = std::decay_t<A>;

@@ -1,0 +1,108 @@
+// cc/softnpu/opapi/collective_ops_test.cc: what operators with a collective refuse. Sums over ranks
+// are in tests/softnpu/collectives_test.py: they need several devices.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "cc/softnpu/runtime/acl_abi.h"
+#include "tests/softnpu/aclnn.h"
+
+namespace softnpu {
+
+ACLNN_DECLARE(MatmulAllReduce, const Tensor*, const Tensor*, const Tensor*, const char*,
+              const char*, int64_t, int64_t, const Tensor*)
+ACLNN_DECLARE(MatmulAllReduceV2, const Tensor*, const Tensor*, const Tensor*, const Tensor*,
+              const char*, const char*, int64_t, int64_t, const Tensor*)
+ACLNN_DECLARE(MatmulAllReduceV3, const Tensor*, const Tensor*, const Tensor*, const Tensor*,
+              const char*, const char*, const char*, int64_t, int64_t, const Tensor*)
+
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+const Tensor* const kNone = nullptr;
+
+// Groups of 2 and of 3 ranks; the others have zeros, so that a sum is what this one has.
+uint32_t Ranks(const char* group) {
+  return std::strcmp(group, "two") == 0 ? 2 : std::strcmp(group, "three") == 0 ? 3 : 0;
+}
+
+bool g_fails = false;
+
+int32_t Sum(const char* group, void* buffer, uint64_t count, int32_t dtype, void*) {
+  EXPECT_STREQ(group, "two");
+  EXPECT_EQ(count, 2);
+  EXPECT_EQ(dtype, static_cast<int32_t>(DType::kHalf));
+  EXPECT_NE(buffer, nullptr);
+  return g_fails ? softnpu_report(1, "the links are down") : kOk;
+}
+
+class MatmulAllReduce : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    static constexpr softnpu_groups kGroups{Ranks, Sum};
+    softnpu_offer_groups(&kGroups);
+  }
+
+  std::string Error(const DeviceTensor& x1, const DeviceTensor& x2, const DeviceTensor& out,
+                    const char* group = "two", const char* reduction = "sum",
+                    const char* mode = "aiv", int64_t turn = 0, int64_t stream = 1) {
+    return CALL(MatmulAllReduceV3, x1, x2, kNone, kNone, group, reduction, mode, turn, stream, out)
+        .result;
+  }
+
+  const DeviceTensor x1_{DType::kHalf, {1, 2}, {3, 4}};
+  const DeviceTensor x2_{DType::kHalf, {2, 2}, {1, 0, 0, 2}};
+  const DeviceTensor out_{DType::kHalf, {1, 2}};
+};
+
+TEST_F(MatmulAllReduce, MultipliesAndAddsBeforeItSums) {
+  const DeviceTensor bias(DType::kHalf, {2}, {10, 20});
+  const DeviceTensor x3(DType::kHalf, {1, 2}, {100, 200});
+  const Outcome outcome =
+      CALL(MatmulAllReduceV3, x1_, x2_, bias, x3, "two", "sum", nullptr, 0, 1, out_);
+  ASSERT_EQ(outcome.result, "ran");
+  EXPECT_THAT(out_.Values(), ElementsAre(113, 228));
+  ASSERT_EQ(CALL(MatmulAllReduceV2, x1_, x2_, kNone, x3, "two", "sum", 0, 1, out_).result, "ran");
+  EXPECT_THAT(out_.Values(), ElementsAre(103, 208));
+  ASSERT_EQ(CALL(MatmulAllReduce, x1_, x2_, bias, "two", "sum", 0, 1, out_).result, "ran");
+  EXPECT_THAT(out_.Values(), ElementsAre(13, 28));
+}
+
+TEST_F(MatmulAllReduce, PutsTheDeviceIntoErrorWhenNobodySums) {
+  uint64_t bytes = 0;
+  Executor* executor = nullptr;
+  ASSERT_EQ(
+      aclnnMatmulAllReduceV3GetWorkspaceSize(x1_.NewHandle(), x2_.NewHandle(), kNone, kNone, "two",
+                                             "sum", "", 0, 1, out_.NewHandle(), &bytes, &executor),
+      kOk);
+  g_fails = true;
+  EXPECT_EQ(aclnnMatmulAllReduceV3(nullptr, bytes, executor, nullptr), 1);
+  g_fails = false;
+  EXPECT_EQ(aclrtSynchronizeStream(nullptr), 1);
+  EXPECT_THAT(softnpu_message(), HasSubstr("the links are down"));
+  ASSERT_EQ(aclrtResetDevice(0), kOk);
+  ASSERT_EQ(aclrtSetDevice(0), kOk);
+}
+
+TEST_F(MatmulAllReduce, RefusesByName) {
+  EXPECT_THAT(Error(x1_, x2_, out_, "four"), HasSubstr("no communicator of that name"));
+  EXPECT_THAT(Error(x1_, x2_, out_, "three"), HasSubstr("of 3 ranks; it must have 1, 2, 4 or 8"));
+  EXPECT_THAT(Error(x1_, x2_, out_, "two", "max"), HasSubstr("'reduceOp' is 'max'"));
+  EXPECT_THAT(Error(x1_, x2_, out_, "two", "sum", "fast"), HasSubstr("'commMode' is 'fast'"));
+  EXPECT_THAT(Error(x1_, x2_, out_, "two", "sum", "", 1), HasSubstr("'commTurn' is 1; it must"));
+  EXPECT_THAT(Error(x1_, x2_, out_, "two", "sum", "", 0, 0), HasSubstr("'streamMode' is 0"));
+  EXPECT_THAT(Error(DeviceTensor(DType::kFloat, {1, 2}, {3, 4}), x2_, out_),
+              HasSubstr("it must be float16 or bfloat16, contiguous, of 2 or 3 dimensions"));
+  EXPECT_THAT(Error(x1_, DeviceTensor(DType::kBfloat16, {2, 2}, {1, 0, 0, 2}), out_),
+              HasSubstr("they must have one type"));
+  EXPECT_THAT(Error(x1_, DeviceTensor(DType::kHalf, {1, 2}, {1, 0}), out_),
+              HasSubstr("the first as the last of 'x1'"));
+  EXPECT_THAT(Error(x1_, x2_, DeviceTensor(DType::kHalf, {2, 2})),
+              HasSubstr("it must have the rows of the one"));
+}
+
+}  // namespace
+}  // namespace softnpu
