@@ -27,6 +27,23 @@ def test_gaps_are_the_longest_and_name_both_ends_and_the_time_between() -> None:
     assert found[1].meanwhile == "no other pipe works"
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_gaps_are_the_idle_times_of_a_pipe_tick_by_tick(seed: int) -> None:
+    """Slices in whole ticks, in any order, many of which adjoin: between those there is no gap."""
+    rng = np.random.default_rng(seed)
+    idle, length = rng.integers(0, 3, 30), rng.integers(1, 4, 30)
+    begins = (np.cumsum(idle + length) - length).tolist()
+    slices = [_work("V", begin, begin + int(n)) for begin, n in zip(begins, length, strict=True)]
+    busy = {tick for s in slices for tick in range(int(s.begin), int(s.end))}
+    edges = [tick for tick in range(begins[0], max(busy) + 1) if (tick in busy) != (tick - 1 in busy)]
+    want = list(zip(edges[1::2], edges[2::2], strict=False))
+    assert (idle[1:] == 0).any()
+    assert len(want) == (idle[1:] > 0).sum()
+    found = report.gaps([slices[i] for i in rng.permutation(30)], "V", "AIV 0", most=30)
+    assert sorted((gap.begin, gap.end) for gap in found) == want
+    assert [gap.end - gap.begin for gap in found] == sorted((end - begin for begin, end in want), reverse=True)
+
+
 def test_use_is_the_mean_of_the_cores_that_use_a_pipe() -> None:
     slices = [_work("V", 0, 6, conflict=2), _work("V", 0, 2, "AIV 1"), _work("S", 0, 1)]
     assert report.uses(slices, 8) == [report.Use("S", 1 / 8, 0, 1), report.Use("V", 0.5, 0.125, 2)]
