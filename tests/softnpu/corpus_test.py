@@ -311,37 +311,15 @@ def product_int8(rng: np.random.Generator) -> Launch:
 
 
 def matmul_leaky(rng: np.random.Generator) -> Launch:
+    tiling = np.zeros(1, softnpu.tiling(softnpu.include_dir() / "ascendc/tilings.h", "TCubeTiling"))
     fields = {"usedCoreNum": 2, "M": 64, "N": 32, "Ka": 48, "Kb": 48, "singleCoreM": 32, "singleCoreN": 32, "singleCoreK": 48}
-    fields |= {"baseM": 16, "baseN": 16, "baseK": 16, "isBias": 1, "iterateOrder": 0}
-    tiling = np.zeros(34, I32)
-    for i, name in enumerate(TILING):
-        tiling[i] = fields.get(name, 1)
+    for name, value in (fields | {"baseM": 16, "baseN": 16, "baseK": 16, "isBias": 1}).items():
+        tiling[name] = value
     a, b = rng.integers(-9, 9, (64, 48)).astype(F16), rng.integers(-9, 9, (48, 32)).astype(F16)
     bias, c = rng.integers(-9, 9, 32).astype(F32), np.zeros((64, 32), F32)
     want = a.astype(F32) @ b.astype(F32) + bias
     want = np.where(want < 0, want * F32(0.001), want)
     return Launch([a, b, bias, out(c), softnpu.Workspace(1024), tiling], [(c, want, 1)])
-
-
-TILING = [
-    "usedCoreNum",
-    "M",
-    "N",
-    "Ka",
-    "Kb",
-    "singleCoreM",
-    "singleCoreN",
-    "singleCoreK",
-    "baseM",
-    "baseN",
-    "baseK",
-    "depthA1",
-    "depthB1",
-    "stepM",
-    "stepN",
-    "isBias",
-    "iterateOrder",
-]
 
 
 def centre(rng: np.random.Generator) -> Launch:
@@ -396,6 +374,89 @@ def shift(key: int) -> Callable[[np.random.Generator], Launch]:
     return make
 
 
+def welford_norm(rng: np.random.Generator) -> Launch:
+    x = (normal(rng, 5, 256) + F32(0.25)).astype(F32)
+    y, wide = np.zeros_like(x), x.astype(np.float64)
+    centred = wide - wide.mean(1, keepdims=True)
+    want = centred / np.sqrt((centred**2).mean(1, keepdims=True) + 1e-5)
+    # Mean and sum of squares are rounded after each of 4 tiles (8 roundings), then a root, a quotient and two roundings follow; the
+    # difference from the mean is measured by the size of x.
+    return Launch([x, out(y), 5, 256, 64], [(y, want, 16)], blocks=2, offset=np.abs(wide))
+
+
+def layer_norm_rstd(rng: np.random.Generator) -> Launch:
+    x, gamma, beta = normal(rng, 8, 64, dtype=F16), normal(rng, 64, dtype=F16), normal(rng, 64, dtype=F16)
+    y, mean, rstd = np.zeros_like(x), np.zeros(8, F32), np.zeros(8, F32)
+    wide = x.astype(np.float64)
+    centre = wide.mean(1)
+    scale = 1 / np.sqrt(((wide - centre[:, None]) ** 2).mean(1) + np.float64(F32(1e-3)))
+    want = (wide - centre[:, None]) * scale[:, None] * gamma + beta
+    # One rounding of each result. The mean may cancel, and so may the sum with beta: they are exact before that.
+    return Launch([x, gamma, beta, out(y), out(mean), out(rstd), 8, 64], [(y, want, 1), (mean, centre, 1), (rstd, scale, 1)])
+
+
+def group_norm(rng: np.random.Generator) -> Launch:
+    x, gamma, beta = normal(rng, 2, 8, 16), normal(rng, 8), normal(rng, 8)
+    y, wide = np.zeros_like(x), x.astype(np.float64).reshape(2, 4, 32)
+    centred = wide - wide.mean(2, keepdims=True)
+    normed = (centred / np.sqrt((centred**2).mean(2, keepdims=True) + np.float64(F32(1e-5)))).reshape(2, 8, 16)
+    return Launch([x, gamma, beta, out(y), 2, 8, 16, 4], [(y, normed * gamma[:, None] + beta[:, None], 1)])
+
+
+def flash_sums(rng: np.random.Generator) -> Launch:
+    x = normal(rng, 4, 96)
+    y, wide = np.zeros((2, 4, 8), F32), x.astype(np.float64)
+    largest = wide.max(1)
+    sums = np.exp(wide - largest[:, None]).sum(1)
+    want = np.stack([sums, largest])[:, :, None] * np.ones(8)
+    # Two updates, each with a rounded sum and the factor's product.
+    return Launch([x, out(y), 4, 96, 32], [(y, want, 4)])
+
+
+def dequant_columns(rng: np.random.Generator) -> Launch:
+    x, scale = rng.integers(-(1 << 20), 1 << 20, (6, 32)).astype(I32), (rng.random(32) / 999).astype(F32)
+    y = np.zeros((6, 32), np.uint16)
+    return Launch([x, scale, out(y), 6, 32], [(y, bf16(x.astype(F32) * scale), 0)])
+
+
+def fractals(x: np.ndarray, width: int = 16) -> np.ndarray:
+    """A matrix in NZ: columns of fractals of 16 rows."""
+    rows, columns = x.shape
+    return np.ascontiguousarray(x.reshape(rows, columns // width, width).transpose(1, 0, 2))
+
+
+def product_nz(rng: np.random.Generator) -> Launch:
+    a, b = normal(rng, 48, 32, dtype=F16), normal(rng, 32, 64, dtype=F16)
+    c = np.zeros((4, 48, 16), F32)
+    want = a.astype(np.float64) @ b
+    # 32 products, which are exact, are added in float.
+    size = np.abs(a.astype(np.float64)) @ np.abs(b.astype(np.float64))
+    return Launch([a, fractals(b), out(c), 48, 64, 32], [(c, fractals(want), 16)], offset=fractals(size))
+
+
+def product_scaled(rng: np.random.Generator) -> Launch:
+    a, b = (rng.integers(-128, 128, shape).astype(np.int8) for shape in ((64, 32), (64, 48)))
+    scale = (rng.random(48) / 3000).astype(F32)
+    c = np.zeros((32, 48), F16)
+    want = ((a.T.astype(I32) @ b.astype(I32)).astype(F32) * scale).astype(F16)
+    return Launch([a, b, scale.view(np.uint32).astype(np.uint64), out(c), 32, 48, 64], [(c, want, 0)])
+
+
+def product_heads(rng: np.random.Generator) -> Launch:
+    q, k = normal(rng, 2, 16, 3, 32, dtype=F16), normal(rng, 2, 48, 3, 32, dtype=F16)
+    c = np.zeros((2, 3, 16, 48), F32)
+    want = np.einsum("bsnd,btnd->bnst", q.astype(np.float64), k.astype(np.float64))
+    size = np.einsum("bsnd,btnd->bnst", np.abs(q).astype(np.float64), np.abs(k).astype(np.float64))
+    return Launch([q, k, out(c), 2, 16, 48, 3, 32], [(c, want, 16)], offset=size)
+
+
+def product_of_ub(rng: np.random.Generator) -> Launch:
+    a, b = normal(rng, 16, 32, dtype=F16), normal(rng, 32, 48, dtype=F16)
+    c = np.zeros((16, 48), F32)
+    size = np.abs(2 * a.astype(np.float64)) @ np.abs(b.astype(np.float64))
+    return Launch([a, b, out(c), 16, 48, 32], [(c, 2 * a.astype(np.float64) @ b, 16)], offset=size)
+
+
 CASES = {
     "queues": [
         Case("gelu_half", gelu_half),
@@ -433,6 +494,19 @@ CASES = {
     "pointers": [Case("scale_by_struct", scale_by_struct), Case("running_max", running_max), Case("add_to_each", add_to_each)],
     "cube": [Case("product_by_queues", product_by_queues), Case("product_int8", product_int8), Case("matmul_leaky", matmul_leaky)],
     "cores": [Case("centre", centre), Case("append_in_turn", append_in_turn), Case("product_then_relu", product_then_relu)],
+    "norms": [
+        Case("welford_norm", welford_norm),
+        Case("layer_norm_rstd", layer_norm_rstd),
+        Case("group_norm", group_norm),
+        Case("flash_sums", flash_sums),
+        Case("dequant_columns", dequant_columns),
+    ],
+    "products": [
+        Case("product_nz", product_nz),
+        Case("product_scaled", product_scaled),
+        Case("product_heads", product_heads),
+        Case("product_of_ub", product_of_ub),
+    ],
     "forms": [
         Case("square", square),
         Case("reciprocal_float", reciprocal(F32)),

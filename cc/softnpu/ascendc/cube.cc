@@ -11,6 +11,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "cc/softnpu/ascendc/cube_unit.h"
 #include "cc/softnpu/ascendc/numeric.h"
 #include "cc/softnpu/ascendc/semantics.h"
 
@@ -21,27 +22,6 @@ constexpr uint64_t kFractalBytes = 512;
 constexpr uint64_t kSide = 16;  // rows of a fractal, and rows and columns of one in L0C
 
 uint64_t Ceil(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit; }
-
-float LoadFloat(uint8_t type, const std::byte* at) {
-  uint16_t bits = 0;
-  float value = 0;
-  switch (type) {
-    case SOFTNPU_FLOAT16:
-      std::memcpy(&bits, at, 2);
-      return numeric::HalfToFloat(bits);
-    case SOFTNPU_BFLOAT16:
-      std::memcpy(&bits, at, 2);
-      return numeric::Bfloat16ToFloat(bits);
-    default:
-      std::memcpy(&value, at, 4);
-      return value;
-  }
-}
-
-int32_t SaturatedInt8(float value) {
-  if (std::isnan(value)) return 0;
-  return static_cast<int32_t>(std::clamp(std::nearbyint(value), -128.0f, 127.0f));
-}
 
 enum Quant : int64_t {
   kNoQuant,
@@ -676,106 +656,6 @@ void SetPreQuant(Context& ctx, SoftnpuInstruction& in) {
 void SetFixpipeScales(Context& ctx, SoftnpuInstruction& in) {
   RequireSpace(ctx, in.operand[0], "preTensor", {SOFTNPU_SPACE_FB});
   ctx.registers.fixpipe_scales = in.operand[0];
-}
-
-// params: m, n, k, transposed a, transposed b, pitches of a, b and c, atomic
-void Matmul(Context& ctx, SoftnpuInstruction& in) {
-  const SoftnpuTensor& c = in.operand[0];
-  const SoftnpuTensor& a = in.operand[1];
-  const SoftnpuTensor& b = in.operand[2];
-  ctx.site.SetPipe(SOFTNPU_PIPE_FIX);
-  const bool integer = a.type == SOFTNPU_INT8;
-  const bool floats =
-      a.type == SOFTNPU_FLOAT16 || a.type == SOFTNPU_BFLOAT16 || a.type == SOFTNPU_FLOAT;
-  const bool result =
-      integer ? c.type == SOFTNPU_INT32
-              : c.type == SOFTNPU_FLOAT || c.type == SOFTNPU_FLOAT16 || c.type == SOFTNPU_BFLOAT16;
-  if (a.type != b.type || (!integer && !floats) || !result) {
-    ctx.Fail(Format("there is no product of %s and %s into %s", TypeName(a.type), TypeName(b.type),
-                    TypeName(c.type)));
-  }
-  if (in.params[8] != 0) ctx.Fail("enAtomic is not supported by SoftNPU");
-  for (int i = 0; i < 3; ++i) {
-    if (in.params[i] <= 0) {
-      ctx.Fail(
-          Format("%c = %lld has to be positive", "mnk"[i], static_cast<long long>(in.params[i])));
-    }
-  }
-  const auto field = [&](int i) { return static_cast<uint64_t>(in.params[i]); };
-  const uint64_t m = field(0), n = field(1), k = field(2);
-  const bool ta = in.params[3] != 0, tb = in.params[4] != 0;
-  const uint64_t size = TypeBytes(a.type), out_size = TypeBytes(c.type);
-  // The cube core works for this core between two messages, which order all pipes.
-  ctx.order.clocks().Barrier(SOFTNPU_PIPE_ALL);
-  ctx.Add(c, true, c.address, n * out_size, m, field(7) * out_size);
-  ctx.Add(a, false, a.address, (ta ? m : k) * size, ta ? k : m, field(5) * size);
-  ctx.Add(b, false, b.address, (tb ? k : n) * size, tb ? n : k, field(6) * size);
-  const bool bias = in.operand_count == 4;
-  const uint8_t bias_type = in.operand[3].type;
-  if (bias) {
-    if (integer ? bias_type != SOFTNPU_INT32
-                : bias_type != SOFTNPU_FLOAT && bias_type != SOFTNPU_FLOAT16) {
-      ctx.Fail(Format("a bias of %s", TypeName(bias_type)));
-    }
-    ctx.Add(in.operand[3], false, in.operand[3].address, n * TypeBytes(bias_type));
-  }
-  ctx.Admit();
-  const std::byte* const left = ctx.accesses[1].host;
-  const std::byte* const right = ctx.accesses[2].host;
-  const auto product = [&]<typename Sum, typename Load, typename Store>(Load&& load,
-                                                                        Store&& store) {
-    std::vector<Sum> columns(k * n), row(n);
-    for (uint64_t p = 0; p < k; ++p) {
-      for (uint64_t j = 0; j < n; ++j) {
-        columns[p * n + j] = load(right + (tb ? j * field(6) + p : p * field(6) + j) * size);
-      }
-    }
-    for (uint64_t i = 0; i < m; ++i) {
-      std::fill(row.begin(), row.end(), Sum{0});
-      if (bias) {
-        const std::byte* const start = ctx.accesses[3].host;
-        for (uint64_t j = 0; j < n; ++j) {
-          if constexpr (std::is_same_v<Sum, float>) {
-            row[j] = LoadFloat(bias_type, start + j * TypeBytes(bias_type));
-          } else {
-            std::memcpy(&row[j], start + j * 4, 4);
-          }
-        }
-      }
-      for (uint64_t p = 0; p < k; ++p) {
-        const Sum x = load(left + (ta ? p * field(5) + i : i * field(5) + p) * size);
-        for (uint64_t j = 0; j < n; ++j) row[j] += x * columns[p * n + j];
-      }
-      for (uint64_t j = 0; j < n; ++j) {
-        store(ctx.accesses[0].host + (i * field(7) + j) * out_size, row[j]);
-      }
-    }
-  };
-  if (integer) {
-    product.operator()<uint32_t>(
-        [](const std::byte* at) {
-          return static_cast<uint32_t>(static_cast<int32_t>(static_cast<int8_t>(*at)));
-        },
-        [](std::byte* at, uint32_t value) { std::memcpy(at, &value, 4); });
-  } else {
-    const uint8_t from = a.type, to = c.type;
-    product.operator()<float>([from](const std::byte* at) { return LoadFloat(from, at); },
-                              [to](std::byte* at, float value) {
-                                if (to == SOFTNPU_FLOAT) {
-                                  std::memcpy(at, &value, 4);
-                                  return;
-                                }
-                                const uint16_t bits = to == SOFTNPU_FLOAT16
-                                                          ? numeric::FloatToHalf(value)
-                                                          : numeric::FloatToBfloat16(value);
-                                std::memcpy(at, &bits, 2);
-                              });
-  }
-  ctx.Commit();
-  if (!ctx.races()) return;
-  ctx.monitor.Observe(ctx.accesses);
-  ctx.accesses.clear();
-  ctx.order.clocks().Barrier(SOFTNPU_PIPE_ALL);
 }
 
 }  // namespace softnpu::ascendc::semantics

@@ -414,6 +414,7 @@ TEST(Cube, DataCopyOfL0cNeedsItsRegisters) {
 enum class FromRegisters {
   kNothing,
   kAll,
+  kWords,
   kSizeThatIsNotSet,
   kPaddingThatIsNotSet,
   kRepeats,
@@ -468,6 +469,15 @@ void Windows(GM_ADDR map_address, GM_ADDR out_address) {
     LoadData<half, kFromRegisters>(a2.Get<half>(), l1.Get<half>(),
                                    LoadData3DParamsV2<half>(pads, 1, 1, 16, 9 * 16, 6, 0, 0, 2, 2,
                                                             3, 3, 1, 1, false, false, half(9.0f)));
+  } else if constexpr (from == FromRegisters::kWords) {
+    const uint8_t pads[4] = {1, 1, 1, 1};
+    SetSyncBaseAddr(0);
+    Load3DSetFMatrixCal(4, 5, pads);
+    LoadData3DParamsV2Pro words;
+    words.channelSize = 16;
+    words.extConfig = uint64_t{9 * 16} | uint64_t{6} << 16;
+    words.filterConfig = 0x010103030202;
+    LoadData(a2.Get<half>(), l1.Get<half>(), words);
   } else {
     if (from == FromRegisters::kRepeats) SetLoadDataRepeat({1, 2, 0});
     if (from == FromRegisters::kBoundary) SetLoadDataBoundary(512);
@@ -498,6 +508,7 @@ std::vector<float> LoadedWindows(const std::vector<half>& map) {
 TEST(Cube, LoadsWindowsWithWhatRegistersHold) {
   const auto map = Values<half>(20 * 16, 9);
   EXPECT_EQ(LoadedWindows<FromRegisters::kAll>(map), LoadedWindows<FromRegisters::kNothing>(map));
+  EXPECT_EQ(LoadedWindows<FromRegisters::kWords>(map), LoadedWindows<FromRegisters::kNothing>(map));
   const auto fault = [&]<FromRegisters from>() -> std::string {
     try {
       LoadedWindows<from>(map);

@@ -2,6 +2,7 @@
 // elements and whole tensors, and beside the C library's.
 #include <stdio.h>
 
+#include "cc/softnpu/ascendc/include/tiling/tiling_api.h"
 #include "cc/softnpu/ascendc/testing/device.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -85,6 +86,62 @@ TEST(Helpers, HeadersOfTilingHaveTheStructs) {
   static_assert(SoftMaxFlashV2TilingFunc(shape, 2, 4, 1024, true).srcM == 8);
   EXPECT_EQ(product.M + static_cast<int>(softmax.srcM) + load.repeatTimes, 17);
   EXPECT_EQ(static_cast<int>(LayoutMode::NONE), 0);
+}
+
+// What hosts compute for kernels: the sizes of the shape, and buffers that can be allocated.
+TEST(Helpers, HostsFillInTilings) {
+  uint32_t most = 0, least = 0;
+  const ge::Shape rows(std::vector<int64_t>{2, 16, 64, 60});
+  GetLayerNormMaxMinTmpSize(rows, 2, false, most, least);
+  EXPECT_GE(most, least);
+  EXPECT_GE(least, 64u * 4);
+  optiling::LayerNormTiling layer;
+  GetLayerNormNDTilingInfo(rows, least, 2, false, layer);
+  EXPECT_EQ(layer.bLength * layer.sLength * layer.hLength, 2u * 16 * 64);
+  EXPECT_EQ(layer.originalHLength, 60u);
+  LayerNormSeparateTiling separate;
+  GetLayerNormNDTilingInfo({8, 64}, least, 2, false, true, separate);
+  EXPECT_EQ(separate.aLength * separate.rLength, 8u * 64);
+  LayerNormGradTiling grad;
+  GetLayerNormGradNDTilingInfo({1, 8, 32, 32}, least, 4, false, grad);
+  LayerNormGradBetaTiling beta;
+  GetLayerNormGradBetaNDTilingInfo({1, 8, 32, 32}, least, 4, false, beta);
+  EXPECT_EQ(grad.sLength * grad.hLength, beta.bshLength);
+  RmsNormTiling rms;
+  EXPECT_TRUE(GetRmsNormTilingInfo({2, 3, 64}, {2, 3, 61}, least, 2, rms));
+  EXPECT_EQ(rms.originalHLength, 61u);
+  DeepNormTiling deep;
+  EXPECT_TRUE(GetDeepNormTilingInfo({2, 3, 64}, {2, 3, 64}, least, 2, false, false, deep));
+  EXPECT_FALSE(GetDeepNormTilingInfo({1, 1, 2048}, {1, 1, 2048}, least, 2, false, false, deep));
+  BatchNormTiling batch;
+  EXPECT_TRUE(GetBatchNormNDTilingInfo({16, 4, 8}, {15, 4, 8}, least, 4, false, batch));
+  EXPECT_EQ(batch.originalBLength * batch.meanVarSize, 15u * 32);
+  EXPECT_FALSE(GetBatchNormNDTilingInfo({16, 3, 3}, {16, 3, 3}, least, 4, false, batch));
+  GroupNormTiling group;
+  GetGroupNormNDTilingInfo({2, 16, 8, 8}, least, 2, false, 4, group);
+  EXPECT_EQ(group.g * group.d * group.hw, 16u * 64);
+  SoftMaxTiling softmax;
+  SoftMaxTilingFunc({4, 80, 64}, 2, GetSoftMaxMinTmpSize({4, 80, 64}, 2, false), softmax);
+  EXPECT_EQ(softmax.srcM, 320u);
+  EXPECT_EQ(softmax.outMaxK, 16u);
+  EXPECT_FALSE(IsBasicBlockInSoftMax(softmax));
+  SoftMaxFlashV2TilingFunc({8, 128}, 2, 4, GetSoftMaxFlashV2MaxTmpSize({8, 128}, 2, 4, true),
+                           softmax, true);
+  EXPECT_TRUE(IsBasicBlockInSoftMax(softmax, 2));
+  LogSoftMaxTiling logs;
+  LogSoftMaxTilingFunc({8, 32}, 4, GetLogSoftMaxMinTmpSize({8, 32}, 4, false), logs);
+  EXPECT_EQ(logs.srcK, 32u);
+  PadTiling pad;
+  PadTilingFunc({20, 64}, {20, 63}, least, 2, pad);
+  EXPECT_EQ(pad.srcOriWidth + pad.srcWidth, 127u);
+  ConfusionTransposeTiling transpose;
+  GetTransposeTilingInfo({32, 16}, least, 2, 7, transpose);
+  EXPECT_EQ(transpose.param1 * 100 + transpose.param2, 3216u);
+  TopkTiling top;
+  const platform_ascendc::PlatformAscendC chip;
+  EXPECT_TRUE(TopKTilingFunc(chip, 64, 2, 9, 4, false, TopKMode::TOPK_NORMAL, true, top));
+  EXPECT_EQ(top.kAlignFourBytes, 16);
+  EXPECT_FALSE(TopKTilingFunc(chip, 33, 2, 9, 4, false, TopKMode::TOPK_NORMAL, true, top));
 }
 
 void Elements(GM_ADDR x, GM_ADDR y, GM_ADDR w) {

@@ -260,7 +260,22 @@ extern "C" {
   X(REDUCE_MEAN, "ReduceMean") \
   X(REDUCE_ALL, "ReduceAll") \
   X(REDUCE_ANY, "ReduceAny") \
-  X(REDUCE_XOR_SUM, "ReduceXorSum")
+  X(REDUCE_XOR_SUM, "ReduceXorSum") \
+  X(LOG_SOFTMAX, "LogSoftMax") \
+  X(SOFTMAX_FLASH, "SoftmaxFlash") \
+  X(ADJUST_SOFTMAX, "AdjustSoftMaxRes") \
+  X(LAYER_NORM_RSTD, "LayerNorm") \
+  X(NORMALIZE, "Normalize") \
+  X(DEEP_NORM, "DeepNorm") \
+  X(LAYER_NORM_GRAD, "LayerNormGrad") \
+  X(LAYER_NORM_GRAD_BETA, "LayerNormGradBeta") \
+  X(BATCH_NORM, "BatchNorm") \
+  X(GROUP_NORM, "GroupNorm") \
+  X(WELFORD_UPDATE, "WelfordUpdate") \
+  X(WELFORD_FINALIZE, "WelfordFinalize") \
+  X(DEQUANT, "AscendDequant") \
+  X(ANTI_QUANT, "AscendAntiQuant") \
+  X(CONFUSION_TRANSPOSE, "Transpose")
 // clang-format on
 
 #define SOFTNPU_ADVANCED_CALL(name, text) SOFTNPU_ADV_##name,

@@ -102,7 +102,7 @@ void Hints(GM_ADDR x, GM_ADDR, GM_ADDR w) {
   SetSysWorkspace(w);
   (void)gm.GetValue(0);
   DataSyncBarrier<MemDsbT::ALL>();
-  ASSERT(GetSystemCycle() > before);
+  ASSERT_MSG(GetSystemCycle() > before, "time passes");
   ascendc_assert(GetTaskRation() == 1);
   SetSysWorkspaceForce(w);
   ASSERT(GetUserWorkspace(w) == w + (16 << 20));

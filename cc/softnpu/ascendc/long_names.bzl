@@ -33,7 +33,26 @@ LONG_NAMES = {
     for name in ["bmm_tiling", "tiling"]
     if (folder, name) != ("lib/matrix/matmul", "tiling")
 } | {
+    "utils/std/{}.h".format(name): "kernel_operator.h"
+    for name in ["algorithm", "tuple", "type_traits", "utility"]
+} | {
+    # Parts of CANN's own headers, looked for behind all other folders: a kernel may have files of these names.
+    "parts/{}.h".format(name): "kernel_operator.h"
+    for name in [
+        "impl/dav_c220/kernel_operator_reg_others_impl",
+        "kernel_common",
+        "kernel_event",
+        "kernel_log",
+        "kernel_macros",
+        "kernel_struct_data_copy",
+        "kernel_tensor",
+        "kernel_tpipe",
+        "kernel_type",
+        "kernel_utils",
+    ]
+} | {
     "adv_api/kernel_tiling.h": "kernel_tiling/kernel_tiling.h",
+    "adv_api/matmul_intf.h": "lib/matmul_intf.h",
     "basic_api/kernel_basic_intf.h": "kernel_operator.h",
     "kernel_cube_intf.h": "kernel_operator.h",
     "kernel_vec_intf.h": "kernel_operator.h",

@@ -198,6 +198,10 @@ struct DataCopyCO12DstParams {
   bool channelSplit = false;
   bool nz2ndEn = false;
   uint8_t sid = 0;
+  uint8_t unitFlag = 0;  // as that of MmadParams
+  uint8_t clipReluPre = 0;
+  uint8_t eltWiseOp = 0;
+  uint8_t eltWiseAntqEn = 0;
 
   DataCopyCO12DstParams() = default;
   DataCopyCO12DstParams(uint16_t n, uint16_t m, uint32_t destination_stride, uint16_t source_stride,
@@ -360,6 +364,42 @@ inline void SetFmatrix(uint16_t l1H, uint16_t l1W, const uint8_t padList[4],
   instruction.params[2] = l1W;
   softnpu::core::Execute(instruction);
 }
+// The same for the left matrix, under the name that libraries of templates use.
+inline void Load3DSetFMatrixCal(uint16_t l1H, uint16_t l1W, const uint8_t padList[4],
+                                Where where = Where::Here()) {
+  SetFmatrix(l1H, l1W, padList, FmatrixMode::FMATRIX_LEFT, where);
+}
+
+// LoadData3DParamsV2 as words of registers, with the feature map of SetFmatrix. extConfig: from the
+// lowest 16 bits up kExtension, mExtension, kStartPt, mStartPt; filterConfig: a byte each for
+// strideW, strideH, filterW, filterH, dilationFilterW, dilationFilterH.
+struct LoadData3DParamsV2Pro {
+  uint16_t channelSize = 0;
+  bool enTranspose = false;
+  bool enSmallK = false;
+  bool filterSizeW = false;
+  bool filterSizeH = false;
+  bool fMatrixCtrl = false;
+  uint64_t extConfig = 0;
+  uint64_t filterConfig = 0x010101010101;
+};
+namespace softnpu_internal {
+inline constexpr IsResetLoad3dConfig kMapOfRegisters{false, true};
+}  // namespace softnpu_internal
+template <typename T>
+inline void LoadData(const LocalTensor<T>& dst, const LocalTensor<T>& src,
+                     const LoadData3DParamsV2Pro& params, Where where = Where::Here()) {
+  const auto part = [&](int i) { return static_cast<uint16_t>(params.extConfig >> (16 * i)); };
+  const auto byte = [&](int i) { return static_cast<uint8_t>(params.filterConfig >> (8 * i)); };
+  constexpr uint8_t kNone[4] = {};
+  LoadData<T, softnpu_internal::kMapOfRegisters>(
+      dst, src,
+      LoadData3DParamsV2<T>(kNone, 0, 0, params.channelSize, part(0), part(1), part(2), part(3),
+                            byte(0), byte(1), byte(2), byte(3), byte(4), byte(5),
+                            params.enTranspose, params.enSmallK, T{}, params.filterSizeW,
+                            params.filterSizeH, params.fMatrixCtrl),
+      where);
+}
 template <typename T>
 inline void SetLoadDataPaddingValue(const T padValue, Where where = Where::Here()) {
   SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_SET_LOAD_PADDING, where);
@@ -487,9 +527,10 @@ inline void SetFixpipePreQuantFlag(uint64_t scale, Where where = Where::Here()) 
   instruction.scalar = scale;
   softnpu::core::Execute(instruction);
 }
-template <typename T>
+template <typename T, bool setRelu = false>
 inline void SetFixPipeConfig(const LocalTensor<T>& scales, bool unit_flag = false,
                              Where where = Where::Here()) {
+  static_assert(!setRelu, "SetFixPipeConfig of relu is not supported by SoftNPU");
   static_cast<void>(unit_flag);
   SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_SET_FIXPIPE_SCALES, where);
   instruction.operand_count = 1;

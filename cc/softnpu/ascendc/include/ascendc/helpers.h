@@ -83,6 +83,14 @@ inline void Async(Args... args) {
   }
 }
 
+#ifdef SOFTNPU_TYPE_TRAITS
+template <bool condition, typename Yes, typename No>
+using Conditional = std::conditional<condition, Yes, No>;
+#endif
+
+// Bits of floats that are no numbers.
+constexpr uint32_t F32_INF = 0x7F800000, F32_NEG_INF = 0xFF800000, F32_NAN = 0x7FC00000;
+
 // The mask register under its older names.
 struct AscendCUtils {
   template <typename T, bool isSetMask = true>
@@ -103,6 +111,8 @@ struct AscendCUtils {
     if (isSetMask) AscendC::SetMaskNorm(where);
   }
   static void ResetMask(Where where = Where::Here()) { AscendC::ResetMask(where); }
+  // Floats beyond their range are infinite either way.
+  static void SetOverflow(uint64_t) {}
 };
 
 #ifdef SOFTNPU_TYPE_TRAITS
@@ -126,6 +136,82 @@ using ::std::remove_cv_t;
 using ::std::remove_reference;
 using ::std::remove_reference_t;
 using ::std::true_type;
+#ifdef SOFTNPU_UTILITY
+using ::std::add_const;
+using ::std::add_const_t;
+using ::std::add_lvalue_reference;
+using ::std::add_lvalue_reference_t;
+using ::std::add_pointer;
+using ::std::add_pointer_t;
+using ::std::add_rvalue_reference;
+using ::std::add_rvalue_reference_t;
+using ::std::decay;
+using ::std::decay_t;
+using ::std::declval;
+using ::std::forward;
+using ::std::get;
+using ::std::index_sequence;
+using ::std::integer_sequence;
+using ::std::is_array;
+using ::std::is_array_v;
+using ::std::is_const;
+using ::std::is_const_v;
+using ::std::is_constructible;
+using ::std::is_floating_point;
+using ::std::is_floating_point_v;
+using ::std::is_function;
+using ::std::is_integral;
+using ::std::is_integral_v;
+using ::std::is_pointer;
+using ::std::is_pointer_v;
+using ::std::is_reference;
+using ::std::is_reference_v;
+using ::std::is_void;
+using ::std::is_void_v;
+using ::std::make_index_sequence;
+using ::std::make_integer_sequence;
+using ::std::make_tuple;
+using ::std::move;
+using ::std::remove_const;
+using ::std::remove_const_t;
+using ::std::remove_pointer;
+using ::std::remove_pointer_t;
+using ::std::remove_volatile;
+using ::std::remove_volatile_t;
+using ::std::swap;
+using ::std::tie;
+using ::std::tuple;
+using ::std::tuple_element;
+using ::std::tuple_element_t;
+using ::std::tuple_size;
+using ::std::tuple_size_v;
+
+template <typename T>
+inline constexpr bool is_tuple_v = false;
+template <typename... Ts>
+inline constexpr bool is_tuple_v<tuple<Ts...>> = true;
+template <typename T>
+struct is_tuple : ::std::bool_constant<is_tuple_v<T>> {};
+#endif
+
+// Whether a type is one of others.
+template <typename T, typename... Ts>
+inline constexpr bool is_one_of_v = (::std::is_same_v<T, Ts> || ...);
+template <typename T, typename... Ts>
+struct is_one_of : ::std::bool_constant<is_one_of_v<T, Ts...>> {};
+
+// Numbers as types.
+template <auto value>
+using Int = integral_constant<decltype(value), value>;
+
+template <typename T, typename U>
+constexpr auto ceil_division(T a, U b) {
+  return b == 0 ? decltype(a + b){0} : (a + b - 1) / b;
+}
+template <typename T, typename U>
+constexpr auto ceil_align(T a, U b) {
+  return ceil_division(a, b) * b;
+}
 
 template <typename T, typename U>
 constexpr auto min(T a, U b) {

@@ -196,6 +196,9 @@ inline void DumpTensor(const GlobalTensor<T>& tensor, uint32_t description, uint
   softnpu_internal::Dump(tensor.raw_, description, count, where);
 }
 
+// Where cores meet on a device; here it needs no memory.
+inline void SetSyncBaseAddr(uint64_t) {}
+
 inline void Trap(Where where = Where::Here()) { softnpu_internal::Query(SOFTNPU_OP_TRAP, where); }
 
 namespace softnpu_internal {
@@ -217,21 +220,17 @@ inline bool ServesVectorCores() { return Query(SOFTNPU_OP_CORE_TYPE, Where{}) ==
 
 }  // namespace softnpu_internal
 
-// The kind of the core that asks. A twin is one for both kinds: `if constexpr` on it is built as
-// `if` (twin.py).
-struct KindOfThisCore {
-  operator CoreKind() const { return static_cast<CoreKind>(softnpu_internal::CoreType()); }
-};
-inline constexpr KindOfThisCore g_coreType{};
-
 }  // namespace AscendC
-
-using AscendC::g_coreType;
 
 #define SOFTNPU_HERE (AscendC::Where{__FILE__, static_cast<uint32_t>(__LINE__)})
 
+#ifdef SOFTNPU_CORE
+#define ASCEND_IS_AIV (SOFTNPU_CORE == 1)
+#define ASCEND_IS_AIC (SOFTNPU_CORE == 2)
+#else
 #define ASCEND_IS_AIV ((::AscendC::softnpu_internal::CoreType() & 1) != 0)
 #define ASCEND_IS_AIC ((::AscendC::softnpu_internal::CoreType() & 2) != 0)
+#endif
 
 #define KERNEL_TASK_TYPE_DEFAULT(type) \
   ::AscendC::softnpu_internal::TaskType(::AscendC::type, -1, SOFTNPU_HERE)
@@ -275,6 +274,7 @@ using AscendC::g_coreType;
   ::AscendC::softnpu_internal::Assert(static_cast<bool>(condition), #condition, SOFTNPU_HERE)
 
 #define ascendc_assert(condition, ...) ASSERT(condition)
+#define ASSERT_MSG(condition, ...) ASSERT(condition)
 #ifndef assert
 #define assert(condition, ...) ASSERT(condition)
 #endif

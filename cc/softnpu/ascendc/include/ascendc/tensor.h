@@ -18,23 +18,27 @@ enum class CacheRwMode : uint8_t { READ = 1, WRITE = 2, RW = 3 };
 
 enum class DataFormat : uint8_t { ND = 0, NZ, NCHW, NC1HWC0, NHWC, NCDHW };
 
-constexpr int32_t K_MAX_SHAPE_DIM = 8;
+// Kernels define it as 0 before they include this, where they need no shapes.
+#ifndef K_MAX_SHAPE_DIM
+#define K_MAX_SHAPE_DIM 8
+#endif
+constexpr int32_t kMaxShapeDim = K_MAX_SHAPE_DIM > 0 ? K_MAX_SHAPE_DIM : 1;
 using TTagType = int32_t;
 
 // What a kernel notes of a tensor's shape; SoftNPU reads nothing from it.
 struct ShapeInfo {
   uint8_t shapeDim = 0;
   uint8_t originalShapeDim = 0;
-  uint32_t shape[K_MAX_SHAPE_DIM] = {};
-  uint32_t originalShape[K_MAX_SHAPE_DIM] = {};
+  uint32_t shape[kMaxShapeDim] = {};
+  uint32_t originalShape[kMaxShapeDim] = {};
   DataFormat dataFormat = DataFormat::ND;
 
   constexpr ShapeInfo() = default;
   constexpr ShapeInfo(uint8_t dims, const uint32_t sizes[], uint8_t original_dims,
                       const uint32_t original_sizes[], DataFormat format)
       : shapeDim(dims), originalShapeDim(original_dims), dataFormat(format) {
-    for (int i = 0; i < dims && i < K_MAX_SHAPE_DIM; ++i) shape[i] = sizes[i];
-    for (int i = 0; i < original_dims && i < K_MAX_SHAPE_DIM; ++i) {
+    for (int i = 0; i < dims && i < kMaxShapeDim; ++i) shape[i] = sizes[i];
+    for (int i = 0; i < original_dims && i < kMaxShapeDim; ++i) {
       originalShape[i] = original_sizes[i];
     }
   }

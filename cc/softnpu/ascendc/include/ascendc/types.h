@@ -8,8 +8,15 @@
 
 // Kernels use std::is_same and its like without an include of their own.
 #if __has_include(<type_traits>)
+#include <cstdint>
 #include <type_traits>
 #define SOFTNPU_TYPE_TRAITS 1
+#endif
+// AscendC::Std is what AscendC has of C++'s library.
+#if __has_include(<tuple>) && __has_include(<utility>)
+#include <tuple>
+#include <utility>
+#define SOFTNPU_UTILITY 1
 #endif
 
 #include "cc/softnpu/ascendc/instruction.h"
@@ -57,6 +64,8 @@ struct bfloat16_t {
 struct int4b_t {
   int8_t value;
 };
+
+using float16_t = half;
 
 static_assert(sizeof(half) == 2 && sizeof(bfloat16_t) == 2, "16-bit types");
 
@@ -216,6 +225,21 @@ enum KernelMetaType : int32_t {
 
 enum CoreKind : int32_t { AIV = 1, AIC = 2, MIX = 3 };
 
+namespace softnpu_internal {
+inline int64_t CoreType();
+}  // namespace softnpu_internal
+
+// The kind of the core that asks. A twin is one for both kinds: `if constexpr` on it is built as
+// `if`. Where sources need a constant they are built once for each kind, SOFTNPU_CORE (twin.py).
+#ifdef SOFTNPU_CORE
+inline constexpr CoreKind g_coreType = static_cast<CoreKind>(SOFTNPU_CORE);
+#else
+struct KindOfThisCore {
+  operator CoreKind() const { return static_cast<CoreKind>(softnpu_internal::CoreType()); }
+};
+inline constexpr KindOfThisCore g_coreType{};
+#endif
+
 enum class RoundMode : uint8_t {
   CAST_NONE = 0,
   CAST_RINT,
@@ -240,6 +264,8 @@ struct Where {
 };
 
 }  // namespace AscendC
+
+using AscendC::g_coreType;
 
 namespace softnpu::core {
 

@@ -3,6 +3,7 @@
 // With a temporary buffer or without; on a device they are sequences of instructions.
 #pragma once
 
+#include "ascendc/tilings.h"
 #include "ascendc/vector_forms.h"
 
 namespace AscendC {
@@ -17,54 +18,6 @@ struct MeanParams {
   uint32_t inner = 0;
   uint32_t n = 0;
 };
-// The fields that SoftNPU looks at; the host's tiling functions fill in more.
-struct SoftMaxTiling {
-  uint32_t srcM = 0;
-  uint32_t srcK = 0;
-};
-struct SoftMaxShapeInfo {
-  uint32_t srcM = 0;
-  uint32_t srcK = 0;
-  uint32_t oriSrcM = 0;
-  uint32_t oriSrcK = 0;
-};
-// The tiling for a shape, where a kernel makes it itself.
-constexpr SoftMaxTiling SoftMaxTilingFunc(const SoftMaxShapeInfo& shape, uint32_t dataTypeSize,
-                                          uint32_t localWorkSpaceSize) {
-  (void)dataTypeSize;
-  (void)localWorkSpaceSize;
-  return SoftMaxTiling{shape.srcM, shape.srcK};
-}
-constexpr SoftMaxTiling SoftMaxFlashV2TilingFunc(const SoftMaxShapeInfo& shape,
-                                                 uint32_t dataTypeSize1, uint32_t dataTypeSize2,
-                                                 uint32_t localWorkSpaceSize, bool isUpdate = false,
-                                                 bool isBasicBlock = false,
-                                                 bool isDataFormatNZ = false,
-                                                 bool isFlashOutputBrc = false) {
-  (void)dataTypeSize1;
-  (void)dataTypeSize2;
-  (void)localWorkSpaceSize;
-  (void)isUpdate;
-  (void)isBasicBlock;
-  (void)isDataFormatNZ;
-  (void)isFlashOutputBrc;
-  return SoftMaxTiling{shape.srcM, shape.srcK};
-}
-struct RmsNormTiling {
-  uint32_t bLength = 0;
-  uint32_t sLength = 0;
-  uint32_t hLength = 0;
-  uint32_t originalHLength = 0;
-};
-struct LayerNormTiling {
-  uint32_t bLength = 0;
-  uint32_t sLength = 0;
-  uint32_t hLength = 0;
-  uint32_t originalHLength = 0;
-};
-struct TopkTiling {
-  int32_t tmpLocalSize = 0;
-};
 struct TopKInfo {
   int32_t outter = 1;
   int32_t inner = 0;
@@ -76,7 +29,7 @@ namespace softnpu_internal {
 
 struct Advanced {
   SoftnpuInstruction instruction;
-  SoftnpuTensor list[9];
+  SoftnpuTensor list[10];
 
   Advanced(SoftnpuAdvanced call, const Where& where)
       : instruction(softnpu::core::Begin(SOFTNPU_OP_ADVANCED, where)), list{} {
@@ -100,9 +53,9 @@ struct Advanced {
     return Operand(tensor);
   }
   Advanced& Temporary() { return *this; }
-  void Run() {
+  uint64_t Run() {
     instruction.list = list;
-    softnpu::core::Execute(instruction);
+    return softnpu::core::Execute(instruction);
   }
 };
 
@@ -386,160 +339,6 @@ SOFTNPU_ROWS(Sum, SOFTNPU_ADV_SUM, SumParams)
 SOFTNPU_ROWS(Mean, SOFTNPU_ADV_MEAN, MeanParams)
 #undef SOFTNPU_ROWS
 
-namespace softnpu_internal {
-inline Advanced& Shape(Advanced& call, const SoftMaxTiling& tiling, const SoftMaxShapeInfo& shape) {
-  const uint32_t rows = shape.srcM != 0 ? shape.srcM : tiling.srcM;
-  const uint32_t columns = shape.srcK != 0 ? shape.srcK : tiling.srcK;
-  return call.Param(1, rows)
-      .Param(2, columns)
-      .Param(3, shape.oriSrcK != 0 ? shape.oriSrcK : columns);
-}
-}  // namespace softnpu_internal
-
-// What is known when the kernel is compiled; it changes speed and no result.
-struct SoftmaxConfig {
-  bool isCheckTiling = true;
-  uint32_t oriSrcM = 0;
-  uint32_t oriSrcK = 0;
-};
-constexpr SoftmaxConfig SOFTMAX_DEFAULT_CFG{};
-
-// Rows of srcK elements. sum and max have a block of 32 bytes per row, filled with the value.
-#define SOFTNPU_SOFTMAX(Name, call, Buffer, Pass)                                           \
-  template <typename T, bool isReuseSource = false, bool isBasicBlock = false,              \
-            bool isDataFormatNZ = false, const SoftmaxConfig& config = SOFTMAX_DEFAULT_CFG, \
-            typename U>                                                                     \
-  inline void Name(const LocalTensor<T>& dst, const LocalTensor<U>& sum,                    \
-                   const LocalTensor<U>& max, const LocalTensor<T>& src Buffer,             \
-                   const SoftMaxTiling& tiling, const SoftMaxShapeInfo& shape = {},         \
-                   Where where = Where::Here()) {                                           \
-    static_assert(!isDataFormatNZ, #Name ": the NZ format is not supported by SoftNPU");    \
-    softnpu_internal::Advanced softmax(call, where);                                        \
-    softmax.Operand(dst).Operand(sum).Operand(max).Operand(src).Param(4, 1);                \
-    softnpu_internal::Shape(softmax, tiling, shape).Temporary(Pass).Run();                  \
-  }
-#define SOFTNPU_NOTHING
-#define SOFTNPU_BUFFER , const LocalTensor<uint8_t>& sharedTmpBuffer
-SOFTNPU_SOFTMAX(SoftMax, SOFTNPU_ADV_SOFTMAX, SOFTNPU_NOTHING, )
-SOFTNPU_SOFTMAX(SoftMax, SOFTNPU_ADV_SOFTMAX, SOFTNPU_BUFFER, sharedTmpBuffer)
-// With the sum and the maximum given.
-SOFTNPU_SOFTMAX(SimpleSoftMax, SOFTNPU_ADV_SIMPLE_SOFTMAX, SOFTNPU_NOTHING, )
-SOFTNPU_SOFTMAX(SimpleSoftMax, SOFTNPU_ADV_SIMPLE_SOFTMAX, SOFTNPU_BUFFER, sharedTmpBuffer)
-#undef SOFTNPU_SOFTMAX
-
-template <typename T, bool isReuseSource = false, bool isBasicBlock = false,
-          const SoftmaxConfig& config = SOFTMAX_DEFAULT_CFG>
-inline void SoftMax(const LocalTensor<T>& dst, const LocalTensor<T>& src,
-                    const SoftMaxTiling& tiling, const SoftMaxShapeInfo& shape = {},
-                    Where where = Where::Here()) {
-  softnpu_internal::Advanced call(SOFTNPU_ADV_SOFTMAX, where);
-  call.Operand(dst).Operand(src);
-  softnpu_internal::Shape(call, tiling, shape).Run();
-}
-template <typename T, bool isReuseSource = false, bool isBasicBlock = false,
-          const SoftmaxConfig& config = SOFTMAX_DEFAULT_CFG>
-inline void SoftMax(const LocalTensor<T>& dst, const LocalTensor<T>& src,
-                    const LocalTensor<uint8_t>& sharedTmpBuffer, const SoftMaxTiling& tiling,
-                    const SoftMaxShapeInfo& shape = {}, Where where = Where::Here()) {
-  softnpu_internal::Advanced call(SOFTNPU_ADV_SOFTMAX, where);
-  call.Operand(dst).Operand(src);
-  softnpu_internal::Shape(call, tiling, shape).Temporary(sharedTmpBuffer).Run();
-}
-
-// dst = exp(src - max) without the division; with isUpdate the earlier sum and maximum take part,
-// and expMax = exp(inMax - max).
-#define SOFTNPU_FLASH(Buffer, Pass)                                                              \
-  template <typename T, bool isUpdate = false, bool isReuseSource = false,                       \
-            bool isBasicBlock = false, bool isDataFormatNZ = false,                              \
-            const SoftmaxConfig& config = SOFTMAX_DEFAULT_CFG, typename U>                       \
-  inline void SoftmaxFlashV2(const LocalTensor<T>& dst, const LocalTensor<U>& expSum,            \
-                             const LocalTensor<U>& max, const LocalTensor<T>& src,               \
-                             const LocalTensor<T>& expMax, const LocalTensor<U>& inExpSum,       \
-                             const LocalTensor<U>& inMax Buffer, const SoftMaxTiling& tiling,    \
-                             const SoftMaxShapeInfo& shape = {}, Where where = Where::Here()) {  \
-    static_assert(!isDataFormatNZ, "SoftmaxFlashV2: the NZ format is not supported by SoftNPU"); \
-    softnpu_internal::Advanced call(SOFTNPU_ADV_SOFTMAX_FLASH_V2, where);                        \
-    call.Operand(dst).Operand(expSum).Operand(max).Operand(expMax).Operand(src);                 \
-    call.Operand(inExpSum).Operand(inMax).Param(5, isUpdate);                                    \
-    softnpu_internal::Shape(call, tiling, shape).Temporary(Pass).Run();                          \
-  }
-SOFTNPU_FLASH(SOFTNPU_NOTHING, )
-SOFTNPU_FLASH(SOFTNPU_BUFFER, sharedTmpBuffer)
-#undef SOFTNPU_FLASH
-#undef SOFTNPU_BUFFER
-#undef SOFTNPU_NOTHING
-
-// x / sqrt(mean(x * x) + epsilon) * gamma over the last axis.
-template <typename T, bool isBasicBlock = false>
-inline void RmsNorm(const LocalTensor<T>& dst, const LocalTensor<T>& src,
-                    const LocalTensor<T>& gamma, const LocalTensor<uint8_t>& sharedTmpBuffer,
-                    const T epsilon, const RmsNormTiling& tiling, Where where = Where::Here()) {
-  softnpu_internal::Advanced(SOFTNPU_ADV_RMS_NORM, where)
-      .Operand(dst)
-      .Operand(src)
-      .Operand(gamma)
-      .Param(1, int64_t{tiling.bLength} * tiling.sLength)
-      .Param(2, tiling.hLength)
-      .Param(3, tiling.originalHLength)
-      .Scalar(static_cast<double>(static_cast<float>(epsilon)))
-      .Temporary(sharedTmpBuffer)
-      .Run();
-}
-template <typename T, bool isBasicBlock = false>
-inline void RmsNorm(const LocalTensor<T>& dst, const LocalTensor<T>& src,
-                    const LocalTensor<T>& gamma, const T epsilon, const RmsNormTiling& tiling,
-                    Where where = Where::Here()) {
-  softnpu_internal::Advanced(SOFTNPU_ADV_RMS_NORM, where)
-      .Operand(dst)
-      .Operand(src)
-      .Operand(gamma)
-      .Param(1, int64_t{tiling.bLength} * tiling.sLength)
-      .Param(2, tiling.hLength)
-      .Param(3, tiling.originalHLength)
-      .Scalar(static_cast<double>(static_cast<float>(epsilon)))
-      .Run();
-}
-
-// (x - mean) / sqrt(variance + epsilon) * gamma + beta over the last axis.
-template <typename T, bool isReuseSource = false>
-inline void LayerNorm(const LocalTensor<T>& output, const LocalTensor<T>& outputMean,
-                      const LocalTensor<T>& outputVariance, const LocalTensor<T>& inputX,
-                      const LocalTensor<T>& gamma, const LocalTensor<T>& beta,
-                      const LocalTensor<uint8_t>& sharedTmpBuffer, const T epsilon,
-                      LayerNormTiling& tiling, Where where = Where::Here()) {
-  softnpu_internal::Advanced(SOFTNPU_ADV_LAYER_NORM, where)
-      .Operand(output)
-      .Operand(outputMean)
-      .Operand(outputVariance)
-      .Operand(inputX)
-      .Operand(gamma)
-      .Operand(beta)
-      .Param(1, int64_t{tiling.bLength} * tiling.sLength)
-      .Param(2, tiling.hLength)
-      .Param(3, tiling.originalHLength)
-      .Scalar(static_cast<double>(static_cast<float>(epsilon)))
-      .Temporary(sharedTmpBuffer)
-      .Run();
-}
-template <typename T, bool isReuseSource = false>
-inline void LayerNorm(const LocalTensor<T>& output, const LocalTensor<T>& outputMean,
-                      const LocalTensor<T>& outputVariance, const LocalTensor<T>& inputX,
-                      const LocalTensor<T>& gamma, const LocalTensor<T>& beta, const T epsilon,
-                      LayerNormTiling& tiling, Where where = Where::Here()) {
-  softnpu_internal::Advanced(SOFTNPU_ADV_LAYER_NORM, where)
-      .Operand(output)
-      .Operand(outputMean)
-      .Operand(outputVariance)
-      .Operand(inputX)
-      .Operand(gamma)
-      .Operand(beta)
-      .Param(1, int64_t{tiling.bLength} * tiling.sLength)
-      .Param(2, tiling.hLength)
-      .Param(3, tiling.originalHLength)
-      .Scalar(static_cast<double>(static_cast<float>(epsilon)))
-      .Run();
-}
-
 // The k largest (smallest) of the first n of each row, with their indices.
 #define SOFTNPU_TOP_K(Buffer, Pass)                                                             \
   template <typename T, bool isInitIndex = false, bool isHasfinish = false,                     \
@@ -722,16 +521,6 @@ struct UnPadParams {
   uint16_t leftPad = 0;  // without effect
   uint16_t rightPad = 0;
 };
-// The fields that SoftNPU looks at; the host's tiling functions fill in more.
-struct PadTiling {
-  uint32_t srcHeight = 0;
-  uint32_t srcWidth = 0;
-  uint32_t srcOriWidth = 0;
-};
-struct UnPadTiling {
-  uint32_t srcHeight = 0;
-  uint32_t srcWidth = 0;
-};
 namespace softnpu_internal {
 template <typename T>
 inline Advanced PadOf(const LocalTensor<T>& dst, const LocalTensor<T>& src, const PadParams& params,
@@ -782,114 +571,6 @@ inline void UnPad(const LocalTensor<T>& dstTensor, const LocalTensor<T>& srcTens
       .Param(3, unPadParams.rightPad)
       .Run();
 }
-
-// (grad - sum(grad * src)) * src, row by row; with isFront, and in SoftmaxGradFront, a block with
-// the row's sum.
-template <typename T, bool isBasicBlock = false>
-inline void SoftmaxGradFront(const LocalTensor<T>& dst, const LocalTensor<T>& grad,
-                             const LocalTensor<T>& src, const LocalTensor<uint8_t>& sharedTmpBuffer,
-                             const SoftMaxTiling& tiling, const SoftMaxShapeInfo& shape = {},
-                             Where where = Where::Here()) {
-  softnpu_internal::Advanced call(SOFTNPU_ADV_SOFTMAX_GRAD_FRONT, where);
-  call.Operand(dst).Operand(grad).Operand(src);
-  softnpu_internal::Shape(call, tiling, shape).Temporary(sharedTmpBuffer).Run();
-}
-template <typename T, bool isBasicBlock = false>
-inline void SoftmaxGradFront(const LocalTensor<T>& dst, const LocalTensor<T>& grad,
-                             const LocalTensor<T>& src, const SoftMaxTiling& tiling,
-                             const SoftMaxShapeInfo& shape = {}, Where where = Where::Here()) {
-  softnpu_internal::Advanced call(SOFTNPU_ADV_SOFTMAX_GRAD_FRONT, where);
-  call.Operand(dst).Operand(grad).Operand(src);
-  softnpu_internal::Shape(call, tiling, shape).Run();
-}
-template <typename T, bool isReuseSource = false>
-inline void SoftmaxGrad(const LocalTensor<T>& dst, const LocalTensor<T>& grad,
-                        const LocalTensor<T>& src, const LocalTensor<uint8_t>& sharedTmpBuffer,
-                        const SoftMaxTiling& tiling, bool isFront = false,
-                        const SoftMaxShapeInfo& shape = {}, Where where = Where::Here()) {
-  softnpu_internal::Advanced call(
-      isFront ? SOFTNPU_ADV_SOFTMAX_GRAD_FRONT : SOFTNPU_ADV_SOFTMAX_GRAD, where);
-  call.Operand(dst).Operand(grad).Operand(src);
-  softnpu_internal::Shape(call, tiling, shape).Temporary(sharedTmpBuffer).Run();
-}
-template <typename T, bool isReuseSource = false>
-inline void SoftmaxGrad(const LocalTensor<T>& dst, const LocalTensor<T>& grad,
-                        const LocalTensor<T>& src, const SoftMaxTiling& tiling,
-                        bool isFront = false, const SoftMaxShapeInfo& shape = {},
-                        Where where = Where::Here()) {
-  softnpu_internal::Advanced call(
-      isFront ? SOFTNPU_ADV_SOFTMAX_GRAD_FRONT : SOFTNPU_ADV_SOFTMAX_GRAD, where);
-  call.Operand(dst).Operand(grad).Operand(src);
-  softnpu_internal::Shape(call, tiling, shape).Run();
-}
-
-// int8_t = round(src * scale + offset) with one scale, or with one for each of `scaleCount`
-// columns.
-struct AscendQuantConfig {
-  uint32_t calcCount = 0;
-  uint32_t offsetCount = 0;
-  uint32_t scaleCount = 0;
-  uint32_t workLocalSize = 0;
-};
-constexpr AscendQuantConfig ASCEND_QUANT_DEFAULT_CFG{};
-namespace softnpu_internal {
-template <typename T>
-inline Advanced QuantOf(const LocalTensor<int8_t>& dst, const LocalTensor<T>& src, float scale,
-                        float offset, uint32_t count, const Where& where) {
-  Advanced call(SOFTNPU_ADV_QUANT, where);
-  call.Operand(dst).Operand(src).Param(1, count);
-  call.Param(3, static_cast<int64_t>(softnpu::core::Bits(offset)));
-  return call.Scalar(static_cast<double>(scale));
-}
-}  // namespace softnpu_internal
-#define SOFTNPU_QUANT(Buffer, Pass)                                                               \
-  template <typename T, bool isReuseSource = false,                                               \
-            const AscendQuantConfig& config = ASCEND_QUANT_DEFAULT_CFG>                           \
-  inline void AscendQuant(const LocalTensor<int8_t>& dst, const LocalTensor<T>& src Buffer,       \
-                          const float scale, const float offset, const uint32_t calCount,         \
-                          Where where = Where::Here()) {                                          \
-    softnpu_internal::QuantOf(dst, src, scale, offset, calCount, where).Temporary(Pass).Run();    \
-  }                                                                                               \
-  template <typename T, bool isReuseSource = false,                                               \
-            const AscendQuantConfig& config = ASCEND_QUANT_DEFAULT_CFG>                           \
-  inline void AscendQuant(const LocalTensor<int8_t>& dst, const LocalTensor<T>& src Buffer,       \
-                          const float scale, const float offset, Where where = Where::Here()) {   \
-    softnpu_internal::QuantOf(dst, src, scale, offset, src.GetSize(), where)                      \
-        .Temporary(Pass)                                                                          \
-        .Run();                                                                                   \
-  }                                                                                               \
-  template <typename T, bool isReuseSource = false,                                               \
-            const AscendQuantConfig& config = ASCEND_QUANT_DEFAULT_CFG>                           \
-  inline void AscendQuant(const LocalTensor<int8_t>& dst, const LocalTensor<T>& src Buffer,       \
-                          const LocalTensor<T>& scale, const T offset, const uint32_t scaleCount, \
-                          const uint32_t calCount, Where where = Where::Here()) {                 \
-    softnpu_internal::QuantOf(dst, src, 1.0f, static_cast<float>(offset), calCount, where)        \
-        .Operand(scale)                                                                           \
-        .Param(2, scaleCount)                                                                     \
-        .Temporary(Pass)                                                                          \
-        .Run();                                                                                   \
-  }                                                                                               \
-  template <typename T, bool isReuseSource = false,                                               \
-            const AscendQuantConfig& config = ASCEND_QUANT_DEFAULT_CFG>                           \
-  inline void AscendQuant(const LocalTensor<int8_t>& dst, const LocalTensor<T>& src Buffer,       \
-                          const LocalTensor<T>& scale, const LocalTensor<T>& offset,              \
-                          const uint32_t scaleCount, const uint32_t offsetCount,                  \
-                          const uint32_t calCount, Where where = Where::Here()) {                 \
-    (void)offsetCount;                                                                            \
-    softnpu_internal::QuantOf(dst, src, 1.0f, 0.0f, calCount, where)                              \
-        .Operand(scale)                                                                           \
-        .Operand(offset)                                                                          \
-        .Param(2, scaleCount)                                                                     \
-        .Temporary(Pass)                                                                          \
-        .Run();                                                                                   \
-  }
-#define SOFTNPU_BUFFER , const LocalTensor<uint8_t>& sharedTmpBuffer
-#define SOFTNPU_NOTHING
-SOFTNPU_QUANT(SOFTNPU_NOTHING, )
-SOFTNPU_QUANT(SOFTNPU_BUFFER, sharedTmpBuffer)
-#undef SOFTNPU_QUANT
-#undef SOFTNPU_BUFFER
-#undef SOFTNPU_NOTHING
 
 // mask ? src / keepProb : 0. dropOutMode: 1 and 2: a byte of the mask for each element, 3 and 4: a
 // bit, the lowest first; 0: bytes where the mask is as wide as the source.

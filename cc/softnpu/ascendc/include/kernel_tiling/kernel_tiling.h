@@ -1,13 +1,18 @@
 // cc/softnpu/ascendc/include/kernel_tiling/kernel_tiling.h: structs that the host's tiling
-// functions fill in.
-//
-// Their fields are those that SoftNPU looks at, and their layout is SoftNPU's: a host that fills
-// them in by name does right, bytes of CANN's own tiling functions would be misread.
+// functions fill in, under the names that kernels and tilings use.
 #pragma once
 
 #include "lib/matmul_intf.h"
 
+using AscendC::BatchNormTiling;
+using AscendC::ConfusionTransposeTiling;
+using AscendC::DeepNormTiling;
+using AscendC::GroupNormTiling;
+using AscendC::LayerNormGradBetaTiling;
+using AscendC::LayerNormGradTiling;
+using AscendC::LayerNormSeparateTiling;
 using AscendC::LayerNormTiling;
+using AscendC::LogSoftMaxTiling;
 using AscendC::PadTiling;
 using AscendC::RmsNormTiling;
 using AscendC::SoftMaxTiling;
@@ -15,7 +20,15 @@ using AscendC::TopkTiling;
 using AscendC::UnPadTiling;
 
 namespace AscendC::tiling {
+using AscendC::BatchNormTiling;
+using AscendC::ConfusionTransposeTiling;
+using AscendC::DeepNormTiling;
+using AscendC::GroupNormTiling;
+using AscendC::LayerNormGradBetaTiling;
+using AscendC::LayerNormGradTiling;
+using AscendC::LayerNormSeparateTiling;
 using AscendC::LayerNormTiling;
+using AscendC::LogSoftMaxTiling;
 using AscendC::PadTiling;
 using AscendC::RmsNormTiling;
 using AscendC::SoftMaxTiling;

@@ -15,7 +15,10 @@
   X(baseM) X(baseN) X(baseK) X(depthA1) X(depthB1) X(stepM) X(stepN) X(isBias) X(iterateOrder) \
   X(stepKa) X(stepKb) X(transLength) X(shareMode) X(shareL1Size) X(shareL0CSize) X(shareUbSize) \
   X(depthAL1CacheUB) X(depthBL1CacheUB) X(dbL0A) X(dbL0B) X(dbL0C) X(batchM) X(batchN) \
-  X(singleBatchM) X(singleBatchN) X(BatchNum)
+  X(singleBatchM) X(singleBatchN) X(BatchNum) X(mxTypePara) \
+  X(ALayoutInfoB) X(ALayoutInfoS) X(ALayoutInfoN) X(ALayoutInfoG) X(ALayoutInfoD) \
+  X(BLayoutInfoB) X(BLayoutInfoS) X(BLayoutInfoN) X(BLayoutInfoG) X(BLayoutInfoD) \
+  X(CLayoutInfoB) X(CLayoutInfoS1) X(CLayoutInfoN) X(CLayoutInfoG) X(CLayoutInfoS2)
 // clang-format on
 
 namespace optiling {
