@@ -23,7 +23,7 @@ from softnpu import cases, project
 from softnpu.cases import CASES
 from softnpu.entries import Entry, is_number, named_parameters
 
-VERDICTS = ("ok", "fault", "not built", "not launched")
+VERDICTS = ("ok", "fault", "not built", "not launched", "left out")
 _GUESSED_BYTES = 1 << 22
 _GUESSED_COUNT = 1024
 # 1 in each type.
@@ -313,7 +313,7 @@ def check(folder: Path, settings: Settings, told: Callable[[str], None] = lambda
             file = _shown(Path(built.file)) if built.file else _shown(source.path)
             verdicts = [
                 Verdict(
-                    "not built",
+                    built.outcome,
                     source=_shown(source.path),
                     kernel="",
                     message=built.message,
@@ -357,7 +357,7 @@ def as_lines(verdicts: Sequence[Verdict]) -> str:
     """file:line:column: severity: message, as compilers write it; kernels that are ok have no line but for their warnings."""
     out = []
     for v in verdicts:
-        severity = {"fault": "error", "not built": "error", "not launched": "note"}.get(v.verdict)
+        severity = {"fault": "error", "not built": "error", "not launched": "note", "left out": "note"}.get(v.verdict)
         named = f"{v.kernel}: " if v.kernel else ""
         rule = f" [{v.rule}]" if v.rule else ""
         if severity:
@@ -416,7 +416,8 @@ def as_table(verdicts: Sequence[Verdict]) -> str:
         rows.append((v.kernel or "-", v.verdict + (" (guessed)" if v.guessed and v.verdict in ("ok", "fault") else ""), v.source, said))
     widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
     lines = ["  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]).rstrip() for row in rows]
-    counts = ", ".join(f"{sum(v.verdict == name for v in verdicts)} {name}" for name in VERDICTS)
+    numbers = {name: sum(v.verdict == name for v in verdicts) for name in VERDICTS}
+    counts = ", ".join(f"{number} {name}" for name, number in numbers.items() if number or name != "left out")
     counts += f"; --cce-auto-sync {_auto_sync_of(verdicts)}"
     return "".join(f"{line}\n" for line in [*lines, counts])
 

@@ -208,10 +208,10 @@ def _build_folder(arguments: argparse.Namespace) -> int:
         tuple(arguments.option),
         None if arguments.auto_sync is None else arguments.auto_sync == "on",
         arguments.profile,
-        told=lambda one: _progress(f"{one.source.path}: {'built' if one.twin else 'not built'}"),
+        told=lambda one: _progress(f"{one.source.path}: {one.outcome}"),
     )
     print((project.as_json if arguments.json else project.as_table)(built, others), end="")
-    return int(any(one.twin is None for one in built))
+    return int(any(one.outcome == "not built" for one in built))
 
 
 def _build_options(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -42,6 +42,7 @@ class Source:
         blocks_matter: it asks for the number of its block
         keys: the tiling keys that it asks for
         tiling: the host header whose structs the kernels take for given
+        more_tiling: other headers of op_host with structs that the kernels name
         types: macros that the compiler of operators sets, from the operator's definition (DTYPE_X, ORIG_DTYPE_X, FORMAT_X)
         auto_sync: CANN's CMake functions would build it with --cce-auto-sync
     """
@@ -52,6 +53,11 @@ class Source:
     tiling: Path | None = None
     types: tuple[str, ...] = ()
     auto_sync: bool = False
+    more_tiling: tuple[Path, ...] = ()
+
+    def headers(self) -> tuple[Path, ...] | None:
+        """The host headers with the structs of the kernels, for `softnpu.build`."""
+        return (self.tiling, *self.more_tiling) if self.tiling else None
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,8 @@ class Built:
     """What came of a source: a twin, or the compiler's first error.
 
     Attributes:
-        message: the first error; empty when there is a twin
+        message: the first error, or why the source is left out; empty when there is a twin
+        other_chip: it is left out, as it is for a chip that SoftNPU is not
         file, line, column: its place; line and column are 0 when it has none
     """
 
@@ -79,6 +86,11 @@ class Built:
     line: int = 0
     column: int = 0
     text: str = field(default="", repr=False)  # all that the compiler said
+    other_chip: bool = False
+
+    @property
+    def outcome(self) -> str:
+        return "built" if self.twin else "left out" if self.other_chip else "not built"
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -111,22 +123,46 @@ def _operator(path: Path) -> Path | None:
     return None
 
 
-def _tiling_of(path: Path, operator: Path, text: str) -> Path | None:
-    """The host header with the structs that a kernel takes for given, if it defines none itself."""
+def _tiling_of(path: Path, operator: Path, text: str) -> tuple[Path | None, tuple[Path, ...]]:
+    """The host header with the structs that a kernel takes for given, if it defines none itself, and more headers with structs it names."""
     if "GET_TILING_DATA" not in text:
-        return None
-    found = [
-        header
-        for header in sorted((operator / "op_host").rglob("*.h"))
-        if "BEGIN_TILING_DATA_DEF" in header.read_text(errors="replace") and header.name not in _INCLUDE.findall(text)
-    ]
-    best = [header for header in found if header.stem.removesuffix("_tiling") == path.stem]
-    best = best or (found if len(found) == 1 else [])
-    if not best:
-        return None
-    header = best[0]
-    names = re.findall(r"BEGIN_TILING_DATA_DEF\s*\(\s*(\w+)", header.read_text(errors="replace"))
-    return None if any(re.search(rf"\bstruct\s+{name}\b|BEGIN_TILING_DATA_DEF\s*\(\s*{name}\b", text) for name in names) else header
+        return None, ()
+    texts = {header: header.read_text(errors="replace") for header in sorted((operator / "op_host").rglob("*.h"))}
+    included = {Path(name).name for name in _INCLUDE.findall(text)}
+    structs = {
+        header: names
+        for header, said in texts.items()
+        if (names := re.findall(r"\bBEGIN_TILING_DATA_DEF\s*\(\s*(\w+)", said)) and header.name not in included
+    }
+    defined = {header for header, names in structs.items() if any(_defines(text, name) for name in names)}
+    found = [header for header in structs if header not in defined]
+    named = [header for header in found if any(re.search(rf"\b{name}\b", text) for name in structs[header])]
+    # The header of the operator: by its name, by what it registers, by the structs in the kernel's text, or the only one.
+    operators = {path.stem.replace("_", "").lower()}
+    ways = (
+        [header for header in structs if header.stem.removesuffix("_tiling") == path.stem],
+        [
+            header
+            for header in structs
+            if operators & {name.lower() for name in re.findall(r"REGISTER_TILING_DATA_CLASS\s*\(\s*(\w+)", texts[header])}
+        ],
+        named,
+        found if len(structs) == 1 else [],
+    )
+    best = next((way[0] for way in ways if way), None)
+    if best is None or best in defined:
+        return None, ()
+    return best, tuple(header for header in named if header != best)
+
+
+def _defines(text: str, struct: str) -> bool:
+    return (
+        re.search(
+            rf"\bstruct\s+(?:\w+\s*\([^)]*\)\s*)?{struct}\s*(?:final\s*)?[:{{]|\busing\s+{struct}\s*=|\bBEGIN_TILING_DATA_DEF\s*\(\s*{struct}\b",
+            text,
+        )
+        is not None
+    )
 
 
 def _types_of(path: Path, operator: Path, text: str, column: int) -> tuple[str, ...]:
@@ -194,10 +230,10 @@ def source_of(path: Path, top: Path | None = None, column: int = 0) -> Source:
     path = path.resolve()
     operator = _operator(path)
     text = _closure(path)
-    tiling = _tiling_of(path, operator, text) if operator else None
+    tiling, more = _tiling_of(path, operator, text) if operator else (None, ())
     types = _types_of(path, operator, text, column) if operator else ()
     keys = tuple(dict.fromkeys(int(key) for key in _KEY.findall(text)))
-    return Source(path, bool(_BLOCKS.search(text)), keys, tiling, types, top is not None and _auto_sync(path, top))
+    return Source(path, bool(_BLOCKS.search(text)), keys, tiling, types, top is not None and _auto_sync(path, top), more)
 
 
 def find(folder: Path, column: int = 0) -> tuple[list[Source], list[LeftOut]]:
@@ -224,7 +260,7 @@ def find(folder: Path, column: int = 0) -> tuple[list[Source], list[LeftOut]]:
 
 def as_table(built: Sequence[Built], others: Sequence[LeftOut]) -> str:
     """A line for each source and for each file that is left out."""
-    rows = [(str(b.source.path), "built" if b.twin else "not built", ", ".join(e.name for e in b.kernels) or _said(b)) for b in built]
+    rows = [(str(b.source.path), b.outcome, ", ".join(e.name for e in b.kernels) or _said(b)) for b in built]
     rows += [(str(other.path), "left out", other.reason) for other in others]
     widths = [max((len(row[i]) for row in rows), default=0) for i in range(2)]
     return "".join(f"{path.ljust(widths[0])}  {what.ljust(widths[1])}  {text}\n" for path, what, text in rows)
@@ -252,9 +288,10 @@ def as_json(built: Sequence[Built], others: Sequence[LeftOut]) -> str:
     failed = [
         {"source": str(b.source.path), "message": b.message, "file": b.file, "line": b.line, "column": b.column}
         for b in built
-        if not b.twin
+        if b.outcome == "not built"
     ]
-    left = [{"file": str(other.path), "reason": other.reason} for other in others]
+    left = [{"file": str(b.source.path), "reason": b.message} for b in built if b.other_chip]
+    left += [{"file": str(other.path), "reason": other.reason} for other in others]
     return json.dumps({"built": made, "not_built": failed, "left_out": left}, indent=2) + "\n"
 
 
@@ -288,9 +325,11 @@ def build_source(
             options=(*(f"-D{macro}" for macro in source.types), *options),
             auto_sync=source.auto_sync if auto_sync is None else auto_sync,
             profile=profile,
-            tiling=source.tiling,
+            tiling=source.headers(),
             found=found,
         )
+    except twin.OtherChipError as error:
+        return Built(source, None, message=str(error).removeprefix(f"{source.path}: "), other_chip=True)
     except (twin.BuildError, ValueError) as error:
         return Built(source, None, text=str(error), **_first_error(str(error)))  # type: ignore[arg-type]
     return Built(source, output, tuple(found))

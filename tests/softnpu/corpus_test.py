@@ -340,6 +340,12 @@ def product_then_relu(rng: np.random.Generator) -> Launch:
     return Launch([a, b, out(c), softnpu.Workspace(1024)], [(c, want, 0)])
 
 
+def product_then_scale(rng: np.random.Generator) -> Launch:
+    a, b = (rng.integers(-9, 9, (16, 16)).astype(F16) for _ in range(2))
+    c = np.zeros((16, 16), F32)
+    return Launch([a, b, out(c), softnpu.Workspace(1024)], [(c, a.astype(F32) @ b.astype(F32) / 2, 0)])
+
+
 def square(rng: np.random.Generator) -> Launch:
     x = normal(rng, 4, 3, 256, dtype=F16)
     y = np.zeros_like(x)
@@ -507,6 +513,7 @@ CASES = {
         Case("product_heads", product_heads),
         Case("product_of_ub", product_of_ub),
     ],
+    "kinds": [Case("product_then_scale", product_then_scale)],
     "forms": [
         Case("square", square),
         Case("reciprocal_float", reciprocal(F32)),

@@ -436,3 +436,112 @@ def test_bad_calls(folder: Path) -> None:
     done = _softnpu("build", folder / "empty")
     assert (done.returncode, done.stderr) == (2, "softnpu: repository/empty has no source that defines a kernel\n")
     assert _softnpu("check", folder, "--blocks", 0).returncode == 2
+
+
+# A host header as operators have them: constants, structs of the host alone, of another header, of the library.
+RICH_TILING = """\
+#include "register/tilingdata_base.h"
+#include "parts.h"
+namespace optiling {
+#define PAIRS 2
+constexpr uint32_t MOST = PAIRS * 2 + 1;
+struct CompileInfo { gert::Shape shape; std::string name; };
+BEGIN_TILING_DATA_DEF(Inner)
+TILING_DATA_FIELD_DEF_ARR(uint32_t, MOST, sizes);
+END_TILING_DATA_DEF;
+BEGIN_TILING_DATA_DEF(RichTilingData)
+TILING_DATA_FIELD_DEF(uint8_t, kind);
+TILING_DATA_FIELD_DEF_STRUCT(Inner, inner);
+TILING_DATA_FIELD_DEF_STRUCT(Part, part);
+TILING_DATA_FIELD_DEF_STRUCT(TCubeTiling, product);
+TILING_DATA_FIELD_DEF_STRUCT(SoftMaxTiling, softmax);
+END_TILING_DATA_DEF;
+REGISTER_TILING_DATA_CLASS(Rich, RichTilingData)
+REGISTER_TILING_DATA_CLASS(Rich_1000, Inner)
+}
+"""
+PARTS = "BEGIN_TILING_DATA_DEF(Part)\nTILING_DATA_FIELD_DEF(int64_t, n);\nEND_TILING_DATA_DEF;\n"
+OTHER = "BEGIN_TILING_DATA_DEF(SmallTilingData)\nTILING_DATA_FIELD_DEF(int32_t, n);\nEND_TILING_DATA_DEF;\n"
+RICH = """\
+#include "kernel_operator.h"
+extern "C" __global__ __aicore__ void rich(GM_ADDR x, GM_ADDR workspace, GM_ADDR tiling) {
+  GET_TILING_DATA(sizes, tiling);
+  SmallTilingData small{7};
+  AscendC::GlobalTensor<int32_t> to;
+  to.SetGlobalBuffer((__gm__ int32_t*)x, 8);
+  to.SetValue(0, sizes.inner.sizes[4]);
+  to.SetValue(1, sizes.part.n);
+  to.SetValue(2, sizes.product.singleCoreK);
+  to.SetValue(3, sizes.softmax.srcK);
+  to.SetValue(4, small.n);
+}
+"""
+
+
+def test_tilings_of_hosts_are_read_with_what_they_name(tmp_path: Path) -> None:
+    host, kernels = tmp_path / "rich/op_host", tmp_path / "rich/op_kernel"
+    for name, text in {
+        host / "rich_tiling.h": RICH_TILING,
+        host / "parts.h": PARTS,
+        host / "other.h": OTHER,
+        kernels / "rich.cpp": RICH,
+    }.items():
+        name.parent.mkdir(parents=True, exist_ok=True)
+        name.write_text(text)
+    sources, _ = project.find(tmp_path)
+    assert [header.name for header in sources[0].headers() or ()] == ["rich_tiling.h", "other.h"]
+    kind = softnpu.tiling(host / "rich_tiling.h")
+    # Like C++: the library's structs at their sizes, int64_t at a multiple of 8.
+    assert (kind["product"].itemsize, kind["softmax"].itemsize, kind["inner"].shape, kind.fields["part"][1]) == (200, 64, (), 24)
+    sizes = np.zeros(1, kind)
+    sizes["inner"]["sizes"][0, 4], sizes["part"]["n"], sizes["product"]["singleCoreK"], sizes["softmax"]["srcK"] = 11, 12, 13, 14
+    x = np.zeros(8, np.int32)
+    kernel = softnpu.load(softnpu.build(kernels / "rich.cpp", output=tmp_path / "rich.so"))["rich"]
+    softnpu.launch(kernel, x, softnpu.Workspace(64), sizes)
+    assert x.tolist() == [11, 12, 13, 14, 7, 0, 0, 0]
+    (host / "rich_tiling.h").write_text(RICH_TILING.replace("PAIRS * 2 + 1", "Unknown()"))
+    with pytest.raises(ValueError, match="the number of elements 'MOST' is not an integer literal or a constant"):
+        softnpu.tiling(host / "rich_tiling.h")
+
+
+def test_headers_of_the_project_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = {
+        "CMakeLists.txt": "project(kernels)\n",
+        "common/inc/shared/sizes.h": "constexpr int32_t kAnswer = 42;\n",
+        "other/op_kernel/shared/sizes.h": "#error another operator's\n",
+        "ops/op_kernel/answer.cpp": (
+            '#include "shared/sizes.h"\n#include "kernel_operator.h"\n'
+            "__global__ __aicore__ void answer(GM_ADDR x) { *(__gm__ int32_t*)x = kAnswer; }\n"
+            "template <typename T> __global__ __aicore__ void nobody(GM_ADDR x) {}\n"
+        ),
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    twin = softnpu.load(softnpu.build(tmp_path / "ops/op_kernel/answer.cpp", output=tmp_path / "answer.so"))
+    said = capsys.readouterr().err
+    assert f"shared/sizes.h is taken from {tmp_path / 'common/inc'}" in said
+    assert "left out, as nobody gives the template arguments: nobody" in said
+    x = np.zeros(1, np.int32)
+    softnpu.launch(twin["answer"], x)
+    assert x[0] == 42
+    (tmp_path / "common/inc/shared/sizes.h").unlink()
+    with pytest.raises(softnpu.BuildError, match=r"sizes\.h"):
+        softnpu.build(tmp_path / "ops/op_kernel/answer.cpp", output=tmp_path / "answer.so")
+
+
+def test_sources_of_another_chip_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "registers.cpp").write_text(
+        '#include "kernel_operator.h"\n__global__ __aicore__ void registers(GM_ADDR x) {\n  AscendC::MicroAPI::RegTensor<float> a;\n}\n'
+    )
+    (tmp_path / "both.cpp").write_text(
+        '#include "kernel_operator.h"\n#if __NPU_ARCH__ == 3510\nvoid f() { AscendC::MicroAPI::RegTensor<float> a; }\n#endif\n'
+        "__global__ __aicore__ void both(GM_ADDR x) { *(__gm__ int32_t*)x = 1; }\n"
+    )
+    assert cli.main(["build", str(tmp_path), "--json", "-o", str(tmp_path / "out")]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [built["kernels"] for built in told["built"]] == [["both"]]
+    assert told["not_built"] == []
+    assert told["left_out"] == [{"file": str(tmp_path / "registers.cpp"), "reason": "it is for Ascend 950, as MicroAPI says"}]
+    verdicts = {verdict.source: verdict for verdict in check.check(tmp_path, check.Settings(output=tmp_path / "checked"))}
+    assert [verdict.verdict for name, verdict in verdicts.items() if "registers" in name] == ["left out"]
