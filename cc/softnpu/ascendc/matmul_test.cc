@@ -79,26 +79,28 @@ size_t Nz(size_t row, size_t column, size_t rows, size_t width) {
   return column / width * rows * width + row * width + column % width;
 }
 
-// All of A, B and C in fractals; A of half has 16 columns in one, and C has, too.
-TEST(MatmulForms, FractalsOfAllTensors) {
-  using A = MatmulType<TPosition::GM, CubeFormat::NZ, half>;
-  using C = MatmulType<TPosition::GM, CubeFormat::NZ, float>;
-  const auto a = Values<half>(kM * kK, 1), b = Values<half>(kK * kN, 2);
-  std::vector<half> a_nz(a.size()), b_nz(b.size());
+// All of A, B and C in fractals: those of A and B have 32 bytes in a row, those of C 16 elements.
+template <typename T, typename Out>
+void CheckFractals() {
+  using A = MatmulType<TPosition::GM, CubeFormat::NZ, T>;
+  using C = MatmulType<TPosition::GM, CubeFormat::NZ, Out>;
+  constexpr size_t kWidth = 32 / sizeof(T);
+  const auto a = Values<T>(kM * kK, 1), b = Values<T>(kK * kN, 2);
+  std::vector<T> a_nz(a.size()), b_nz(b.size());
   for (size_t i = 0; i < kM; ++i) {
-    for (size_t p = 0; p < kK; ++p) a_nz[Nz(i, p, kM, 16)] = a[i * kK + p];
+    for (size_t p = 0; p < kK; ++p) a_nz[Nz(i, p, kM, kWidth)] = a[i * kK + p];
   }
   for (size_t p = 0; p < kK; ++p) {
-    for (size_t j = 0; j < kN; ++j) b_nz[Nz(p, j, kK, 16)] = b[p * kN + j];
+    for (size_t j = 0; j < kN; ++j) b_nz[Nz(p, j, kK, kWidth)] = b[p * kN + j];
   }
   for (const bool by_blocks : {false, true}) {
-    const auto c = Run<float>(a_nz, b_nz, kM * kN, [&](GM_ADDR x, GM_ADDR y, GM_ADDR z) {
+    const auto c = Run<Out>(a_nz, b_nz, kM * kN, [&](GM_ADDR x, GM_ADDR y, GM_ADDR z) {
       const TCubeTiling tiling = Tiling();
       Matmul<A, A, C> mm;
       mm.Init(&tiling);
-      mm.SetTensorA(Tensor<half>(x, kM * kK));
-      mm.SetTensorB(Tensor<half>(y, kK * kN));
-      const auto out = Tensor<float>(z, kM * kN);
+      mm.SetTensorA(Tensor<T>(x, kM * kK));
+      mm.SetTensorB(Tensor<T>(y, kK * kN));
+      const auto out = Tensor<Out>(z, kM * kN);
       if (by_blocks) {
         while (mm.Iterate()) mm.GetTensorC(out);
       } else {
@@ -106,10 +108,15 @@ TEST(MatmulForms, FractalsOfAllTensors) {
       }
     });
     for (size_t i = 0; i < kM; ++i) {
-      for (size_t j = 0; j < kN; ++j) ASSERT_EQ(c[Nz(i, j, kM, 16)], Dot(a, b, i, j)) << i << j;
+      for (size_t j = 0; j < kN; ++j) {
+        ASSERT_EQ(static_cast<float>(c[Nz(i, j, kM, 16)]), Dot(a, b, i, j)) << i << ' ' << j;
+      }
     }
   }
 }
+TEST(MatmulForms, FractalsOfHalf) { CheckFractals<half, float>(); }
+TEST(MatmulForms, FractalsOfInt8) { CheckFractals<int8_t, int32_t>(); }
+TEST(MatmulForms, FractalsOfFloat) { CheckFractals<float, float>(); }
 
 TEST(MatmulForms, BlockBehindBlockWithSequentialWrites) {
   using A = MatmulType<TPosition::GM, CubeFormat::ND, half>;
