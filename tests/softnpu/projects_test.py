@@ -508,7 +508,7 @@ def test_headers_of_the_project_are_found(tmp_path: Path, capsys: pytest.Capture
     files = {
         "CMakeLists.txt": "project(kernels)\n",
         "common/inc/shared/sizes.h": "constexpr int32_t kAnswer = 42;\n",
-        "other/op_kernel/shared/sizes.h": "#error another operator's\n",
+        "ops/near/op_kernel/shared/sizes.h": "#error another operator's\n",
         "ops/op_kernel/answer.cpp": (
             '#include "shared/sizes.h"\n#include "kernel_operator.h"\n'
             "__global__ __aicore__ void answer(GM_ADDR x) { *(__gm__ int32_t*)x = kAnswer; }\n"
