@@ -181,6 +181,15 @@ struct Combined {
 template <typename T>
 class LocalTensor {
  public:
+// A member that AscendC has and SoftNPU not: a call does not compile.
+#define SOFTNPU_UNSUPPORTED_MEMBER(Name)                                        \
+  template <typename... Args>                                                   \
+  void Name(Args&&...) const {                                                  \
+    static_assert(sizeof...(Args) > 100, #Name " is not supported by SoftNPU"); \
+  }
+  SOFTNPU_UNSUPPORTED_MEMBER(SetAddr)
+#undef SOFTNPU_UNSUPPORTED_MEMBER
+
   using PrimType = T;
   using IndexType = uint32_t;
 
