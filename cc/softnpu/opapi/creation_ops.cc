@@ -108,4 +108,68 @@ ACLNN(ConstantPadNd, (const Tensor*, self), (const IntArray*, pad), (const Scala
   };
 }
 
+// Dimension `dim` of each tensor in `num_chunks` chunks, the last ones padded with zeros. What a
+// chunk has of all tensors lies side by side in the last dimension of `out`: [sizes before `dim`,
+// num_chunks, elements]. `out` may have another dtype. Unwritten elements stay so.
+ACLNN(ChunkCat, (const TensorList*, tensors), (int64_t, dim), (int64_t, num_chunks),
+      (Tensor*, out)) {
+  const std::vector<View> ins = plan.Some(tensors, "tensors");
+  const View result = plan.Some(out, "out");
+  if (ins.empty()) throw Error(kAclnnInvalid, "'tensors' is empty");
+  if (num_chunks < 1) {
+    throw Error(kAclnnInvalid, Format("'num_chunks' is %lld", Long(num_chunks)));
+  }
+  const auto axis = static_cast<int>(dim);
+  std::vector<int64_t> wanted;
+  int64_t elements = 0;
+  std::vector<int64_t> places;
+  for (const View& in : ins) {
+    if (dim < 0 || dim >= in.rank) {
+      throw Error(kAclnnInvalid, Format("'dim' is %lld for %s", Long(dim), in.Text().c_str()));
+    }
+    const std::vector<int64_t> shape = in.Shape();
+    const std::vector<int64_t> before(shape.begin(), shape.begin() + axis);
+    if (places.empty()) wanted = before;
+    if (wanted != before) {
+      throw Error(kAclnnInvalid, Format("'tensors' has %s and %s, which differ before dimension %d",
+                                        ins[0].Text().c_str(), in.Text().c_str(), axis));
+    }
+    places.push_back(elements);
+    int64_t chunk = (in.Dim(axis) + num_chunks - 1) / num_chunks;
+    for (int d = axis + 1; d < in.rank; ++d) chunk *= in.Dim(d);
+    elements += chunk;
+  }
+  wanted.insert(wanted.end(), {num_chunks, elements});
+  if (result.Shape() != wanted) {
+    View right = result;
+    right.rank = static_cast<int>(wanted.size());
+    std::copy(wanted.begin(), wanted.end(), right.dims.begin());
+    throw Error(kAclnnInvalid, "'out' is " + result.Text() + ", the result is " + right.Text());
+  }
+  plan.run = [=] {
+    FillElements(result, {DType::kInt64, 0, 0});
+    result.MarkWritten();
+    for (size_t i = 0; i < ins.size(); ++i) {
+      const int64_t size = ins[i].Dim(axis);
+      const int64_t step = (size + num_chunks - 1) / num_chunks;
+      for (int64_t chunk = 0; chunk * step < size; ++chunk) {
+        const int64_t count = std::min(step, size - chunk * step);
+        const View from = Narrowed(ins[i], axis, chunk * step, count);
+        View to = from;
+        to.data = result.data;
+        to.dtype = result.dtype;
+        to.offset =
+            result.offset + chunk * result.Stride(axis) + places[i] * result.Stride(axis + 1);
+        int64_t stride = result.Stride(axis + 1);
+        for (int d = to.rank - 1; d >= 0; --d) {
+          to.strides[static_cast<size_t>(d)] = d < axis ? result.Stride(d) : stride;
+          stride *= d < axis ? 1 : to.Dim(d);
+        }
+        CopyElements(to, from);
+        CopyWritten(to, from);
+      }
+    }
+  };
+}
+
 }  // namespace softnpu

@@ -11,6 +11,7 @@ namespace softnpu {
 ACLNN_DECLARE(Arange, const Scalar*, const Scalar*, const Scalar*, Tensor*)
 ACLNN_DECLARE(Linspace, const Scalar*, const Scalar*, int64_t, Tensor*)
 ACLNN_DECLARE(Eye, int64_t, int64_t, Tensor*)
+ACLNN_DECLARE(ChunkCat, const TensorList*, int64_t, int64_t, Tensor*)
 ACLNN_DECLARE(ConstantPadNd, const Tensor*, const IntArray*, const Scalar*, Tensor*)
 
 namespace {
@@ -133,6 +134,49 @@ TEST(ConstantPadNd, RefusesByName) {
   EXPECT_EQ(CALL(ConstantPadNd, x, columns, nine, taller).result,
             "refused 161002: aclnnConstantPadNd: 'out' is float32 [3, 6], 'self' is float32 [2, "
             "3]");
+}
+
+TEST(ChunkCat, PutsChunksSideBySide) {
+  // Three rows in two chunks: the second has a row of zeros.
+  const DeviceTensor x(DType::kFloat, {3, 2}, {1, 2, 3, 4, 5, 6});
+  const DeviceTensor y(DType::kFloat, {2}, {7, 8});
+  const DeviceTensors both({&x, &y});
+  const DeviceTensor out(DType::kFloat, {2, 5});
+  ASSERT_EQ(CALL(ChunkCat, both, 0, 2, out).result, "ran");
+  EXPECT_THAT(out.Values(), ElementsAre(1, 2, 3, 4, 7, 5, 6, 0, 0, 8));
+  // More chunks than rows, and another dtype.
+  const DeviceTensors one({&y});
+  const DeviceTensor four(DType::kBfloat16, {4, 1});
+  ASSERT_EQ(CALL(ChunkCat, one, 0, 4, four).result, "ran");
+  EXPECT_THAT(four.Values(), ElementsAre(7, 8, 0, 0));
+  // Along the second dimension.
+  const DeviceTensors matrix({&x, &x});
+  const DeviceTensor columns(DType::kFloat, {3, 2, 2});
+  ASSERT_EQ(CALL(ChunkCat, matrix, 1, 2, columns).result, "ran");
+  EXPECT_THAT(columns.Values(), ElementsAre(1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6));
+  const DeviceTensor unwritten(DType::kFloat, {3});
+  const DeviceTensors mixed({&y, &unwritten});
+  const DeviceTensor marks(DType::kFloat, {2, 3});
+  ASSERT_EQ(CALL(ChunkCat, mixed, 0, 2, marks).result, "ran");
+  EXPECT_EQ(marks.Written(), "w..w.w");
+}
+
+TEST(ChunkCat, RefusesByName) {
+  const DeviceTensor x(DType::kFloat, {3, 2}, {1, 2, 3, 4, 5, 6});
+  const DeviceTensor y(DType::kFloat, {2}, {7, 8});
+  const DeviceTensors both({&x, &y});
+  const DeviceTensor out(DType::kFloat, {2, 4});
+  EXPECT_EQ(CALL(ChunkCat, both, 0, 2, out).result,
+            "refused 161002: aclnnChunkCat: 'out' is float32 [2, 4], the result is float32 [2, 5]");
+  EXPECT_EQ(CALL(ChunkCat, both, 0, 0, out).result,
+            "refused 161002: aclnnChunkCat: 'num_chunks' is 0");
+  EXPECT_EQ(CALL(ChunkCat, both, 1, 2, out).result,
+            "refused 161002: aclnnChunkCat: 'dim' is 1 for float32 [2]");
+  const DeviceTensor z(DType::kFloat, {2, 2}, {1, 2, 3, 4});
+  const DeviceTensors unlike({&x, &z});
+  EXPECT_EQ(CALL(ChunkCat, unlike, 1, 2, out).result,
+            "refused 161002: aclnnChunkCat: 'tensors' has float32 [3, 2] and float32 [2, 2], which "
+            "differ before dimension 1");
 }
 
 }  // namespace

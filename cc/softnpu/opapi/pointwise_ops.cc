@@ -380,6 +380,28 @@ ACLNN(InplaceCopy, (Tensor*, self), (const Tensor*, source)) {
   };
 }
 
+// The same for each tensor of a list.
+ACLNN(ForeachCopy, (const TensorList*, x), (const TensorList*, out)) {
+  const std::vector<View> from = plan.Some(x, "x");
+  const std::vector<View> to = plan.Some(out, "out");
+  if (from.size() != to.size()) {
+    throw Error(kAclnnInvalid,
+                Format("'x' has %zu tensors, 'out' has %zu", from.size(), to.size()));
+  }
+  for (size_t i = 0; i < to.size(); ++i) {
+    if (to[i].dtype != from[i].dtype || to[i].Shape() != from[i].Shape()) {
+      throw Error(kAclnnInvalid, Format("'out'[%zu] is %s, 'x'[%zu] is %s", i, to[i].Text().c_str(),
+                                        i, from[i].Text().c_str()));
+    }
+  }
+  plan.run = [from, to] {
+    for (size_t i = 0; i < to.size(); ++i) {
+      CopyElements(to[i], from[i]);
+      CopyWritten(to[i], from[i]);
+    }
+  };
+}
+
 ACLNN(Cast, (const Tensor*, self), (int32_t, dtype), (Tensor*, out)) {
   const View from = plan.Get(self, "self");
   const View to = plan.Out(out, "out");

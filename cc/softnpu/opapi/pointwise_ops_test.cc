@@ -87,6 +87,7 @@ ACLNN_DECLARE(IsClose, const Tensor*, const Tensor*, double, double, bool, Tenso
 ACLNN_DECLARE(Clamp, const Tensor*, const Scalar*, const Scalar*, Tensor*)
 ACLNN_DECLARE(NanToNum, const Tensor*, float, float, float, Tensor*)
 ACLNN_DECLARE(InplaceCopy, Tensor*, const Tensor*)
+ACLNN_DECLARE(ForeachCopy, const TensorList*, const TensorList*)
 ACLNN_DECLARE(Cast, const Tensor*, int32_t, Tensor*)
 ACLNN_DECLARE(InplaceFillScalar, Tensor*, const Scalar*)
 ACLNN_DECLARE(InplaceZero, Tensor*)
@@ -491,6 +492,26 @@ TEST(Pointwise, RefuseByName) {
   EXPECT_EQ(CALL(InplaceFillTensor, out, x).result,
             "refused 161002: aclnnInplaceFillTensor: 'value' is float32 [2], it must have one "
             "element");
+}
+
+TEST(ForeachCopy, CopiesEachTensorWithWhatIsUnwritten) {
+  const DeviceTensor x(DType::kFloat, {2, 2}, {1, 2, 3, 4});
+  const DeviceTensor y(DType::kInt64, {3});
+  // A view in which columns are rows.
+  const DeviceTensor x_out(DType::kFloat, {2, 2}, {1, 2}, 0, {0, 0, 0, 0});
+  const DeviceTensor y_out(DType::kInt64, {3}, {7, 8, 9});
+  const DeviceTensors from({&x, &y});
+  const DeviceTensors to({&x_out, &y_out});
+  ASSERT_EQ(CALL(ForeachCopy, from, to).result, "ran");
+  EXPECT_THAT(x_out.Values(), ElementsAre(1, 2, 3, 4));
+  EXPECT_THAT(x_out.Storage(), ElementsAre(1, 3, 2, 4));
+  EXPECT_EQ(y_out.Written(), "...");
+  const DeviceTensors one({&x_out});
+  EXPECT_EQ(CALL(ForeachCopy, from, one).result,
+            "refused 161002: aclnnForeachCopy: 'x' has 2 tensors, 'out' has 1");
+  const DeviceTensors crossed({&y_out, &x_out});
+  EXPECT_EQ(CALL(ForeachCopy, from, crossed).result,
+            "refused 161002: aclnnForeachCopy: 'out'[0] is int64 [3], 'x'[0] is float32 [2, 2]");
 }
 
 }  // namespace
