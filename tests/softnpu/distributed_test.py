@@ -148,7 +148,7 @@ def objects(rank: int) -> None:
     assert [one["rank"] for one in got] == list(range(WORLD))
     assert [len(one["text"]) for one in got] == [0, 10, 20, 30]
     assert [one["tensor"].tolist() for one in got] == [list(range(r)) for r in range(WORLD)]
-    shared = [mine, rank] if rank == 1 else [None, None]
+    shared: list[Any] = [mine, rank] if rank == 1 else [None, None]
     dist.broadcast_object_list(shared, src=1)
     assert shared[0]["rank"] == 1
     assert shared[1] == 1

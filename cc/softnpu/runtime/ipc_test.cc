@@ -401,13 +401,13 @@ TEST(IpcEvent, AStreamOfAnotherProcessWaits) {
   // An event that was never recorded does not block.
   EXPECT_EQ(b.Ask("wait"), "");
   EXPECT_EQ(b.Ask("query"), "1");
-  ASSERT_EQ(a.Ask("record 300"), "");
+  ASSERT_EQ(a.Ask("record 1500"), "");
   EXPECT_EQ(a.Ask("query"), "0");
   EXPECT_EQ(b.Ask("query"), "0");
   EXPECT_EQ(b.Ask("wait"), "");
   EXPECT_EQ(a.Ask("query"), "1");
   // The other way round, and after its maker has destroyed it.
-  ASSERT_EQ(b.Ask("record 100"), "");
+  ASSERT_EQ(b.Ask("record 1500"), "");
   EXPECT_EQ(a.Ask("query"), "0");
   EXPECT_EQ(a.Ask("wait"), "");
   EXPECT_EQ(b.Ask("query"), "1");
