@@ -1,9 +1,8 @@
 // cc/softnpu/hccl/programs_test.cc: random programs of collectives on up to 8 devices of one
 // process give what they give one after another.
 //
-// A program has some groups of devices, and steps for each group; groups run at the same time. A
-// rank of a group has an arena of one data type, part of which may be unwritten. A step reads and
-// writes in the arenas of its group; what it leaves there is the next one's input. In the end, all
+// A program has groups of devices that run at the same time. A rank of a group has an arena of one
+// type, part of which may be unwritten. A step's output is the next one's input. In the end, all
 // arenas have to be those of a reference that runs the steps in a loop.
 //
 // PROGRAMS of them (150), of which LARGE (none) have buffers of up to 64 MiB, from SEED (1) on.
@@ -40,8 +39,7 @@ T OneOf(Random& random, const std::vector<T>& of) {
 }
 
 int64_t Setting(const char* name, int64_t fallback) {
-  const char* const text = std::getenv(name);
-  return text == nullptr ? fallback : std::atoll(text);
+  return std::getenv(name) == nullptr ? fallback : std::atoll(std::getenv(name));
 }
 
 // Arithmetic of 16-bit floating types, with none of the product's conversions.
@@ -54,9 +52,10 @@ class ShortFloat {
   double Value(uint16_t bits) const {
     const uint32_t rest = bits & 0x7FFFU;
     const double sign = bits >> 15 != 0 ? -1.0 : 1.0;
-    if (rest > infinity()) return std::numeric_limits<double>::quiet_NaN();
-    if (rest == infinity()) return sign * std::numeric_limits<double>::infinity();
-    return sign * values_[rest];
+    using Limits = std::numeric_limits<double>;
+    return sign * (rest < infinity()   ? values_[rest]
+                   : rest > infinity() ? Limits::quiet_NaN()
+                                       : Limits::infinity());
   }
   // To nearest, ties to even.
   uint16_t Round(double value) const {
