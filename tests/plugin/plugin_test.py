@@ -56,6 +56,7 @@ def test_layers_take_what_the_native_version_takes() -> None:
     assert {layer.__name__ for layer in layers.LAYERS} - {layer.__name__ for layer in replaced} == {
         "CannFusedMoEMethod",
         "CannLatentAttentionWrapper",
+        "CannRowParallelLinear",
     }
     for layer in replaced:
         theirs, ours = (
@@ -142,7 +143,7 @@ def test_the_platform_is_ours() -> None:
     [
         (
             {"atention": "fused"},
-            "additional_config has the unknown key 'atention'; did you mean 'attention'? The valid keys are: attention.",
+            "additional_config has the unknown key 'atention'; did you mean 'attention'? The valid keys are: attention, fused_all_reduce.",
         ),
         ({"attention": "flash"}, "additional_config['attention'] is 'flash': Input should be 'auto', 'fused' or 'torch'."),
         ({"attention": 3}, "additional_config['attention'] is 3"),

@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "environment": {"installation"},
     "installation": set(),
     "int8": set(),
-    "layers": {"attention", "ops"},
+    "layers": {"attention", "config", "ops"},
     "lora": {"ops"},
     "ops": {"_ops"},
     "parent": set(),

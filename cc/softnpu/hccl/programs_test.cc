@@ -42,7 +42,7 @@ int64_t Setting(const char* name, int64_t fallback) {
   return std::getenv(name) == nullptr ? fallback : std::atoll(std::getenv(name));
 }
 
-// Arithmetic of 16-bit floating types, with none of the product's conversions.
+// Arithmetic of 16-bit floating types, to nearest even, with none of the product's conversions.
 class ShortFloat {
  public:
   ShortFloat(int exponent_bits, int fraction_bits)
@@ -57,7 +57,6 @@ class ShortFloat {
                    : rest > infinity() ? Limits::quiet_NaN()
                                        : Limits::infinity());
   }
-  // To nearest, ties to even.
   uint16_t Round(double value) const {
     if (value != value) return 0x7FFF;
     const auto sign = static_cast<uint16_t>(std::signbit(value) ? 0x8000 : 0);
@@ -65,9 +64,8 @@ class ShortFloat {
     if (size >= values_.back()) return static_cast<uint16_t>(sign | infinity());
     const auto above = std::upper_bound(values_.begin(), values_.end(), size);
     auto bits = static_cast<uint32_t>(above - values_.begin()) - 1;
-    const double below_by = size - values_[bits];
-    const double above_by = values_[bits + 1] - size;
-    if (above_by < below_by || (above_by == below_by && bits % 2 != 0)) ++bits;
+    const double nearer = (values_[bits + 1] - size) - (size - values_[bits]);
+    if (nearer < 0 || (nearer == 0 && bits % 2 != 0)) ++bits;
     return static_cast<uint16_t>(sign | bits);
   }
 

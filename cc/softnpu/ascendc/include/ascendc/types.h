@@ -12,8 +12,10 @@
 #include <type_traits>
 #define SOFTNPU_TYPE_TRAITS 1
 #endif
-// AscendC::Std is what AscendC has of C++'s library.
+// AscendC::Std is what AscendC has of C++'s library. Without what libc++ includes beside: kernels
+// may be named as functions of <math.h> are.
 #if __has_include(<tuple>) && __has_include(<utility>)
+#define _LIBCPP_REMOVE_TRANSITIVE_INCLUDES
 #include <tuple>
 #include <utility>
 #define SOFTNPU_UTILITY 1
