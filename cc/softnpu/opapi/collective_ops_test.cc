@@ -74,10 +74,9 @@ TEST_F(MatmulAllReduce, MultipliesAndAddsBeforeItSums) {
 TEST_F(MatmulAllReduce, PutsTheDeviceIntoErrorWhenNobodySums) {
   uint64_t bytes = 0;
   Executor* executor = nullptr;
-  ASSERT_EQ(
-      aclnnMatmulAllReduceV3GetWorkspaceSize(x1_.NewHandle(), x2_.NewHandle(), kNone, kNone, "two",
-                                             "sum", "", 0, 1, out_.NewHandle(), &bytes, &executor),
-      kOk);
+  ASSERT_EQ(aclnnMatmulAllReduceV3GetWorkspaceSize(x1_, x2_, kNone, kNone, "two", "sum", "", 0, 1,
+                                                   out_, &bytes, &executor),
+            kOk);
   g_fails = true;
   EXPECT_EQ(aclnnMatmulAllReduceV3(nullptr, bytes, executor, nullptr), 1);
   g_fails = false;
