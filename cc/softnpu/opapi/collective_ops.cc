@@ -10,14 +10,10 @@
 #include "cc/softnpu/opapi/aten.h"
 #include "cc/softnpu/opapi/elementwise.h"
 #include "cc/softnpu/opapi/operator.h"
+#include "cc/softnpu/opapi/wide.h"
 
 namespace softnpu {
 namespace {
-
-AtenTensor InDouble(const View& view) {
-  return Aten("aten::to", "dtype", ToAten(view), torch::headeronly::ScalarType::Double, false,
-              false, std::nullopt)[0];
-}
 
 // The ranks that the links of a server connect.
 void CheckGroup(const Plan& plan, const char* group) {

@@ -6,16 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "cc/softnpu/opapi/aten.h"
-#include "cc/softnpu/opapi/operator.h"
+#include "cc/softnpu/opapi/wide.h"
 
 namespace softnpu {
 namespace {
-
-AtenTensor InDouble(const View& view) {
-  return Aten("aten::to", "dtype", ToAten(view), torch::headeronly::ScalarType::Double, false,
-              false, std::nullopt)[0];
-}
 
 // float32, float16 or bfloat16, of `least` to `most` dimensions.
 void CheckPicture(const View& view, const char* name, int least, int most) {
@@ -32,29 +26,6 @@ void CheckSame(const View& out, const View& self) {
   if (out.dtype != self.dtype) {
     throw Error(kAclnnInvalid, "'out' is " + out.Text() + ", and 'self' " + self.Text());
   }
-}
-
-// So many numbers, none below `least`.
-std::vector<int64_t> Numbers(const Plan& plan, const IntArray* array, const char* name,
-                             size_t count, int64_t least) {
-  const std::vector<int64_t>& values = plan.Required(array, name).values;
-  if (values.size() != count) {
-    throw Error(kAclnnInvalid,
-                Format("'%s' has %zu numbers; it must have %zu", name, values.size(), count));
-  }
-  for (const int64_t value : values) {
-    if (value < least) {
-      throw Error(kAclnnInvalid,
-                  Format("'%s' has %lld; its numbers must be at least %lld", name,
-                         static_cast<long long>(value), static_cast<long long>(least)));
-    }
-  }
-  return values;
-}
-
-void Give(const View& out, const AtenTensor& found) {
-  CheckShape(out, found);
-  CopyFromAten(out, found);
 }
 
 void CheckCubeMathType(int8_t type) {

@@ -96,6 +96,16 @@ struct RemainderOp {  // the result has the sign of the divisor
     }
   }
 };
+struct FmodOp {  // the result has the sign of the dividend
+  template <typename C>
+  C operator()(C a, C b) const {
+    if constexpr (std::is_integral_v<C>) {
+      return Rest(a, b);
+    } else {
+      return std::fmod(a, b);
+    }
+  }
+};
 struct PowOp {
   template <typename C>
   C operator()(C a, C b) const {
@@ -205,6 +215,8 @@ SOFTNPU_BINARY(FloorDivide, Tensor, FloorDivOp, DType::kBool)
 SOFTNPU_BINARY(FloorDivides, Scalar, FloorDivOp, DType::kBool)
 SOFTNPU_BINARY(RemainderTensorTensor, Tensor, RemainderOp, DType::kBool)
 SOFTNPU_BINARY(RemainderTensorScalar, Scalar, RemainderOp, DType::kBool)
+SOFTNPU_BINARY(FmodTensor, Tensor, FmodOp, DType::kBool)
+SOFTNPU_BINARY(FmodScalar, Scalar, FmodOp, DType::kBool)
 SOFTNPU_BINARY(PowTensorTensor, Tensor, PowOp, DType::kBool)
 SOFTNPU_BINARY(PowTensorScalar, Scalar, PowOp, DType::kBool)
 SOFTNPU_BINARY(Maximum, Tensor, MaximumOp, DType::kBool)
@@ -250,19 +262,32 @@ ACLNN(Rsubs, (const Tensor*, self), (const Scalar*, other), (const Scalar*, alph
   };
 }
 
-ACLNN(PowScalarTensor, (const Scalar*, self), (const Tensor*, exponent), (Tensor*, out)) {
-  const View view = plan.Get(exponent, "exponent");
-  const View result = plan.Out(out, "out");
-  const Scalar base = plan.Required(self, "self");
-  const Compute compute = ComputeFor({view.dtype, base.floating() ? DType::kHalf : DType::kBool});
-  Expanded(view, result, "'exponent'");
-  plan.run = [view, result, base, compute] {
+namespace {
+
+// out = op(self, other) of a scalar on the left.
+template <typename Op>
+void ScalarLeft(Plan& plan, const Scalar& self, const View& other, const char* name,
+                const View& out) {
+  const Compute compute = ComputeFor({other.dtype, self.floating() ? DType::kHalf : DType::kBool});
+  Expanded(other, out, name);
+  plan.run = [=] {
     Dispatch(compute, [&](auto zero) {
       using C = decltype(zero);
-      const C a = std::is_integral_v<C> ? static_cast<C>(base.integer) : static_cast<C>(base.real);
-      Map<C, 1>(result, {view}, [a](C b) { return PowOp{}(a, b); });
+      const C a = std::is_integral_v<C> ? static_cast<C>(self.integer) : static_cast<C>(self.real);
+      Map<C, 1>(out, {other}, [a](C b) { return Op{}(a, b); });
     });
   };
+}
+
+}  // namespace
+
+ACLNN(PowScalarTensor, (const Scalar*, self), (const Tensor*, exponent), (Tensor*, out)) {
+  ScalarLeft<PowOp>(plan, plan.Required(self, "self"), plan.Get(exponent, "exponent"), "'exponent'",
+                    plan.Out(out, "out"));
+}
+ACLNN(RemainderScalarTensor, (const Scalar*, self), (const Tensor*, other), (Tensor*, out)) {
+  ScalarLeft<RemainderOp>(plan, plan.Required(self, "self"), plan.Get(other, "other"), "'other'",
+                          plan.Out(out, "out"));
 }
 
 namespace {
@@ -288,6 +313,14 @@ ACLNN(DivMod, (const Tensor*, self), (const Tensor*, other), (int32_t, mode), (T
 }
 ACLNN(DivMods, (const Tensor*, self), (const Scalar*, other), (int32_t, mode), (Tensor*, out)) {
   Divide(plan, plan.Get(self, "self"), ToOperand(plan, other, "other"), mode, plan.Out(out, "out"));
+}
+ACLNN(InplaceDivMod, (Tensor*, self), (const Tensor*, other), (int32_t, mode)) {
+  const View view = plan.InOut(self, "self");
+  Divide(plan, view, ToOperand(plan, other, "other"), mode, view);
+}
+ACLNN(InplaceDivMods, (Tensor*, self), (const Scalar*, other), (int32_t, mode)) {
+  const View view = plan.InOut(self, "self");
+  Divide(plan, view, ToOperand(plan, other, "other"), mode, view);
 }
 
 SOFTNPU_UNARY(Neg, [](auto a) { return Negated(a); })
@@ -356,15 +389,28 @@ ACLNN(Clamp, (const Tensor*, self), (const Scalar*, low), (const Scalar*, high),
   });
 }
 
-ACLNN(NanToNum, (const Tensor*, self), (float, nan), (float, positive), (float, negative),
-      (Tensor*, out)) {
-  Unary(plan, plan.Get(self, "self"), plan.Out(out, "out"), [=](auto a) {
+namespace {
+
+void PlanNanToNum(Plan& plan, const View& self, double nan, double positive, double negative,
+                  const View& out) {
+  Unary(plan, self, out, [=](auto a) {
     using C = decltype(a);
     const auto x = static_cast<double>(a);
     if (x != x) return static_cast<C>(nan);
     if (std::isinf(x)) return static_cast<C>(x > 0 ? positive : negative);
     return a;
   });
+}
+
+}  // namespace
+
+ACLNN(NanToNum, (const Tensor*, self), (float, nan), (float, positive), (float, negative),
+      (Tensor*, out)) {
+  PlanNanToNum(plan, plan.Get(self, "self"), nan, positive, negative, plan.Out(out, "out"));
+}
+ACLNN(InplaceNanToNum, (Tensor*, self), (float, nan), (float, positive), (float, negative)) {
+  const View view = plan.InOut(self, "self");
+  PlanNanToNum(plan, view, nan, positive, negative, view);
 }
 
 // Copies and fills.

@@ -33,6 +33,12 @@ DECLARE_BINARY(FloorDivide, Tensor)
 DECLARE_BINARY(FloorDivides, Scalar)
 DECLARE_BINARY(RemainderTensorTensor, Tensor)
 DECLARE_BINARY(RemainderTensorScalar, Scalar)
+DECLARE_BINARY(FmodTensor, Tensor)
+DECLARE_BINARY(FmodScalar, Scalar)
+ACLNN_DECLARE(RemainderScalarTensor, const Scalar*, const Tensor*, Tensor*)
+ACLNN_DECLARE(InplaceDivMod, Tensor*, const Tensor*, int32_t)
+ACLNN_DECLARE(InplaceDivMods, Tensor*, const Scalar*, int32_t)
+ACLNN_DECLARE(InplaceNanToNum, Tensor*, float, float, float)
 DECLARE_BINARY(PowTensorTensor, Tensor)
 DECLARE_BINARY(PowTensorScalar, Scalar)
 DECLARE_BINARY(Maximum, Tensor)
@@ -512,6 +518,38 @@ TEST(ForeachCopy, CopiesEachTensorWithWhatIsUnwritten) {
   const DeviceTensors crossed({&y_out, &x_out});
   EXPECT_EQ(CALL(ForeachCopy, from, crossed).result,
             "refused 161002: aclnnForeachCopy: 'out'[0] is int64 [3], 'x'[0] is float32 [2, 2]");
+}
+
+TEST(Rest, HasTheSignOfDividendOrDivisor) {
+  EXPECT_THAT(OF_TWO(FmodTensor, DType::kFloat, (std::vector<double>{-5.5, 5.5}),
+                     (std::vector<double>{2, -2})),
+              ElementsAre(-1.5, 1.5));
+  EXPECT_THAT(
+      OF_TWO(FmodTensor, DType::kInt64, (std::vector<double>{-5, 5}), (std::vector<double>{3, -3})),
+      ElementsAre(-2, 2));
+  const DeviceTensor x(DType::kInt32, {2}, {-5, 5});
+  ASSERT_EQ(CALL(InplaceFmodScalar, x, HostScalar(DType::kInt64, 3)).result, "ran");
+  EXPECT_THAT(x.Values(), ElementsAre(-2, 2));
+  const DeviceTensor out(DType::kInt32, {2});
+  ASSERT_EQ(CALL(FmodScalar, x, HostScalar(DType::kInt64, 2), out).result, "ran");
+  EXPECT_THAT(out.Values(), ElementsAre(0, 0));
+  ASSERT_EQ(CALL(RemainderScalarTensor, HostScalar(DType::kInt64, 7),
+                 DeviceTensor(DType::kInt32, {2}, {4, -4}), out)
+                .result,
+            "ran");
+  EXPECT_THAT(out.Values(), ElementsAre(3, -1));
+}
+
+TEST(InPlace, DividesByModeAndReplacesNan) {
+  const DeviceTensor x(DType::kFloat, {2}, {-7, 7});
+  const DeviceTensor two(DType::kFloat, {1}, {2});
+  ASSERT_EQ(CALL(InplaceDivMod, x, two, 2).result, "ran");
+  EXPECT_THAT(x.Values(), ElementsAre(-4, 3));
+  ASSERT_EQ(CALL(InplaceDivMods, x, HostScalar(DType::kDouble, 2), 1).result, "ran");
+  EXPECT_THAT(x.Values(), ElementsAre(-2, 1));
+  const DeviceTensor odd(DType::kFloat, {3}, {kNan, kInfinity, -kInfinity});
+  ASSERT_EQ(CALL(InplaceNanToNum, odd, 1.0F, 2.0F, 3.0F).result, "ran");
+  EXPECT_THAT(odd.Values(), ElementsAre(1, 2, 3));
 }
 
 }  // namespace
