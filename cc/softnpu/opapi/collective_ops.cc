@@ -43,13 +43,6 @@ void CheckOptions(const Plan& plan, const char* reduction, int64_t comm_turn, in
   }
 }
 
-void CheckTyped(const View& view, const View& x1, const char* name) {
-  if (view.dtype != x1.dtype) {
-    throw Error(kAclnnInvalid, Format("'%s' is %s, and 'x1' %s; they must have one type", name,
-                                      view.Text().c_str(), x1.Text().c_str()));
-  }
-}
-
 void CheckFactors(const View& x1, const View& x2) {
   if ((x1.dtype != DType::kHalf && x1.dtype != DType::kBfloat16) || x1.rank < 2 || x1.rank > 3 ||
       !x1.IsContiguous()) {
@@ -57,7 +50,7 @@ void CheckFactors(const View& x1, const View& x2) {
                                    "; it must be float16 or bfloat16, contiguous, of 2 or 3 "
                                    "dimensions");
   }
-  CheckTyped(x2, x1, "x2");
+  CheckSameType(x2, "x2", x1, "x1");
   if (x2.rank != 2 || x2.Dim(0) != x1.Dim(x1.rank - 1)) {
     throw Error(kAclnnInvalid, "'x2' is " + x2.Text() + ", and 'x1' " + x1.Text() +
                                    "; it must have 2 dimensions, the first as the last of 'x1'");
@@ -77,7 +70,7 @@ void PlanMatmulAllReduce(Plan& plan, const Tensor* x1, const Tensor* x2, const T
   CheckFactors(a, b);
   std::vector<int64_t> shape = a.Shape();
   shape.back() = b.Dim(1);
-  CheckTyped(out, a, "output");
+  CheckSameType(out, "output", a, "x1");
   if (out.Shape() != shape || !out.IsContiguous()) {
     throw Error(kAclnnInvalid, "'output' is " + out.Text() + "; with 'x1' of " + a.Text() +
                                    " and 'x2' of " + b.Text() +
@@ -87,7 +80,7 @@ void PlanMatmulAllReduce(Plan& plan, const Tensor* x1, const Tensor* x2, const T
   std::optional<View> offset, addend;
   if (bias != nullptr) {
     offset = plan.Get(bias, "bias");
-    CheckTyped(*offset, a, "bias");
+    CheckSameType(*offset, "bias", a, "x1");
     if (offset->rank != 1 || offset->Dim(0) != b.Dim(1)) {
       throw Error(kAclnnInvalid, Format("'bias' is %s; it must have one dimension of %lld",
                                         offset->Text().c_str(), static_cast<long long>(b.Dim(1))));
@@ -95,7 +88,7 @@ void PlanMatmulAllReduce(Plan& plan, const Tensor* x1, const Tensor* x2, const T
   }
   if (x3 != nullptr) {
     addend = plan.Get(x3, "x3");
-    CheckTyped(*addend, a, "x3");
+    CheckSameType(*addend, "x3", a, "x1");
     if (addend->Shape() != shape) {
       throw Error(kAclnnInvalid, "'x3' is " + addend->Text() + ", and 'output' " + out.Text() +
                                      "; they must agree");

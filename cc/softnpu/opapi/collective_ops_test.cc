@@ -96,7 +96,7 @@ TEST_F(MatmulAllReduce, RefusesByName) {
   EXPECT_THAT(Error(DeviceTensor(DType::kFloat, {1, 2}, {3, 4}), x2_, out_),
               HasSubstr("it must be float16 or bfloat16, contiguous, of 2 or 3 dimensions"));
   EXPECT_THAT(Error(x1_, DeviceTensor(DType::kBfloat16, {2, 2}, {1, 0, 0, 2}), out_),
-              HasSubstr("they must have one type"));
+              HasSubstr("both must have one type"));
   EXPECT_THAT(Error(x1_, DeviceTensor(DType::kHalf, {1, 2}, {1, 0}), out_),
               HasSubstr("the first as the last of 'x1'"));
   EXPECT_THAT(Error(x1_, x2_, DeviceTensor(DType::kHalf, {2, 2})),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -35,15 +36,19 @@ class CannRowParallelLinear(RowParallelLinear):
                 f"{', '.join(map(str, RANKS))}, not {self.params_dtype} and {self.tp_size}."
             )
 
+    @cached_property
+    def _communicator(self) -> str:
+        """HCCL's name of the ranks' communicator, which exists from the first collective on."""
+        group = get_tp_group()
+        name: str = group.device_group._get_backend(self.weight.device).get_hccl_comm_name(group.rank)
+        return name
+
     def forward(self, input_: torch.Tensor) -> Any:
         if not self._fused or not self.input_is_parallel:
             return super().forward(input_)
-        group = get_tp_group()
         # Each rank adds what it is given; the sum has the bias once.
         bias = None if self.tp_rank > 0 or self.skip_bias_add else self.bias
-        output = torch_npu.npu_mm_all_reduce_base(
-            input_, self.weight.t(), group.device_group._get_backend(input_.device).get_hccl_comm_name(group.rank), bias=bias
-        )
+        output = torch_npu.npu_mm_all_reduce_base(input_, self.weight.t(), self._communicator, bias=bias)
         if not self.return_bias:
             return output
         return output, self.bias if self.skip_bias_add else None
