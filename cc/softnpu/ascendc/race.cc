@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <utility>
 
 namespace softnpu::ascendc {
@@ -20,6 +21,14 @@ bool Covers(const Pattern& outer, const Pattern& inner) {
   if (outer.rows == 1) return outer.base <= inner.base && inner.end() <= outer.end();
   return outer.base == inner.base && outer.bytes >= inner.bytes && outer.rows >= inner.rows &&
          (outer.stride == inner.stride || inner.rows == 1);
+}
+
+// The unit of a scalar write is the cache line: two cores that write one lose bytes.
+uint64_t Low(const SharedRecord& r) {
+  return r.scalar && r.write ? r.begin / kCacheLine * kCacheLine : r.begin;
+}
+uint64_t High(const SharedRecord& r) {
+  return r.scalar && r.write ? (r.end + kCacheLine - 1) / kCacheLine * kCacheLine : r.end;
 }
 
 }  // namespace
@@ -228,6 +237,7 @@ void CoreAccesses::Cool(const CoreClocks& clocks) {
 
 void SharedAccesses::Add(const RaceRecord& access, uint32_t context,
                          const std::shared_ptr<const CrossClock>& others) {
+  if (access.pattern.rows == 0) return;
   SharedRecord record;
   record.place = access.place;
   record.context = context;
@@ -241,23 +251,31 @@ void SharedAccesses::Add(const RaceRecord& access, uint32_t context,
     if (clocks_.empty() || clocks_.back() != others) clocks_.push_back(others);
     record.clock = static_cast<int32_t>(clocks_.size()) - 1;
   }
-  for (uint64_t row = 0; row < access.pattern.rows; ++row) {
-    record.begin = access.pattern.base + row * access.pattern.stride;
-    record.end = record.begin + access.pattern.bytes;
-    if (!records_.empty()) {
-      SharedRecord& last = records_.back();
-      if (last.end == record.begin && last.context == context && last.pipe == record.pipe &&
-          last.clock == record.clock && (last.epoch == record.epoch || !synchronised_) &&
-          last.write == record.write && last.atomic == record.atomic &&
-          last.scalar == record.scalar && last.cleaned == record.cleaned &&
-          SamePlace(last.place, record.place)) {
-        last.end = record.end;
-        last.epoch = record.epoch;
-        continue;
-      }
-    }
-    records_.push_back(record);
+  record.begin = access.pattern.base;
+  record.end = record.begin + access.pattern.bytes;
+  if (access.pattern.stride == access.pattern.bytes) {
+    record.end = access.pattern.end();
+  } else {
+    record.rows = access.pattern.rows;
+    record.stride = access.pattern.stride;
   }
+  // A loop copies from several tensors in turn, so it is the last record of the same instruction
+  // that goes on.
+  uint32_t& recent = recent_[(record.place.line + record.pipe) % recent_.size()];
+  if (recent < records_.size() && record.rows == 1) {
+    SharedRecord& last = records_[recent];
+    if (last.rows == 1 && last.end == record.begin && last.context == context &&
+        last.pipe == record.pipe && last.clock == record.clock &&
+        (last.epoch == record.epoch || !synchronised_) && last.write == record.write &&
+        last.atomic == record.atomic && last.scalar == record.scalar &&
+        last.cleaned == record.cleaned && SamePlace(last.place, record.place)) {
+      last.end = record.end;
+      last.epoch = record.epoch;
+      return;
+    }
+  }
+  recent = static_cast<uint32_t>(records_.size());
+  records_.push_back(record);
 }
 
 void SharedAccesses::Append(SharedAccesses&& other) {
@@ -268,6 +286,74 @@ void SharedAccesses::Append(SharedAccesses&& other) {
     if (record.clock >= 0) record.clock += shift;
     records_.push_back(record);
   }
+  other.Reset(other.synchronised_);
+}
+
+void SharedAccesses::SplitIntoRows() {
+  const auto low = [](const SharedRecord& record) { return Low(record); };
+  const auto high = [](const SharedRecord& record) {
+    return High(record) + (record.rows - 1) * record.stride;
+  };
+  std::vector<uint32_t> order(records_.size());
+  std::iota(order.begin(), order.end(), 0u);
+  std::sort(order.begin(), order.end(),
+            [&](uint32_t a, uint32_t b) { return low(records_[a]) < low(records_[b]); });
+  std::vector<SharedRecord> rows;
+  for (size_t first = 0; first < order.size();) {
+    // Hulls that overlap, one by one.
+    const SharedRecord& begin = records_[order[first]];
+    uint64_t end = high(begin);
+    bool write = begin.write;
+    bool several = false;
+    size_t last = first + 1;
+    for (; last < order.size() && low(records_[order[last]]) < end; ++last) {
+      const SharedRecord& record = records_[order[last]];
+      end = std::max(end, high(record));
+      write |= record.write;
+      several |= record.context != begin.context;
+    }
+    for (size_t i = first; i < last && write && several; ++i) {
+      SharedRecord row = records_[order[i]];
+      const uint64_t count = std::exchange(row.rows, 1);
+      const uint64_t stride = std::exchange(row.stride, 0);
+      for (uint64_t r = 0; r < count; ++r, row.begin += stride, row.end += stride) {
+        // Of one access, rows that adjoin are one.
+        if (r > 0 && rows.back().end == row.begin) {
+          rows.back().end = row.end;
+        } else {
+          rows.push_back(row);
+        }
+      }
+    }
+    first = last;
+  }
+  records_ = std::move(rows);
+}
+
+void SharedAccesses::DropReadsApart() {
+  // What is written, as ranges that do not touch.
+  std::vector<std::pair<uint64_t, uint64_t>> written;
+  for (const SharedRecord& record : records_) {
+    if (record.write) written.emplace_back(Low(record), High(record));
+  }
+  std::sort(written.begin(), written.end());
+  size_t count = 0;
+  for (const auto& range : written) {
+    if (count > 0 && range.first <= written[count - 1].second) {
+      written[count - 1].second = std::max(written[count - 1].second, range.second);
+    } else {
+      written[count++] = range;
+    }
+  }
+  written.resize(count);
+  const auto apart = [&](const SharedRecord& record) {
+    if (record.write) return false;
+    const auto behind = std::partition_point(
+        written.begin(), written.end(),
+        [&](const std::pair<uint64_t, uint64_t>& range) { return range.second <= record.begin; });
+    return behind == written.end() || behind->first >= record.end;
+  };
+  records_.erase(std::remove_if(records_.begin(), records_.end(), apart), records_.end());
 }
 
 bool SharedAccesses::Ordered(const SharedRecord& first, const SharedRecord& second) const {
@@ -276,24 +362,20 @@ bool SharedAccesses::Ordered(const SharedRecord& first, const SharedRecord& seco
   return clock[first.context][first.pipe] >= first.epoch;
 }
 
-// A sweep over addresses. Cost: sorting, and a comparison for each pair of a write and an
-// overlapping access of another core.
+// A sweep over addresses. Cost: sorting the hulls of all accesses; then, of those whose hulls
+// overlap a write and another core's, sorting the rows, and a comparison for each pair of a write
+// and an overlapping row of another core.
 bool SharedAccesses::FindRace(CrossRace* race) {
-  // The unit of a scalar write is the cache line: two cores that write one lose bytes.
-  const auto low = [](const SharedRecord& r) {
-    return r.scalar && r.write ? r.begin / kCacheLine * kCacheLine : r.begin;
-  };
-  const auto high = [](const SharedRecord& r) {
-    return r.scalar && r.write ? (r.end + kCacheLine - 1) / kCacheLine * kCacheLine : r.end;
-  };
-  std::sort(records_.begin(), records_.end(), [&](const SharedRecord& a, const SharedRecord& b) {
-    const uint64_t la = low(a), lb = low(b);
+  SplitIntoRows();
+  DropReadsApart();
+  std::sort(records_.begin(), records_.end(), [](const SharedRecord& a, const SharedRecord& b) {
+    const uint64_t la = Low(a), lb = Low(b);
     return la != lb ? la < lb : a.context < b.context;
   });
   std::vector<const SharedRecord*> reads, writes;
   const auto expire = [&](std::vector<const SharedRecord*>& active, uint64_t at) {
     active.erase(std::remove_if(active.begin(), active.end(),
-                                [&](const SharedRecord* r) { return high(*r) <= at; }),
+                                [&](const SharedRecord* r) { return High(*r) <= at; }),
                  active.end());
   };
   const auto judge = [&](const SharedRecord& a, const SharedRecord& b) {
@@ -327,7 +409,7 @@ bool SharedAccesses::FindRace(CrossRace* race) {
     return true;
   };
   for (const SharedRecord& record : records_) {
-    const uint64_t at = low(record);
+    const uint64_t at = Low(record);
     expire(writes, at);
     for (const SharedRecord* other : writes) {
       if (judge(*other, record)) return true;

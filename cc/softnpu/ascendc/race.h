@@ -140,10 +140,13 @@ class CoreAccesses {
   uint32_t cold_known_ = ~0u;  // pipes that knew of all records in cold_
 };
 
-// An access to GM as other cores see it.
+// An access to GM as other cores see it: `rows` runs of bytes, of which [begin, end) is the first,
+// `stride` apart.
 struct SharedRecord {
   uint64_t begin = 0;
   uint64_t end = 0;
+  uint64_t rows = 1;
+  uint64_t stride = 0;
   Place place;
   uint32_t epoch = 0;
   uint32_t context = 0;
@@ -173,6 +176,7 @@ class SharedAccesses {
     synchronised_ = synchronised;
     records_.clear();
     clocks_.clear();
+    recent_.fill(UINT32_MAX);
   }
   void Add(const RaceRecord& access, uint32_t context,
            const std::shared_ptr<const CrossClock>& others);
@@ -182,9 +186,15 @@ class SharedAccesses {
 
  private:
   bool Ordered(const SharedRecord& first, const SharedRecord& second) const;
+  // Drops records that no other core's can race with, as their hulls tell; splits the others into
+  // rows.
+  void SplitIntoRows();
+  // Of rows, drops reads that share no byte with a write.
+  void DropReadsApart();
 
   bool synchronised_ = false;
   std::vector<SharedRecord> records_;
+  std::array<uint32_t, 16> recent_{};  // records, by their instructions' lines
   std::vector<std::shared_ptr<const CrossClock>> clocks_;
 };
 

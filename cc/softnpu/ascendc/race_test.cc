@@ -1,6 +1,11 @@
 // cc/softnpu/ascendc/race_test.cc: records of accesses: few of them, and none dropped that counts.
 #include "cc/softnpu/ascendc/race.h"
 
+#include <random>
+#include <set>
+#include <utility>
+#include <vector>
+
 #include "gtest/gtest.h"
 
 namespace softnpu::ascendc {
@@ -85,6 +90,66 @@ TEST_F(Records, AWriteInPartsReplacesWhatItKnows) {
   EXPECT_TRUE(Races(SOFTNPU_PIPE_MTE2, false, 0, 8));
   clocks_.Acquire(SOFTNPU_PIPE_MTE2, clocks_.Release(kV));
   EXPECT_FALSE(Races(SOFTNPU_PIPE_MTE2, false, 0, 256));
+}
+
+// The bytes of an access, or the cache lines where the scalar unit writes.
+std::set<uint64_t> PlacesOf(const RaceRecord& access, bool lines) {
+  std::set<uint64_t> out;
+  const Pattern& pattern = access.pattern;
+  for (uint64_t row = 0; row < pattern.rows; ++row) {
+    for (uint64_t i = 0; i < pattern.bytes; ++i) {
+      const uint64_t at = pattern.base + row * pattern.stride + i;
+      out.insert(lines ? at / 64 : at);
+    }
+  }
+  return out;
+}
+
+bool Meet(const RaceRecord& a, const RaceRecord& b, bool lines) {
+  const std::set<uint64_t> places = PlacesOf(a, lines);
+  for (const uint64_t place : PlacesOf(b, lines)) {
+    if (places.count(place) > 0) return true;
+  }
+  return false;
+}
+
+// Cores that nothing orders: two of them race where they touch a byte that one writes.
+TEST(SharedAccesses, FindARaceJustWhereBytesAreShared) {
+  std::mt19937 random(7);
+  const auto below = [&](uint64_t end) { return random() % end; };
+  size_t races = 0;
+  for (int round = 0; round < 3000; ++round) {
+    const uint64_t room = 64 << below(6);
+    std::vector<std::pair<RaceRecord, uint32_t>> accesses(2 + below(5));
+    SharedAccesses shared;
+    shared.Reset(false);
+    for (auto& [access, context] : accesses) {
+      context = static_cast<uint32_t>(below(3));
+      access.pattern.base = below(room);
+      access.pattern.bytes = 1 + below(40);
+      access.pattern.rows = 1 + below(4);
+      access.pattern.stride = below(3) == 0 ? access.pattern.bytes : below(80);
+      access.place.line = static_cast<uint32_t>(below(2));
+      access.write = below(2) == 0;
+      access.atomic = access.write && below(4) == 0;
+      access.scalar = !access.atomic && below(4) == 0;
+      if (access.scalar) access.pattern.rows = 1;
+      shared.Add(access, context, nullptr);
+    }
+    bool want = false;
+    for (const auto& [a, context] : accesses) {
+      for (const auto& [b, other] : accesses) {
+        if (context == other || !(a.write || b.write) || (a.atomic && b.atomic)) continue;
+        const bool lines = a.write && b.write && (a.scalar || b.scalar);
+        want |= Meet(a, b, false) || (lines && Meet(a, b, true));
+      }
+    }
+    CrossRace race;
+    ASSERT_EQ(shared.FindRace(&race), want) << "round " << round;
+    races += want ? 1 : 0;
+  }
+  EXPECT_GT(races, 500u);
+  EXPECT_LT(races, 2500u);
 }
 
 }  // namespace

@@ -374,7 +374,8 @@ void LaunchBlocks(const Profile& chip, GlobalMemory& memory, const SoftnpuKernel
     launch.shared.Reset(launch.synchronised);
     parts = PartsOf(launch);
     timelines.assign(launch.table == nullptr ? 0 : parts.size(), CoreTimeline{});
-    launch.footprint = launch.overwritten = Footprint{};
+    launch.footprint = Footprint{};
+    launch.overwritten = Footprint{};
     struct Leave {
       ~Leave() { t_core = nullptr; }
     } leave;

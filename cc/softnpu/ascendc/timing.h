@@ -89,6 +89,10 @@ class Footprint {
  public:
   static constexpr uint64_t kLine = 128;
 
+  Footprint() = default;
+  Footprint(Footprint&&) = default;
+  Footprint& operator=(Footprint&&) = default;
+
   // The parts of [begin, end) that were not touched before.
   uint64_t Touch(uint64_t begin, uint64_t end);
   uint64_t bytes() const { return lines_ * kLine; }
@@ -96,6 +100,8 @@ class Footprint {
  private:
   static constexpr uint64_t kPageLines = 1 << 17;
   std::unordered_map<uint64_t, std::vector<uint64_t>> pages_;  // a bit per line
+  uint64_t page_number_ = 0;                                   // of the page that was used last
+  std::vector<uint64_t>* page_ = nullptr;
   uint64_t lines_ = 0;
 };
 
