@@ -441,3 +441,37 @@ def test_a_constant_branch_on_the_kind_of_the_core(tmp_path: Path) -> None:
     assert (y[0], y[16]) == (8, 15)
     with pytest.raises(softnpu.KernelError, match=r"by < 9.*k\.cpp:15"):
         softnpu.launch(kernel, y, 9)
+
+
+LATE = """\
+#include "impl/dav_c220/kernel_operator_vec_unary_impl.h"
+#include "kernel_operator.h"
+using namespace AscendC;
+OWN
+extern "C" __global__ __aicore__ void scaled(GM_ADDR x) {
+  GlobalTensor<float> g;
+  g.SetGlobalBuffer((__gm__ float*)x, 1);
+  g.SetValue(0, g.GetValue(0) * PI + ONE_REPEAT_FLOAT_SIZE);
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("own", "want"),
+    [
+        ("", np.float32(2) * np.float32(np.pi) + 64),
+        ("constexpr float PI = 3.0f;", np.float32(2 * 3 + 64)),
+        ("constexpr float PI = 3.0f, ONE_REPEAT_FLOAT_SIZE = 1.0f;", np.float32(2 * 3 + 1)),
+    ],
+)
+def test_names_of_newer_versions_and_a_kernel_s_own(tmp_path: Path, own: str, want: np.float32) -> None:
+    (tmp_path / "late.cpp").write_text(LATE.replace("OWN", own))
+    x = np.array([2], np.float32)
+    softnpu.launch(softnpu.load(softnpu.build(tmp_path / "late.cpp"))["scaled"], x)
+    assert x[0] == want
+
+
+def test_a_header_that_is_no_part_of_cann_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "late.cpp").write_text(LATE.replace("impl/dav_c220/kernel_operator_vec_unary_impl.h", "kernel_of_our_own.h"))
+    with pytest.raises(softnpu.BuildError, match=r"kernel_of_our_own\.h"):
+        softnpu.build(tmp_path / "late.cpp")

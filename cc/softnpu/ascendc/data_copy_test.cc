@@ -53,6 +53,37 @@ std::string CopyFault(Body&& body) {
   return "";
 }
 
+// Kernels for any length come to copies of 0 elements, blocks and bytes: wherever they would begin.
+TEST(Copy, OfNothing) {
+  const auto x = Count<float>(64);
+  const std::vector<float> before(kElements, 5.0f);
+  const auto y = Copies<float>(x, before, [](auto in, auto out, auto ub) {
+    DataCopy(ub, in, 16);
+    DataCopy(ub[3], in[32], 0);
+    DataCopy(ub, in[32], DataCopyParams(0, 1, 0, 0));
+    DataCopy(ub, in[32], DataCopyParams(1, 0, 0, 0));
+    DataCopyPad(ub, in[32], DataCopyExtParams(2, 0, 0, 0, 0), {});
+    DataCopyPad(ub[3], in[32], DataCopyExtParams(0, 4, 0, 0, 0), {});
+    PipeBarrier<PIPE_ALL>();
+    DataCopy(out, ub, 16);
+    DataCopy(out[kElements], ub, 0);
+    DataCopyPad<float, PaddingMode::Normal>(out[16], ub, DataCopyExtParams(1, 0, 0, 0, 0));
+  });
+  for (size_t i = 0; i < 32; ++i) EXPECT_EQ(y[i], i < 16 ? x[i] : 5.0f) << i;
+}
+
+// `{}` is a parameter of the interface, whatever stands behind it.
+TEST(Copy, BracesAreParameters) {
+  const auto x = Count<float>(64);
+  const auto y = Copies<float>(x, std::vector<float>(kElements, 0.0f), [](auto in, auto out, auto ub) {
+    const DataCopyParams blocks(1, 8, 0, 0);
+    DataCopy(ub, in, blocks, {});
+    PipeBarrier<PIPE_ALL>();
+    DataCopy(out, ub, 64);
+  });
+  for (size_t i = 0; i < 64; ++i) EXPECT_EQ(y[i], x[i]) << i;
+}
+
 TEST(Layout, NdToNzAndBack) {
   constexpr uint16_t kRows = 5, kColumns = 40, kPitch = 48;
   const auto x = Count<int16_t>(2 * 8 * kPitch);

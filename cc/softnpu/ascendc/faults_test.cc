@@ -222,35 +222,6 @@ void UnspecifiedPadding(GM_ADDR x, GM_ADDR y) {
 }
 
 template <bool fault>
-void CopyOfNoElement(GM_ADDR x, GM_ADDR y) {
-  Tensors gm(x, y);
-  TPipe pipe;
-  TBuf<> buffer;
-  pipe.InitBuffer(buffer, 1024);
-  DataCopy(buffer.Get<float>(), gm.x, fault ? 0 : 8);  // FAULT CopyOfNoElement
-}
-
-template <bool fault>
-void CopyOfNoBlock(GM_ADDR x, GM_ADDR y) {
-  Tensors gm(x, y);
-  TPipe pipe;
-  TBuf<> buffer;
-  pipe.InitBuffer(buffer, 1024);
-  const DataCopyParams blocks(fault ? 0 : 1, 1, 0, 0);
-  DataCopy(buffer.Get<float>(), gm.x, blocks);  // FAULT CopyOfNoBlock
-}
-
-template <bool fault>
-void CopyOfNoByte(GM_ADDR x, GM_ADDR y) {
-  Tensors gm(x, y);
-  TPipe pipe;
-  TBuf<> buffer;
-  pipe.InitBuffer(buffer, 1024);
-  const DataCopyExtParams rows(2, fault ? 0 : 4, 0, 0, 0);
-  DataCopyPad(buffer.Get<float>(), gm.x, rows, {});  // FAULT CopyOfNoByte
-}
-
-template <bool fault>
 __attribute__((no_sanitize("undefined"))) void DivisionByZero(GM_ADDR, GM_ADDR) {
   const volatile int64_t divisor = fault ? 0 : 7;
   const int64_t blocks = GetBlockNum();  // FAULT DivisionByZero
@@ -484,9 +455,6 @@ const std::vector<Case>& Cases() {
                          "[28, 32)"),
       SOFTNPU_FAULT_CASE(UnspecifiedPadding, "MTE3", "DataCopy", "padding of a DataCopyPad",
                          "[0, 4)"),
-      SOFTNPU_FAULT_CASE(CopyOfNoElement, "MTE2", "DataCopy", "copies nothing"),
-      SOFTNPU_FAULT_CASE(CopyOfNoBlock, "MTE2", "DataCopy", "blockCount is 0 and blockLen 1"),
-      SOFTNPU_FAULT_CASE(CopyOfNoByte, "MTE2", "DataCopyPad", "blockCount is 2 and blockLen 0"),
       SOFTNPU_FAULT_CASE(DivisionByZero, "S", "GetBlockNum",
                          "divides an integer by zero, after this"),
       SOFTNPU_FAULT_CASE(RawPointer, "S", "GetBlockNum",

@@ -50,6 +50,14 @@ TEST(Helpers, NumbersOfMixedTypes) {
   static_assert(Std::is_same_v<int, int> && std::is_same<half, float>::value == false);
   EXPECT_EQ(clz(1), 63);
   EXPECT_EQ(clz(0), 64);
+  static_assert(sbitset0(0b1011, 1) == 0b1001 && sbitset1(0b1001, 63) == (uint64_t{1} << 63 | 9));
+  static_assert(bcnt1(0b1011) == 3 && bcnt0(0b1011) == 61 && sff1(0b1000) == 3 && sff0(0b0011) == 2);
+  static_assert(sff1(0) == -1 && sff0(~uint64_t{0}) == -1);
+  static_assert(::abs(-2.5f) == 2.5f && ::abs(int64_t{-7}) == 7 && ::abs(3u) == 3u);
+  static_assert(SizeOfBits<half>::value == 16 && SizeOfBits<int4b_t>::value == 4);
+  static_assert(sizeof(float32_t) == 4 && sizeof(float64_t) == 8);
+  static_assert(sizeof(Mc2InitTiling) == 64 && sizeof(Mc2CcTiling) == 280);
+  static_assert(AscendCUtils::GetBitSize(sizeof(float)) == 32);
   EXPECT_TRUE(likely(true) && !unlikely(false));
 }
 

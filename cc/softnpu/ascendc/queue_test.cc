@@ -1,4 +1,5 @@
 // cc/softnpu/ascendc/queue_test.cc: queues, buffers, tensors and scalar accesses that work.
+#include "ascendc/hccl.h"
 #include "cc/softnpu/ascendc/testing/vector.h"
 
 namespace {
@@ -45,6 +46,61 @@ TEST(Queue, QueuesCountTheirTensors) {
     b = queue.DeQue<float>();
     queue.FreeTensor(b);
   });
+}
+
+// Buffers without a type of elements: the order of a queue for data that the kernel knows by itself.
+TEST(Queue, Buffers) {
+  const std::vector<float> x = Launched(1, [](GM_ADDR address) {
+    GlobalTensor<float> gm;
+    gm.SetGlobalBuffer(reinterpret_cast<float*>(address));
+    TPipe pipe;
+    TQueBind<TPosition::VECIN, TPosition::VECOUT, 1> queue;
+    pipe.InitBuffer(queue, 1, 64);
+    LocalTensor<float> data = queue.AllocTensor<float>();
+    DataCopy(data, gm, 16);
+    queue.EnQue(data);
+    const TBufHandle held = queue.DeQue();
+    SetFlag<HardEvent::MTE2_V>(EVENT_ID0);
+    WaitFlag<HardEvent::MTE2_V>(EVENT_ID0);
+    Adds(data, data, 1.0f, 16);
+    SetFlag<HardEvent::V_MTE3>(EVENT_ID0);
+    WaitFlag<HardEvent::V_MTE3>(EVENT_ID0);
+    DataCopy(gm, data, 16);
+    queue.FreeBuffer(held);
+    TBufHandle next = queue.AllocBuffer();
+    EXPECT_FALSE(queue.HasIdleBuffer());
+    queue.EnQue(next);
+    queue.FreeBuffer(queue.DeQue());
+    EXPECT_TRUE(queue.HasIdleBuffer());
+  });
+  for (size_t i = 0; i < 64; ++i) EXPECT_EQ(x[i], i < 16 ? 3.0f : 2.0f) << i;
+}
+
+// Communication inside a kernel: the kernel runs up to the first call.
+TEST(Queue, HcclIsRefusedByName) {
+  const auto fault = [](auto&& call) -> std::string {
+    try {
+      Launched(1, [&call](GM_ADDR) {
+        ASCENDC_ASSERT(GetBlockNum() == 1, "one block");
+        Hccl<HCCL_SERVER_TYPE_AICPU> hccl;
+        call(hccl);
+      });
+    } catch (const KernelError& error) {
+      return error.fault();
+    }
+    return "";
+  };
+  EXPECT_EQ(fault([](auto&) {}), "");
+  EXPECT_EQ(fault([](auto& hccl) { hccl.GetRankId(); }),
+            "Hccl::GetRankId is not supported by SoftNPU");
+  EXPECT_EQ(fault([](auto& hccl) {
+              const HcclHandle handle = hccl.template AllReduce<true>(
+                  nullptr, nullptr, 16, HCCL_DATA_TYPE_FP16, HCCL_REDUCE_SUM);
+              hccl.Wait(handle);
+            }),
+            "Hccl::AllReduce is not supported by SoftNPU");
+  EXPECT_EQ(fault([](auto& hccl) { hccl.Init(GetHcclContext<HCCL_GROUP_ID_0>()); }),
+            "GetHcclContext is not supported by SoftNPU");
 }
 
 TEST(Queue, EventIdsAreGivenOnce) {

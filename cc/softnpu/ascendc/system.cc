@@ -132,12 +132,14 @@ void Dump(Context& ctx, SoftnpuInstruction& instruction) {
 }
 
 void Assert(Context& ctx, SoftnpuInstruction& instruction) {
-  const std::string fault =
-      instruction.opcode == SOFTNPU_OP_TRAP
-          ? "Trap"
-          : "the assertion does not hold: " +
-                std::string(reinterpret_cast<const char*>(instruction.params[0]),
-                            static_cast<size_t>(instruction.params[1]));
+  std::string fault = "Trap";
+  if (instruction.opcode != SOFTNPU_OP_TRAP) {
+    const std::string text(reinterpret_cast<const char*>(instruction.params[0]),
+                           static_cast<size_t>(instruction.params[1]));
+    const bool unsupported = instruction.params[2] != 0;
+    fault = unsupported ? text + " is not supported by SoftNPU"
+                        : "the assertion does not hold: " + text;
+  }
   throw KernelError(ctx.site.kind() == kVectorCore ? kVectorCoreTrap : kAicoreTrap, fault,
                     ctx.site.Here());
 }

@@ -162,6 +162,36 @@ TYPED_TEST(Comparison, SelectsInAllModes) {
   }
 }
 
+// dst = src0 < src1, of whole tensors.
+TEST(Compare, Operators) {
+  const auto in = Pairs<float>();
+  const auto out = RunOn<uint8_t>(in, [&](auto a, auto d) {
+    auto left = a, right = a[512];
+    left.SetSize(512);
+    right.SetSize(512);
+    auto part = d;
+    part = left < right;
+    part = d[64];
+    part = left > right;
+    part = d[128];
+    part = left == right;
+    part = d[192];
+    part = left <= right;
+    part = d[256];
+    part = left >= right;
+    part = d[320];
+    part = left != right;
+  });
+  for (size_t mode = 0; mode < 6; ++mode) {
+    for (size_t i = 0; i < 512; ++i) {
+      EXPECT_EQ(Bit(out, i, mode * 64),
+                Reference(static_cast<double>(in[i]), static_cast<double>(in[512 + i]),
+                          kModes[mode]))
+          << mode << " " << i;
+    }
+  }
+}
+
 TEST(Compare, Limits) {
   EXPECT_THAT((FaultOf<uint8_t, float>([](auto a, auto d) { Compare(d, a, a, CMPMODE::LT, 65); })),
               HasSubstr("65 elements are 260 bytes, which is not a multiple of 256"));

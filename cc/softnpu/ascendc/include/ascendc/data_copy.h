@@ -68,6 +68,9 @@ struct DataCopyPadParams {
       : isPad(pad), leftPadding(left), rightPadding(right), paddingValue(value) {}
 };
 
+// Rows in the UB: each in whole blocks, or all behind each other.
+enum class PaddingMode : uint8_t { Normal = 0, Compact };
+
 namespace softnpu_internal {
 
 inline SoftnpuInstruction BeginCopy(SoftnpuOpcode opcode, const SoftnpuTensor& destination,
@@ -95,6 +98,12 @@ inline void CopyBlocks(const SoftnpuTensor& destination, const SoftnpuTensor& so
   instruction.params[2] = params.srcGap;
   instruction.params[3] = params.dstGap;
   softnpu::core::Execute(instruction);
+}
+
+template <PaddingMode mode>
+constexpr void CheckPaddingMode() {
+  static_assert(mode == PaddingMode::Normal,
+                "PaddingMode::Compact of DataCopyPad is for Ascend 950: SoftNPU's chips have Normal");
 }
 
 inline void CopyPad(const SoftnpuTensor& destination, const SoftnpuTensor& source, uint32_t rows,
@@ -146,31 +155,35 @@ inline void DataCopy(const LocalTensor<T>& dst, const LocalTensor<T>& src,
   softnpu_internal::CopyBlocks(dst.raw_, src.raw_, params, where);
 }
 
-template <typename T>
+template <typename T, PaddingMode mode = PaddingMode::Normal>
 inline void DataCopyPad(const LocalTensor<T>& dst, const GlobalTensor<T>& src,
                         const DataCopyExtParams& params, const DataCopyPadExtParams<T>& pad,
                         Where where = Where::Here()) {
+  softnpu_internal::CheckPaddingMode<mode>();
   softnpu_internal::CopyPad(dst.raw_, src.raw_, params.blockCount, params.blockLen,
                             params.srcStride, params.dstStride, pad.isPad, pad.leftPadding,
                             pad.rightPadding, softnpu::core::Bits(pad.paddingValue), where);
 }
-template <typename T>
+template <typename T, PaddingMode mode = PaddingMode::Normal>
 inline void DataCopyPad(const GlobalTensor<T>& dst, const LocalTensor<T>& src,
                         const DataCopyExtParams& params, Where where = Where::Here()) {
+  softnpu_internal::CheckPaddingMode<mode>();
   softnpu_internal::CopyPad(dst.raw_, src.raw_, params.blockCount, params.blockLen,
                             params.srcStride, params.dstStride, false, 0, 0, 0, where);
 }
-template <typename T>
+template <typename T, PaddingMode mode = PaddingMode::Normal>
 inline void DataCopyPad(const LocalTensor<T>& dst, const GlobalTensor<T>& src,
                         const DataCopyParams& params, const DataCopyPadParams& pad,
                         Where where = Where::Here()) {
+  softnpu_internal::CheckPaddingMode<mode>();
   softnpu_internal::CopyPad(dst.raw_, src.raw_, params.blockCount, params.blockLen, params.srcGap,
                             params.dstGap, pad.isPad, pad.leftPadding, pad.rightPadding,
                             pad.paddingValue, where);
 }
-template <typename T>
+template <typename T, PaddingMode mode = PaddingMode::Normal>
 inline void DataCopyPad(const GlobalTensor<T>& dst, const LocalTensor<T>& src,
                         const DataCopyParams& params, Where where = Where::Here()) {
+  softnpu_internal::CheckPaddingMode<mode>();
   softnpu_internal::CopyPad(dst.raw_, src.raw_, params.blockCount, params.blockLen, params.srcGap,
                             params.dstGap, false, 0, 0, 0, where);
 }

@@ -2,6 +2,7 @@
 // given: sums over block sizes, minima, bits, and what the device compiler knows without a header.
 #pragma once
 
+#include "ascendc/late_names.h"
 #include "ascendc/system.h"
 #include "ascendc/vector_forms.h"
 
@@ -83,6 +84,11 @@ inline void Async(Args... args) {
   }
 }
 
+template <typename T>
+struct SizeOfBits {
+  static constexpr uint32_t value = IsSameType<T, int4b_t>::value ? 4 : sizeof(T) * 8;
+};
+
 #ifdef SOFTNPU_TYPE_TRAITS
 template <bool condition, typename Yes, typename No>
 using Conditional = std::conditional<condition, Yes, No>;
@@ -111,6 +117,8 @@ struct AscendCUtils {
     if (isSetMask) AscendC::SetMaskNorm(where);
   }
   static void ResetMask(Where where = Where::Here()) { AscendC::ResetMask(where); }
+  // Bits of bytes.
+  static constexpr uint64_t GetBitSize(uint64_t byteSize) { return byteSize * 8; }
   // Floats beyond their range are infinite either way.
   static void SetOverflow(uint64_t) {}
 };
@@ -237,6 +245,12 @@ inline float sqrt(T value, None...) {
   static_assert(sizeof...(None) == 0, "sqrt takes one number");
   return __builtin_sqrtf(static_cast<float>(value));
 }
+// And the magnitude.
+template <typename T, typename... None, std::enable_if_t<std::is_arithmetic_v<T>, int> = 0>
+constexpr T abs(T value, None...) {
+  static_assert(sizeof...(None) == 0, "abs takes one number");
+  return value < T{0} ? static_cast<T>(-value) : value;
+}
 #endif
 
 // Of numbers of any two types, their common one. A function of the kernel's own, or std::min, fits
@@ -254,6 +268,14 @@ constexpr auto max(T a, U b) {
 }
 #endif
 
+// Bits of a word under the compiler's names: with one cleared or set, the number of those that are 0
+// or 1, the lowest of them.
+constexpr uint64_t sbitset0(uint64_t word, int64_t bit) { return word & ~(uint64_t{1} << bit); }
+constexpr uint64_t sbitset1(uint64_t word, int64_t bit) { return word | uint64_t{1} << bit; }
+constexpr int64_t bcnt0(uint64_t word) { return AscendC::ScalarGetCountOfValue<0>(word); }
+constexpr int64_t bcnt1(uint64_t word) { return AscendC::ScalarGetCountOfValue<1>(word); }
+constexpr int64_t sff0(uint64_t word) { return AscendC::ScalarGetSFFValue<0>(word); }
+constexpr int64_t sff1(uint64_t word) { return AscendC::ScalarGetSFFValue<1>(word); }
 inline int64_t clz(uint64_t value) { return value == 0 ? 64 : __builtin_clzll(value); }
 
 // The mask register and the atomics under the compiler's names.

@@ -67,6 +67,13 @@ class TBufPool {
   int64_t pool_ = -1;  // -1: InitBufPool was not called
 };
 
+// A buffer of a queue without a type of elements.
+class TBufHandle {
+  template <TPosition source, TPosition destination, int32_t depth, auto mask>
+  friend class TQueBind;
+  SoftnpuTensor raw_{};
+};
+
 template <TPosition source, TPosition destination, int32_t depth, auto mask = 0>
 class TQueBind {
  public:
@@ -124,6 +131,24 @@ class TQueBind {
     instruction.operand_count = 1;
     instruction.operand[0] = tensor.raw_;
     softnpu::core::Execute(instruction);
+  }
+  // As AllocTensor, EnQue, DeQue and FreeTensor, where the buffer alone matters.
+  TBufHandle AllocBuffer(Where where = Where::Here()) {
+    TBufHandle handle;
+    handle.raw_ = AllocTensor<uint8_t>(where).raw_;
+    return handle;
+  }
+  bool EnQue(const TBufHandle& handle, Where where = Where::Here()) {
+    return EnQue(LocalTensor<uint8_t>(handle.raw_), where);
+  }
+  TBufHandle DeQue(Where where = Where::Here()) {
+    TBufHandle handle;
+    handle.raw_ = DeQue<uint8_t>(where).raw_;
+    return handle;
+  }
+  void FreeBuffer(const TBufHandle& handle, Where where = Where::Here()) {
+    LocalTensor<uint8_t> tensor(handle.raw_);
+    FreeTensor(tensor, where);
   }
   int32_t GetTensorCountInQue(Where where = Where::Here()) {
     SoftnpuInstruction instruction = Begin(SOFTNPU_OP_QUEUE_SIZE, where);

@@ -163,7 +163,7 @@ inline int Print(const Format& format, Args... args) {
 // does not compete with C's function where a file has both: host code may stand beside kernels.
 template <typename Text, typename... Args>
 inline int printf(const Text& format, Args... args) {
-  return softnpu_internal::Print({format, Where{nullptr, 0}}, args...);
+  return softnpu_internal::Print({format, Where::At(nullptr, 0)}, args...);
 }
 template <typename... Args>
 inline void PRINTF(softnpu_internal::Format format, Args... args) {
@@ -214,15 +214,24 @@ inline bool Assert(bool holds, const char* condition, const Where& where) {
   return holds;
 }
 
-inline int64_t CoreType() { return static_cast<int64_t>(Query(SOFTNPU_OP_CORE_TYPE, Where{}) & 3); }
+// Stops the kernel: it came to what AscendC has and SoftNPU not.
+inline void Unsupported(const char* name, const Where& where) {
+  SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_ASSERT, where);
+  instruction.params[0] = reinterpret_cast<int64_t>(name);
+  instruction.params[1] = LengthOf(name);
+  instruction.params[2] = 1;
+  softnpu::core::Execute(instruction);
+}
+
+inline int64_t CoreType() { return static_cast<int64_t>(Query(SOFTNPU_OP_CORE_TYPE, Where::At(nullptr, 0)) & 3); }
 // A cube core whose block has vector cores, too.
-inline bool ServesVectorCores() { return Query(SOFTNPU_OP_CORE_TYPE, Where{}) == (2 | 4); }
+inline bool ServesVectorCores() { return Query(SOFTNPU_OP_CORE_TYPE, Where::At(nullptr, 0)) == (2 | 4); }
 
 }  // namespace softnpu_internal
 
 }  // namespace AscendC
 
-#define SOFTNPU_HERE (AscendC::Where{__FILE__, static_cast<uint32_t>(__LINE__)})
+#define SOFTNPU_HERE (AscendC::Where::At(__FILE__, static_cast<uint32_t>(__LINE__)))
 
 #ifdef SOFTNPU_CORE
 #define ASCEND_IS_AIV (SOFTNPU_CORE == 1)
@@ -274,6 +283,7 @@ inline bool ServesVectorCores() { return Query(SOFTNPU_OP_CORE_TYPE, Where{}) ==
   ::AscendC::softnpu_internal::Assert(static_cast<bool>(condition), #condition, SOFTNPU_HERE)
 
 #define ascendc_assert(condition, ...) ASSERT(condition)
+#define ASCENDC_ASSERT(condition, ...) ASSERT(condition)
 #define ASSERT_MSG(condition, ...) ASSERT(condition)
 #ifndef assert
 #define assert(condition, ...) ASSERT(condition)

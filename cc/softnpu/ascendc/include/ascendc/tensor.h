@@ -176,6 +176,15 @@ struct Combined {
   const LocalTensor<T>& right;
 };
 
+// A comparison of whole tensors, until its bits are assigned. The numbers are those of CMPMODE.
+enum class Comparison : uint8_t { kLess = 0, kGreater, kEqual, kAtMost, kAtLeast, kUnequal };
+template <typename T>
+struct Compared {
+  Comparison mode;
+  const LocalTensor<T>& left;
+  const LocalTensor<T>& right;
+};
+
 }  // namespace softnpu_internal
 
 template <typename T>
@@ -210,18 +219,17 @@ class LocalTensor {
   LocalTensor& operator=(const LocalTensor&) = default;
   // All elements of the tensor: dst = src0 + src1.
   LocalTensor& operator=(const softnpu_internal::Combined<T>& value) {
-    SoftnpuInstruction instruction = softnpu::core::Begin(value.opcode, Where{nullptr, 0});
-    instruction.operand_count = 3;
-    const LocalTensor* const operands[] = {this, &value.left, &value.right};
-    for (int i = 0; i < 3; ++i) {
-      instruction.operand[i] = operands[i]->raw_;
-      instruction.block_stride[i] = 1;
-      instruction.repeat_stride[i] = 8;
-    }
-    instruction.form = SOFTNPU_FORM_COUNT;
-    instruction.count = GetSize();
-    softnpu::core::Execute(instruction);
-    return *this;
+    SoftnpuInstruction instruction =
+        softnpu::core::Begin(value.opcode, Where::At(nullptr, 0));
+    return Assign(instruction, value, GetSize());
+  }
+  // A bit for each element of the sources: dst = src0 < src1.
+  template <typename U>
+  LocalTensor& operator=(const softnpu_internal::Compared<U>& value) {
+    SoftnpuInstruction instruction =
+        softnpu::core::Begin(SOFTNPU_OP_COMPARE, Where::At(nullptr, 0));
+    instruction.params[0] = static_cast<int64_t>(value.mode);
+    return Assign(instruction, value, value.left.GetSize());
   }
 
   softnpu_internal::Element<LocalTensor> operator()(uint32_t offset,
@@ -284,6 +292,21 @@ class LocalTensor {
   SoftnpuTensor raw_{};
 
  private:
+  template <typename Sources>
+  LocalTensor& Assign(SoftnpuInstruction& instruction, const Sources& sources, uint32_t count) {
+    const SoftnpuTensor* const operands[] = {&raw_, &sources.left.raw_, &sources.right.raw_};
+    instruction.operand_count = 3;
+    for (int i = 0; i < 3; ++i) {
+      instruction.operand[i] = *operands[i];
+      instruction.block_stride[i] = 1;
+      instruction.repeat_stride[i] = 8;
+    }
+    instruction.form = SOFTNPU_FORM_COUNT;
+    instruction.count = count;
+    softnpu::core::Execute(instruction);
+    return *this;
+  }
+
   ShapeInfo shape_;
   TTagType tag_ = 0;
 };
@@ -301,5 +324,18 @@ SOFTNPU_COMBINE(/, SOFTNPU_OP_DIV)
 SOFTNPU_COMBINE(&, SOFTNPU_OP_AND)
 SOFTNPU_COMBINE(|, SOFTNPU_OP_OR)
 #undef SOFTNPU_COMBINE
+#define SOFTNPU_COMPARED(sign, mode)                                                \
+  template <typename T>                                                             \
+  inline softnpu_internal::Compared<T> operator sign(const LocalTensor<T>& left,    \
+                                                     const LocalTensor<T>& right) { \
+    return {softnpu_internal::Comparison::mode, left, right};                       \
+  }
+SOFTNPU_COMPARED(<, kLess)
+SOFTNPU_COMPARED(>, kGreater)
+SOFTNPU_COMPARED(==, kEqual)
+SOFTNPU_COMPARED(<=, kAtMost)
+SOFTNPU_COMPARED(>=, kAtLeast)
+SOFTNPU_COMPARED(!=, kUnequal)
+#undef SOFTNPU_COMPARED
 
 }  // namespace AscendC

@@ -386,4 +386,12 @@ struct ConfusionTransposeTiling {
   uint32_t param17 = 0;
 };
 
+// Of communication inside kernels: filled by GetTiling on the host, and read by nobody else.
+struct Mc2InitTiling {
+  uint8_t reserved[64] = {};
+};
+struct Mc2CcTiling {
+  uint8_t reserved[280] = {};
+};
+
 }  // namespace AscendC

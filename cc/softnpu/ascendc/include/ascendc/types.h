@@ -68,6 +68,8 @@ struct int4b_t {
 };
 
 using float16_t = half;
+using float32_t = float;
+using float64_t = double;
 
 static_assert(sizeof(half) == 2 && sizeof(bfloat16_t) == 2, "16-bit types");
 
@@ -254,15 +256,23 @@ enum class RoundMode : uint8_t {
 };
 
 // The place of a call in a kernel's source. As the default argument of an API function, Here()
-// gives the line of the kernel's author.
+// gives the line of the kernel's author. No braces make one: `{}` behind the arguments of a call is
+// the kernel's, for a parameter of the interface.
 struct Where {
   const char* file;
   uint32_t line;
 
+  static constexpr Where At(const char* file, uint32_t line) { return Where(Own(0), file, line); }
   static constexpr Where Here(const char* file = __builtin_FILE(),
                               uint32_t line = static_cast<uint32_t>(__builtin_LINE())) {
-    return Where{file, line};
+    return At(file, line);
   }
+
+ private:
+  struct Own {
+    explicit constexpr Own(int) {}
+  };
+  constexpr Where(Own, const char* source, uint32_t number) : file(source), line(number) {}
 };
 
 }  // namespace AscendC

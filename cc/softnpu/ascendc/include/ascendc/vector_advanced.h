@@ -574,6 +574,10 @@ inline void UnPad(const LocalTensor<T>& dstTensor, const LocalTensor<T>& srcTens
 
 // mask ? src / keepProb : 0. dropOutMode: 1 and 2: a byte of the mask for each element, 3 and 4: a
 // bit, the lowest first; 0: bytes where the mask is as wide as the source.
+constexpr uint32_t DROPOUT_MODE_BYTE_MISALIGN = 1;
+constexpr uint32_t DROPOUT_MODE_BYTE_ALIGN = 2;
+constexpr uint32_t DROPOUT_MODE_BIT_ALIGN = 3;
+constexpr uint32_t DROPOUT_MODE_BIT_MISALIGN = 4;
 struct DropOutShapeInfo {
   uint32_t firstAxis = 0;
   uint32_t srcLastAxis = 0;
