@@ -358,7 +358,8 @@ void Frame::Alloc(SoftnpuInstruction& instruction) {
   piece.generation = ++generation_;
   piece.file = instruction.file;
   piece.line = instruction.line;
-  if (site_.strict()) {
+  // Of one buffer it is known which one comes: what it held, it holds.
+  if (site_.strict() && queue.pieces.size() > 1) {
     memories_.Forget(piece.space, piece.begin, piece.begin + piece.bytes);
   }
   if (site_.queues()) {

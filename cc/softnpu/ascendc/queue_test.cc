@@ -76,6 +76,35 @@ TEST(Queue, Buffers) {
   for (size_t i = 0; i < 64; ++i) EXPECT_EQ(x[i], i < 16 ? 3.0f : 2.0f) << i;
 }
 
+// The only buffer of a queue holds what it held before it was freed.
+TEST(Queue, OneBufferKeepsItsValues) {
+  const std::vector<float> x = Launched(1, [](GM_ADDR address) {
+    GlobalTensor<float> gm;
+    gm.SetGlobalBuffer(reinterpret_cast<float*>(address));
+    TPipe pipe;
+    TQue<TPosition::VECIN, 1> in;
+    TQue<TPosition::VECOUT, 1> out;
+    pipe.InitBuffer(in, 1, 64);
+    pipe.InitBuffer(out, 1, 64);
+    LocalTensor<float> data = in.AllocTensor<float>();
+    DataCopy(data, gm, 16);
+    in.EnQue(data);
+    data = in.DeQue<float>();
+    Muls(data, data, 5.0f, 16);
+    in.FreeTensor(data);
+    PipeBarrier<PIPE_V>();
+    LocalTensor<float> again = in.AllocTensor<float>();
+    LocalTensor<float> result = out.AllocTensor<float>();
+    Adds(result, again, 1.0f, 16);
+    in.FreeTensor(again);
+    out.EnQue(result);
+    result = out.DeQue<float>();
+    DataCopy(gm, result, 16);
+    out.FreeTensor(result);
+  });
+  for (size_t i = 0; i < 16; ++i) EXPECT_EQ(x[i], 11.0f) << i;
+}
+
 // Communication inside a kernel: the kernel runs up to the first call.
 TEST(Queue, HcclIsRefusedByName) {
   const auto fault = [](auto&& call) -> std::string {

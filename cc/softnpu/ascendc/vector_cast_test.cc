@@ -75,6 +75,36 @@ TEST(Cast, FloatsToIntegers) {
   CheckToInteger<int32_t>(brains);
 }
 
+// To fewer bytes at its own place, to more from behind: no repeat writes what a later one reads.
+TEST(Cast, InPlace) {
+  const auto floats = Floats(512, 6);
+  const auto narrow = RunOn<half>(floats, [](auto a, auto d) {
+    auto wide = d.template ReinterpretCast<float>();
+    Muls(wide, a, 1.0f, 512);
+    PipeBarrier<PIPE_V>();
+    Cast(d, wide, RoundMode::CAST_RINT, 512);
+  });
+  const auto halves = Halves(512, 6);
+  const auto wide = RunOn<float>(halves, [](auto a, auto d) {
+    auto behind = d.template ReinterpretCast<half>()[512];
+    Muls(behind, a, half(1.0f), 512);
+    PipeBarrier<PIPE_V>();
+    Cast(d, behind, RoundMode::CAST_NONE, uint64_t{64}, 8, UnaryRepeatParams(1, 1, 8, 4));
+  });
+  for (size_t i = 0; i < 512; ++i) {
+    const double value = floats[i], exact = static_cast<float>(halves[i]);
+    if (!std::isnan(value)) EXPECT_EQ(narrow[i].bits, ToHalf(value).bits) << i;
+    if (!std::isnan(exact)) EXPECT_EQ(wide[i], exact) << i;
+  }
+  const auto fault = FaultOf<float, half>([](auto a, auto d) {
+    auto same = d.template ReinterpretCast<half>();
+    Muls(same, a, half(1.0f), 512);
+    PipeBarrier<PIPE_V>();
+    Cast(d, same, RoundMode::CAST_NONE, 512);
+  });
+  EXPECT_THAT(fault, HasSubstr("dst overlaps src0"));
+}
+
 TEST(Cast, IntegersToFloats) {
   std::vector<int16_t> in16(256);
   std::vector<int32_t> in32(256);

@@ -229,9 +229,43 @@ bool PlanVector(Context& ctx, SoftnpuInstruction& in, uint64_t widest, bool read
   return true;
 }
 
+namespace {
+
+// Whether a conversion between widths writes nothing that a later repeat reads: then it does not
+// matter when that repeat reads, and within a repeat all is read before anything is written.
+bool ConvertsInPlace(const SoftnpuInstruction& in) {
+  const auto size = [&in](uint32_t k) { return int64_t(TypeBytes(in.operand[k].type)); };
+  if (in.operand_count != 2 || size(0) == size(1) || size(0) == 0 || size(1) == 0) return false;
+  const auto elements = int64_t(kRepeatBytes) / std::max(size(0), size(1));
+  const bool count = in.form == SOFTNPU_FORM_COUNT;
+  const int64_t repeats = count ? (int64_t(in.count) + elements - 1) / elements : in.repeat;
+  constexpr auto kBlock = int64_t(kBlockBytes);
+  const auto pitch = [&](uint32_t k) {
+    return count ? elements * size(k) : int64_t(in.repeat_stride[k]) * kBlock;
+  };
+  const auto bytes = [&](uint32_t k) {
+    const int64_t blocks = (elements * size(k) + kBlock - 1) / kBlock;
+    return count ? elements * size(k) : ((blocks - 1) * int64_t(in.block_stride[k]) + 1) * kBlock;
+  };
+  const int64_t from = int64_t(in.operand[1].address) - int64_t(in.operand[0].address);
+  for (int64_t r = 0; r + 1 < repeats; ++r) {
+    const int64_t begin = r * pitch(0), end = begin + bytes(0);
+    // The first later repeat that ends behind the beginning of what is written.
+    int64_t s = r + 1;
+    if (pitch(1) > 0 && begin >= from + s * pitch(1) + bytes(1)) {
+      s = (begin - from - bytes(1)) / pitch(1) + 1;
+    }
+    const int64_t first = from + s * pitch(1);
+    if (s < repeats && first < end && begin < first + bytes(1)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
 // The chip reads and writes the blocks of a repeat together and repeats out of step: operands are
-// the same bytes in the same order, or have none in common. The exception is accumulation over
-// repeats into the second source.
+// the same bytes in the same order, or have none in common. The exceptions are accumulation over
+// repeats into the second source, and conversions that are never behind what they write.
 void CheckOverlap(const Context& ctx, const SoftnpuInstruction& in) {
   const auto same_walk = [&](uint32_t i) {
     const bool same_place = in.operand[i].address == in.operand[0].address &&
@@ -243,6 +277,7 @@ void CheckOverlap(const Context& ctx, const SoftnpuInstruction& in) {
   const bool accumulates = in.opcode <= SOFTNPU_OP_MIN || in.opcode == SOFTNPU_OP_ADD_RELU ||
                            in.opcode == SOFTNPU_OP_SUB_RELU;
   for (uint32_t i = 1; i < in.operand_count; ++i) {
+    if (ConvertsInPlace(in)) continue;
     if (same_walk(i)) {
       if (in.form == SOFTNPU_FORM_COUNT || in.repeat == 1 || in.repeat_stride[0] != 0) continue;
       if (i == 2 && accumulates) continue;
