@@ -31,6 +31,15 @@ _ERROR = re.compile(r"^(?P<file>[^\s:][^:\n]*):(?P<line>\d+):(?:(?P<column>\d+):
 
 # Types of operators: what ge::DT_... is in a kernel, and its number.
 _TYPES = {f"DT_{name}": known for name, known in DATA_TYPES.items()}
+# Of Ascend 950 alone: no header has the types, and what the compiler says of them tells the chip.
+_TYPES |= {
+    "DT_HIFLOAT8": ("hifloat8_t", 34),
+    "DT_FLOAT8_E5M2": ("fp8_e5m2_t", 35),
+    "DT_FLOAT8_E4M3FN": ("fp8_e4m3fn_t", 36),
+    "DT_FLOAT8_E8M0": ("fp8_e8m0_t", 37),
+    "DT_FLOAT4_E2M1": ("fp4x2_e2m1_t", 40),
+    "DT_FLOAT4_E1M2": ("fp4x2_e1m2_t", 41),
+}
 _FORMATS = {"FORMAT_NCHW": 0, "FORMAT_NHWC": 1, "FORMAT_ND": 2, "FORMAT_NC1HWC0": 3, "FORMAT_FRACTAL_NZ": 29}
 
 

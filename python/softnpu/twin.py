@@ -153,6 +153,8 @@ _OF_950 = re.compile(r"\b(MicroAPI|RegTensor|MaskReg|__simd_vf__|__simt_vf__|__V
 _ERRORS_OF_950 = re.compile(
     r"error: [^\n]*?\b(MicroAPI|RegTensor|MaskReg|__simd_vf__|__simt_vf__|__VEC_SCOPE__|fp8_e\w+_t|hifloat8_t|fp4x2_\w+_t)\b"
 )
+# Where CANN's repositories keep what is for Ascend 950: a header there that lacks another one.
+_FOLDER_OF_950 = re.compile(r"\b(arch35|regbase)/[^\n:]*:\d+:\d+: fatal error: ")
 _Made = TypeVar("_Made")
 
 
@@ -288,7 +290,7 @@ def _remedies(said: str, flags: list[str], paths: Sequence[Path], temporary: Pat
 
 def _of_950(paths: Sequence[Path], said: str, flags: list[str]) -> str:
     """The name by which sources that do not compile are Ascend 950's; empty: none."""
-    if found := _ERRORS_OF_950.search(said):
+    if found := _ERRORS_OF_950.search(said) or _FOLDER_OF_950.search(said):
         return found[1]
     for path in paths:
         try:

@@ -4,7 +4,11 @@
 // the same name stands here. Each call becomes one record for the simulated core, see
 // instruction.h; every call takes a last parameter that no kernel passes: the place of the call in
 // the source.
-#pragma once
+//
+// The headers below are read once. Of this one, what kernels redefine before they include it is
+// put right each time.
+#undef __aicore__
+#define __aicore__
 
 #include "ascendc/cube.h"
 #include "ascendc/data_copy.h"

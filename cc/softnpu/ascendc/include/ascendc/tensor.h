@@ -168,6 +168,80 @@ class LocalTensor;
 
 namespace softnpu_internal {
 
+// The memory that tensors of a position lie in.
+constexpr uint8_t SpaceOf(TPosition position) {
+#if defined(__NPU_ARCH__) && __NPU_ARCH__ == 2002
+  constexpr bool kCoupled = true;
+#else
+  constexpr bool kCoupled = false;
+#endif
+  switch (position) {
+    case TPosition::A1:
+    case TPosition::B1:
+    case TPosition::TSCM:
+      return SOFTNPU_SPACE_L1;
+    case TPosition::A2:
+      return SOFTNPU_SPACE_L0A;
+    case TPosition::B2:
+      return SOFTNPU_SPACE_L0B;
+    case TPosition::C1:
+      return kCoupled ? SOFTNPU_SPACE_UB : SOFTNPU_SPACE_L1;
+    case TPosition::C2:
+      return kCoupled ? SOFTNPU_SPACE_L0C : SOFTNPU_SPACE_BT;
+    case TPosition::CO1:
+      return SOFTNPU_SPACE_L0C;
+    case TPosition::C2PIPE2GM:
+      return SOFTNPU_SPACE_FB;
+    default:
+      return SOFTNPU_SPACE_UB;
+  }
+}
+
+// The place of a LocalTensor under the names that kernels know: another view of a SoftnpuTensor, of
+// the same layout. What is assigned to a member changes all that follows from it.
+struct TensorAddress {
+  template <typename T, size_t offset>
+  struct Member {
+    T value;
+    operator T() const { return value; }
+    SoftnpuTensor& tensor() {
+      return *reinterpret_cast<SoftnpuTensor*>(reinterpret_cast<char*>(this) - offset);
+    }
+    const SoftnpuTensor& tensor() const { return const_cast<Member*>(this)->tensor(); }
+  };
+  struct Begin : Member<uint64_t, offsetof(SoftnpuTensor, address)> {
+    Begin& operator=(uint64_t address) {
+      SoftnpuTensor& t = tensor();
+      t.end = address + (t.end - t.address);
+      t.address = t.begin = address;
+      return *this;
+    }
+  };
+  struct Length : Member<uint64_t, offsetof(SoftnpuTensor, end)> {
+    Length& operator=(uint64_t bytes) {
+      tensor().end = tensor().address + bytes;
+      return *this;
+    }
+    operator uint32_t() const { return static_cast<uint32_t>(tensor().end - tensor().address); }
+  };
+  struct Position : Member<uint8_t, offsetof(SoftnpuTensor, position)> {
+    Position& operator=(uint8_t position) {
+      tensor().position = position;
+      tensor().space = SpaceOf(static_cast<TPosition>(position));
+      return *this;
+    }
+    Position& operator=(TPosition position) { return *this = static_cast<uint8_t>(position); }
+  };
+  Begin bufferAddr;
+  uint64_t whole;
+  Length dataLen;
+  uint32_t buffer;
+  uint8_t space, type;
+  Position logicPos;
+  uint8_t reserved;
+};
+static_assert(sizeof(TensorAddress) == sizeof(SoftnpuTensor), "a view of the same bytes");
+
 // A sum, product ... of whole tensors, until it is assigned.
 template <typename T>
 struct Combined {
@@ -208,7 +282,7 @@ class LocalTensor {
   }
   // Hand-placed, without a TPipe: `address` in bytes, `size` in elements.
   LocalTensor(TPosition position, uint32_t address, uint32_t size) : LocalTensor() {
-    raw_.space = SOFTNPU_SPACE_UB;
+    raw_.space = softnpu_internal::SpaceOf(position);
     raw_.position = static_cast<uint8_t>(position);
     raw_.address = address;
     raw_.begin = address;
@@ -283,13 +357,24 @@ class LocalTensor {
     raw_.address += softnpu::core::BytesOf<S>(offset);
   }
   TPosition GetPosition() const { return static_cast<TPosition>(raw_.position); }
+  // Places the tensor by hand: `offset` in bytes, `size` in elements. Its memory is that of
+  // address_.logicPos, the UB as long as nothing says another one.
+  void InitBuffer(uint32_t offset, uint32_t size) {
+    if (raw_.space == SOFTNPU_SPACE_GM) address_.logicPos = TPosition::VECCALC;
+    raw_.buffer = 0;
+    raw_.address = raw_.begin = offset;
+    raw_.end = offset + softnpu::core::BytesOf<T>(size);
+  }
 
   void SetUserTag(const TTagType tag) { tag_ = tag; }
   TTagType GetUserTag() const { return tag_; }
   void SetShapeInfo(const ShapeInfo& info) { shape_ = info; }
   ShapeInfo GetShapeInfo() const { return shape_; }
 
-  SoftnpuTensor raw_{};
+  union {
+    SoftnpuTensor raw_{};
+    softnpu_internal::TensorAddress address_;
+  };
 
  private:
   template <typename Sources>
