@@ -23,7 +23,7 @@ _BLOCKS = re.compile(r"\b(?:GetBlockIdx|GetBlockNum|get_block_idx|get_block_num|
 _KEY = re.compile(r"\bTILING_KEY_IS\s*\(\s*(\d+)[uUlL]*\s*\)")
 _INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 _INPUT = re.compile(r'\b(?:Input|Output)\s*\(\s*"(\w+)"\s*\)(.*?)(?=\b(?:Input|Output|Attr|AICore|SetInferShape)\s*\(|;)', re.S)
-_LIST = re.compile(r"\b(DataType|Format)\s*\(\s*\{([^}]*)\}")
+_LIST = re.compile(r"\b(DataType|Format)(?:List)?\s*\(\s*\{([^}]*)\}")
 # Functions of CANN's CMake files, which switch --cce-auto-sync on, and what switches it off again.
 _CMAKE = re.compile(r"\b(ascendc_library|ascendc_fatbin_library|npu_op_kernel_\w+|add_kernels_compile|add_ops_compile_options)\b")
 _CMAKE_OFF = re.compile(r"--cce-auto-sync=off")

@@ -545,3 +545,82 @@ def test_sources_of_another_chip_are_left_out(tmp_path: Path, capsys: pytest.Cap
     assert told["left_out"] == [{"file": str(tmp_path / "registers.cpp"), "reason": "it is for Ascend 950, as MicroAPI says"}]
     verdicts = {verdict.source: verdict for verdict in check.check(tmp_path, check.Settings(output=tmp_path / "checked"))}
     assert [verdict.verdict for name, verdict in verdicts.items() if "registers" in name] == ["left out"]
+
+
+SMALL_FLOATS = """\
+#include "kernel_operator.h"
+extern "C" __global__ __aicore__ void small_floats(GM_ADDR x, GM_ADDR workspace, GM_ADDR tiling) {
+  AscendC::GlobalTensor<DTYPE_X> from;
+  from.SetGlobalBuffer((__gm__ DTYPE_X*)x);
+}
+"""
+
+
+def test_types_of_another_chip_leave_an_operator_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = {
+        "op_kernel/small_floats.cpp": SMALL_FLOATS,
+        "op_host/small_floats_def.cpp": 'class F : public OpDef { F() { this->Input("x").DataType({ge::DT_FLOAT8_E4M3FN}); } };\n',
+        "op_kernel/folder.cpp": '#include "arch35/folder.h"\n' + SMALL_FLOATS.replace("small_floats", "folder"),
+        "op_kernel/arch35/folder.h": '#include "only_there/registers.h"\n',
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert cli.main(["build", str(tmp_path), "--json", "-o", str(tmp_path / "out")]) == 0
+    told = json.loads(capsys.readouterr().out)
+    reasons = {Path(left["file"]).name: left["reason"] for left in told["left_out"]}
+    assert told["built"] == told["not_built"] == []
+    assert reasons["small_floats.cpp"] == "it is for Ascend 950, as fp8_e4m3fn_t says"
+    assert reasons["folder.cpp"] == "it is for Ascend 950, as arch35 says"
+
+
+LISTED = """\
+#define __aicore__ [aicore]
+#include "toolchain/slog.h"
+#include "kernel_operator.h"
+#include "../op_host/listed_tiling.h"
+using namespace AscendC;
+extern "C" __global__ __aicore__ void listed(GM_ADDR x, GM_ADDR workspace, GM_ADDR tiling) {
+  GET_TILING_DATA_WITH_STRUCT(optiling::ListedTilingData, data, tiling);
+  GlobalTensor<DTYPE_X> to;
+  to.SetGlobalBuffer((__gm__ DTYPE_X*)x, data.length);
+  LocalTensor<uint8_t> ub;
+  ub.InitBuffer(64, 256);
+  ub.address_.logicPos = static_cast<uint8_t>(TPosition::VECIN);
+  LocalTensor<DTYPE_X> all = ub.ReinterpretCast<DTYPE_X>(), same;
+  same.address_.logicPos = static_cast<uint8_t>(TPosition::VECIN);
+  same.address_.bufferAddr = 64;
+  same.address_.dataLen = data.length * sizeof(DTYPE_X);
+  Duplicate(all, static_cast<DTYPE_X>(all.GetSize()), 64);
+  PipeBarrier<PIPE_ALL>();
+  DataCopy(to, same, same.GetSize());
+}
+"""
+LISTED_TILING = """\
+#include "register/op_impl_registry.h"
+#include "register/tilingdata_base.h"
+namespace optiling {
+BEGIN_TILING_DATA_DEF(ListedTilingData)
+TILING_DATA_FIELD_DEF(uint32_t, length);
+END_TILING_DATA_DEF;
+REGISTER_TILING_DATA_CLASS(Listed, ListedTilingData)
+int Fill(gert::TilingContext* context);
+}
+"""
+
+
+def test_what_kernels_take_from_hosts_and_from_tensors_inside(tmp_path: Path) -> None:
+    files = {
+        "op_kernel/listed.cpp": LISTED,
+        "op_host/listed_tiling.h": LISTED_TILING,
+        "op_host/listed_def.cpp": (
+            'class L : public OpDef { L() { this->Input("x").DataTypeList({ge::DT_INT32, ge::DT_FLOAT}).FormatList({ge::FORMAT_ND}); } };\n'
+        ),
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    twin = softnpu.load(softnpu.build(tmp_path / "op_kernel/listed.cpp", output=tmp_path / "listed.so"))
+    x = np.zeros(64, np.int32)
+    softnpu.launch(twin["listed"], softnpu.Output(x), softnpu.Workspace(16), np.array([64], np.uint32))
+    assert (x == 64).all()

@@ -75,12 +75,13 @@ TEST(Copy, OfNothing) {
 // `{}` is a parameter of the interface, whatever stands behind it.
 TEST(Copy, BracesAreParameters) {
   const auto x = Count<float>(64);
-  const auto y = Copies<float>(x, std::vector<float>(kElements, 0.0f), [](auto in, auto out, auto ub) {
-    const DataCopyParams blocks(1, 8, 0, 0);
-    DataCopy(ub, in, blocks, {});
-    PipeBarrier<PIPE_ALL>();
-    DataCopy(out, ub, 64);
-  });
+  const auto y =
+      Copies<float>(x, std::vector<float>(kElements, 0.0f), [](auto in, auto out, auto ub) {
+        const DataCopyParams blocks(1, 8, 0, 0);
+        DataCopy(ub, in, blocks, {});
+        PipeBarrier<PIPE_ALL>();
+        DataCopy(out, ub, 64);
+      });
   for (size_t i = 0; i < 64; ++i) EXPECT_EQ(y[i], x[i]) << i;
 }
 

@@ -51,7 +51,8 @@ TEST(Helpers, NumbersOfMixedTypes) {
   EXPECT_EQ(clz(1), 63);
   EXPECT_EQ(clz(0), 64);
   static_assert(sbitset0(0b1011, 1) == 0b1001 && sbitset1(0b1001, 63) == (uint64_t{1} << 63 | 9));
-  static_assert(bcnt1(0b1011) == 3 && bcnt0(0b1011) == 61 && sff1(0b1000) == 3 && sff0(0b0011) == 2);
+  static_assert(bcnt1(0b1011) == 3 && bcnt0(0b1011) == 61 && sff1(0b1000) == 3 &&
+                sff0(0b0011) == 2);
   static_assert(sff1(0) == -1 && sff0(~uint64_t{0}) == -1);
   static_assert(::abs(-2.5f) == 2.5f && ::abs(int64_t{-7}) == 7 && ::abs(3u) == 3u);
   static_assert(SizeOfBits<half>::value == 16 && SizeOfBits<int4b_t>::value == 4);
@@ -59,6 +60,27 @@ TEST(Helpers, NumbersOfMixedTypes) {
   static_assert(sizeof(Mc2InitTiling) == 64 && sizeof(Mc2CcTiling) == 280);
   static_assert(AscendCUtils::GetBitSize(sizeof(float)) == 32);
   EXPECT_TRUE(likely(true) && !unlikely(false));
+}
+
+TEST(Helpers, TensorsPlacedByHandLieWhereTheirPositionIs) {
+  const auto space = [](TPosition position) {
+    return static_cast<int>(LocalTensor<half>(position, 64, 16).raw_.space);
+  };
+  EXPECT_EQ(space(TPosition::VECIN), SOFTNPU_SPACE_UB);
+  EXPECT_EQ(space(TPosition::A1), SOFTNPU_SPACE_L1);
+  EXPECT_EQ(space(TPosition::B1), SOFTNPU_SPACE_L1);
+  EXPECT_EQ(space(TPosition::A2), SOFTNPU_SPACE_L0A);
+  EXPECT_EQ(space(TPosition::B2), SOFTNPU_SPACE_L0B);
+  EXPECT_EQ(space(TPosition::CO1), SOFTNPU_SPACE_L0C);
+  LocalTensor<half> tensor(TPosition::A1, 64, 16);
+  tensor.address_.bufferAddr = 256;
+  tensor.address_.dataLen = 96;
+  tensor.address_.logicPos = static_cast<uint8_t>(TPosition::B2);
+  EXPECT_EQ(tensor.GetPhyAddr(), 256u);
+  EXPECT_EQ(tensor.GetSize(), 48u);
+  EXPECT_EQ(static_cast<uint32_t>(tensor.address_.dataLen), 96u);
+  EXPECT_EQ(tensor.GetPosition(), TPosition::B2);
+  EXPECT_EQ(tensor.raw_.space, SOFTNPU_SPACE_L0B);
 }
 
 TEST(Helpers, FloatsOf16BitsAreConstants) {

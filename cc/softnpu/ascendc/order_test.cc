@@ -206,7 +206,7 @@ void FlagOfTheWrongPipe(GM_ADDR x, GM_ADDR y, GM_ADDR w) {
   PipeBarrier<PIPE_ALL>();
   DataCopy(f.y[me * kPart], f.a, kPart);
   CrossCoreSetFlag<0, fault ? PIPE_MTE2 : PIPE_MTE3>(5);
-  CrossCoreWaitFlag(5);
+  WaitEvent(5);
   const auto other = (me + 1) % static_cast<uint64_t>(GetBlockNum());
   DataCopy(f.b, f.y[other * kPart], kPart);  // FAULT FlagOfTheWrongPipe
 }

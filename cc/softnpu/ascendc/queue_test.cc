@@ -48,7 +48,8 @@ TEST(Queue, QueuesCountTheirTensors) {
   });
 }
 
-// Buffers without a type of elements: the order of a queue for data that the kernel knows by itself.
+// Buffers without a type of elements: the order of a queue for data that the kernel knows by
+// itself.
 TEST(Queue, Buffers) {
   const std::vector<float> x = Launched(1, [](GM_ADDR address) {
     GlobalTensor<float> gm;

@@ -184,9 +184,8 @@ TEST(Compare, Operators) {
   });
   for (size_t mode = 0; mode < 6; ++mode) {
     for (size_t i = 0; i < 512; ++i) {
-      EXPECT_EQ(Bit(out, i, mode * 64),
-                Reference(static_cast<double>(in[i]), static_cast<double>(in[512 + i]),
-                          kModes[mode]))
+      EXPECT_EQ(Bit(out, i, mode * 64), Reference(static_cast<double>(in[i]),
+                                                  static_cast<double>(in[512 + i]), kModes[mode]))
           << mode << " " << i;
     }
   }

@@ -327,7 +327,12 @@ struct IsResetLoad3dConfig {
 };
 constexpr IsResetLoad3dConfig IS_RESER_LOAD3D_DEFAULT_CONFIG{};
 
+// GCC 12 does not survive a reference to a constant of the calling function; C++20 needs none.
+#if __cplusplus >= 202002L
+template <typename T, IsResetLoad3dConfig config = IS_RESER_LOAD3D_DEFAULT_CONFIG>
+#else
 template <typename T, const IsResetLoad3dConfig& config = IS_RESER_LOAD3D_DEFAULT_CONFIG>
+#endif
 inline void LoadData(const LocalTensor<T>& dst, const LocalTensor<T>& src,
                      const LoadData3DParamsV2<T>& params, Where where = Where::Here()) {
   SoftnpuInstruction instruction =

@@ -102,8 +102,9 @@ inline void CopyBlocks(const SoftnpuTensor& destination, const SoftnpuTensor& so
 
 template <PaddingMode mode>
 constexpr void CheckPaddingMode() {
-  static_assert(mode == PaddingMode::Normal,
-                "PaddingMode::Compact of DataCopyPad is for Ascend 950: SoftNPU's chips have Normal");
+  static_assert(
+      mode == PaddingMode::Normal,
+      "PaddingMode::Compact of DataCopyPad is for Ascend 950: SoftNPU's chips have Normal");
 }
 
 inline void CopyPad(const SoftnpuTensor& destination, const SoftnpuTensor& source, uint32_t rows,

@@ -75,11 +75,11 @@ template <HcclServerType serverType = HCCL_SERVER_TYPE_AICPU, const auto& config
 class Hccl {
  public:
 // A call: what it would give does not matter, as the kernel stops.
-#define SOFTNPU_HCCL(Name, Result, ...)                            \
-  template <__VA_ARGS__ typename... Args>                          \
-  Result Name(Args&&...) const {                                   \
+#define SOFTNPU_HCCL(Name, Result, ...)                                   \
+  template <__VA_ARGS__ typename... Args>                                 \
+  Result Name(Args&&...) const {                                          \
     softnpu_internal::Unsupported("Hccl::" #Name, Where::At(nullptr, 0)); \
-    return Result();                                               \
+    return Result();                                                      \
   }
   SOFTNPU_HCCL(Init, int32_t)
   SOFTNPU_HCCL(InitV2, int32_t)

@@ -268,8 +268,8 @@ constexpr auto max(T a, U b) {
 }
 #endif
 
-// Bits of a word under the compiler's names: with one cleared or set, the number of those that are 0
-// or 1, the lowest of them.
+// Bits of a word under the compiler's names: with one cleared or set, the number of those that are
+// 0 or 1, the lowest of them.
 constexpr uint64_t sbitset0(uint64_t word, int64_t bit) { return word & ~(uint64_t{1} << bit); }
 constexpr uint64_t sbitset1(uint64_t word, int64_t bit) { return word | uint64_t{1} << bit; }
 constexpr int64_t bcnt0(uint64_t word) { return AscendC::ScalarGetCountOfValue<0>(word); }

@@ -98,6 +98,11 @@ inline void CrossCoreWaitFlag(uint16_t flagId, Where where = Where::Here()) {
   softnpu_internal::Sync(SOFTNPU_OP_CROSS_WAIT, where, modeId, pipe, flagId);
 }
 
+// CrossCoreWaitFlag under its older name.
+inline void WaitEvent(uint16_t flagId, Where where = Where::Here()) {
+  CrossCoreWaitFlag(flagId, where);
+}
+
 // Waits for all vector cores, or for all cores of the kernel.
 template <bool isAIVOnly = true>
 inline void SyncAll(Where where = Where::Here()) {

@@ -223,9 +223,13 @@ inline void Unsupported(const char* name, const Where& where) {
   softnpu::core::Execute(instruction);
 }
 
-inline int64_t CoreType() { return static_cast<int64_t>(Query(SOFTNPU_OP_CORE_TYPE, Where::At(nullptr, 0)) & 3); }
+inline int64_t CoreType() {
+  return static_cast<int64_t>(Query(SOFTNPU_OP_CORE_TYPE, Where::At(nullptr, 0)) & 3);
+}
 // A cube core whose block has vector cores, too.
-inline bool ServesVectorCores() { return Query(SOFTNPU_OP_CORE_TYPE, Where::At(nullptr, 0)) == (2 | 4); }
+inline bool ServesVectorCores() {
+  return Query(SOFTNPU_OP_CORE_TYPE, Where::At(nullptr, 0)) == (2 | 4);
+}
 
 }  // namespace softnpu_internal
 

@@ -293,8 +293,7 @@ class LocalTensor {
   LocalTensor& operator=(const LocalTensor&) = default;
   // All elements of the tensor: dst = src0 + src1.
   LocalTensor& operator=(const softnpu_internal::Combined<T>& value) {
-    SoftnpuInstruction instruction =
-        softnpu::core::Begin(value.opcode, Where::At(nullptr, 0));
+    SoftnpuInstruction instruction = softnpu::core::Begin(value.opcode, Where::At(nullptr, 0));
     return Assign(instruction, value, GetSize());
   }
   // A bit for each element of the sources: dst = src0 < src1.

@@ -98,6 +98,7 @@ constexpr event_t EVENT_ID7 = 7;
 #define __forceinline__ inline __attribute__((always_inline))
 #define __inline__ inline
 #define __cce_global__
+#define __bf16 bfloat16_t
 #ifndef likely
 constexpr bool likely(bool value) { return __builtin_expect(value, 1) != 0; }
 #endif
