@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as member
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ class Definitions:
         plain: those that are no macros; hosts have some for themselves
         included: those of headers that the header includes
         operators: what structs are registered for
+        alignments: what alignas says of structs
     """
 
     structs: dict[str, tuple[Field, ...]]
@@ -60,6 +62,7 @@ class Definitions:
     plain: frozenset[str] = frozenset()
     included: frozenset[str] = frozenset()
     operators: tuple[str, ...] = ()
+    alignments: Mapping[str, int] = member(default_factory=dict)
 
 
 def _arguments(found: list[Token], at: int) -> tuple[list[str], int]:
@@ -158,6 +161,7 @@ def definitions(header: str | Path) -> Definitions:
     plain: set[str] = set()
     included: set[str] = set()
     registered: dict[str, str] = {}
+    alignments: dict[str, int] = {}
     texts = _texts(Path(header))
     constants: dict[str, str] = {}
     for text in texts.values():
@@ -167,12 +171,13 @@ def definitions(header: str | Path) -> Definitions:
     for path, text in texts.items():
         # Beside structs of macros, a plain one may be the host's own.
         itself = path == Path(header)
-        _read(tokens(text), constants, path, structs, plain, registered, lenient=not itself or "BEGIN_TILING_DATA_DEF" in text)
+        lenient = not itself or "BEGIN_TILING_DATA_DEF" in text
+        _read(tokens(text), constants, path, structs, plain, registered, alignments, lenient)
         if not itself:
             included |= structs.keys()
     keyless = [struct for operator, struct in registered.items() if not re.search(r"_\d+$", operator)]
     last = (keyless or list(registered.values()) or [""])[-1]
-    return Definitions(structs, last, frozenset(plain), frozenset(included), tuple(registered))
+    return Definitions(structs, last, frozenset(plain), frozenset(included), tuple(registered), alignments)
 
 
 def _texts(header: Path) -> dict[Path, str]:
@@ -199,6 +204,7 @@ def _read(
     structs: dict[str, tuple[Field, ...]],
     plain: set[str],
     registered: dict[str, str],
+    alignments: dict[str, int],
     lenient: bool,
 ) -> None:
     """Adds the structs of a header's tokens; `lenient` leaves out plain ones that cannot be understood."""
@@ -220,17 +226,34 @@ def _read(
             continue
         if text == "END_TILING_DATA_DEF":
             structs[name] = tuple(fields)
-        elif text == "struct" and at + 2 < len(found) and found[at + 2].text == "{":
-            end = _close(found, at + 2)
-            try:
-                structs[found[at + 1].text] = _members(found[at + 3 : end - 1], constants, path)
-                plain.add(found[at + 1].text)
-            except ValueError:
-                if not lenient:
-                    raise
-            at = end
-            continue
+        elif text == "struct":
+            after, alignment = _attributes(found, at + 1, constants, path)
+            if after + 1 < len(found) and found[after + 1].text == "{":
+                end = _close(found, after + 1)
+                struct = found[after].text
+                try:
+                    structs[struct] = _members(found[after + 2 : end - 1], constants, path)
+                    plain.add(struct)
+                    if alignment:
+                        alignments[struct] = alignment
+                except ValueError:
+                    if not lenient:
+                        raise
+                at = end
+                continue
         at += 1
+
+
+def _attributes(found: list[Token], at: int, constants: dict[str, str], path: Path) -> tuple[int, int]:
+    """The index behind the attributes that begin at `at`, and what alignas says (0: nothing)."""
+    alignment = 0
+    while found[at].text in ("alignas", "__attribute__", "["):
+        bracket = at if found[at].text == "[" else at + 1
+        end = _close(found, bracket)
+        if found[at].text == "alignas":
+            alignment = _number(_spelled(found[bracket + 1 : end - 1]), constants, path)
+        at = end
+    return at, alignment
 
 
 @cache
@@ -256,7 +279,18 @@ def _dtype(name: str, known: Definitions, path: Path, inside: tuple[str, ...] = 
     for field in known.structs[plain]:
         kind = _dtype(field.type, known, path, (*inside, plain))
         parts.append((field.name, kind, (field.count,)) if field.count else (field.name, kind))
-    return np.dtype(parts, align=True)
+    return _aligned(np.dtype(parts, align=True), known.alignments.get(plain, 1))
+
+
+def _aligned(kind: np.dtype, alignment: int) -> np.dtype:
+    """A struct whose size is a multiple of `alignment`, too."""
+    size = -(-kind.itemsize // alignment) * alignment
+    if size == kind.itemsize or kind.fields is None or kind.names is None:
+        return kind
+    places = [kind.fields[name] for name in kind.names]
+    return np.dtype(
+        {"names": kind.names, "formats": [place[0] for place in places], "offsets": [place[1] for place in places], "itemsize": size}
+    )
 
 
 def tiling(header: str | Path, name: str = "") -> np.dtype:
@@ -304,7 +338,8 @@ def cpp(headers: str | Path | Sequence[str | Path]) -> str:
         for field in structs[name]:
             write(_plain(field.type))
         members = "".join(f"  {_plain(field.type)} {field.name}{f'[{field.count}]' if field.count else ''};\n" for field in structs[name])
-        out.append(f"struct {name} {{\n{members}}};")
+        alignment = next((known.alignments[name] for known in found if name in known.alignments), 0)
+        out.append(f"struct {f'alignas({alignment}) ' if alignment else ''}{name} {{\n{members}}};")
 
     for name in structs:
         if name not in included and (name not in plain or _known(name, structs)):

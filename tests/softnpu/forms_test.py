@@ -443,6 +443,24 @@ def test_a_constant_branch_on_the_kind_of_the_core(tmp_path: Path) -> None:
         softnpu.launch(kernel, y, 9)
 
 
+def test_alignments_of_tilings(tmp_path: Path) -> None:
+    header = tmp_path / "aligned_tiling.h"
+    header.write_text(
+        "constexpr uint32_t kWide = 16;\n"
+        "struct alignas(8) Pair { uint32_t a; uint32_t b; uint32_t c; };\n"
+        "struct [[maybe_unused]] alignas(kWide) Wide { Pair pair; float by; };\n"
+    )
+    pair, wide = softnpu.tiling(header, "Pair"), softnpu.tiling(header, "Wide")
+    assert (pair.itemsize, wide.itemsize, wide.fields["by"][1]) == (16, 32, 16)
+    (tmp_path / "sizes.cpp").write_text(
+        '#include "kernel_operator.h"\n'
+        + tiling_structs.cpp(header)
+        + "static_assert(sizeof(Pair) == 16 && sizeof(Wide) == 32 && alignof(Wide) == 16);\n"
+        + 'extern "C" __global__ __aicore__ void sizes(GM_ADDR x) {}\n'
+    )
+    assert list(softnpu.load(softnpu.build(tmp_path / "sizes.cpp"))) == ["sizes"]
+
+
 LATE = """\
 #include "impl/dav_c220/kernel_operator_vec_unary_impl.h"
 #include "kernel_operator.h"

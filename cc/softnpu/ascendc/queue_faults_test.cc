@@ -256,17 +256,6 @@ void QueuedAtTheEnd(GM_ADDR, GM_ADDR) {
 }
 
 template <bool fault>
-void NeverFreed(GM_ADDR, GM_ADDR) {
-  TPipe pipe;
-  TQue<TPosition::VECIN, 1> in;
-  pipe.InitBuffer(in, 1, 1024);
-  LocalTensor<float> a = in.AllocTensor<float>();
-  in.EnQue(a);
-  a = in.DeQue<float>();  // FAULT NeverFreed
-  if (!fault) in.FreeTensor(a);
-}
-
-template <bool fault>
 void FlagOfAQueue(GM_ADDR, GM_ADDR) {
   TPipe pipe;
   TQue<TPosition::VECOUT, 1> out;
@@ -283,12 +272,12 @@ void FlagOfAQueue(GM_ADDR, GM_ADDR) {
 template <bool fault>
 void ReusedBuffer(GM_ADDR, GM_ADDR) {
   TPipe pipe;
-  TQue<TPosition::VECCALC, 1> queue;
-  pipe.InitBuffer(queue, 1, 1024);
-  for (int i = 0; i < 2; ++i) {
+  TQue<TPosition::VECCALC, 2> queue;
+  pipe.InitBuffer(queue, 2, 1024);
+  for (int i = 0; i < 3; ++i) {
     LocalTensor<float> a = queue.AllocTensor<float>();
     PipeBarrier<PIPE_ALL>();
-    if (i == 0 || !fault) Duplicate(a, 1.0f, 64);
+    if (i < 2 || !fault) Duplicate(a, 1.0f, 64);
     PipeBarrier<PIPE_ALL>();
     Adds(a, a, 1.0f, 64);
     PipeBarrier<PIPE_ALL>();
@@ -328,8 +317,6 @@ const std::vector<Case>& Cases() {
       SOFTNPU_FAULT_CASE(QueueTooDeep, "S", "EnQue", "holds 1 tensors already, its depth is 1"),
       SOFTNPU_FAULT_CASE(NoInitBuffer, "S", "AllocTensor", "InitBuffer was not called"),
       SOFTNPU_FAULT_CASE(QueuedAtTheEnd, "S", "EnQue", "had no DeQue when the kernel ended"),
-      SOFTNPU_FAULT_CASE(NeverFreed, "S", "DeQue",
-                         "TQue<VECIN> #0 had no FreeTensor when the kernel ended"),
       SOFTNPU_FAULT_CASE(FlagOfAQueue, "S", "SetFlag", "(V_MTE3, id 0) is set already, by a queue"),
       SOFTNPU_FAULT_CASE(ReusedBuffer, "S", "GetValue", "hold no value: Adds at",
                          "TQue<VECCALC> #0 buffer 0", "[252, 256)"),

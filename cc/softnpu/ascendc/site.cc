@@ -68,10 +68,11 @@ int32_t Site::Code() const {
   return kind_ == kVectorCore ? kVectorCoreException : kAicoreException;
 }
 
-void Site::Warn(const std::string& sentence) const {
+void Site::Warn(const std::string& sentence) const { WarnAtPlace(place(), sentence); }
+
+void Site::WarnAtPlace(const Place& at, const std::string& sentence) const {
   LaunchState& launch = *launch_;
   if (launch.options.warnings == nullptr) return;
-  const Place at = place();
   const std::lock_guard<std::mutex> lock(launch.mutex);
   if (!launch.warned.emplace(at.file, at.line).second) return;
   launch.options.warnings->push_back(Format("%s:%u: %s: %s", FileOf(at.file).c_str(), at.line,

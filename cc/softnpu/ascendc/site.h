@@ -83,6 +83,7 @@ class Site {
 
   // Keeps a sentence about the instruction, once for each place in the kernel.
   void Warn(const std::string& sentence) const;
+  void WarnAtPlace(const Place& at, const std::string& sentence) const;
 
   // Throw KernelError. FailAt: about [begin, end) of the tensor's space. FailIn: about bytes
   // [begin, end) of a buffer.
