@@ -106,6 +106,29 @@ TEST(Queue, OneBufferKeepsItsValues) {
   for (size_t i = 0; i < 16; ++i) EXPECT_EQ(x[i], 11.0f) << i;
 }
 
+// What compiles for the sake of other chips' branches is refused when a kernel comes to it.
+TEST(Queue, OtherChipsCopiesAreRefusedByName) {
+  const auto fault = [](auto&& call) -> std::string {
+    try {
+      Launched(1, [&call](GM_ADDR) { call(); });
+    } catch (const KernelError& error) {
+      return error.fault();
+    }
+    return "";
+  };
+  EXPECT_EQ(fault([] {
+              const DataCopyEnhancedParams params(BlockMode::BLOCK_MODE_MATRIX, DeqScale::DEQ_NONE,
+                                                  0, 0, false, pad_t::PAD_NONE, 0);
+              DataCopy(LocalTensor<half>(), LocalTensor<int32_t>(), DataCopyParams(), params);
+            }),
+            "DataCopy on the chip with DataCopyEnhancedParams is not supported by SoftNPU");
+  EXPECT_EQ(fault([] {
+              FixpipeParams<float> params(1, 2, 0, 0);
+              Fixpipe(GlobalTensor<half>(), LocalTensor<float>(), params);
+            }),
+            "Fixpipe with FixpipeParams is not supported by SoftNPU");
+}
+
 // Communication inside a kernel: the kernel runs up to the first call.
 TEST(Queue, HcclIsRefusedByName) {
   const auto fault = [](auto&& call) -> std::string {

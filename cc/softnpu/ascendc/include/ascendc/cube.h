@@ -6,6 +6,7 @@
 // fractals of 16 x 16 (Nz).
 #pragma once
 
+#include "ascendc/system.h"
 #include "ascendc/tensor.h"
 
 namespace AscendC {
@@ -65,7 +66,8 @@ struct LoadData2dTransposeParams {
 
   LoadData2dTransposeParams() = default;
   LoadData2dTransposeParams(uint16_t start, uint8_t repeat, uint16_t source_stride,
-                            uint16_t destination_gap, uint16_t fractal_gap, uint8_t address_mode)
+                            uint16_t destination_gap, uint16_t fractal_gap,
+                            uint8_t address_mode = 0)
       : startIndex(start),
         repeatTimes(repeat),
         srcStride(source_stride),
@@ -547,6 +549,48 @@ inline void SetFixPipeConfig(const LocalTensor<T>& scales, bool unit_flag = fals
 inline void SetHF32Mode(bool) {}
 inline void SetHF32TransMode(bool) {}
 inline void SetMMLayoutTransform(bool) {}
+
+// Fixpipe as chips before A2 have it: a kernel that comes to it stops.
+struct Nz2NdParams {
+  bool nz2ndEn = false;
+  uint16_t ndNum = 1;
+  uint16_t srcNdStride = 0;
+  uint16_t dstNdStride = 0;
+  uint16_t originalNSize = 0;
+};
+struct QuantParams {
+  QuantMode_t quantPre = NoQuant;
+  uint64_t deqScalar = 0;
+};
+template <typename SrcT>
+struct FixpipeParams {
+  uint16_t cburstNum = 0;
+  uint16_t burstLen = 1;
+  uint32_t dstStride = 0;
+  uint16_t srcStride = 0;
+  QuantParams quantParams;
+  bool reluEn = false;
+  Nz2NdParams nz2ndParams;
+  uint8_t unitFlag = 0;
+
+  FixpipeParams() = default;
+  FixpipeParams(uint16_t bursts, uint16_t length, uint16_t source_stride,
+                uint32_t destination_stride)
+      : cburstNum(bursts),
+        burstLen(length),
+        dstStride(destination_stride),
+        srcStride(source_stride) {}
+};
+template <template <typename> class Tensor, typename T, typename SrcT>
+inline void Fixpipe(const Tensor<T>&, const LocalTensor<SrcT>&, const FixpipeParams<SrcT>&,
+                    Where where = Where::Here()) {
+  softnpu_internal::Unsupported("Fixpipe with FixpipeParams", where);
+}
+template <template <typename> class Tensor, typename T, typename SrcT>
+inline void Fixpipe(const Tensor<T>&, const LocalTensor<SrcT>&, const LocalTensor<uint64_t>&,
+                    const FixpipeParams<SrcT>&, Where where = Where::Here()) {
+  softnpu_internal::Unsupported("Fixpipe with FixpipeParams", where);
+}
 
 }  // namespace AscendC
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ascendc/data_copy.h"
+#include "ascendc/system.h"
 
 namespace AscendC {
 
@@ -76,11 +77,28 @@ enum class BlockMode : uint8_t {
   BLOCK_MODE_DEPTHWISE,
 };
 
+enum class DeqScale : uint8_t { DEQ_NONE = 0, DEQ, VDEQ, DEQ8, VDEQ8, DEQ16, VDEQ16 };
+
 struct DataCopyEnhancedParams {
   BlockMode blockMode = BlockMode::BLOCK_MODE_NORMAL;
+  DeqScale deqScale = DeqScale::DEQ_NONE;
+  uint64_t deqValue = 0;
+  uint8_t sidStoreMode = 0;
+  bool isRelu = false;
+  pad_t padMode = pad_t::PAD_NONE;
+  uint64_t padValue = 0;
 
   DataCopyEnhancedParams() = default;
   explicit DataCopyEnhancedParams(BlockMode mode) : blockMode(mode) {}
+  DataCopyEnhancedParams(BlockMode mode, DeqScale scale, uint64_t scale_value, uint8_t store_mode,
+                         bool relu, pad_t pad, uint64_t pad_value)
+      : blockMode(mode),
+        deqScale(scale),
+        deqValue(scale_value),
+        sidStoreMode(store_mode),
+        isRelu(relu),
+        padMode(pad),
+        padValue(pad_value) {}
 };
 
 template <typename T>
@@ -180,6 +198,13 @@ inline void DataCopy(const GlobalTensor<T>& dst, const LocalTensor<T>& src,
                      const DataCopyParams& params, const DataCopyEnhancedParams& enhancedParams,
                      Where where = Where::Here()) {
   softnpu_internal::CopyEnhanced(dst.raw_, src.raw_, params, enhancedParams, where);
+}
+
+// From L0C to the UB, which 310P has: a kernel that comes to it stops.
+template <typename T, typename U>
+inline void DataCopy(const LocalTensor<T>&, const LocalTensor<U>&, const DataCopyParams&,
+                     const DataCopyEnhancedParams&, Where where = Where::Here()) {
+  softnpu_internal::Unsupported("DataCopy on the chip with DataCopyEnhancedParams", where);
 }
 
 namespace softnpu_internal {

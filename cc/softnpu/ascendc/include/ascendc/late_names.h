@@ -35,3 +35,7 @@ constexpr float PI = 3.14159265358979323846F;
 #endif
 
 }  // namespace AscendC
+
+#ifdef SOFTNPU_NAME_PRELOAD
+#define PRELOAD(kilobytes) static_cast<void>(kilobytes)
+#endif

@@ -84,6 +84,18 @@ enum pipe_t : uint8_t {
   PIPE_FIX = SOFTNPU_PIPE_FIX,
 };
 
+enum class pad_t : uint8_t {
+  PAD_NONE = 0,
+  PAD_MODE1,
+  PAD_MODE2,
+  PAD_MODE3,
+  PAD_MODE4,
+  PAD_MODE5,
+  PAD_MODE6,
+  PAD_MODE7,
+  PAD_MODE8,
+};
+
 using event_t = int32_t;
 constexpr event_t EVENT_ID0 = 0;
 constexpr event_t EVENT_ID1 = 1;
