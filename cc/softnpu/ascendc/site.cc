@@ -71,8 +71,8 @@ int32_t Site::Code() const {
 void Site::Warn(const std::string& sentence) const { WarnAtPlace(place(), sentence); }
 
 void Site::WarnAtPlace(const Place& at, const std::string& sentence) const {
+  if (launch_ == nullptr || launch_->options.warnings == nullptr) return;
   LaunchState& launch = *launch_;
-  if (launch.options.warnings == nullptr) return;
   const std::lock_guard<std::mutex> lock(launch.mutex);
   if (!launch.warned.emplace(at.file, at.line).second) return;
   launch.options.warnings->push_back(Format("%s:%u: %s: %s", FileOf(at.file).c_str(), at.line,

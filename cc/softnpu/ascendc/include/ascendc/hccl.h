@@ -70,6 +70,10 @@ struct HcclServerConfig {
 };
 inline constexpr HcclServerConfig DEFAULT_CFG = {0, 0};
 
+namespace softnpu_internal {
+using GmPointer = __gm__ uint8_t*;
+}  // namespace softnpu_internal
+
 // Communication of a kernel with other devices.
 template <HcclServerType serverType = HCCL_SERVER_TYPE_AICPU, const auto& config = DEFAULT_CFG>
 class Hccl {
@@ -99,8 +103,8 @@ class Hccl {
   SOFTNPU_HCCL(InterHcclGroupSync, void)
   SOFTNPU_HCCL(QueueBarrier, void, ScopeType type = ScopeType::ALL, )
   SOFTNPU_HCCL(Finalize, void, bool sync = true, )
-  SOFTNPU_HCCL(GetWindowsInAddr, GM_ADDR)
-  SOFTNPU_HCCL(GetWindowsOutAddr, GM_ADDR)
+  SOFTNPU_HCCL(GetWindowsInAddr, softnpu_internal::GmPointer)
+  SOFTNPU_HCCL(GetWindowsOutAddr, softnpu_internal::GmPointer)
   SOFTNPU_HCCL(GetRankId, uint32_t)
   SOFTNPU_HCCL(GetRankDim, uint32_t)
   SOFTNPU_HCCL(SetReduceDataTypeAbility, bool)
