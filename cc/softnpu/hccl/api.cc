@@ -13,6 +13,7 @@
 #include "cc/softnpu/base/handle_table.h"
 #include "cc/softnpu/hccl/collectives.h"
 #include "cc/softnpu/hccl/communicator.h"
+#include "cc/softnpu/hccl/exchange.h"
 #include "cc/softnpu/hccl/hccl_abi.h"
 #include "cc/softnpu/hccl/rank_table.h"
 
@@ -76,6 +77,11 @@ Settings ReadSettings(const CommConfig* config) {
     return static_cast<uint64_t>(end - reinterpret_cast<const char*>(config)) <= config->bytes;
   };
   if (has(config->name)) out.name = std::string(config->name, strnlen(config->name, kNameBytes));
+  if (has(config->buffer_megabytes) &&
+      config->buffer_megabytes != static_cast<uint32_t>(kNotSet)) {
+    if (config->buffer_megabytes < 1) throw Error(kPara, "hcclBufferSize is 0 MB");
+    out.buffer_megabytes = config->buffer_megabytes;
+  }
   if (has(config->run_timeout_s) && config->run_timeout_s != kNotSet) {
     if (config->run_timeout_s < 0) {
       throw Error(kPara, Format("hcclExecTimeOut is %d s", config->run_timeout_s));
@@ -100,6 +106,28 @@ uint32_t RanksOf(const char* group) {
   return ranks;
 }
 
+int32_t RankOf(const char* group) {
+  int32_t rank = -1;
+  Answer("communicator", [&] { rank = static_cast<int32_t>(OfGroup(group)->rank()); });
+  return rank;
+}
+
+uint64_t BufferOf(const char* group) {
+  uint64_t bytes = 0;
+  Answer("communicator", [&] {
+    bytes = static_cast<uint64_t>(OfGroup(group)->settings().buffer_megabytes) << 20;
+  });
+  return bytes;
+}
+
+int32_t ExchangeIn(const char* group, const softnpu_exchange* exchange, void* stream) {
+  // It is told of the end in any case, also here.
+  std::shared_ptr<void> context(exchange->context, exchange->drop);
+  return Answer(exchange->name, [&] {
+    EnqueueExchange(OfGroup(group), *exchange, std::move(context), stream);
+  });
+}
+
 DType OfAcl(int32_t dtype) {
   switch (dtype) {
     case 0:
@@ -115,7 +143,7 @@ DType OfAcl(int32_t dtype) {
 
 int32_t ReduceIn(const char* group, void* buffer, uint64_t count, int32_t dtype, void* stream);
 
-constexpr softnpu_groups kGroups{RanksOf, ReduceIn};
+constexpr softnpu_groups kGroups{RanksOf, ReduceIn, RankOf, BufferOf, ExchangeIn};
 
 void* Add(const char* function, const RootInfo& info, uint32_t ranks, uint32_t rank, int32_t device,
           Settings settings, bool early, uint64_t roots = 0) {

@@ -134,6 +134,7 @@ class Collective {
         Take(call_.root, call_.count * rank(), call_.count, 0);
         return;
       case Kind::kBarrier:
+      case Kind::kExchange:
         return;
     }
   }
@@ -209,6 +210,7 @@ void Take(const std::vector<uint64_t>& from, uint64_t* to) {
 void Enqueue(const std::shared_ptr<Communicator>& communicator, Kind kind,
              const Arguments& arguments, void* stream) {
   communicator->RequireWorking();
+  communicator->Claim(Use::kCollectives, NameOf(kind));
   const uint32_t ranks = communicator->ranks();
   const uint32_t rank = communicator->rank();
   Call call;
@@ -310,6 +312,7 @@ void Enqueue(const std::shared_ptr<Communicator>& communicator, Kind kind,
       whole = &send, part = &receive, part_at = call.count * rank;
       break;
     case Kind::kBarrier:
+    case Kind::kExchange:
       break;
   }
   RequireRange(*communicator, send);
@@ -442,6 +445,7 @@ class Exchange {
 void EnqueueMessages(const std::shared_ptr<Communicator>& communicator, const char* name,
                      const std::vector<Message>& messages, void* stream) {
   communicator->RequireWorking();
+  communicator->Claim(Use::kCollectives, name);
   std::vector<Range> ranges;
   for (const Message& message : messages) {
     RequireSendable(message.dtype);

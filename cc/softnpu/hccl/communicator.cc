@@ -21,18 +21,22 @@ constexpr std::chrono::milliseconds kLook{20};
 // A rank that has its own core comes sooner than the host can put this one to sleep and wake it.
 constexpr int kSpins = 2000;
 
-std::chrono::seconds Seconds(const char* name, int64_t fallback, int64_t low, int64_t high) {
+int64_t Number(const char* name, const char* unit, int64_t fallback, int64_t low, int64_t high) {
   const char* const text = std::getenv(name);
-  if (text == nullptr || *text == '\0') return std::chrono::seconds(fallback);
+  if (text == nullptr || *text == '\0') return fallback;
   char* end = nullptr;
   errno = 0;
   const int64_t value = std::strtoll(text, &end, 10);
   if (*end != '\0' || errno == ERANGE || value < low || value > high) {
     throw Error(kPara,
-                Format("%s is '%s'; it must be a whole number of seconds from %lld to %lld", name,
-                       text, static_cast<long long>(low), static_cast<long long>(high)));
+                Format("%s is '%s'; it must be a whole number of %s from %lld to %lld", name, text,
+                       unit, static_cast<long long>(low), static_cast<long long>(high)));
   }
-  return std::chrono::seconds(value);
+  return value;
+}
+
+std::chrono::seconds Seconds(const char* name, int64_t fallback, int64_t low, int64_t high) {
+  return std::chrono::seconds(Number(name, "seconds", fallback, low, high));
 }
 
 long Futex(std::atomic<uint32_t>& word, int operation, uint32_t value, const timespec* timeout) {
@@ -57,6 +61,9 @@ bool Fits(const Call& a, uint32_t rank_a, const Call& b, uint32_t rank_b, uint32
            b.send_counts[rank_a] == a.receive_counts[rank_b] && a.dtype == b.received &&
            b.dtype == a.received;
   }
+  if (a.kind == Kind::kExchange) {
+    return std::strcmp(a.name, b.name) == 0 && std::strcmp(a.form, b.form) == 0;
+  }
   const bool uneven = a.kind == Kind::kReduceScatterV || a.kind == Kind::kAllGatherV;
   const auto counts = [](const Call& call) {
     return call.kind == Kind::kReduceScatterV ? call.send_counts : call.receive_counts;
@@ -70,7 +77,8 @@ bool Fits(const Call& a, uint32_t rank_a, const Call& b, uint32_t rank_b, uint32
 std::string Describe(const Call& call, uint32_t ranks) {
   const auto sequence = static_cast<unsigned long long>(call.sequence);
   const auto count = static_cast<unsigned long long>(call.count);
-  const std::string head = Format("%s #%llu", NameOf(call.kind), sequence);
+  const char* const name = call.kind == Kind::kExchange ? call.name : NameOf(call.kind);
+  const std::string head = Format("%s #%llu", name, sequence);
   const char* const dtype = NameOf(call.dtype);
   switch (call.kind) {
     case Kind::kAllReduce:
@@ -95,6 +103,8 @@ std::string Describe(const Call& call, uint32_t ranks) {
     case Kind::kBroadcast:
     case Kind::kScatter:
       return head + Format(" (%llu %s, from rank %u)", count, dtype, call.root);
+    case Kind::kExchange:
+      return head + Format(" (%s)", call.form);
     case Kind::kBarrier:
       break;
   }
@@ -104,6 +114,7 @@ std::string Describe(const Call& call, uint32_t ranks) {
 Settings Settings::FromEnvironment() {
   Settings out;
   out.run_timeout = Seconds("HCCL_EXEC_TIMEOUT", 1836, 0, INT32_MAX);
+  out.buffer_megabytes = Number("HCCL_BUFFSIZE", "megabytes", 200, 1, INT32_MAX);
   return out;
 }
 
@@ -205,6 +216,18 @@ void Communicator::Destroy() {
 void Communicator::Stop(Result result, const std::string& sentence) {
   Fail(result, sentence);
   throw Error(DeviceCode(result), sentence + Format(" [%s, %d]", NameOf(result), result));
+}
+
+void Communicator::Claim(Use use, const char* name) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (use_ == Use::kNothing) {
+    use_ = use;
+    used_by_ = name;
+  }
+  if (use_ == use) return;
+  throw Error(kPara, Format("the group '%s' has run %s, and %s is called: a group that has operators "
+                            "which exchange tokens may have nothing else",
+                            settings_.name.c_str(), used_by_, name));
 }
 
 uint64_t Communicator::NextCollective() {

@@ -28,13 +28,18 @@ struct Settings {
   std::string name;  // empty: SoftNPU gives one
   // 0: no limit.
   std::chrono::seconds run_timeout{0};
+  // What operators of a chip have between the ranks; SoftNPU has no such buffer.
+  int64_t buffer_megabytes = 200;
 
-  // HCCL_EXEC_TIMEOUT, 1836 s where it is not set. Throws Error kPara.
+  // HCCL_EXEC_TIMEOUT, 1836 s where it is not set, and HCCL_BUFFSIZE, 200 MB. Throws Error kPara.
   static Settings FromEnvironment();
 };
 
 // HCCL_CONNECT_TIMEOUT, 120 s where it is not set. Throws Error kPara.
 std::chrono::seconds JoinTimeout();
+
+// What a communicator is for, from its first call on.
+enum class Use { kNothing, kCollectives, kExchanges };
 
 class Communicator : public std::enable_shared_from_this<Communicator> {
  public:
@@ -60,6 +65,9 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
   // Tells all ranks why this one cannot go on. Keeps the first of several.
   void Fail(Result result, const std::string& sentence);
 
+  // Throws Error kPara when the communicator was used for something else. `name` lives as long as
+  // the process.
+  void Claim(Use use, const char* name);
   // Held from taking a number until the call is on its stream: a stream has calls in their order.
   std::unique_lock<std::mutex> Order() { return std::unique_lock<std::mutex>(order_mutex_); }
   // The number of a new collective, of a message to a rank, and of one from a rank; from 1.
@@ -132,6 +140,8 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
   mutable std::mutex mutex_;
   std::condition_variable turn_changed_;
   std::string sentence_;
+  Use use_ = Use::kNothing;
+  const char* used_by_ = "";
   uint64_t collectives_ = 0;
   uint64_t finished_ = 0;  // collectives, in their order
   std::vector<uint64_t> sends_;

@@ -39,6 +39,7 @@ uint64_t BusiestElements(const Call& call, uint32_t ranks, uint32_t rank) {
     case Kind::kScatter:
       return call.count;
     case Kind::kBarrier:
+    case Kind::kExchange:
       return 0;
   }
   return 0;

@@ -118,6 +118,7 @@ std::string TextOf(const Asked& asked) {
     case Kind::kScatter:
       return " (" + count + " " + dtype + ", from rank " + root + ")";
     case Kind::kBarrier:
+    case Kind::kExchange:
       return "";
   }
   return "?";

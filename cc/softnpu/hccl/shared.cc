@@ -41,6 +41,8 @@ const char* NameOf(Kind kind) {
       return "HcclScatter";
     case Kind::kBarrier:
       return "HcclBarrier";
+    case Kind::kExchange:
+      return "an exchange";
   }
   return "an unknown collective";
 }

@@ -21,6 +21,7 @@
 #include <string>
 
 #include "cc/softnpu/hccl/types.h"
+#include "cc/softnpu/runtime/internal.h"
 
 namespace softnpu::hccl {
 
@@ -37,10 +38,13 @@ enum class Kind : uint32_t {
   kBroadcast,
   kScatter,
   kBarrier,
+  kExchange,  // of an operator
 };
 
 // "HcclAllReduce".
 const char* NameOf(Kind kind);
+
+inline constexpr size_t kFormBytes = 128;
 
 // What a rank has called. Counts and places are of elements.
 struct Call {
@@ -60,7 +64,15 @@ struct Call {
   uint64_t send_places[kMaxRanks] = {};
   uint64_t receive_counts[kMaxRanks] = {};
   uint64_t receive_places[kMaxRanks] = {};
+  // Of an exchange: name and form, offsets of windows in the rank's device memory (kNoWindow where
+  // there is none), and numbers.
+  char name[kFormBytes] = {};
+  char form[kFormBytes] = {};
+  uint64_t windows[SOFTNPU_MAX_WINDOWS] = {};
+  int64_t numbers[SOFTNPU_MAX_NUMBERS] = {};
 };
+
+inline constexpr uint64_t kNoWindow = UINT64_MAX;
 
 enum class State : uint32_t { kJoined, kDestroyed, kFailed };
 

@@ -42,7 +42,7 @@ int32_t Sum(const char* group, void* buffer, uint64_t count, int32_t dtype, void
 class MatmulAllReduce : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    static constexpr softnpu_groups kGroups{Ranks, Sum};
+    static constexpr softnpu_groups kGroups{Ranks, Sum, nullptr, nullptr, nullptr};
     softnpu_offer_groups(&kGroups);
   }
 

@@ -43,6 +43,35 @@ __attribute__((visibility("default"))) int32_t softnpu_enqueue_collective(
 // Bytes per nanosecond, each way, of the link between any two devices of a server whose highest
 // number is `highest`; 0 where the profile has no published figure, or a server fewer devices.
 __attribute__((visibility("default"))) double softnpu_link_rate(int32_t highest);
+#define SOFTNPU_MAX_WINDOWS 8
+#define SOFTNPU_MAX_NUMBERS 32
+// Device memory of this rank.
+typedef struct softnpu_window {
+  const void* address; /* null where there is none */
+  uint64_t bytes;
+  const char* name; /* of the argument; lives as long as the process */
+} softnpu_window;
+// What a rank gives to an exchange, as another rank sees it.
+typedef struct softnpu_peer {
+  const unsigned char* windows[SOFTNPU_MAX_WINDOWS]; /* on the host; null where it gave none */
+  const int64_t* numbers;
+} softnpu_peer;
+// A collective in which each rank reads what it needs from windows of all ranks. The windows' bytes
+// that are read have to be written: the operator asks before.
+typedef struct softnpu_exchange {
+  const char* name; /* of the operator; lives as long as the process */
+  const char* form; /* what has to be the same on all ranks, in words, up to 127 bytes */
+  uint32_t window_count;
+  uint32_t output_count;
+  uint32_t number_count;
+  softnpu_window windows[SOFTNPU_MAX_WINDOWS];
+  softnpu_window outputs[SOFTNPU_MAX_WINDOWS]; /* what `run` writes some of */
+  int64_t numbers[SOFTNPU_MAX_NUMBERS];        /* for the other ranks */
+  /* Runs when all ranks have come, with a peer for each; 0, or a code after softnpu_report. */
+  int32_t (*run)(void* context, const softnpu_peer* peers);
+  void (*drop)(void* context); /* in any case, also when the exchange is not queued */
+  void* context;
+} softnpu_exchange;
 // What libhccl.so offers to operators that contain a collective; it lives as long as the process.
 // Groups are named as HcclGetCommName names them, and are those of the current device.
 typedef struct softnpu_groups {
@@ -51,6 +80,15 @@ typedef struct softnpu_groups {
   // Queues the sum over all ranks, in place; `dtype` is ACL's. 0, or a code after softnpu_report.
   int32_t (*all_reduce)(const char* group, void* buffer, uint64_t count, int32_t dtype,
                         void* stream);
+  // The number of the current device in a group; -1 after softnpu_report where there is no such
+  // group.
+  int32_t (*rank)(const char* group);
+  // The size of a group's buffer, HCCL_BUFFSIZE or the communicator's own setting; 0 as above.
+  // SoftNPU has no buffer; operators on a chip need a certain size.
+  uint64_t (*buffer_bytes)(const char* group);
+  // Queues an exchange. A group that has exchanges has nothing else: operators of this kind demand
+  // it. 0, or a code after softnpu_report.
+  int32_t (*exchange)(const char* group, const softnpu_exchange* exchange, void* stream);
 } softnpu_groups;
 __attribute__((visibility("default"))) void softnpu_offer_groups(const softnpu_groups* groups);
 // Null until a communicator was made.

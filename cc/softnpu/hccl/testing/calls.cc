@@ -50,6 +50,7 @@ int32_t Ask(const Asked& asked, uint32_t ranks, uint32_t rank, void* send, void*
     case Kind::kScatter:
       return HcclScatter(send, receive, count, dtype, asked.root, comm, stream);
     case Kind::kBarrier:
+    case Kind::kExchange:
       return HcclBarrier(comm, stream);
   }
   return kPara;
