@@ -326,6 +326,57 @@ def test_a_product_is_summed_over_ranks(shape: tuple[int, ...], dtype: torch.dty
     assert all(torch.equal(one, expected) for one in found)
 
 
+def multiply_int8(rank: int, shape: tuple[int, ...], dtype: torch.dtype, by_row: bool, more: bool) -> torch.Tensor:
+    """A product of int8 and a sum over the ranks as one operator."""
+    import torch.distributed as dist
+    import torch_npu
+
+    group = dist.group.WORLD._get_backend(torch.device("npu")).get_hccl_comm_name(rank)
+    x, weight, bias, addend, column, row = int8_factors(rank, shape, dtype)
+    if dtype == torch.float16:
+        column = column.float()
+        column = column if by_row else torch_npu.npu_trans_quant_param(column.npu())
+    options = {"bias": bias.npu(), "x3": addend.npu()} if more else {}
+    if by_row:
+        options["pertoken_scale"] = row.npu()
+    # The weight is stored as a layer has it: [columns, rows].
+    out = torch_npu.npu_mm_all_reduce_base(
+        x.npu(), weight.t().contiguous().npu().t(), group, reduce_op="sum", dequant_scale=column.npu(), **options
+    )
+    return out.cpu()
+
+
+def int8_factors(rank: int, shape: tuple[int, ...], dtype: torch.dtype) -> list[torch.Tensor]:
+    """A rank's factors [.., k] and [k, n], a bias [n], what is added to the product [.., n], and scales of columns and of rows."""
+    source = torch.Generator().manual_seed(rank + 5)
+    *rows, k, n = shape
+    x, weight = (torch.randint(-127, 128, size, generator=source).to(torch.int8) for size in ((*rows, k), (k, n)))
+    bias = torch.randint(-1000, 1000, (n,), generator=source).int()
+    addend = torch.randn(*rows, n, generator=source).to(dtype)
+    # Powers of two: a packed scale has 10 bits of fraction, and bfloat16 7.
+    column, row = (2.0 ** -torch.randint(6, 12, (size,), generator=source).float() for size in (n, math.prod(rows)))
+    return [x, weight, bias, addend, column.to(torch.bfloat16), row]
+
+
+@pytest.mark.parametrize("more", [False, True])
+@pytest.mark.parametrize("by_row", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("shape", [(7, 33, 20), (2, 3, 16, 5)], ids=str)
+def test_a_product_of_int8_is_summed_over_ranks(shape: tuple[int, ...], dtype: torch.dtype, by_row: bool, more: bool, four: Ranks) -> None:
+    """A rank's product is rounded once, with x3 once more, and the sum is in the order of the ranks."""
+    found = four.run(multiply_int8, shape, dtype, by_row, more)
+    products = []
+    for rank in range(4):
+        x, weight, bias, addend, column, row = (one.double() for one in int8_factors(rank, shape, dtype))
+        product = (x @ weight + bias if more else x @ weight) * column
+        if by_row:
+            product = product * row.view(*shape[:-2], 1)
+        product = product.to(dtype)
+        products.append((product.double() + addend).to(dtype) if more else product)
+    expected = folded(products)
+    assert all(torch.equal(one, expected) for one in found)
+
+
 def test_what_nobody_has_written_stays_so(tmp_path: Path) -> None:
     with Ranks(2, tmp_path, PYTORCH_NO_NPU_MEMORY_CACHING="1") as ranks:
         for sentence in ranks.run(half_written):

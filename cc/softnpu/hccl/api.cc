@@ -77,8 +77,7 @@ Settings ReadSettings(const CommConfig* config) {
     return static_cast<uint64_t>(end - reinterpret_cast<const char*>(config)) <= config->bytes;
   };
   if (has(config->name)) out.name = std::string(config->name, strnlen(config->name, kNameBytes));
-  if (has(config->buffer_megabytes) &&
-      config->buffer_megabytes != static_cast<uint32_t>(kNotSet)) {
+  if (has(config->buffer_megabytes) && config->buffer_megabytes != static_cast<uint32_t>(kNotSet)) {
     if (config->buffer_megabytes < 1) throw Error(kPara, "hcclBufferSize is 0 MB");
     out.buffer_megabytes = config->buffer_megabytes;
   }
@@ -114,18 +113,16 @@ int32_t RankOf(const char* group) {
 
 uint64_t BufferOf(const char* group) {
   uint64_t bytes = 0;
-  Answer("communicator", [&] {
-    bytes = static_cast<uint64_t>(OfGroup(group)->settings().buffer_megabytes) << 20;
-  });
+  Answer("communicator",
+         [&] { bytes = static_cast<uint64_t>(OfGroup(group)->settings().buffer_megabytes) << 20; });
   return bytes;
 }
 
 int32_t ExchangeIn(const char* group, const softnpu_exchange* exchange, void* stream) {
   // It is told of the end in any case, also here.
   std::shared_ptr<void> context(exchange->context, exchange->drop);
-  return Answer(exchange->name, [&] {
-    EnqueueExchange(OfGroup(group), *exchange, std::move(context), stream);
-  });
+  return Answer(exchange->name,
+                [&] { EnqueueExchange(OfGroup(group), *exchange, std::move(context), stream); });
 }
 
 DType OfAcl(int32_t dtype) {

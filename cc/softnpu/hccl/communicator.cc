@@ -225,9 +225,10 @@ void Communicator::Claim(Use use, const char* name) {
     used_by_ = name;
   }
   if (use_ == use) return;
-  throw Error(kPara, Format("the group '%s' has run %s, and %s is called: a group that has operators "
-                            "which exchange tokens may have nothing else",
-                            settings_.name.c_str(), used_by_, name));
+  throw Error(kPara,
+              Format("the group '%s' has run %s, and %s is called: a group that has operators "
+                     "which exchange tokens may have nothing else",
+                     settings_.name.c_str(), used_by_, name));
 }
 
 uint64_t Communicator::NextCollective() {

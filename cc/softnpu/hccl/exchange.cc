@@ -36,9 +36,9 @@ struct Exchange {
     }
     if (const int32_t code = run(context.get(), peers.data()); code != 0) {
       const std::string why = softnpu_own_message();
-      communicator->Fail(kInternal, Format("rank %u's %s: %s", communicator->rank(),
-                                           Describe(call, communicator->ranks()).c_str(),
-                                           why.c_str()));
+      communicator->Fail(kInternal,
+                         Format("rank %u's %s: %s", communicator->rank(),
+                                Describe(call, communicator->ranks()).c_str(), why.c_str()));
       throw Error(code, why);
     }
     communicator->Leave(call);
@@ -79,8 +79,8 @@ void EnqueueExchange(const std::shared_ptr<Communicator>& communicator,
   }
   const std::unique_lock<std::mutex> order = communicator->Order();
   call.sequence = communicator->NextCollective();
-  const std::string said = Format("rank %u's %s", communicator->rank(),
-                                  Describe(call, communicator->ranks()).c_str());
+  const std::string said =
+      Format("rank %u's %s", communicator->rank(), Describe(call, communicator->ranks()).c_str());
   auto made = std::make_shared<Exchange>(
       Exchange{communicator, call, exchange.window_count, exchange.run, std::move(context)});
   // Where the tokens go is known on the device only, so the links' time is not.

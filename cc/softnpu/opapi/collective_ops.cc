@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cc/softnpu/opapi/aten.h"
+#include "cc/softnpu/opapi/collective_group.h"
 #include "cc/softnpu/opapi/elementwise.h"
 #include "cc/softnpu/opapi/operator.h"
 #include "cc/softnpu/opapi/wide.h"
@@ -118,6 +119,19 @@ void PlanMatmulAllReduce(Plan& plan, const Tensor* x1, const Tensor* x2, const T
 
 }  // namespace
 
+void CheckSummingGroup(const Plan& plan, const char* group, const char* reduction,
+                       int64_t comm_turn, int64_t stream_mode) {
+  CheckOptions(plan, reduction, comm_turn, stream_mode);
+  CheckGroup(plan, group);
+}
+
+void CheckCommMode(const char* comm_mode) {
+  const std::string mode(comm_mode == nullptr ? "" : comm_mode);
+  if (!mode.empty() && mode != "ai_cpu" && mode != "aiv") {
+    throw Error(kAclnnInvalid, "'commMode' is '" + mode + "'; it must be 'ai_cpu' or 'aiv'");
+  }
+}
+
 ACLNN(MatmulAllReduce, (const Tensor*, x1), (const Tensor*, x2), (const Tensor*, bias),
       (const char*, group), (const char*, reduction), (int64_t, comm_turn), (int64_t, stream_mode),
       (const Tensor*, output)) {
@@ -135,10 +149,7 @@ ACLNN(MatmulAllReduceV2, (const Tensor*, x1), (const Tensor*, x2), (const Tensor
 ACLNN(MatmulAllReduceV3, (const Tensor*, x1), (const Tensor*, x2), (const Tensor*, bias),
       (const Tensor*, x3), (const char*, group), (const char*, reduction), (const char*, comm_mode),
       (int64_t, comm_turn), (int64_t, stream_mode), (const Tensor*, output)) {
-  const std::string mode(comm_mode == nullptr ? "" : comm_mode);
-  if (!mode.empty() && mode != "ai_cpu" && mode != "aiv") {
-    throw Error(kAclnnInvalid, "'commMode' is '" + mode + "'; it must be 'ai_cpu' or 'aiv'");
-  }
+  CheckCommMode(comm_mode);
   PlanMatmulAllReduce(plan, x1, x2, bias, x3, group, reduction, comm_turn, stream_mode, output);
 }
 
