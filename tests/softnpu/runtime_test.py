@@ -169,3 +169,30 @@ def test_the_trace_has_a_slice_for_every_task(tmp_path: Path) -> None:
     assert slices["operator", "aclnnMuls"] == 7
     assert slices["operator", "aclnnAdds"] == 5
     assert len(streams) == 2
+
+
+def test_idle_devices_cost_little(tmp_path: Path) -> None:
+    """All eight devices, each with a stream and an allocation, in a program of C functions alone: less than 100 MB in all."""
+    program = tmp_path / "program.py"
+    program.write_text("""
+import ctypes
+from pathlib import Path
+
+def resident():
+    # Each page counts by how many processes have it; those of the files of device memory are among them.
+    return int(Path("/proc/self/smaps_rollup").read_text().split("Pss:")[1].split()[0]) << 10
+
+before = resident()
+library = ctypes.CDLL("libascendcl.so")
+assert library.aclInit(None) == 0
+for device in range(8):
+    stream, memory = ctypes.c_void_p(), ctypes.c_void_p()
+    assert library.aclrtSetDevice(device) == 0
+    assert library.aclrtCreateStream(ctypes.byref(stream)) == 0
+    assert library.aclrtMalloc(ctypes.byref(memory), ctypes.c_size_t(1 << 20), 0) == 0
+print(resident() - before)
+""")
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    print(f"{int(done.stdout) / 1e6:.1f} MB")
+    assert int(done.stdout) < 100e6
