@@ -21,6 +21,11 @@ class CannConfig(BaseModel):
     """Linear layers whose input is divided among devices take npu_mm_all_reduce_base, one operator for the product and the sum over ranks:
     float16 or bfloat16, unquantised, a tensor_parallel_size of 2, 4 or 8."""
 
+    experts_by: Literal["gather", "all_to_all", "fused"] = "gather"
+    """How tokens come to experts of other devices (--enable-expert-parallel), unquantised. `gather`: all tokens go to all devices, and sums
+    come back (vLLM's allgather_reducescatter). `all_to_all`: each token goes to the devices of its experts; the host waits for the numbers
+    of tokens. `fused`: the same by npu_moe_distribute_dispatch_v2 and npu_moe_distribute_combine_v2, in float16 or bfloat16."""
+
 
 def parse(values: dict[str, Any]) -> CannConfig:
     """Checks the options.

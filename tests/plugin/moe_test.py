@@ -17,7 +17,7 @@ from vllm.model_executor.layers.fused_moe.router.router_factory import create_fu
 
 from vllm_cann import layers, ops, replacements
 from vllm_cann.layers.expert_balance import take_copies
-from vllm_cann.layers.moe import CannRouter, activation_of, run_experts, with_our_routers
+from vllm_cann.layers.moe import CannRouter, activation_of, numbers_by_rank, run_experts, with_our_routers
 
 MODEL = Path(os.environ["MODEL"]).absolute().parent
 TOKENS, EXPERTS, HIDDEN, SIZE = 33, 16, 24, 40
@@ -212,3 +212,11 @@ def test_a_single_expert_without_a_weight() -> None:
 def test_other_activations_are_refused() -> None:
     with pytest.raises(ValueError, match="vllm_cann has experts with the activations silu, gelu, gelu_tanh, swigluoai, not situ"):
         layer_of(MoEActivation.SITU)
+
+
+@pytest.mark.parametrize(("experts", "ranks"), [(8, 2), (7, 3), (12, 4), (3, 3)])
+def test_experts_that_are_dealt_out_in_turn(experts: int, ranks: int) -> None:
+    """vLLM gives rank r the experts r, r + ranks, ..; they have to follow each other in the order of the ranks."""
+    dealt = [expert for rank in range(ranks) for expert in range(rank, experts, ranks)]
+    numbers = numbers_by_rank(experts, ranks)
+    assert [numbers[expert] for expert in dealt] == list(range(experts))

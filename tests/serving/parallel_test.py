@@ -29,8 +29,9 @@ class Layout:
     collectives: set[str] = field(default_factory=lambda: {"HcclAllReduce", "HcclAllGather"})
     # What each rank runs besides.
     operators: set[str] = field(default_factory=set)
-    # What the log says three times at least.
+    # What the log says, so often at least.
     says: str = ""
+    times: int = 3
 
 
 _EXPERTS = {"tensor_parallel_size": 2, "enable_expert_parallel": True}
@@ -49,6 +50,20 @@ LAYOUTS = {
     ),
     "experts": Layout("qwen3-moe", 2, _EXPERTS),
     "experts beside shared ones": Layout("deepseek-v3", 2, _EXPERTS),
+    # Each token goes to the ranks of its experts.
+    "experts by all_to_all": Layout(
+        "qwen3-moe", 2, _EXPERTS | {"additional_config": {"experts_by": "all_to_all"}}, {"HcclAllReduce", "HcclAlltoAllV"}
+    ),
+    # Experts in groups are dealt out to the ranks in turn.
+    "experts in turn": Layout(
+        "deepseek-v3", 2, _EXPERTS | {"expert_placement_strategy": "round_robin"}, says="placement strategy: round_robin", times=1
+    ),
+    "experts in turn by all_to_all": Layout(
+        "deepseek-v3",
+        2,
+        _EXPERTS | {"expert_placement_strategy": "round_robin", "additional_config": {"experts_by": "all_to_all"}},
+        {"HcclAllReduce", "HcclAlltoAllV"},
+    ),
     # Weights of experts move between devices after each third step, and some experts are on both.
     "experts that are balanced": Layout(
         "qwen3-moe",
@@ -83,12 +98,19 @@ def serve(layout: Layout, path: Path, dtype: str, asked: list[Any], directory: P
     assert len(ran) == layout.ranks
     assert layout.collectives <= {name for counter in ran for kind, name in counter if kind == "collective"}
     assert all(("operator", name) in counter for counter in ran for name in layout.operators)
-    assert not layout.says or (directory / "log").read_text().count(layout.says) >= 3
+    assert not layout.says or (directory / "log").read_text().count(layout.says) >= layout.times
     return tokens
 
 
 # Served at each change.
-CHANGE = ("experts that are balanced in the background", "fewer heads than ranks", "tensors of latent attention", "stages", "pictures")
+CHANGE = (
+    "experts in turn by all_to_all",
+    "experts that are balanced in the background",
+    "fewer heads than ranks",
+    "tensors of latent attention",
+    "stages",
+    "pictures",
+)
 
 
 @pytest.mark.parametrize("name", night_but_for(CHANGE, LAYOUTS))
@@ -126,6 +148,13 @@ IN_HALVES = {
         model, 2, {"tensor_parallel_size": 2, "additional_config": {"fused_all_reduce": True}}, operators={"aclnnMatmulAllReduce"}
     )
     for model in ("llama", "gpt-oss")
+} | {
+    "experts by operators": Layout(
+        "qwen3-moe",
+        2,
+        _EXPERTS | {"additional_config": {"experts_by": "fused"}},
+        {"HcclAllReduce", "aclnnMoeDistributeDispatchV4", "aclnnMoeDistributeCombineV4"},
+    )
 }
 # Layouts that are served in 16 bits, too.
 HALVES = [(name, dtype) for name in IN_HALVES for dtype in ("bfloat16", "float16")] + [

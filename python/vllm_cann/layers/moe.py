@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 import torch_npu
+from vllm.config import get_current_vllm_config
 from vllm.model_executor.custom_op import op_registry
 from vllm.model_executor.layers.fused_moe.activation import MoEActivation
 from vllm.model_executor.layers.fused_moe.config import FusedMoEConfig, RoutingMethodType
@@ -22,7 +23,9 @@ from vllm.model_executor.layers.fused_moe.router.fused_topk_router import FusedT
 from vllm.model_executor.layers.fused_moe.router.grouped_topk_router import GroupedTopKRouter
 from vllm.model_executor.layers.fused_moe.unquantized_fused_moe_method import UnquantizedFusedMoEMethod
 
+from vllm_cann import config
 from vllm_cann.layers.expert_balance import take_copies
+from vllm_cann.layers.expert_exchange import KINDS, Exchange, exchange_tokens
 from vllm_cann.ops.moe_finalize_routing import moe_finalize_routing
 from vllm_cann.ops.moe_gating_top_k import moe_gating_top_k
 from vllm_cann.ops.moe_init_routing import moe_init_routing_v2
@@ -159,8 +162,15 @@ def activation_of(kind: MoEActivation) -> Callable[[torch.Tensor], torch.Tensor]
 Bias = list[torch.Tensor] | None
 
 
+def numbers_by_rank(experts: int, ranks: int) -> list[int]:
+    """The number of each expert in the order of the ranks that have them, where experts are dealt out to the ranks in turn."""
+    # The first ranks have one more.
+    begins = [rank * (experts // ranks) + min(rank, experts % ranks) for rank in range(ranks)]
+    return [begins[expert % ranks] + expert // ranks for expert in range(experts)]
+
+
 def own_experts(layer: RoutedExperts, activation: MoEActivation) -> tuple[int, int]:
-    """The experts that this rank has, from the first to before the last. All of them without expert parallelism.
+    """The experts that this rank has, from the first to before the last, in the order of the ranks. All without expert parallelism.
 
     Raises:
         ValueError: expert parallelism as the plugin does not have it: experts of a rank that do not follow each other, another activation
@@ -168,12 +178,14 @@ def own_experts(layer: RoutedExperts, activation: MoEActivation) -> tuple[int, i
     if layer.expert_map is None:
         return 0, layer.w13_weight.shape[0]
     places = layer.expert_map.tolist()
-    own = [expert for expert, place in enumerate(places) if place >= 0]
-    if not own or own != list(range(own[0], own[-1] + 1)) or [places[expert] for expert in own] != list(range(len(own))):
-        raise ValueError(f"vllm_cann has experts of a rank that follow each other (--expert-placement-strategy linear), not {own}.")
+    dealt = layer.expert_map_manager.placement_strategy == "round_robin"
+    numbers = numbers_by_rank(len(places), layer.expert_map_manager.ep_size) if dealt else list(range(len(places)))
+    own = sorted((numbers[expert], place) for expert, place in enumerate(places) if place >= 0)
+    if not own or own != [(own[0][0] + i, i) for i in range(len(own))]:
+        raise ValueError(f"vllm_cann has experts of a rank that follow each other, not {places}.")
     if activation is not MoEActivation.SILU:
         raise ValueError(f"vllm_cann has expert parallelism for experts with the activation silu, not {activation.value}.")
-    return own[0], own[-1] + 1
+    return own[0][0], own[-1][0] + 1
 
 
 def run_experts(
@@ -209,9 +221,20 @@ def run_experts(
         expert_tokens_num_type=0,
         expert_tokens_num_flag=True,
     )
-    hidden = activate(_product(rows, matrices[0], biases[0], sums))
-    rows = _product(hidden, matrices[1], biases[1], sums)
+    rows = run_grouped(rows, sums, matrices, biases, activate)
     return moe_finalize_routing(rows, None, None, None, weights, places, None, ROWS_IN_ORDER)
+
+
+def run_grouped(
+    rows: torch.Tensor,
+    sums: torch.Tensor,
+    matrices: tuple[torch.Tensor, torch.Tensor],
+    biases: tuple[Bias, Bias],
+    activate: Callable[[torch.Tensor], torch.Tensor],
+) -> torch.Tensor:
+    """What experts make of rows that lie by expert, [rows, hidden]; `sums` are running sums of rows. Rows behind stay unwritten."""
+    hidden = activate(_product(rows, matrices[0], biases[0], sums))
+    return _product(hidden, matrices[1], biases[1], sums)
 
 
 def _product(rows: torch.Tensor, weight: torch.Tensor, bias: Bias, sums: torch.Tensor) -> torch.Tensor:
@@ -234,13 +257,30 @@ class CannFusedMoEMethod(UnquantizedFusedMoEMethod):
         self._activate = activation_of(moe.activation)
         self._biases: tuple[Bias, Bias] = (None, None)
         self._own: tuple[int, int] | None = None
+        self._exchange: Exchange | None = None
+        # The numbers of experts in the order of the ranks, where that is another one.
+        self._numbers: torch.Tensor | None = None
+        self._by = config.parse(get_current_vllm_config().additional_config or {}).experts_by
 
     @property
     def is_monolithic(self) -> bool:
         return False
 
+    @property
+    def supports_internal_mk(self) -> bool:
+        """Whether tokens of other ranks come here by this method, not by the runner."""
+        return self._exchange is not None
+
     def process_weights_after_loading(self, layer: RoutedExperts) -> None:
         self._own = own_experts(layer, self.moe.activation)
+        if layer.expert_map is not None and layer.expert_map_manager.placement_strategy == "round_robin":
+            numbers = numbers_by_rank(layer.global_num_experts, layer.expert_map_manager.ep_size)
+            self._numbers = torch.tensor(numbers, dtype=torch.int32, device=layer.w13_weight.device)
+        make = KINDS[self._by]
+        if make is not None and not self.moe.moe_parallel_config.use_ep:
+            raise ValueError(f"additional_config['experts_by'] is {self._by!r}, which is for --enable-expert-parallel with several ranks.")
+        if make is not None and self._exchange is None:
+            self._exchange = make(self.moe, layer.global_num_experts)
         if self.moe.has_bias:
             # The grouped product adds float32 to what it has summed up of bfloat16.
             kind = torch.float32 if layer.w13_bias.dtype == torch.bfloat16 else layer.w13_bias.dtype
@@ -257,4 +297,17 @@ class CannFusedMoEMethod(UnquantizedFusedMoEMethod):
     ) -> torch.Tensor:
         """`run_experts` of the layer; the runner adds shared experts."""
         x, weights = weighted(layer, x, topk_weights)
-        return run_experts(x, weights, topk_ids, (layer.w13_weight, layer.w2_weight), self._biases, self._activate, self._own)
+        matrices = layer.w13_weight, layer.w2_weight
+        if self._numbers is not None:
+            topk_ids = self._numbers.index_select(0, topk_ids.flatten()).view(topk_ids.shape)
+        if self._exchange is None:
+            return run_experts(x, weights, topk_ids, matrices, self._biases, self._activate, self._own)
+        return exchange_tokens(
+            self._exchange,
+            self.moe,
+            x,
+            torch.ones_like(topk_weights) if weights is None else weights,
+            topk_ids,
+            lambda rows, sums: run_grouped(rows, sums, matrices, self._biases, self._activate),
+            lambda rows, experts: run_experts(rows, None, experts.unsqueeze(1), matrices, self._biases, self._activate),
+        )

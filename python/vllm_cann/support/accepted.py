@@ -117,7 +117,13 @@ ACCEPTED: dict[str, str] = {
     },
     **{
         f"parallel_config.{name}": _TESTED
-        for name in ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "enable_expert_parallel")
+        for name in (
+            "tensor_parallel_size",
+            "pipeline_parallel_size",
+            "data_parallel_size",
+            "enable_expert_parallel",
+            "expert_placement_strategy",
+        )
     },
     **{
         f"parallel_config.{name}": _DERIVED

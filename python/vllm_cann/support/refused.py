@@ -112,15 +112,6 @@ def _lora_dtype(config: VllmConfig) -> Any:
     return None if wanted == own else wanted
 
 
-def _in_replicas(config: VllmConfig) -> Any:
-    """What tests have served with divided tensors and layers, and not with divided requests."""
-    model = config.model_config
-    if model is None or config.parallel_config.data_parallel_size == 1:
-        return None
-    found = {"pictures": model.is_multimodal_model, "sleep mode": model.enable_sleep_mode}
-    return ", ".join(name for name, asked in found.items() if asked) or None
-
-
 def _balance_by(config: VllmConfig) -> Any:
     parallel = config.parallel_config
     by = parallel.eplb_config.communicator
@@ -318,13 +309,6 @@ REFUSED: tuple[Row, ...] = (
     ),
     option_row("offloading", "--offload-backend", "offload_config.offload_backend", "auto"),
     # Several devices, processes or streams.
-    Row(
-        "this in replicas of a model",
-        "--data-parallel-size",
-        (),
-        _in_replicas,
-        "use --tensor-parallel-size or --pipeline-parallel-size",
-    ),
     option_row(
         "replicas of a model that Ray starts",
         "--data-parallel-backend",
@@ -404,14 +388,7 @@ REFUSED: tuple[Row, ...] = (
         "--all2all-backend",
         "parallel_config.all2all_backend",
         "allgather_reducescatter",
-        cure="use allgather_reducescatter",
-    ),
-    option_row(
-        "this placement of experts",
-        "--expert-placement-strategy",
-        "parallel_config.expert_placement_strategy",
-        "linear",
-        cure="use linear",
+        cure="use allgather_reducescatter, or additional_config['experts_by']",
     ),
     option_row("several machines", "--nnodes", "parallel_config.nnodes", 1, also=("parallel_config.node_rank",), cure="use one machine"),
     option_row(
