@@ -16,7 +16,7 @@ import time
 from functools import partial
 from typing import Any
 
-SIZES = (1 << 10, 64 << 10, 1 << 20, 16 << 20)  # bytes that each rank gives
+SIZES = (4 << 10, 64 << 10, 1 << 20, 16 << 20, 64 << 20)  # bytes that each rank gives
 KINDS = ("all_reduce", "all_to_all")
 
 
