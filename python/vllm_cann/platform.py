@@ -87,6 +87,10 @@ class CannPlatform(Platform):
             raise ValueError("vllm_cann has no attention backend for sparse attention.")
         if selected_backend is not None and selected_backend.name != "CUSTOM":
             raise ValueError(f"vllm_cann has one attention backend, CUSTOM; {selected_backend.name} was asked for.")
+        if attn_selector_config.use_rswa:
+            raise ValueError("vllm_cann has no attention in which a prompt stays visible beyond a window.")
+        if attn_selector_config.use_mla and attn_selector_config.use_mm_prefix:
+            raise ValueError("vllm_cann has no latent attention in which the tokens of a picture see each other.")
         if attn_selector_config.use_mla:
             return "vllm_cann.attention.mla.CannLatentBackend"
         if attn_selector_config.attn_type == AttentionType.ENCODER_ONLY:
@@ -145,7 +149,7 @@ class CannPlatform(Platform):
 
     @classmethod
     def check_and_update_config(cls, vllm_config: VllmConfig) -> None:
-        from vllm_cann import config, support
+        from vllm_cann import config, scheduler, support
 
         config.parse(vllm_config.additional_config or {})
         # Once more: vLLM has derived options from others, and a model's own configuration from its files.
@@ -155,6 +159,7 @@ class CannPlatform(Platform):
             raise ValueError(
                 f"vllm_cann does not have vLLM's V2 model runner: VLLM_USE_V2_MODEL_RUNNER is {wanted!r}; unset it or set it to 0."
             )
+        scheduler.choose(vllm_config)
         cls._choose_start_method()
         name = cls.get_device_name()
         if name.startswith("Ascend310P"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,8 @@ from vllm.v1.kv_cache_interface import FullAttentionSpec, KVCacheSpec, KVCacheTe
 from vllm_cann.attention.backend import BLOCK_SIZE, INT8_CACHE, CannAttentionBackend, view_of
 from vllm_cann.attention.cache import Int8Cache, PlainCache
 from vllm_cann.attention.dense import CannAttention, why_not_fused
-from vllm_cann.attention.metadata import CannMetadata
+from vllm_cann.attention.metadata import CannMetadata, causal_template
+from vllm_cann.attention.pictures import pictures_of
 from vllm_cann.ops import load
 
 MODEL = Path(os.environ["MODEL"]).absolute().parent
@@ -258,3 +260,81 @@ def test_caches_of_layers_share_the_memory_that_vllm_gives_them() -> None:
     spread = KVCacheTensor(4 * page, ["a0", "a1"], page, 2 * page)
     with pytest.raises(ValueError, match=rf"the blocks of the layer a0 are to lie {2 * page} bytes apart, and are of {page} bytes"):
         view_of(memory, spread, "a0", spec(), shape)
+
+
+# For each request of a step, its tokens of the step, those with them in the cache, and its pictures, from and to.
+PICTURES: list[tuple[int, int, list[tuple[int, int]]]] = [
+    (1, 257, [(3, 40)]),  # computed before
+    (130, 130, [(0, 0), (2, 65), (66, 129)]),
+    (9, 9, []),
+    (100, 230, [(120, 180), (190, 200), (230, 240)]),  # its first tokens are cached; another comes later
+]
+
+
+@pytest.mark.parametrize("within", [False, True], ids=["pictures go beyond windows", "pictures end at windows"])
+@pytest.mark.parametrize(
+    ("dtype", "kv_heads", "options"),
+    [
+        *((torch.float32, 2, options) for options in ({}, {"sliding_window": 48}, {"logits_soft_cap": 1.5})),
+        *((torch.bfloat16, kv_heads, options) for kv_heads in (2, HEADS) for options in ({}, {"sliding_window": 48})),
+    ],
+    ids=str,
+)
+def test_tokens_of_a_picture_see_each_other(dtype: torch.dtype, kv_heads: int, options: dict[str, Any], within: bool) -> None:
+    """Against float64 on the host, by the operators that a type and the heads take: torch's, padded calls, packed ones."""
+    size = 64
+    generator = torch.Generator().manual_seed(9)
+    with set_current_vllm_config(EngineArgs(str(MODEL), max_model_len=512, dtype=dtype).create_engine_config()):
+        layer = CannAttention(HEADS, size, size**-0.5, kv_heads, **options)
+    assert layer.fused == (dtype == torch.bfloat16)
+    window, cap = options.get("sliding_window"), options.get("logits_soft_cap")
+    query_lens, kv_lens = ([request[i] for request in PICTURES] for i in (0, 1))
+    ends = torch.tensor(query_lens).cumsum(0).tolist()
+    cache = torch.zeros(2, 3 * len(PICTURES), BLOCK_SIZE, kv_heads, size, dtype=dtype)
+    query = torch.randn(ends[-1], HEADS, size, generator=generator).clamp(-2, 2).to(dtype)
+    wanted = []
+    for request, (tokens, length, shown) in enumerate(PICTURES):
+        rows = torch.randn(2, length, kv_heads, size, generator=generator).clamp(-2, 2).to(dtype)
+        cache[:, 3 * request : 3 * request + 3].flatten(1, 2)[:, :length] = rows
+        keys, values = rows.double().repeat_interleave(HEADS // kv_heads, 2)
+        scores = torch.einsum("qhd,khd->hqk", query[ends[request] - tokens : ends[request]].double(), keys) * size**-0.5
+        if cap is not None:
+            scores = cap * torch.tanh(scores / cap)
+        places, own = torch.arange(length), torch.arange(length - tokens, length)[:, None]
+        seen = places <= own
+        if window is not None and not within:
+            seen = seen & (own - places < window)
+        for begin, last in shown:
+            seen = seen | ((begin <= places) & (places <= last) & (begin <= own) & (own <= last))
+        if window is not None and within:
+            seen = seen & (own - places < window)
+        wanted.append(torch.einsum("hqk,khd->qhd", scores.masked_fill(~seen, float("-inf")).softmax(-1), values))
+    ranges = {i: request[2] for i, request in enumerate(PICTURES)}
+    given = CannMetadata(
+        ends[-1],
+        ends,
+        query_lens,
+        kv_lens,
+        torch.arange(3 * len(PICTURES), dtype=torch.int32).view(-1, 3).npu(),
+        None if dtype == torch.float32 else causal_template(torch.device("npu")),
+        torch.tensor(kv_lens, dtype=torch.int32).npu(),
+        pictures_of(ranges, ends, query_lens, kv_lens),
+    )
+    assert [(one.request, one.rows.stop - one.rows.start) for one in given.mm_prefix_range or ()] == [(1, 1), (1, 64), (1, 64), (3, 51), (3, 11)]
+    buffer = query.npu()
+    found = layer.forward(SimpleNamespace(mm_prefix_clamp_sliding_window=within), buffer, buffer, buffer, cache.npu(), given, buffer.clone())
+    # As above in float32. In bfloat16, weights of a sum of 1 and the sum itself are rounded to the type, and scores are made of exact products.
+    score = (size + 5) * 2**-24 * 4 * size**0.5
+    bound = 2 * (2 * score + 2 * max(kv_lens) * 2**-24)
+    if dtype == torch.bfloat16:
+        bound += 2 * 3 * 2**-9
+    torch.testing.assert_close(found.cpu().double(), torch.cat(wanted), rtol=0, atol=bound)
+
+
+def test_a_step_does_not_end_within_a_picture() -> None:
+    assert pictures_of(None, [5], [5], [9]) is None
+    assert pictures_of({0: [(0, 3), (9, 12)]}, [5], [5], [9]) is None
+    with pytest.raises(RuntimeError, match="computes the tokens 6 to 8 of a picture that ends at the token 10"):
+        pictures_of({0: [(6, 10)]}, [5], [5], [9])
+    with pytest.raises(RuntimeError, match="computes the tokens 4 to 8 of a picture that ends at the token 9"):
+        pictures_of({0: [(2, 9)]}, [5], [5], [9])

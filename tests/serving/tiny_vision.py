@@ -45,6 +45,8 @@ class Model:
         type, text, vision, more: of its configuration: those of text and of the vision tower, and fields beside these
         processor: what writes how pictures become patches, and the words for them
         videos: whether it takes videos, too
+        picture: what stands for a picture in a text
+        words: further words of the tokenizer
     """
 
     type: str
@@ -53,6 +55,13 @@ class Model:
     processor: Callable[[Model, Any, Path], None]
     more: dict[str, Any] = field(default_factory=dict)
     videos: bool = False
+    picture: str = _PICTURE
+    words: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> dict[str, int]:
+        """The numbers of all words of the tokenizer."""
+        return {word: i for i, word in enumerate([*_IDS, *self.words])}
 
 
 def _words_for_pictures(model: Model, tokenizer: Any, directory: Path) -> None:
@@ -152,6 +161,33 @@ def _internvl(_: Model, tokenizer: Any, directory: Path) -> None:
     transformers.InternVLProcessor(image, tokenizer, video, image_seq_length=4).save_pretrained(directory)
 
 
+def _gemma3(_: Model, tokenizer: Any, directory: Path) -> None:
+    """A square picture is 4 tokens, between words for its beginning and its end."""
+    import transformers
+
+    image = transformers.Gemma3ImageProcessor(size=_SQUARE, **_NORM)
+    transformers.Gemma3Processor(image, tokenizer, image_seq_length=4).save_pretrained(directory)
+
+
+def _idefics(kind: str) -> Callable[[Model, Any, Path], None]:
+    """Squares of a picture in rows, each behind a word for its place, and the whole of it."""
+
+    def processor(_: Model, tokenizer: Any, directory: Path) -> None:
+        import transformers
+
+        image = getattr(transformers, f"{kind}ImageProcessor")(
+            size={"longest_edge": 112}, max_image_size={"longest_edge": 56}, do_image_splitting=True, **_NORM
+        )
+        # SmolVLM's has one for videos, too.
+        more = {"video_processor": transformers.SmolVLMVideoProcessor(size={"longest_edge": 56}, max_image_size={"longest_edge": 56})}
+        transformers_processor = getattr(transformers, f"{kind}Processor")
+        transformers_processor(image, tokenizer, image_seq_len=4, **(more if kind == "SmolVLM" else {})).save_pretrained(directory)
+
+    return processor
+
+
+_ROWS = ("<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>")
+_ROWS += tuple(f"<row_{i + 1}_col_{j + 1}>" for i in range(6) for j in range(6))
 _SQUARE = {"height": 56, "width": 56}
 _GRIDS = [[56, 56], [56, 112], [112, 56]]
 _NORM = {"image_mean": [0.5] * 3, "image_std": [0.25] * 3}
@@ -314,6 +350,48 @@ MODELS = {
         _pixtral,
         {**_PLACE, "vision_feature_layer": -1, "spatial_merge_size": 2},
     ),
+    # Pictures whose tokens see each other, also where text has a window; norms of heads, weights of norms above 1.
+    "gemma3-vision": Model(
+        "gemma3",
+        {
+            **_TEXT,
+            "model_type": "gemma3_text",
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "head_dim": 128,
+            "sliding_window": 50,
+            "query_pre_attn_scalar": 128,
+            "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],
+        },
+        {"model_type": "siglip_vision_model", **_TOWER, "vision_use_head": False},
+        _gemma3,
+        {
+            "mm_tokens_per_image": 4,
+            "image_token_index": _IDS["<|image_pad|>"],
+            "boi_token_index": _IDS["<|vision_start|>"],
+            "eoi_token_index": _IDS["<|vision_end|>"],
+        },
+        picture="<|vision_start|>",
+        words=tuple("\n" * count for count in (1, 2, 3, 4)),
+    ),
+    "idefics3": Model(
+        "idefics3",
+        {"model_type": "llama", **_GROUPED},
+        {"model_type": "idefics3_vision", **_TOWER},
+        _idefics("Idefics3"),
+        {"image_token_id": len(_IDS) + 1, "scale_factor": 2},
+        picture="<image>",
+        words=_ROWS,
+    ),
+    "smolvlm": Model(
+        "smolvlm",
+        {"model_type": "llama", **_GROUPED},
+        {"model_type": "smolvlm_vision", **_TOWER},
+        _idefics("SmolVLM"),
+        {"image_token_id": len(_IDS) + 1, "scale_factor": 2},
+        picture="<image>",
+        words=_ROWS,
+    ),
 }
 
 
@@ -371,7 +449,7 @@ def prompts(name: str) -> list[dict[str, Any]]:
         # Prompts of equal length have equal words.
         text = texts.setdefault(count, _words(rng, count))
         head, _, tail = text.partition(" ")
-        places = "".join(_PICTURE if len(one) == 3 else _VIDEO for one in shown)
+        places = "".join(MODELS[name].picture if len(one) == 3 else _VIDEO for one in shown)
         pictures, videos = ([one for one in shown if len(one) == size] for size in (3, 4))
         out.append({"prompt": f"{head} {places} {tail}".strip(), "pictures": pictures, "videos": videos})
     return [one for one in out if MODELS[name].videos or not one["videos"]]
@@ -401,7 +479,10 @@ def make(name: str, directory: Path) -> None:
         more = {f"{kind}_token_id": _IDS[f"<|{kind}_pad|>"] for kind in ("image", "video")}
         more |= {f"vision_{side}_token_id": _IDS[f"<|vision_{side}|>"] for side in ("start", "end")}
     config = transformers.AutoConfig.for_model(
-        chosen.type, text_config=chosen.text, vision_config=chosen.vision, tie_word_embeddings=False, **more
+        chosen.type,
+        text_config={**chosen.text, "vocab_size": len(chosen.ids)},
+        vision_config=chosen.vision,
+        **{"tie_word_embeddings": False, **more},
     )
     model = transformers.AutoModelForImageTextToText.from_config(config)
     # As they are made, norms have no influence and biases are zero.
@@ -415,13 +496,15 @@ def make(name: str, directory: Path) -> None:
     model.save_pretrained(directory)
     file = directory / "model.safetensors"
     save_file(_as_published(chosen.type, load_file(file)), file, {"format": "pt"})
-    tokenizer = Tokenizer(models.WordLevel(_IDS, unk_token="<unk>"))
+    tokenizer = Tokenizer(models.WordLevel(chosen.ids, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in _SPECIAL[:-1]])
     names = {f"{kind}_token": f"<|{kind}_pad|>" for kind in ("image", "video")}
     names |= {"vision_bos_token": "<|vision_start|>", "vision_eos_token": "<|vision_end|>"}
     # InternVL's names for the same.
     names |= {"start_image_token": "<|vision_start|>", "end_image_token": "<|vision_end|>", "context_image_token": "<|image_pad|>"}
+    # Gemma's.
+    names |= {"boi_token": "<|vision_start|>", "eoi_token": "<|vision_end|>"}
     words = transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token="<|im_end|>",

@@ -21,6 +21,7 @@ from vllm_cann import config
 from vllm_cann.attention.backend import BLOCK_SIZE, INT8_CACHE
 from vllm_cann.attention.cache import Cache, Int8Cache, PlainCache
 from vllm_cann.attention.metadata import BAND, CAUSAL, HALVES, CannMetadata, Group
+from vllm_cann.attention.pictures import Picture
 
 logger = init_logger("vllm.plugins.cann.attention")
 
@@ -136,6 +137,9 @@ class CannAttention(AttentionImpl[CannMetadata]):
             call(query[:tokens], kv_cache, attn_metadata, output[:tokens])
         else:
             self._plain(query[:tokens], kv_cache, attn_metadata, output[:tokens])
+        for picture in attn_metadata.mm_prefix_range or ():
+            within = getattr(layer, "mm_prefix_clamp_sliding_window", False)
+            output[picture.rows].copy_(self._of_picture(query[picture.rows], kv_cache, attn_metadata, picture, within))
         return output
 
     def _call(self, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, **arguments: Any) -> torch.Tensor:
@@ -209,19 +213,31 @@ class CannAttention(AttentionImpl[CannMetadata]):
             parts.append(result[0])
         return torch.cat(parts)
 
+    def _of_picture(self, query: torch.Tensor, kv_cache: torch.Tensor, step: CannMetadata, picture: Picture, within: bool) -> torch.Tensor:
+        """Attention of a picture's rows, which see each other: in place of what they got as rows of a causal decoder."""
+        request = picture.request
+        distances = step.distances[request][picture.places, : picture.end]
+        unseen = picture.unseen(distances, self.window, within)
+        blocks = step.blocks[request][: -(-picture.end // BLOCK_SIZE)]
+        keys, values = self.cache.gather(kv_cache, blocks, picture.end, query.dtype)
+        if not self.fused:
+            return self._by_torch(query, keys, values, None if self.slopes is None else distances, unseen)
+        mask = None if unseen is None else unseen[None]
+        operands = (rows.flatten(1)[None] for rows in (query, keys, values))
+        return self._call(*operands, input_layout="BSH", atten_mask=mask, sparse_mode=_FULL).view(query.shape)
+
     @cached_property
     def _slopes(self) -> torch.Tensor:
         """float32 [heads, 1, 1] on the device."""
         return torch.tensor(self.slopes, dtype=torch.float32, device="npu").view(-1, 1, 1)
 
-    def _weights(self, scores: torch.Tensor, request: int, step: CannMetadata) -> torch.Tensor:
-        """The softmax of a request's scores [heads, query length, KV length], in float32."""
+    def _weights(self, scores: torch.Tensor, distances: torch.Tensor | None, unseen: torch.Tensor | None) -> torch.Tensor:
+        """The softmax of scores [heads, query length, KV length], in float32."""
         scores = scores.float()
         if self.soft_cap is not None:
             scores = torch.tanh(scores / self.soft_cap) * self.soft_cap
-        if self.slopes is not None:
-            scores = scores + self._slopes * step.distances[request]
-        unseen = step.unseen(self.window)[request]
+        if distances is not None:
+            scores = scores + self._slopes * distances
         if unseen is not None:
             scores = scores.masked_fill(unseen, float("-inf"))
         if self.sinks is None:
@@ -229,18 +245,28 @@ class CannAttention(AttentionImpl[CannMetadata]):
         sinks = self.sinks.float().view(-1, 1, 1).expand(-1, scores.shape[1], 1)
         return torch.softmax(torch.cat([scores, sinks], -1), -1)[..., :-1]
 
+    def _by_torch(
+        self, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, distances: torch.Tensor | None, unseen: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Attention of one request: query [tokens, heads, head size] to keys and values [KV length, KV heads, head size].
+
+        Args:
+            distances: with slopes, int32 [tokens, KV length]: how far a key lies behind its query
+            unseen: bool of the same shape; None: tokens see all
+        """
+        repeats = self.num_heads // self.num_kv_heads
+        # [heads, KV length, head size]
+        keys, values = (rows.transpose(0, 1).repeat_interleave(repeats, 0) for rows in (keys, values))
+        scores = (query.transpose(0, 1) @ keys.transpose(1, 2)) * self.scale
+        return (self._weights(scores, distances, unseen).to(query.dtype) @ values).transpose(0, 1)
+
     def _plain(self, query: torch.Tensor, kv_cache: torch.Tensor, step: CannMetadata, output: torch.Tensor) -> None:
         """Request by request, so that no more of the cache than one request's is copied at a time."""
-        repeats = self.num_heads // self.num_kv_heads
         start = 0
         for request, (end, length, blocks) in enumerate(zip(step.query_ends, step.kv_lens, step.blocks, strict=True)):
             if end == start:
                 continue
-            # [heads, KV length, head size]
-            keys, values = (
-                rows.transpose(0, 1).repeat_interleave(repeats, 0) for rows in self.cache.gather(kv_cache, blocks, length, query.dtype)
-            )
-            scores = (query[start:end].transpose(0, 1) @ keys.transpose(1, 2)) * self.scale
-            weights = self._weights(scores, request, step).to(query.dtype)
-            output[start:end].copy_((weights @ values).transpose(0, 1))
+            keys, values = self.cache.gather(kv_cache, blocks, length, query.dtype)
+            distances = None if self.slopes is None else step.distances[request]
+            output[start:end].copy_(self._by_torch(query[start:end], keys, values, distances, step.unseen(self.window)[request]))
             start = end

@@ -11,6 +11,7 @@ from vllm.v1.attention.backend import AttentionMetadata, AttentionMetadataBuilde
 from vllm.v1.kv_cache_interface import AttentionSpec, KVCacheSpec
 
 from vllm_cann.attention.backend import BLOCK_SIZE
+from vllm_cann.attention.pictures import Picture, pictures_of
 
 # The types that the fused operator takes, and its sparse_modes for causal attention, and for bounds on both sides.
 HALVES = (torch.float16, torch.bfloat16)
@@ -41,6 +42,8 @@ class CannMetadata(AttentionMetadata):
     mask: torch.Tensor | None
     seq_lens: torch.Tensor
     """int32 [requests], on the device: kv_lens."""
+    mm_prefix_range: list[Picture] | None = None
+    """The pictures of this step whose tokens see each other. Models of vLLM set it to None, by this name, for layers in which they do not."""
     _unseen: dict[int | None, list[torch.Tensor | None]] = field(default_factory=dict)
 
     @cached_property
@@ -138,15 +141,20 @@ class CannMetadataBuilder(AttentionMetadataBuilder[CannMetadata]):
         common = common_attn_metadata
         if common.causal is not True:
             raise ValueError("vllm_cann has causal attention only.")
+        if common.rswa_prefix_lens is not None:
+            raise ValueError("vllm_cann has no attention in which a prompt stays visible beyond a window.")
         requests = common.num_reqs
         ends = common.query_start_loc_cpu[1 : requests + 1].tolist()
         # Exact without speculative decoding, which the platform does not have.
         assert common.seq_lens_cpu_upper_bound is not None
+        query_lens = [end - start for start, end in zip([0, *ends], ends, strict=False)]
+        kv_lens = common.seq_lens_cpu_upper_bound[:requests].tolist()
         return CannMetadata(
             num_tokens=common.num_actual_tokens,
             query_ends=ends,
-            query_lens=[end - start for start, end in zip([0, *ends], ends, strict=False)],
-            kv_lens=common.seq_lens_cpu_upper_bound[:requests].tolist(),
+            query_lens=query_lens,
+            kv_lens=kv_lens,
+            mm_prefix_range=pictures_of(common.mm_req_doc_ranges, ends, query_lens, kv_lens),
             block_table=common.block_table_tensor[:requests],
             mask=self.mask,
             seq_lens=common.seq_lens[:requests],

@@ -55,21 +55,8 @@ def _image_attention(config: VllmConfig) -> Any:
     return None if backend is None or backend.name == "TORCH_SDPA" else backend.name
 
 
-# The multimodal models that tests serve.
-SERVED_MULTIMODAL = frozenset(
-    {
-        "Glm4vForConditionalGeneration",
-        "InternVLForConditionalGeneration",
-        "LlavaForConditionalGeneration",
-        "LlavaNextForConditionalGeneration",
-        "LlavaOnevisionForConditionalGeneration",
-        "Mistral3ForConditionalGeneration",
-        "Qwen2VLForConditionalGeneration",
-        "Qwen2_5_VLForConditionalGeneration",
-        "Qwen3VLForConditionalGeneration",
-        "Qwen3VLMoeForConditionalGeneration",
-    }
-)
+# Decoders that were trained to read a whole prompt, its text too, without a causal mask. vLLM gives them pictures alone in this way.
+_WHOLE_PROMPTS = frozenset({"PaliGemmaForConditionalGeneration"})
 
 
 def _sparse(model: Any) -> Any:
@@ -133,10 +120,9 @@ REFUSED: tuple[Row, ...] = (
         "diffusion_config",
     ),
     model_row(
-        "this multimodal model",
+        "a prompt whose text is read as a whole, which vLLM reads from left to right",
         "the model's architecture",
-        lambda model: model.is_multimodal_model and not SERVED_MULTIMODAL.issuperset(model.architectures) and model.architectures,
-        cure=f"serve one of {', '.join(sorted(SERVED_MULTIMODAL))}",
+        lambda model: not _WHOLE_PROMPTS.isdisjoint(model.architectures) and model.architectures,
     ),
     Row(
         "this attention backend for images",
