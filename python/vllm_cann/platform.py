@@ -87,6 +87,8 @@ class CannPlatform(Platform):
             raise ValueError("vllm_cann has no attention backend for sparse attention.")
         if selected_backend is not None and selected_backend.name != "CUSTOM":
             raise ValueError(f"vllm_cann has one attention backend, CUSTOM; {selected_backend.name} was asked for.")
+        if attn_selector_config.use_batch_invariant:
+            raise ValueError("vllm_cann has no attention whose roundings are the same in every batch: VLLM_BATCH_INVARIANT is 1; unset it.")
         if attn_selector_config.use_rswa:
             raise ValueError("vllm_cann has no attention in which a prompt stays visible beyond a window.")
         if attn_selector_config.use_mla and attn_selector_config.use_mm_prefix:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from vllm.config import set_current_vllm_config
 from vllm.engine.arg_utils import EngineArgs
+from vllm.platforms import current_platform
+from vllm.v1.attention.backend import CommonAttentionMetadata
+from vllm.v1.attention.selector import AttentionSelectorConfig
 from vllm.v1.kv_cache_interface import FullAttentionSpec, KVCacheSpec, KVCacheTensor, KVQuantMode, MambaSpec, MLAAttentionSpec
 
 from vllm_cann.attention.backend import BLOCK_SIZE, INT8_CACHE, CannAttentionBackend, view_of
@@ -320,10 +324,18 @@ def test_tokens_of_a_picture_see_each_other(dtype: torch.dtype, kv_heads: int, o
         torch.tensor(kv_lens, dtype=torch.int32).npu(),
         pictures_of(ranges, ends, query_lens, kv_lens),
     )
-    assert [(one.request, one.rows.stop - one.rows.start) for one in given.mm_prefix_range or ()] == [(1, 1), (1, 64), (1, 64), (3, 51), (3, 11)]
+    assert [(one.request, one.rows.stop - one.rows.start) for one in given.mm_prefix_range or ()] == [
+        (1, 1),
+        (1, 64),
+        (1, 64),
+        (3, 51),
+        (3, 11),
+    ]
     buffer = query.npu()
-    found = layer.forward(SimpleNamespace(mm_prefix_clamp_sliding_window=within), buffer, buffer, buffer, cache.npu(), given, buffer.clone())
-    # As above in float32. In bfloat16, weights of a sum of 1 and the sum itself are rounded to the type, and scores are made of exact products.
+    found = layer.forward(
+        SimpleNamespace(mm_prefix_clamp_sliding_window=within), buffer, buffer, buffer, cache.npu(), given, buffer.clone()
+    )
+    # As above in float32. In bfloat16, weights and the result are rounded to the type, too: the sum of weights is 1, a value at most 2.
     score = (size + 5) * 2**-24 * 4 * size**0.5
     bound = 2 * (2 * score + 2 * max(kv_lens) * 2**-24)
     if dtype == torch.bfloat16:
@@ -338,3 +350,45 @@ def test_a_step_does_not_end_within_a_picture() -> None:
         pictures_of({0: [(6, 10)]}, [5], [5], [9])
     with pytest.raises(RuntimeError, match="computes the tokens 4 to 8 of a picture that ends at the token 9"):
         pictures_of({0: [(2, 9)]}, [5], [5], [9])
+
+
+# What vLLM can ask of attention when it chooses a backend, and what it tells a backend of a step, besides sizes and places of tokens.
+# A new name means something that the plugin would leave out in silence: judge it, and refuse it where the plugin does not have it.
+OF_LAYERS = {
+    "head_size dtype kv_cache_dtype block_size": "why_not_fused, Cache",
+    "use_mla": "CannLatentBackend",
+    "attn_type": "CannAttention and CannEncoderAttention refuse others",
+    "has_sink has_sliding_window use_mm_prefix": "CannAttention",
+    "use_sparse use_rswa use_batch_invariant": "get_attn_backend_cls refuses it",
+    "use_per_head_quant_scales use_non_causal use_kv_connector use_pcp use_dcp": "options, refused",
+    "use_adaptive_verification": "speculative decoding, refused",
+}
+OF_STEPS = {
+    "query_start_loc query_start_loc_cpu seq_lens num_reqs num_actual_tokens max_query_len max_seq_len block_table_tensor slot_mapping "
+    "positions is_prefilling seq_lens_cpu_upper_bound _num_computed_tokens_cache _token_to_req_indices_cache": "places of tokens",
+    "causal rswa_prefix_lens": "CannMetadataBuilder refuses it",
+    "mm_req_doc_ranges": "pictures_of",
+    "logits_indices_padded num_logits_indices max_logits_per_req": "the fast prefill of shared caches, refused",
+    "encoder_seq_lens encoder_seq_lens_cpu": "encoder-decoder models, refused",
+    "dcp_local_seq_lens dcp_local_seq_lens_cpu_upper_bound req_idx": "context parallelism, refused",
+    "replayssm_decode_base_cpu": "layers with a state, refused",
+}
+
+
+def test_all_that_vllm_can_ask_of_attention_is_known() -> None:
+    assert set(" ".join(OF_LAYERS).split()) == set(AttentionSelectorConfig._fields)
+    assert set(" ".join(OF_STEPS).split()) == {field.name for field in fields(CommonAttentionMetadata)}
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ({"use_sparse": True}, "no attention backend for sparse attention"),
+        ({"use_rswa": True}, "no attention in which a prompt stays visible beyond a window"),
+        ({"use_batch_invariant": True}, "no attention whose roundings are the same in every batch"),
+        ({"use_mla": True, "use_mm_prefix": True}, "no latent attention in which the tokens of a picture see each other"),
+    ],
+)
+def test_attention_of_other_kinds_is_refused(asked: dict[str, bool], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        current_platform.get_attn_backend_cls(None, AttentionSelectorConfig(64, torch.float32, "auto", 128, **asked))

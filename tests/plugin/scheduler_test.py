@@ -36,7 +36,8 @@ MODEL = Path(os.environ["MODEL"]).absolute().parent
 )
 def test_a_step_ends_before_a_picture_that_it_would_cut(computed: int, wanted: int, count: int) -> None:
     pictures = [
-        MultiModalFeatureSpec(None, "image", str(begin), PlaceholderRange(offset=begin, length=length)) for begin, length in ((10, 4), (20, 5))
+        MultiModalFeatureSpec(None, "image", str(begin), PlaceholderRange(offset=begin, length=length))
+        for begin, length in ((10, 4), (20, 5))
     ]
     request = Request("one", [1] * 40, SamplingParams(), None, mm_features=pictures)
     assert scheduler.tokens_before_a_cut(request, computed, wanted) == count

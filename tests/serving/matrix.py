@@ -130,7 +130,7 @@ def _size(prompt: list[int] | dict[str, Any]) -> int:
 
 def engine_options(model: Path) -> dict[str, Any]:
     """What an engine is told because of the model."""
-    if sees := tiny_vision.MODELS.get(model.name):
+    if sees := tiny_vision.ALL.get(model.name):
         return {"limit_mm_per_prompt": {"image": 3, "video": int(sees.videos)}}
     return {"kv_cache_dtype": "int8_per_token_head"} if model.name in quantised.CACHES else {}
 
@@ -140,13 +140,15 @@ def engine(path: Path, dtype: str, asked: list[Any], **options: Any) -> Any:
     from vllm import LLM
 
     sees = isinstance(asked[0], dict)
+    # Layers with a window have blocks of their own.
+    few = sees and not tiny_vision.ALL[path.name].text.get("sliding_window")
     return LLM(
         str(path),
         dtype=dtype,
         max_model_len=640 if sees else 512,
         max_num_batched_tokens=STEP,
         gpu_memory_utilization=0.5,
-        num_gpu_blocks_override=FEWER_BLOCKS if sees else BLOCKS,
+        num_gpu_blocks_override=FEWER_BLOCKS if few else BLOCKS,
         **engine_options(path),
         **options,
     )
@@ -209,7 +211,7 @@ class Matrix(Models):
         precision can decide.
         """
         path = self.model(name)
-        asked: list[Any] = tiny_vision.prompts(name) if name in tiny_vision.MODELS else [*prompts(LONGER_THAN.get(name, 0))]
+        asked: list[Any] = tiny_vision.prompts(name) if name in tiny_vision.ALL else [*prompts(LONGER_THAN.get(name, 0))]
         options = {"dtype": dtype, "int8_cache": name in quantised.CACHES}
         exact = dtype == "float32" and name not in quantised.MODELS
         if exact:

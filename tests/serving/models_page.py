@@ -20,6 +20,9 @@ NAMES = (*DECODERS, *tiny_encoders.MODELS)
 DTYPES = ("float32", "float16", "bfloat16")
 FILE = Path(__file__).parent / "models.json"
 
+# What became of further models, as further_test.py asks for it.
+FURTHER: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "further.json").read_text())
+
 # Operators that no served model launches, and why.
 NOT_CALLED: dict[str, str] = json.loads((Path(__file__).parent / "not_called.json").read_text())
 
@@ -45,6 +48,11 @@ def _options(fields: dict[str, Any]) -> str:
 def _cells(row: dict[str, Any]) -> str:
     """What the tests saw with each dtype."""
     return " | ".join("untested" if dtype not in row else "refused" if "refused" in row[dtype] else "works" for dtype in DTYPES)
+
+
+def _class(row: dict[str, Any]) -> str:
+    """vLLM's class of a model; empty where it was refused."""
+    return next((one["architecture"] for one in row.values() if "architecture" in one), "")
 
 
 def markdown() -> str:
@@ -84,6 +92,16 @@ def markdown() -> str:
         options = ", ".join(filter(None, [_options(fields), kind]))
         what = f"`{model_type}`" + (f": {options}" if options else "")
         lines.append(f"| {row['bfloat16']['architecture']} | {what} | {_cells(row)} | {launches} |")
+    lines += [
+        "",
+        "## Further models",
+        "",
+        "These are asked the same, in fewer types.",
+        "",
+        "| class in vLLM | configuration | float32 | float16 | bfloat16 |",
+        "|---|---|---|---|---|",
+        *(f"| {_class(row)} | `{tiny_vision.FURTHER[name].type}` | {_cells(row)} |" for name, row in FURTHER.items()),
+    ]
     lines += [
         "",
         "## Embeddings, scores and classes",

@@ -55,7 +55,7 @@ def serve(path: Path, encoder: Encoder, dtype: str, directory: Path) -> tuple[li
         from vllm import LLM
 
         # A model that reads a text as a whole, or averages it, takes it in one step.
-        step = STEP if encoder.pooling == "lasttoken" or (encoder.type == "qwen3" and encoder.pooling != "mean") else 512
+        step = STEP if encoder.type == "qwen3" and encoder.pooling != "mean" else 512
         llm = LLM(str(path), dtype=dtype, max_model_len=512, max_num_batched_tokens=step, gpu_memory_utilization=0.5)
         [found] = llm.apply_model(watch)
         [architecture] = llm.apply_model(lambda model: type(model).__name__)

@@ -133,8 +133,9 @@ def run(job: dict) -> dict:
     path = job["model"]
     if "make" in job:
         job["make"] = quantised.CACHES.get(job["make"], job["make"])
-        makers = [maker for maker in (tiny, quantised, tiny_encoders, tiny_vision) if job["make"] in maker.MODELS]
-        makers[0].make(job["make"], Path(path))
+        kinds = {maker: maker.MODELS for maker in (tiny, quantised, tiny_encoders)} | {tiny_vision: tiny_vision.ALL}
+        [maker] = [maker for maker, names in kinds.items() if job["make"] in names]
+        maker.make(job["make"], Path(path))
         return {}
     if "make_adapter" in job:
         adapters.make(job["make_adapter"], Path(path), Path(job["adapter"]))

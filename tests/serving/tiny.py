@@ -251,15 +251,11 @@ NO_FLOAT16 = {
 
 def make(name: str, directory: Path) -> None:
     """Writes one model and its tokenizer."""
-    write(*MODELS[name], directory)
-
-
-def write(model_type: str, fields: dict[str, Any], directory: Path) -> None:
-    """Writes a model of a type and a configuration, and its tokenizer."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
+    model_type, fields = MODELS[name]
     torch.manual_seed(20)
     config = AutoConfig.for_model(model_type, **fields)
     model = AutoModelForCausalLM.from_config(config)

@@ -19,9 +19,6 @@ _SIZES: dict[str, Any] = {
     "max_position_embeddings": 514,
 }
 _QWEN3 = {**_SIZES, "num_key_value_heads": 1, "head_dim": 128, "initializer_range": 0.15, "tie_word_embeddings": True}
-_GROUPED = {**_SIZES, "num_key_value_heads": 1, "initializer_range": 0.15}
-# Decoders: texts end with a word, and begin with none.
-_DECODERS = ("qwen3", "qwen2", "llama", "mistral", "gemma3_text")
 WORDS = 100
 _SPECIAL = ("<pad>", "<unk>", "<s>", "</s>", "<mask>")
 
@@ -58,41 +55,6 @@ MODELS = {
     ),
     "bert-tokens": Encoder("bert", {**_SIZES, "num_labels": 5}, "AutoModelForTokenClassification", "token_classify"),
     "qwen3-classes": Encoder("qwen3", {**_QWEN3, "num_labels": 3}, "AutoModelForSequenceClassification", "classify"),
-    "roberta": Encoder("roberta", {**_SIZES, "type_vocab_size": 1}, pooling="cls"),
-    "roberta-tokens": Encoder("roberta", {**_SIZES, "type_vocab_size": 1, "num_labels": 5}, "AutoModelForTokenClassification", "token_classify"),
-    # Rotary embeddings, a gate.
-    "nomic-bert": Encoder("nomic_bert", _SIZES, pooling="mean"),
-    "modernbert-score": Encoder(
-        "modernbert",
-        {**_SIZES, "local_attention": 32, "global_attn_every_n_layers": 3, "num_labels": 1, "classifier_pooling": "mean"},
-        "AutoModelForSequenceClassification",
-        "score",
-    ),
-    "modernbert-tokens": Encoder(
-        "modernbert",
-        {**_SIZES, "local_attention": 32, "global_attn_every_n_layers": 3, "num_labels": 5},
-        "AutoModelForTokenClassification",
-        "token_classify",
-    ),
-    # Decoders of which embedding models are made.
-    "llama-embedding": Encoder("llama", {**_GROUPED}, pooling="lasttoken"),
-    "mistral-embedding": Encoder("mistral", {**_GROUPED, "sliding_window": None}, pooling="lasttoken"),
-    "qwen2-embedding": Encoder("qwen2", _GROUPED, pooling="lasttoken"),
-    "llama-classes": Encoder("llama", {**_GROUPED, "num_labels": 3}, "AutoModelForSequenceClassification", "classify"),
-    "qwen2-score": Encoder("qwen2", {**_GROUPED, "num_labels": 1}, "AutoModelForSequenceClassification", "score"),
-    # Reads texts as a whole, in some layers within a window.
-    "gemma3-embedding": Encoder(
-        "gemma3_text",
-        {
-            **_GROUPED,
-            "head_dim": 64,
-            "query_pre_attn_scalar": 64,
-            "sliding_window": 32,
-            "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],
-            "use_bidirectional_attention": True,
-        },
-        pooling="mean",
-    ),
 }
 
 
@@ -117,9 +79,9 @@ def _tokenizer(encoder: Encoder) -> Any:
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     specials = [(token, vocabulary[token]) for token in ("<s>", "</s>")]
     names = ["input_ids", "attention_mask"]
-    if encoder.type in _DECODERS:
+    if encoder.type == "qwen3":
         single, pair = "$A </s>", "$A $B </s>"
-    elif encoder.type in ("bert", "nomic_bert"):
+    elif encoder.type == "bert":
         single, pair = "<s> $A </s>", "<s> $A </s> $B:1 </s>:1"
         names.append("token_type_ids")
     else:

@@ -169,21 +169,12 @@ def _gemma3(_: Model, tokenizer: Any, directory: Path) -> None:
     transformers.Gemma3Processor(image, tokenizer, image_seq_length=4).save_pretrained(directory)
 
 
-def _idefics(kind: str) -> Callable[[Model, Any, Path], None]:
+def _idefics3(_: Model, tokenizer: Any, directory: Path) -> None:
     """Squares of a picture in rows, each behind a word for its place, and the whole of it."""
+    import transformers
 
-    def processor(_: Model, tokenizer: Any, directory: Path) -> None:
-        import transformers
-
-        image = getattr(transformers, f"{kind}ImageProcessor")(
-            size={"longest_edge": 112}, max_image_size={"longest_edge": 56}, do_image_splitting=True, **_NORM
-        )
-        # SmolVLM's has one for videos, too.
-        more = {"video_processor": transformers.SmolVLMVideoProcessor(size={"longest_edge": 56}, max_image_size={"longest_edge": 56})}
-        transformers_processor = getattr(transformers, f"{kind}Processor")
-        transformers_processor(image, tokenizer, image_seq_len=4, **(more if kind == "SmolVLM" else {})).save_pretrained(directory)
-
-    return processor
+    image = transformers.Idefics3ImageProcessor(size={"longest_edge": 112}, max_image_size={"longest_edge": 56}, **_NORM)
+    transformers.Idefics3Processor(image, tokenizer, image_seq_len=4).save_pretrained(directory)
 
 
 _ROWS = ("<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>")
@@ -350,6 +341,10 @@ MODELS = {
         _pixtral,
         {**_PLACE, "vision_feature_layer": -1, "spatial_merge_size": 2},
     ),
+}
+
+# Models of which not every type was served: further_test.py serves those that further.json names.
+FURTHER = {
     # Pictures whose tokens see each other, also where text has a window; norms of heads, weights of norms above 1.
     "gemma3-vision": Model(
         "gemma3",
@@ -378,21 +373,13 @@ MODELS = {
         "idefics3",
         {"model_type": "llama", **_GROUPED},
         {"model_type": "idefics3_vision", **_TOWER},
-        _idefics("Idefics3"),
-        {"image_token_id": len(_IDS) + 1, "scale_factor": 2},
-        picture="<image>",
-        words=_ROWS,
-    ),
-    "smolvlm": Model(
-        "smolvlm",
-        {"model_type": "llama", **_GROUPED},
-        {"model_type": "smolvlm_vision", **_TOWER},
-        _idefics("SmolVLM"),
+        _idefics3,
         {"image_token_id": len(_IDS) + 1, "scale_factor": 2},
         picture="<image>",
         words=_ROWS,
     ),
 }
+ALL = {**MODELS, **FURTHER}
 
 
 def picture(seed: int, width: int, height: int) -> Image:
@@ -449,17 +436,20 @@ def prompts(name: str) -> list[dict[str, Any]]:
         # Prompts of equal length have equal words.
         text = texts.setdefault(count, _words(rng, count))
         head, _, tail = text.partition(" ")
-        places = "".join(MODELS[name].picture if len(one) == 3 else _VIDEO for one in shown)
+        places = "".join(ALL[name].picture if len(one) == 3 else _VIDEO for one in shown)
         pictures, videos = ([one for one in shown if len(one) == size] for size in (3, 4))
         out.append({"prompt": f"{head} {places} {tail}".strip(), "pictures": pictures, "videos": videos})
-    return [one for one in out if MODELS[name].videos or not one["videos"]]
+    return [one for one in out if ALL[name].videos or not one["videos"]]
 
 
 def _as_published(kind: str, tensors: dict[str, Any]) -> dict[str, Any]:
-    """Weights as in published checkpoints: transformers 5 saves the tower of LLaVA one level less deep, and experts of Qwen3-VL turned."""
+    """Weights as in published checkpoints.
+
+    transformers 5 saves the towers of LLaVA and Gemma 3 one level less deep, and experts of Qwen3-VL turned.
+    """
     if kind == "qwen3_vl_moe":
         return {key: value.transpose(1, 2).contiguous() if ".experts." in key else value for key, value in tensors.items()}
-    if not kind.startswith("llava"):
+    if not kind.startswith(("llava", "gemma3")):
         return tensors
     inner = "vision_tower.vision_model."
     return {key if key.startswith(inner) else key.replace("vision_tower.", inner, 1): value for key, value in tensors.items()}
@@ -472,7 +462,7 @@ def make(name: str, directory: Path) -> None:
     from safetensors.torch import load_file, save_file
     from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 
-    chosen = MODELS[name]
+    chosen = ALL[name]
     torch.manual_seed(22)
     more = chosen.more
     if chosen.type in _QWEN:

@@ -43,7 +43,7 @@ class CannMetadata(AttentionMetadata):
     seq_lens: torch.Tensor
     """int32 [requests], on the device: kv_lens."""
     mm_prefix_range: list[Picture] | None = None
-    """The pictures of this step whose tokens see each other. Models of vLLM set it to None, by this name, for layers in which they do not."""
+    """The pictures of this step whose tokens see each other. Models of vLLM take it away, by this name, where they do not."""
     _unseen: dict[int | None, list[torch.Tensor | None]] = field(default_factory=dict)
 
     @cached_property

@@ -73,8 +73,9 @@ def pictures_of(
             if last < computed or begin >= kv_lens[request]:
                 continue
             if last >= kv_lens[request]:
+                first, end = max(begin, computed), kv_lens[request] - 1
                 raise RuntimeError(
-                    f"a step computes the tokens {max(begin, computed)} to {kv_lens[request] - 1} of a picture that ends at the token {last}; "
+                    f"a step computes the tokens {first} to {end} of a picture that ends at the token {last}; "
                     "the tokens of a picture see each other, so they have to be computed in one step"
                 )
             first = max(begin, computed) - computed
