@@ -346,7 +346,7 @@ REFUSED: tuple[Row, ...] = (
         lambda config: (config.parallel_config.enable_eplb and config.quant_config and config.quant_config.get_name()) or None,
     ),
     Row(
-        "this way of the weights of balanced experts to other devices",
+        "this communicator for the weights of balanced experts",
         "--eplb-config",
         ("parallel_config.eplb_config",),
         _balance_by,
@@ -370,7 +370,7 @@ REFUSED: tuple[Row, ...] = (
     ),
     option_row("several batches at a time", "--ubatch-size", "parallel_config.ubatch_size", 0, 1),
     option_row(
-        "this way of tokens to experts of other devices",
+        "this all-to-all backend, by which tokens reach experts on other devices",
         "--all2all-backend",
         "parallel_config.all2all_backend",
         "allgather_reducescatter",
