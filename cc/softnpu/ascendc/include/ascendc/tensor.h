@@ -209,7 +209,7 @@ struct TensorAddress {
     }
     const SoftnpuTensor& tensor() const { return const_cast<Member*>(this)->tensor(); }
   };
-  struct Begin : Member<uint64_t, offsetof(SoftnpuTensor, address)> {
+  struct Begin : Member<uint64_t, __builtin_offsetof(SoftnpuTensor, address)> {
     Begin& operator=(uint64_t address) {
       SoftnpuTensor& t = tensor();
       t.end = address + (t.end - t.address);
@@ -217,14 +217,14 @@ struct TensorAddress {
       return *this;
     }
   };
-  struct Length : Member<uint64_t, offsetof(SoftnpuTensor, end)> {
+  struct Length : Member<uint64_t, __builtin_offsetof(SoftnpuTensor, end)> {
     Length& operator=(uint64_t bytes) {
       tensor().end = tensor().address + bytes;
       return *this;
     }
     operator uint32_t() const { return static_cast<uint32_t>(tensor().end - tensor().address); }
   };
-  struct Position : Member<uint8_t, offsetof(SoftnpuTensor, position)> {
+  struct Position : Member<uint8_t, __builtin_offsetof(SoftnpuTensor, position)> {
     Position& operator=(uint8_t position) {
       tensor().position = position;
       tensor().space = SpaceOf(static_cast<TPosition>(position));
