@@ -255,11 +255,13 @@ extern "C" __global__ __aicore__ void unwritten(GM_ADDR x) {
   pipe.InitBuffer(buffer, 64);
   DataCopy(g, buffer.Get<float>(), 8);
 }
-extern "C" __global__ __aicore__ void not_freed(GM_ADDR x) {
+extern "C" __global__ __aicore__ void freed_before(GM_ADDR x) {
   TPipe pipe;
   TQue<TPosition::VECIN, 1> queue;
   pipe.InitBuffer(queue, 1, 64);
   LocalTensor<float> a = queue.AllocTensor<float>();
+  queue.FreeTensor(a);
+  Duplicate(a, 1.0f, 8);
 }
 extern "C" __global__ __aicore__ void no_size(GM_ADDR x) {
   GlobalTensor<float> g;
@@ -274,7 +276,7 @@ extern "C" __global__ __aicore__ void not_aligned(GM_ADDR x) {
 }
 """)
     twin = softnpu.load(softnpu.build(source))
-    kernels = {"races": "unordered", "init": "unwritten", "queues": "not_freed", "bounds": "no_size", "alignment": "not_aligned"}
+    kernels = {"races": "unordered", "init": "unwritten", "queues": "freed_before", "bounds": "no_size", "alignment": "not_aligned"}
     for check, name in kernels.items():
         x = np.ones(8, np.float32)
         softnpu.launch(twin[name], x, checks={check: False})
