@@ -371,7 +371,6 @@ Step Draw(Random& random, const Part& part) {
       in_place(step.root, true, even(step.root));
       break;
     case Kind::kBarrier:
-    case Kind::kExchange:
       break;
     default:
       DrawMessages(random, part, step);
@@ -531,7 +530,6 @@ int32_t Perform(const Part& part, const Step& step, uint32_t rank, void* stream)
       return HcclScatter(rank == step.root ? send : nullptr, receive, count, dtype, step.root, comm,
                          stream);
     case Kind::kBarrier:
-    case Kind::kExchange:
       return HcclBarrier(comm, stream);
     default:
       return Pass(part, step, rank, comm, stream);
