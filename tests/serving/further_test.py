@@ -16,8 +16,8 @@ import tiny_vision
 from matrix import Matrix, row
 
 KNOWN: dict[str, dict[str, dict[str, Any]]] = json.loads((Path(__file__).parent / "further.json").read_text())
-# Served at each change: a picture whose tokens see each other.
-EACH_CHANGE = ("gemma3-vision",)
+# Served at each change.
+EACH_CHANGE = ("idefics3",)
 
 
 @pytest.fixture(scope="module")
