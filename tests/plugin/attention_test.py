@@ -292,7 +292,7 @@ def test_tokens_of_a_picture_see_each_other(dtype: torch.dtype, kv_heads: int, o
         layer = CannAttention(HEADS, size, size**-0.5, kv_heads, **options)
     assert layer.fused == (dtype == torch.bfloat16)
     window, cap = options.get("sliding_window"), options.get("logits_soft_cap")
-    query_lens, kv_lens = ([request[i] for request in PICTURES] for i in (0, 1))
+    query_lens, kv_lens = [request[0] for request in PICTURES], [request[1] for request in PICTURES]
     ends = torch.tensor(query_lens).cumsum(0).tolist()
     cache = torch.zeros(2, 3 * len(PICTURES), BLOCK_SIZE, kv_heads, size, dtype=dtype)
     query = torch.randn(ends[-1], HEADS, size, generator=generator).clamp(-2, 2).to(dtype)

@@ -344,7 +344,12 @@ def test_adapters_are_served(is_moe: bool, served: VllmConfig, monkeypatch: pyte
 
 # Rows about balanced experts: (feature, how their weights move, the kind of weights, what the sentence has to name).
 BALANCED: list[tuple[str, str, str | None, str]] = [
-    ("this communicator for the weights of balanced experts", "torch_xccl", None, "--eplb-config is 'torch_xccl'; use torch_gloo, or torch_nccl"),
+    (
+        "this communicator for the weights of balanced experts",
+        "torch_xccl",
+        None,
+        "--eplb-config is 'torch_xccl'; use torch_gloo, or torch_nccl",
+    ),
     ("the balance of quantised experts", "torch_gloo", "compressed-tensors", "--enable-eplb is 'compressed-tensors'"),
 ]
 

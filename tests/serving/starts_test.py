@@ -66,7 +66,8 @@ REFUSED: dict[str, tuple[list[str], list[str], str]] = {
     "block-size": (
         ["--block-size", "16"],
         SMALL,
-        "vllm_cann does not have blocks of this size: --block-size is 16; use a multiple of 128, which is what the attention of Ascend NPUs takes.",
+        "vllm_cann does not have blocks of this size: --block-size is 16; use a multiple of 128, which is what the attention of "
+        "Ascend NPUs takes.",
     ),
     "two-devices": (
         ["--tensor-parallel-size", "2", "--enable-batch-sharded-sampling"],

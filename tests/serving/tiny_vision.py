@@ -169,8 +169,10 @@ def _idefics3(_: Model, tokenizer: Any, directory: Path) -> None:
     transformers.Idefics3Processor(image, tokenizer, image_seq_len=4).save_pretrained(directory)
 
 
-_ROWS = ("<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>")
-_ROWS += tuple(f"<row_{i + 1}_col_{j + 1}>" for i in range(6) for j in range(6))
+_ROWS = (
+    *("<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>"),
+    *(f"<row_{i + 1}_col_{j + 1}>" for i in range(6) for j in range(6)),
+)
 _SQUARE = {"height": 56, "width": 56}
 _GRIDS = [[56, 56], [56, 112], [112, 56]]
 _NORM = {"image_mean": [0.5] * 3, "image_std": [0.25] * 3}
