@@ -140,13 +140,15 @@ def engine(path: Path, dtype: str, asked: list[Any], **options: Any) -> Any:
     from vllm import LLM
 
     sees = isinstance(asked[0], dict)
+    # Layers with a window have blocks of their own.
+    few = sees and not tiny_vision.ALL[path.name].text.get("sliding_window")
     return LLM(
         str(path),
         dtype=dtype,
         max_model_len=640 if sees else 512,
         max_num_batched_tokens=STEP,
         gpu_memory_utilization=0.5,
-        num_gpu_blocks_override=FEWER_BLOCKS if sees else BLOCKS,
+        num_gpu_blocks_override=FEWER_BLOCKS if few else BLOCKS,
         **engine_options(path),
         **options,
     )

@@ -161,6 +161,14 @@ def _internvl(_: Model, tokenizer: Any, directory: Path) -> None:
     transformers.InternVLProcessor(image, tokenizer, video, image_seq_length=4).save_pretrained(directory)
 
 
+def _gemma3(_: Model, tokenizer: Any, directory: Path) -> None:
+    """A square picture is 4 tokens, between words for its beginning and its end."""
+    import transformers
+
+    image = transformers.Gemma3ImageProcessor(size=_SQUARE, **_NORM)
+    transformers.Gemma3Processor(image, tokenizer, image_seq_length=4).save_pretrained(directory)
+
+
 def _idefics3(_: Model, tokenizer: Any, directory: Path) -> None:
     """Squares of a picture in rows, each behind a word for its place, and the whole of it."""
     import transformers
@@ -339,6 +347,30 @@ MODELS = {
 
 # Models of which not every type was served: further_test.py serves those that further.json names.
 FURTHER = {
+    # Pictures whose tokens see each other, also where text has a window; norms of heads, weights of norms above 1.
+    "gemma3-vision": Model(
+        "gemma3",
+        {
+            **_TEXT,
+            "model_type": "gemma3_text",
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "head_dim": 128,
+            "sliding_window": 50,
+            "query_pre_attn_scalar": 128,
+            "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],
+        },
+        {"model_type": "siglip_vision_model", **_TOWER, "vision_use_head": False},
+        _gemma3,
+        {
+            "mm_tokens_per_image": 4,
+            "image_token_index": _IDS["<|image_pad|>"],
+            "boi_token_index": _IDS["<|vision_start|>"],
+            "eoi_token_index": _IDS["<|vision_end|>"],
+        },
+        picture="<|vision_start|>",
+        words=tuple("\n" * count for count in (1, 2, 3, 4)),
+    ),
     "idefics3": Model(
         "idefics3",
         {"model_type": "llama", **_GROUPED},
@@ -415,11 +447,11 @@ def prompts(name: str) -> list[dict[str, Any]]:
 def _as_published(kind: str, tensors: dict[str, Any]) -> dict[str, Any]:
     """Weights as in published checkpoints.
 
-    transformers 5 saves the tower of LLaVA one level less deep, and experts of Qwen3-VL turned.
+    transformers 5 saves the towers of LLaVA and Gemma 3 one level less deep, and experts of Qwen3-VL turned.
     """
     if kind == "qwen3_vl_moe":
         return {key: value.transpose(1, 2).contiguous() if ".experts." in key else value for key, value in tensors.items()}
-    if not kind.startswith("llava"):
+    if not kind.startswith(("llava", "gemma3")):
         return tensors
     inner = "vision_tower.vision_model."
     return {key if key.startswith(inner) else key.replace("vision_tower.", inner, 1): value for key, value in tensors.items()}
@@ -463,6 +495,8 @@ def make(name: str, directory: Path) -> None:
     names |= {"vision_bos_token": "<|vision_start|>", "vision_eos_token": "<|vision_end|>"}
     # InternVL's names for the same.
     names |= {"start_image_token": "<|vision_start|>", "end_image_token": "<|vision_end|>", "context_image_token": "<|image_pad|>"}
+    # Gemma's.
+    names |= {"boi_token": "<|vision_start|>", "eoi_token": "<|vision_end|>"}
     words = transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token="<|im_end|>",
