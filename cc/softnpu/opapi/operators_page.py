@@ -41,7 +41,8 @@ def page(rows: list[Row], unsupported: list[str]) -> str:
         "",
         "Names are without `aclnn` before them. Unsupported are those that torch_npu 2.13.0 asks CANN 9.0.0 for and that SoftNPU does not",
         "compute. Each operator refuses the calls that its documentation for Atlas A2 refuses: dtypes, shapes, layouts, and arguments that",
-        "have to be on the host or on the device.",
+        "have to be on the host or on the device. Elementwise operators of one or two tensors (`pointwise_ops.cc`) take all dtypes that",
+        "SoftNPU has: float64, float32, float16, bfloat16, bool and the integers.",
         "",
     ]
     counts = {kind: sum(row["kind"] == kind for row in rows) for kind in KINDS} | {"unsupported": len(unsupported)}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vllm_cann.attention.dense import CannAttention
     from vllm_cann.attention.metadata import CannMetadataBuilder
 
-# Tokens of a block: the only size that the fused attention takes for every query length.
+# Tokens of a block. The forms of the fused attention take other sizes, too, but each of them only some; all take this one.
 BLOCK_SIZE = 128
 
 # The --kv-cache-dtype of keys and values in int8, and the bytes of the scale that each token and head has.
