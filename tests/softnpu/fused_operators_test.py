@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -140,3 +141,23 @@ def test_packed_attention_without_a_cache(size: int, value_size: int, heads: int
         scores.masked_fill_(torch.triu(torch.ones(len(q), len(k)), len(k) - len(q) + 1).bool(), float("-inf"))
         # The bound of the paged test.
         close(found, torch.einsum("hqk,khd->qhd", scores.softmax(-1), v), 5 * (size**0.5 + 8) * 10 * 2**-24)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, *HALVES], ids=str)
+@pytest.mark.parametrize("kind", ["plain", "causal", "mask", "scale", "groups", "strided"])
+def test_attention_of_torch(kind: str, dtype: torch.dtype) -> None:
+    """torch.nn.functional.scaled_dot_product_attention, which torch_npu hands to one operator."""
+    generator = torch.Generator().manual_seed(0)
+    keys = 5 if kind == "causal" else 7
+    query = torch.randn(2, 4, 5, 64, generator=generator).to(dtype)
+    key, value = (torch.randn(2, 2 if kind == "groups" else 4, keys, 64, generator=generator).to(dtype) for _ in range(2))
+    if kind == "strided":
+        query, key, value = (part.transpose(1, 2).contiguous().transpose(1, 2) for part in (query, key, value))
+    mask = torch.rand(5, keys, generator=generator) > 0.3 if kind == "mask" else None
+    options: dict[str, Any] = {"is_causal": kind == "causal", "scale": 0.3 if kind == "scale" else None, "enable_gqa": kind == "groups"}
+    attention = torch.nn.functional.scaled_dot_product_attention
+    wanted = attention(query.double(), key.double(), value.double(), mask, **options)
+    with torch.no_grad():
+        found = attention(query.npu(), key.npu(), value.npu(), None if mask is None else mask.npu(), **options)
+    # The operator computes in double precision. Its scale is given as a double.
+    close(found, wanted, 1e-12)
