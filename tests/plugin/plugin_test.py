@@ -143,7 +143,8 @@ def test_the_platform_is_ours() -> None:
     [
         (
             {"atention": "fused"},
-            "additional_config has the unknown key 'atention'; did you mean 'attention'? The valid keys are: attention, fused_all_reduce.",
+            "additional_config has the unknown key 'atention'; did you mean 'attention'? The valid keys are: attention, fused_all_reduce, "
+            "experts_by.",
         ),
         ({"attention": "flash"}, "additional_config['attention'] is 'flash': Input should be 'auto', 'fused' or 'torch'."),
         ({"attention": 3}, "additional_config['attention'] is 3"),
