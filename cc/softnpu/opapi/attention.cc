@@ -200,6 +200,14 @@ void Attention::Run() const {
 }
 
 // The template for sparse modes 2, 3, 4: which distances between key and query it masks.
+void RefuseGiven(std::initializer_list<std::pair<const void*, const char*>> arguments) {
+  for (const auto& [argument, name] : arguments) {
+    if (argument == nullptr) continue;
+    throw Error(kAclnnNotImplemented,
+                std::string("'") + name + "' is given; SoftNPU has attention without it only");
+  }
+}
+
 std::vector<uint8_t> ReadTemplate(const View& mask) {
   const std::byte* host = mask.Host();
   std::vector<uint8_t> out(2 * kMaskSide - 1);

@@ -3,6 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
+#include <utility>
 #include <vector>
 
 #include "cc/softnpu/opapi/antiquant.h"
@@ -69,6 +71,9 @@ struct Attention {
   int64_t Element(int64_t b, int64_t t, int64_t head, int64_t tokens, int64_t head_count,
                   int64_t width) const;
 };
+
+// Throws Error 561103 naming the first argument that is given: SoftNPU has attention without it.
+void RefuseGiven(std::initializer_list<std::pair<const void*, const char*>> arguments);
 
 // The template for sparse modes 2, 3, 4: which distances between key and query it masks.
 std::vector<uint8_t> ReadTemplate(const View& mask);

@@ -549,14 +549,6 @@ View Only(const std::vector<View>& views) {
   return views[0];
 }
 
-void RefuseGiven(std::initializer_list<std::pair<const void*, const char*>> arguments) {
-  for (const auto& [argument, name] : arguments) {
-    if (argument == nullptr) continue;
-    throw Error(kAclnnNotImplemented,
-                std::string("'") + name + "' is given; SoftNPU has attention without it only");
-  }
-}
-
 }  // namespace
 
 ACLNN(FusedInferAttentionScoreV3, (const Tensor*, query), (const TensorList*, key),

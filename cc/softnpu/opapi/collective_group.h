@@ -14,4 +14,7 @@ void CheckSummingGroup(const Plan& plan, const char* group, const char* reductio
 // Throws Error for what is no unit of a chip that carries data. A null pointer leaves the choice.
 void CheckCommMode(const char* comm_mode);
 
+// After the plan has run, `out` becomes the sum over the ranks of the group, in place.
+void SumOverRanks(Plan* plan, const View& out, const char* group);
+
 }  // namespace softnpu

@@ -109,15 +109,19 @@ void PlanMatmulAllReduce(Plan& plan, const Tensor* x1, const Tensor* x2, const T
     const auto* value = static_cast<const double*>(found.data_ptr());
     Map<double, 1>(out, {*addend}, [&](double added) { return *value++ + added; });
   };
+  SumOverRanks(&plan, out, group);
+}
+
+}  // namespace
+
+void SumOverRanks(Plan* plan, const View& out, const char* group) {
   void* const address = const_cast<void*>(out.Access("output", SOFTNPU_WRITES).address);
-  plan.then = [out, address, name = std::string(group)](void* stream) {
+  plan->then = [out, address, name = std::string(group)](void* stream) {
     return softnpu_offered_groups()->all_reduce(name.c_str(), address,
                                                 static_cast<uint64_t>(out.Count()),
                                                 static_cast<int32_t>(out.dtype), stream);
   };
 }
-
-}  // namespace
 
 void CheckSummingGroup(const Plan& plan, const char* group, const char* reduction,
                        int64_t comm_turn, int64_t stream_mode) {

@@ -29,12 +29,6 @@ enum Sparse : int64_t { kWhole = 0, kAll = 1, kFromFirst = 2, kFromLast = 3, kBa
 
 [[noreturn]] void Refuse(const std::string& sentence) { throw Error(kAclnnInvalid, sentence); }
 
-void RefuseGiven(const void* argument, const char* name) {
-  if (argument == nullptr) return;
-  throw Error(kAclnnNotImplemented,
-              std::string("'") + name + "' is given; SoftNPU has attention without it only");
-}
-
 bool IsJoint(const std::string& layout) { return layout == "BSH" || layout == "SBH"; }
 
 // A tensor as [batch, heads, tokens, elements of a head].
@@ -243,10 +237,11 @@ ACLNN(FlashAttentionScore, (const Tensor*, query), (const Tensor*, key), (const 
       (const char*, input_layout), (int64_t, inner_precise), (int64_t, sparse_mode),
       (Tensor*, softmax_max), (Tensor*, softmax_sum), (Tensor*, softmax_out),
       (Tensor*, attention_out)) {
-  RefuseGiven(pse, "realShift");
-  RefuseGiven(drop_mask, "dropMask");
-  RefuseGiven(padding_mask, "paddingMask");
-  if (prefix != nullptr && !prefix->values.empty()) RefuseGiven(prefix, "prefix");
+  const bool has_prefix = prefix != nullptr && !prefix->values.empty();
+  RefuseGiven({{pse, "realShift"},
+               {drop_mask, "dropMask"},
+               {padding_mask, "paddingMask"},
+               {has_prefix ? prefix : nullptr, "prefix"}});
   const std::string layout(&plan.Required(input_layout, "inputLayout"));
   if (!IsJoint(layout) && layout != "BNSD" && layout != "BSND") {
     Refuse("'inputLayout' is '" + layout + "'; it must be BSH, SBH, BNSD or BSND");

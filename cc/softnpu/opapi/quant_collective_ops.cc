@@ -127,12 +127,7 @@ void PlanQuantMatmulAllReduce(Plan& plan, const Tensor* x1, const Tensor* x2, co
                      [](double product, double added) { return product + added; });
     }
   };
-  void* const address = const_cast<void*>(out.Access("output", SOFTNPU_WRITES).address);
-  plan.then = [out, address, name = std::string(group)](void* stream) {
-    return softnpu_offered_groups()->all_reduce(name.c_str(), address,
-                                                static_cast<uint64_t>(out.Count()),
-                                                static_cast<int32_t>(out.dtype), stream);
-  };
+  SumOverRanks(&plan, out, group);
 }
 
 }  // namespace
