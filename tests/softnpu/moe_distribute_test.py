@@ -339,6 +339,8 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ranks]:
         yield ranks
 
 
+# At night, as the second rank once gave no answer within a minute, and nobody knows why yet.
+@pytest.mark.night
 @pytest.mark.parametrize(("value", "sentence"), [(8, "holds 8 at [0, 0]; it must be 0 to 7"), (-1, "holds -1"), (2, "once in a row")])
 def test_experts_that_do_not_exist(value: int, sentence: str, tmp_path: Path) -> None:
     with Ranks(2, tmp_path) as two:
