@@ -290,14 +290,13 @@ void SharedAccesses::Append(SharedAccesses&& other) {
 }
 
 void SharedAccesses::SplitIntoRows() {
-  const auto low = [](const SharedRecord& record) { return Low(record); };
   const auto high = [](const SharedRecord& record) {
     return High(record) + (record.rows - 1) * record.stride;
   };
   std::vector<uint32_t> order(records_.size());
   std::iota(order.begin(), order.end(), 0u);
   std::sort(order.begin(), order.end(),
-            [&](uint32_t a, uint32_t b) { return low(records_[a]) < low(records_[b]); });
+            [&](uint32_t a, uint32_t b) { return Low(records_[a]) < Low(records_[b]); });
   std::vector<SharedRecord> rows;
   for (size_t first = 0; first < order.size();) {
     // Hulls that overlap, one by one.
@@ -306,7 +305,7 @@ void SharedAccesses::SplitIntoRows() {
     bool write = begin.write;
     bool several = false;
     size_t last = first + 1;
-    for (; last < order.size() && low(records_[order[last]]) < end; ++last) {
+    for (; last < order.size() && Low(records_[order[last]]) < end; ++last) {
       const SharedRecord& record = records_[order[last]];
       end = std::max(end, high(record));
       write |= record.write;
