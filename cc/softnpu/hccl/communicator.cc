@@ -254,6 +254,9 @@ std::optional<Error> Communicator::TroubleOf(uint32_t from, bool processes,
                                              const std::function<std::string()>& waiting) const {
   for (uint32_t other = 0; other < ranks_; ++other) {
     if ((from >> other & 1) == 0 || other == rank_) continue;
+    // Before its seat: a process that has ended leaves its last word there.
+    pollfd entry = {peers_[other].process.get(), POLLIN, 0};
+    const bool ended = processes && poll(&entry, 1, 0) > 0;
     const Seat& seat = control().seats[other];
     switch (seat.state.load()) {
       case State::kJoined:
@@ -270,8 +273,7 @@ std::optional<Error> Communicator::TroubleOf(uint32_t from, bool processes,
                      told ? sentence : Format("rank %u gave up: %s", other, sentence.c_str()));
       }
     }
-    pollfd entry = {peers_[other].process.get(), POLLIN, 0};
-    if (processes && poll(&entry, 1, 0) > 0) {
+    if (ended) {
       return Error(kRemote, waiting() + Format(": rank %u (process %d) has ended", other,
                                                peers_[other].member.pid));
     }
