@@ -18,7 +18,7 @@ from vllm.distributed import get_ep_group, get_tp_group
 from vllm.forward_context import get_forward_context
 from vllm.model_executor.layers.fused_moe.config import FusedMoEConfig
 
-from vllm_cann.ops.moe_finalize_routing import moe_finalize_routing
+from vllm_cann.ops.moe_finalize_routing import ROWS_IN_ORDER, moe_finalize_routing
 from vllm_cann.ops.moe_init_routing import moe_init_routing_v2
 
 # What the operators take (aclnnMoeDistributeDispatchV2, Atlas A2, fullmesh).
@@ -26,8 +26,6 @@ RANKS = (*range(2, 9), 16, 32, 64, 128, 256)
 DTYPES = (torch.float16, torch.bfloat16)
 _MOST_TOKENS, _MOST_CHOSEN, _MOST_EXPERTS, _WIDEST, _WIDTH_OF = 256, 16, 1024, 7168, 32
 _BUFFER_MB = 200  # HCCL_BUFFSIZE where it is not set
-
-_ROWS_IN_ORDER = 2  # drop_pad_mode of finalize routing: places are numbered token by token
 
 # Rows of this rank's experts: what each row's expert makes of it. [rows, hidden], and the running sums of rows by expert.
 Grouped = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -94,7 +92,7 @@ class AllToAll:
         dist.all_to_all_single(back, taken, sends, receives, group=self._group.device_group)
         if x.shape[0] == 0:
             return torch.empty_like(x)
-        return moe_finalize_routing(back, None, None, None, weights, places, None, _ROWS_IN_ORDER)
+        return moe_finalize_routing(back, None, None, None, weights, places, None, ROWS_IN_ORDER)
 
 
 @cache

@@ -26,7 +26,7 @@ from vllm.model_executor.layers.fused_moe.unquantized_fused_moe_method import Un
 from vllm_cann import config
 from vllm_cann.layers.expert_balance import take_copies
 from vllm_cann.layers.expert_exchange import KINDS, Exchange, exchange_tokens
-from vllm_cann.ops.moe_finalize_routing import moe_finalize_routing
+from vllm_cann.ops.moe_finalize_routing import ROWS_IN_ORDER, moe_finalize_routing
 from vllm_cann.ops.moe_gating_top_k import moe_gating_top_k
 from vllm_cann.ops.moe_init_routing import moe_init_routing_v2
 
@@ -35,8 +35,6 @@ _LARGEST, _TWO_LARGEST = 0, 1  # what of its experts' scores is the score of a g
 
 # The kernel wants more experts in a group, and no more than these in all when groups are rounded up to whole blocks.
 _GROUP_ABOVE, _BLOCK, _MOST_EXPERTS = 2, 32, 2048
-
-ROWS_IN_ORDER = 2  # drop_pad_mode of finalize routing: places are numbered token by token
 
 # Which activations are a layer of vLLM without further arguments, and which arguments those with some have.
 _PLAIN = {

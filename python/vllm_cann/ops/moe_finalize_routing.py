@@ -9,6 +9,8 @@ import torch
 import vllm_cann._ops as _ops
 from vllm_cann.ops._operator import operator
 
+ROWS_IN_ORDER = 2  # drop_pad_mode: places are numbered token by token
+
 _KERNEL = _ops.Operator("moe_finalize_routing")
 
 

@@ -12,8 +12,8 @@ from vllm.model_executor.layers.fused_moe.routed_experts import RoutedExperts
 from vllm.model_executor.utils import set_weight_attrs
 
 from vllm_cann.int8 import multiply_groups, quantise_rows
-from vllm_cann.layers.moe import ROWS_IN_ORDER, activation_of, weighted
-from vllm_cann.ops.moe_finalize_routing import moe_finalize_routing
+from vllm_cann.layers.moe import activation_of, weighted
+from vllm_cann.ops.moe_finalize_routing import ROWS_IN_ORDER, moe_finalize_routing
 from vllm_cann.ops.moe_init_routing import moe_init_routing_v2
 
 _DYNAMIC = 1  # quant_mode of routing: int8 with a scale for each row
