@@ -131,6 +131,7 @@ class CannPlatform(Platform):
         from vllm_cann.quantization import modelslim
 
         modelslim.find(vllm_config)
+        cls._take_back_backend(vllm_config)
         support.check(vllm_config)
         cls._choose_model_runner()
         compilation = vllm_config.compilation_config
@@ -176,6 +177,18 @@ class CannPlatform(Platform):
             parallel.worker_cls = "vllm_cann.worker.CannWorker"
         if vllm_config.compilation_config.compile_sizes is None:
             vllm_config.compilation_config.compile_sizes = []
+
+    @staticmethod
+    def _take_back_backend(vllm_config: VllmConfig) -> None:
+        """Takes back the attention backend that vLLM itself chose, for a GPU, where a model's heads have several sizes."""
+        from vllm.model_executor.models.config import MODELS_CONFIG_MAP, Gemma4Config
+
+        attention, model = vllm_config.attention_config, vllm_config.model_config
+        if model is None or attention.backend is None or attention.backend.name != "TRITON_ATTN":
+            return
+        if issubclass(MODELS_CONFIG_MAP.get(model.architecture, object), Gemma4Config):
+            logger.info("vllm_cann has one attention backend for all sizes of heads: TRITON_ATTN, vLLM's choice for this model, is not used.")
+            attention.backend = None
 
     @staticmethod
     def _choose_model_runner() -> None:

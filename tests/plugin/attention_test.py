@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from vllm.config import set_current_vllm_config
+from vllm.config import VllmConfig, set_current_vllm_config
 from vllm.engine.arg_utils import EngineArgs
 from vllm.platforms import current_platform
 from vllm.v1.attention.backend import CommonAttentionMetadata
@@ -146,7 +146,7 @@ def test_a_cache_of_int8_gives_back_what_its_scales_can_say(dtype: torch.dtype) 
 
 def test_an_int8_cache_of_other_head_sizes_is_refused() -> None:
     with (
-        set_current_vllm_config(EngineArgs(str(MODEL), max_model_len=512, dtype="float32").create_engine_config()),
+        set_current_vllm_config(VllmConfig()),
         pytest.raises(ValueError, match="an int8 cache for head sizes that are multiples of 32, not 80"),
     ):
         CannAttention(2, 80, 1.0, kv_cache_dtype=INT8_CACHE)

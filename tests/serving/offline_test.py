@@ -69,7 +69,14 @@ def test_readme_shows_the_example() -> None:
     assert shown == example[example.index("import sys") :]
 
 
-@pytest.mark.parametrize("script", [None, USED_BEFORE, WITH_TRITON], ids=["plain", "device-used-before", "triton"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(None, id="plain"),
+        pytest.param(USED_BEFORE, id="device-used-before", marks=pytest.mark.night),
+        pytest.param(WITH_TRITON, id="triton"),
+    ],
+)
 def test_a_script_answers(script: str | None, tmp_path: Path) -> None:
     path = OFFLINE
     if script is not None:

@@ -79,7 +79,8 @@ def test_float32_tokens_equal_those_of_transformers(tmp_path: Path) -> None:
     assert log.count("plain torch operators, which is slow") == 1
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", pytest.param("float16", marks=pytest.mark.night)])
+@pytest.mark.night
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_differs_only_where_rounding_decides(dtype: str, tmp_path: Path) -> None:
     asked = prompts(seed=5, count=56)
     with Server(MODEL, tmp_path, [*SERVE, "--max-num-batched-tokens", "256", "--dtype", dtype], SOFTNPU) as server:

@@ -51,7 +51,7 @@ def generate(dtype: str) -> list[list[int]]:
     ]
 
 
-@pytest.fixture(scope="module", params=["bfloat16", "float32"])
+@pytest.fixture(scope="module", params=["bfloat16", pytest.param("float32", marks=pytest.mark.night)])
 def baseline(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, object, list[str]]:
     """The dtype, the tokens of an undisturbed run, and the aclnn names that it used."""
     tokens, state = in_engine(lambda: generate(request.param), tmp_path_factory.mktemp("baseline"))

@@ -29,6 +29,8 @@ QUESTIONS = (
 )
 
 
+# //tests/serving:demo_test looks at this model at each change.
+@pytest.mark.night
 def test_float32_tokens_equal_those_of_transformers(tmp_path: Path) -> None:
     with Server(MODEL, tmp_path, [*SERVE, "--dtype", "float32"], SOFTNPU) as server:
         answers = conversation.ask_all(server.url, "m", QUESTIONS, TOKENS).answers
