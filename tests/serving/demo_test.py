@@ -98,6 +98,7 @@ def test_a_conversation(tmp_path: Path) -> None:
     assert last == first
 
 
+@pytest.mark.night
 def test_a_fault_in_a_kernel_makes_the_demo_fail(tmp_path: Path) -> None:
     changed = changed_installation(tmp_path, {"kernels/cache.twin.so": os.environ["CACHE_INDEX"]})
     command = demo("--output", str(tmp_path), model=LANGUAGE_MODEL)

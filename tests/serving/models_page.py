@@ -13,6 +13,7 @@ from typing import Any
 import quantised
 import tiny
 import tiny_encoders
+import tiny_further
 import tiny_vision
 
 DECODERS = (*tiny.MODELS, *quantised.NAMES, *tiny_vision.MODELS)
@@ -27,6 +28,10 @@ FURTHER: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "furthe
 NOT_CALLED: dict[str, str] = json.loads((Path(__file__).parent / "not_called.json").read_text())
 
 
+# What configurations call the experts of a token.
+_CHOSEN = ("num_experts_per_tok", "moe_topk", "top_k_experts")
+
+
 def _options(fields: dict[str, Any]) -> str:
     """What of a configuration tells it from others of its class."""
     said = []
@@ -39,10 +44,19 @@ def _options(fields: dict[str, Any]) -> str:
     if fields.get("tie_word_embeddings"):
         said.append("tied embeddings")
     if experts := fields.get("num_experts") or fields.get("num_local_experts") or fields.get("n_routed_experts"):
-        said.append(f"{experts} experts, {fields['num_experts_per_tok']} of each token")
+        said.append(f"{experts} experts, {next(fields[name] for name in _CHOSEN if name in fields)} of each token")
     if "kv_lora_rank" in fields:
         said.append("latent attention" + ("" if fields["q_lora_rank"] is None else ", low-rank queries"))
     return ", ".join(said)
+
+
+def _further(name: str) -> str:
+    """The configuration of a further model."""
+    if sees := tiny_vision.FURTHER.get(name):
+        return f"`{sees.type}`: pictures"
+    model_type, fields = tiny_further.MODELS[name]
+    options = _options(fields)
+    return f"`{model_type}`" + (f": {options}" if options else "")
 
 
 def _cells(row: dict[str, Any]) -> str:
@@ -100,7 +114,11 @@ def markdown() -> str:
         "",
         "| class in vLLM | configuration | float32 | float16 | bfloat16 |",
         "|---|---|---|---|---|",
-        *(f"| {_class(row)} | `{tiny_vision.FURTHER[name].type}` | {_cells(row)} |" for name, row in FURTHER.items()),
+        *(f"| {_class(row)} | {_further(name)} | {_cells(row)} |" for name, row in FURTHER.items() if name not in tiny_encoders.FURTHER),
+        "",
+        "Refused:",
+        "",
+        *(f"- `{name}`: {one['refused']}" for name, row in FURTHER.items() for one in row.values() if "refused" in one),
     ]
     lines += [
         "",
@@ -113,9 +131,10 @@ def markdown() -> str:
         "| class in vLLM | configuration | task | float32 | float16 | bfloat16 |",
         "|---|---|---|---|---|---|",
     ]
-    for name, encoder in tiny_encoders.MODELS.items():
+    for name, encoder in tiny_encoders.ALL.items():
+        row = rows[name] if name in rows else FURTHER[name]
         task = encoder.task + (f" ({encoder.pooling})" if encoder.pooling else "")
-        lines.append(f"| {rows[name]['float32']['architecture']} | `{encoder.type}` | {task} | {_cells(rows[name])} |")
+        lines.append(f"| {row['float32']['architecture']} | `{encoder.type}` | {task} | {_cells(row)} |")
     lines += [
         "",
         "## Our operators in served models",

@@ -2,7 +2,7 @@
 
 Each line of its input is a job, and each line of its output a result.
 
-* {"model", "make"} makes a model of tiny.py, quantised.py, tiny_encoders.py or tiny_vision.py, and gives {}.
+* {"model", "make"} makes a model of tiny.py, tiny_further.py, quantised.py, tiny_encoders.py or tiny_vision.py, and gives {}.
 * {"model", "make_adapter", "adapter"} makes an adapter of adapters.py for a model, in a directory, and gives {}.
 * {"model", "dtype", "head", "texts": [text or pair...]} gives {"vectors": [...]}: embeddings, scores or probabilities of classes.
 * {"model", "dtype", "greedy": [prompt...], "new_tokens"} gives {"tokens": [[ids]...], "seconds"}. A prompt is [ids], or
@@ -33,6 +33,7 @@ import adapters  # noqa: E402
 import quantised  # noqa: E402
 import tiny  # noqa: E402
 import tiny_encoders  # noqa: E402
+import tiny_further  # noqa: E402
 import tiny_vision  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
@@ -133,7 +134,9 @@ def run(job: dict) -> dict:
     path = job["model"]
     if "make" in job:
         job["make"] = quantised.CACHES.get(job["make"], job["make"])
-        kinds = {maker: maker.MODELS for maker in (tiny, quantised, tiny_encoders)} | {tiny_vision: tiny_vision.ALL}
+        kinds = {maker: maker.MODELS for maker in (tiny, tiny_further, quantised)} | {
+            maker: maker.ALL for maker in (tiny_encoders, tiny_vision)
+        }
         [maker] = [maker for maker, names in kinds.items() if job["make"] in names]
         maker.make(job["make"], Path(path))
         return {}

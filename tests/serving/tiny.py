@@ -12,7 +12,7 @@ LAYERS = 3
 # Shorter than most prompts, and no divisor of a block of the cache.
 WINDOW = 50
 
-_SIZES: dict[str, Any] = {
+SIZES: dict[str, Any] = {
     "vocab_size": 512,
     "hidden_size": 128,
     "intermediate_size": 256,
@@ -26,8 +26,8 @@ _SIZES: dict[str, Any] = {
 }
 
 
-def _heads(heads: int, kv_heads: int, size: int) -> dict[str, Any]:
-    return {"num_attention_heads": heads, "num_key_value_heads": kv_heads, "head_dim": size}
+def heads(count: int, kv_heads: int, size: int) -> dict[str, Any]:
+    return {"num_attention_heads": count, "num_key_value_heads": kv_heads, "head_dim": size}
 
 
 _GPT2 = {
@@ -41,7 +41,7 @@ _GPT2 = {
     "eos_token_id": 257,
 }
 
-_MLA: dict[str, Any] = {
+MLA: dict[str, Any] = {
     "num_attention_heads": 2,
     "num_key_value_heads": 2,
     "kv_lora_rank": 512,
@@ -60,12 +60,12 @@ _MLA: dict[str, Any] = {
 # name -> model type and configuration.
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     # Heads of 64 with grouped queries, as Llama-3.2-1B, Qwen2.5-0.5B and SmolLM2 have them.
-    "llama": ("llama", {**_SIZES, **_heads(8, 2, 64)}),
+    "llama": ("llama", {**SIZES, **heads(8, 2, 64)}),
     "llama-96": (
         "llama",
         {
-            **_SIZES,
-            **_heads(4, 2, 96),
+            **SIZES,
+            **heads(4, 2, 96),
             "rope_parameters": {
                 "rope_type": "llama3",
                 "rope_theta": 10000.0,
@@ -76,17 +76,17 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
             },
         },
     ),
-    "llama-128": ("llama", {**_SIZES, **_heads(4, 1, 128), "tie_word_embeddings": True}),
-    "llama-256": ("llama", {**_SIZES, **_heads(2, 2, 256)}),
+    "llama-128": ("llama", {**SIZES, **heads(4, 1, 128), "tie_word_embeddings": True}),
+    "llama-256": ("llama", {**SIZES, **heads(2, 2, 256)}),
     "llama-linear": (
         "llama",
-        {**_SIZES, **_heads(2, 2, 64), "rope_parameters": {"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0}},
+        {**SIZES, **heads(2, 2, 64), "rope_parameters": {"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0}},
     ),
-    "qwen2": ("qwen2", {**_SIZES, "num_attention_heads": 2, "num_key_value_heads": 1}),
+    "qwen2": ("qwen2", {**SIZES, "num_attention_heads": 2, "num_key_value_heads": 1}),
     "qwen2-yarn": (
         "qwen2",
         {
-            **_SIZES,
+            **SIZES,
             "num_attention_heads": 2,
             "num_key_value_heads": 1,
             "rope_parameters": {
@@ -97,17 +97,17 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
             },
         },
     ),
-    "qwen3": ("qwen3", {**_SIZES, **_heads(4, 2, 128)}),
+    "qwen3": ("qwen3", {**SIZES, **heads(4, 2, 128)}),
     # A window in all layers: packed calls, and padded ones.
-    "mistral-128": ("mistral", {**_SIZES, **_heads(4, 2, 128), "sliding_window": WINDOW}),
-    "mistral-64": ("mistral", {**_SIZES, **_heads(4, 2, 64), "sliding_window": WINDOW}),
+    "mistral-128": ("mistral", {**SIZES, **heads(4, 2, 128), "sliding_window": WINDOW}),
+    "mistral-64": ("mistral", {**SIZES, **heads(4, 2, 64), "sliding_window": WINDOW}),
     # GeGLU, weights of norms above 1, tied embeddings; soft caps and a window in every second layer; norms of heads.
-    "gemma": ("gemma", {**_SIZES, **_heads(2, 1, 256), "hidden_activation": "gelu_pytorch_tanh", "tie_word_embeddings": True}),
+    "gemma": ("gemma", {**SIZES, **heads(2, 1, 256), "hidden_activation": "gelu_pytorch_tanh", "tie_word_embeddings": True}),
     "gemma2": (
         "gemma2",
         {
-            **_SIZES,
-            **_heads(2, 1, 128),
+            **SIZES,
+            **heads(2, 1, 128),
             "sliding_window": WINDOW,
             "query_pre_attn_scalar": 128,
             # So low that it changes tokens.
@@ -118,8 +118,8 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "gemma3": (
         "gemma3_text",
         {
-            **_SIZES,
-            **_heads(2, 1, 128),
+            **SIZES,
+            **heads(2, 1, 128),
             "sliding_window": WINDOW,
             "query_pre_attn_scalar": 128,
             "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],
@@ -127,14 +127,14 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     # Rotary embeddings of a part of the head, neighbours being paired.
-    "glm4": ("glm4", {**_SIZES, **_heads(2, 1, 64)}),
+    "glm4": ("glm4", {**SIZES, **heads(2, 1, 64)}),
     # Layer norms and rotary embeddings of a part of the head.
-    "stablelm": ("stablelm", {**_SIZES, "num_attention_heads": 2, "num_key_value_heads": 2, "partial_rotary_factor": 0.25}),
-    "phi": ("phi", {**_SIZES, "hidden_size": 160, "num_attention_heads": 2, "num_key_value_heads": 2, "partial_rotary_factor": 0.4}),
+    "stablelm": ("stablelm", {**SIZES, "num_attention_heads": 2, "num_key_value_heads": 2, "partial_rotary_factor": 0.25}),
+    "phi": ("phi", {**SIZES, "hidden_size": 160, "num_attention_heads": 2, "num_key_value_heads": 2, "partial_rotary_factor": 0.4}),
     "phi3-longrope": (
         "phi3",
         {
-            **_SIZES,
+            **SIZES,
             "num_attention_heads": 2,
             "num_key_value_heads": 1,
             "original_max_position_embeddings": 256,
@@ -149,17 +149,17 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     # Layer norms, learned positions, GELU.
     "gpt2": ("gpt2", _GPT2),
-    "gpt-neox": ("gpt_neox", {**_SIZES, "num_attention_heads": 2, "rotary_pct": 0.25}),
-    "olmo2": ("olmo2", {**_SIZES, "num_attention_heads": 2, "num_key_value_heads": 2}),
-    "starcoder2": ("starcoder2", {**_SIZES, "num_attention_heads": 2, "num_key_value_heads": 1, "sliding_window": None}),
-    "granite": ("granite", {**_SIZES, "num_attention_heads": 2, "num_key_value_heads": 1, "residual_multiplier": 0.5}),
+    "gpt-neox": ("gpt_neox", {**SIZES, "num_attention_heads": 2, "rotary_pct": 0.25}),
+    "olmo2": ("olmo2", {**SIZES, "num_attention_heads": 2, "num_key_value_heads": 2}),
+    "starcoder2": ("starcoder2", {**SIZES, "num_attention_heads": 2, "num_key_value_heads": 1, "sliding_window": None}),
+    "granite": ("granite", {**SIZES, "num_attention_heads": 2, "num_key_value_heads": 1, "residual_multiplier": 0.5}),
     "bloom": ("bloom", {"vocab_size": 512, "hidden_size": 128, "n_layer": LAYERS, "n_head": 2, "initializer_range": 0.08}),
     # Mixtures of experts.
-    "mixtral": ("mixtral", {**_SIZES, **_heads(2, 1, 64), "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": None}),
+    "mixtral": ("mixtral", {**SIZES, **heads(2, 1, 64), "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": None}),
     "qwen2-moe": (
         "qwen2_moe",
         {
-            **_SIZES,
+            **SIZES,
             "num_attention_heads": 2,
             "num_key_value_heads": 1,
             "num_experts": 8,
@@ -172,8 +172,8 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen3-moe": (
         "qwen3_moe",
         {
-            **_SIZES,
-            **_heads(2, 1, 128),
+            **SIZES,
+            **heads(2, 1, 128),
             "num_experts": 128,
             "num_experts_per_tok": 8,
             "moe_intermediate_size": 32,
@@ -184,8 +184,8 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "glm4-moe": (
         "glm4_moe",
         {
-            **_SIZES,
-            **_heads(2, 1, 64),
+            **SIZES,
+            **heads(2, 1, 64),
             "n_routed_experts": 16,
             "n_group": 4,
             "topk_group": 2,
@@ -197,13 +197,13 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
             "first_k_dense_replace": 1,
         },
     ),
-    "olmoe": ("olmoe", {**_SIZES, "num_attention_heads": 2, "num_key_value_heads": 2, "num_experts": 8, "num_experts_per_tok": 2}),
+    "olmoe": ("olmoe", {**SIZES, "num_attention_heads": 2, "num_key_value_heads": 2, "num_experts": 8, "num_experts_per_tok": 2}),
     # Sinks, a bias of experts, their own activation, and a window in every second layer.
     "gpt-oss": (
         "gpt_oss",
         {
-            **_SIZES,
-            **_heads(4, 2, 64),
+            **SIZES,
+            **heads(4, 2, 64),
             "intermediate_size": 64,
             "num_local_experts": 8,
             "num_experts_per_tok": 2,
@@ -215,8 +215,8 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "deepseek-v2": (
         "deepseek_v2",
         {
-            **_SIZES,
-            **_MLA,
+            **SIZES,
+            **MLA,
             "q_lora_rank": None,
             "n_shared_experts": 2,
             "routed_scaling_factor": 1.5,
@@ -227,8 +227,8 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "deepseek-v3": (
         "deepseek_v3",
         {
-            **_SIZES,
-            **_MLA,
+            **SIZES,
+            **MLA,
             "q_lora_rank": 48,
             "n_shared_experts": 1,
             "routed_scaling_factor": 2.5,
@@ -251,11 +251,15 @@ NO_FLOAT16 = {
 
 def make(name: str, directory: Path) -> None:
     """Writes one model and its tokenizer."""
+    write(*MODELS[name], directory)
+
+
+def write(model_type: str, fields: dict[str, Any], directory: Path) -> None:
+    """Writes a model of a type and a configuration, and its tokenizer."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
-    model_type, fields = MODELS[name]
     torch.manual_seed(20)
     config = AutoConfig.for_model(model_type, **fields)
     model = AutoModelForCausalLM.from_config(config)

@@ -56,6 +56,48 @@ MODELS = {
     "bert-tokens": Encoder("bert", {**_SIZES, "num_labels": 5}, "AutoModelForTokenClassification", "token_classify"),
     "qwen3-classes": Encoder("qwen3", {**_QWEN3, "num_labels": 3}, "AutoModelForSequenceClassification", "classify"),
 }
+_CLASSES: dict[str, Any] = {"head": "AutoModelForSequenceClassification", "task": "classify"}
+_OF_TOKENS: dict[str, Any] = {"head": "AutoModelForTokenClassification", "task": "token_classify"}
+_ROBERTA = {**_SIZES, "type_vocab_size": 1, "position_embedding_type": "absolute"}
+_MODERN = {**_SIZES, "local_attention": 32, "global_attn_every_n_layers": 3}
+_HEADS_OF_64 = {**_SIZES, "num_key_value_heads": 1, "initializer_range": 0.15}
+
+# Models that are asked the same, in fewer types: further.json has them.
+FURTHER = {
+    "roberta": Encoder("roberta", _ROBERTA, pooling="cls"),
+    "xlm-roberta": Encoder("xlm-roberta", _ROBERTA, pooling="cls"),
+    "electra": Encoder("electra", {**_SIZES, "embedding_size": 128}, pooling="mean"),
+    "eurobert": Encoder("eurobert", _QWEN3, pooling="mean"),
+    "llama-embedding": Encoder("llama", _QWEN3, pooling="lasttoken"),
+    "mistral-embedding": Encoder("mistral", {**_QWEN3, "sliding_window": None}, pooling="lasttoken"),
+    "qwen2-embedding": Encoder("qwen2", _HEADS_OF_64, pooling="lasttoken"),
+    "gemma2-embedding": Encoder("gemma2", _QWEN3, pooling="lasttoken"),
+    # A decoder whose tokens all see each other, in some layers within a window.
+    "embeddinggemma": Encoder(
+        "gemma3_text",
+        {
+            **_QWEN3,
+            "use_bidirectional_attention": True,
+            "sliding_window": 32,
+            "query_pre_attn_scalar": 128,
+            "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],
+        },
+        pooling="mean",
+    ),
+    "bert-classes": Encoder("bert", {**_SIZES, "num_labels": 3}, **_CLASSES),
+    "roberta-classes": Encoder("roberta", {**_ROBERTA, "num_labels": 3}, **_CLASSES),
+    "modernbert-classes": Encoder("modernbert", {**_MODERN, "num_labels": 3}, **_CLASSES),
+    "llama-classes": Encoder("llama", {**_QWEN3, "num_labels": 3}, **_CLASSES),
+    "mistral-classes": Encoder("mistral", {**_QWEN3, "sliding_window": None, "num_labels": 3}, **_CLASSES),
+    "qwen2-classes": Encoder("qwen2", {**_HEADS_OF_64, "num_labels": 3}, **_CLASSES),
+    "gpt2-classes": Encoder(
+        "gpt2", {"n_embd": 128, "n_layer": 3, "n_head": 2, "n_positions": 514, "initializer_range": 0.2, "num_labels": 3}, **_CLASSES
+    ),
+    "roberta-tokens": Encoder("roberta", {**_ROBERTA, "num_labels": 5}, **_OF_TOKENS),
+    "modernbert-tokens": Encoder("modernbert", {**_MODERN, "num_labels": 5}, **_OF_TOKENS),
+    "qwen3-tokens": Encoder("qwen3", {**_QWEN3, "num_labels": 5}, **_OF_TOKENS),
+}
+ALL = {**MODELS, **FURTHER}
 
 
 def answers(llm: Any, task: str, questions: list[Any]) -> list[Any]:
@@ -119,7 +161,7 @@ def make(name: str, directory: Path) -> None:
     import torch
     import transformers
 
-    encoder = MODELS[name]
+    encoder = ALL[name]
     torch.manual_seed(21)
     tokens = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3}
     config = transformers.AutoConfig.for_model(encoder.type, vocab_size=len(_SPECIAL) + WORDS, **tokens, **encoder.fields)
