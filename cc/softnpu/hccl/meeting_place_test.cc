@@ -178,7 +178,10 @@ TEST_F(MeetingPlace, ListenersComeAndGoAtTheSameTime) {
     const std::string error = ErrorOf([&] {
       for (int time = 0; time < 300; ++time) {
         const Listener listener(At(std::to_string(i)), kWaiting);
-        if (!SomebodyListens(At(std::to_string(i)))) throw Error(kInternal, "it was removed");
+        // Not by a connection: those of the others' sweeps fill the queue, as nobody accepts.
+        if (!std::filesystem::exists(At(std::to_string(i)).Path())) {
+          throw Error(kInternal, "it was removed");
+        }
       }
     });
     if (!error.empty()) fprintf(stderr, "%s\n", error.c_str());
