@@ -52,6 +52,14 @@ int32_t CurrentDevice() {
   return device;
 }
 
+// The same, of one that is not in error.
+int32_t WorkingDevice() {
+  const int32_t device = CurrentDevice();
+  const std::string fault = softnpu_fault(device);
+  if (!fault.empty()) throw Error(kRuntime, fault);
+  return device;
+}
+
 RootInfo ReadRootInfo(const void* bytes) {
   RootInfo info;
   std::memcpy(&info, &Required(static_cast<const char*>(bytes), "rootInfo"), sizeof(info));
@@ -90,13 +98,26 @@ Settings ReadSettings(const CommConfig* config) {
   return out;
 }
 
-// How communicators are made is counted: torch_npu takes another way in silence when one fails.
-std::shared_ptr<Communicator> OfGroup(const char* group) {
-  const int32_t device = CurrentDevice();
+// Null where there is none.
+std::shared_ptr<Communicator> Find(const char* group, int32_t device) {
   for (const auto& one : Communicators().All()) {
     if (one->name() == group && one->device() == device) return one;
   }
-  throw Error(kPara, Format("device %d has no communicator '%s'", device, group));
+  return nullptr;
+}
+
+// Whoever asks goes on to a collective. Where the device is in error, nobody gets that far, and the
+// other ranks are told: an operator's own fault may come before its collective is queued.
+std::shared_ptr<Communicator> OfGroup(const char* group) {
+  const int32_t device = CurrentDevice();
+  std::shared_ptr<Communicator> found = Find(group, device);
+  if (found == nullptr) {
+    throw Error(kPara, Format("device %d has no communicator '%s'", device, group));
+  }
+  const std::string fault = softnpu_fault(device);
+  if (fault.empty()) return found;
+  found->Fail(kRuntime, "its device is in error: " + fault);
+  throw Error(kRuntime, fault);
 }
 
 uint32_t RanksOf(const char* group) {
@@ -125,6 +146,13 @@ int32_t ExchangeIn(const char* group, const softnpu_exchange* exchange, void* st
                 [&] { EnqueueExchange(OfGroup(group), *exchange, std::move(context), stream); });
 }
 
+void GiveUp(const char* group, const char* why) {
+  const std::string sentence = why;
+  Answer("communicator", [&] {
+    if (const auto found = Find(group, CurrentDevice())) found->Fail(kRuntime, sentence);
+  });
+}
+
 DType OfAcl(int32_t dtype) {
   switch (dtype) {
     case 0:
@@ -140,8 +168,9 @@ DType OfAcl(int32_t dtype) {
 
 int32_t ReduceIn(const char* group, void* buffer, uint64_t count, int32_t dtype, void* stream);
 
-constexpr softnpu_groups kGroups{RanksOf, ReduceIn, RankOf, BufferOf, ExchangeIn};
+constexpr softnpu_groups kGroups{RanksOf, ReduceIn, RankOf, BufferOf, ExchangeIn, GiveUp};
 
+// How communicators are made is counted: torch_npu takes another way in silence when one fails.
 void* Add(const char* function, const RootInfo& info, uint32_t ranks, uint32_t rank, int32_t device,
           Settings settings, bool early, uint64_t roots = 0) {
   auto made =
@@ -225,7 +254,7 @@ int32_t HcclCommInitRootInfoConfig(uint32_t ranks, const void* root_info, uint32
   return Answer("HcclCommInitRootInfoConfig", [&] {
     void*& out = Required(comm, "comm");
     CheckPlace(ranks, rank);
-    out = Add("HcclCommInitRootInfoConfig", ReadRootInfo(root_info), ranks, rank, CurrentDevice(),
+    out = Add("HcclCommInitRootInfoConfig", ReadRootInfo(root_info), ranks, rank, WorkingDevice(),
               ReadSettings(static_cast<const CommConfig*>(config)), /*early=*/false);
   });
 }
@@ -245,7 +274,7 @@ int32_t HcclCommInitClusterInfoConfig(const char* cluster_info, uint32_t rank, v
       throw Error(kPara, Format("rank table '%s': it has %u ranks, and this is rank %u",
                                 path.c_str(), ranks, rank));
     }
-    const int32_t device = CurrentDevice();
+    const int32_t device = WorkingDevice();
     const int32_t number = softnpu_physical_device(device);
     if (table.devices[rank] != number) {
       throw Error(kPara, Format("rank table '%s': device_id of rank %u is \"%d\", but it is on "
@@ -281,7 +310,7 @@ int32_t HcclCommInitRootInfoScalable(uint32_t ranks, uint32_t roots, const void*
       infos.push_back(ReadRootInfo(bytes + i * kRootInfoBytes));
       list = list * 31 + std::hash<std::string>()(infos.back().name);
     }
-    out = Add("HcclCommInitRootInfoScalable", infos[0], ranks, rank, CurrentDevice(),
+    out = Add("HcclCommInitRootInfoScalable", infos[0], ranks, rank, WorkingDevice(),
               ReadSettings(static_cast<const CommConfig*>(config)), /*early=*/false, list);
     for (uint32_t i = 1; rank == 0 && i < roots; ++i) Dismiss(infos[i]);
   });

@@ -9,16 +9,19 @@
 #include <vector>
 
 #include "cc/softnpu/base/sharing.h"
+#include "cc/softnpu/hccl/link_time.h"
 #include "cc/softnpu/hccl/work.h"
 
 namespace softnpu::hccl {
 namespace {
 
+static_assert(kMaxRanks == SOFTNPU_MAX_RANKS);
+
 struct Exchange {
   std::shared_ptr<Communicator> communicator;
   Call call;
   uint32_t window_count;
-  int32_t (*run)(void*, const softnpu_peer*);
+  int32_t (*run)(void*, const softnpu_peer*, softnpu_traffic*);
   std::shared_ptr<void> context;
 
   void Run() const {
@@ -34,13 +37,16 @@ struct Exchange {
       }
       peer.numbers = theirs.numbers;
     }
-    if (const int32_t code = run(context.get(), peers.data()); code != 0) {
+    softnpu_traffic traffic = {};
+    if (const int32_t code = run(context.get(), peers.data(), &traffic); code != 0) {
       const std::string why = softnpu_own_message();
       communicator->Fail(kInternal,
                          Format("rank %u's %s: %s", communicator->rank(),
                                 Describe(call, communicator->ranks()).c_str(), why.c_str()));
       throw Error(code, why);
     }
+    const uint64_t bytes = BusiestLink(traffic, communicator->ranks(), communicator->rank());
+    softnpu_set_modelled_time(LinkTime(bytes, communicator->link_rate()));
     communicator->Leave(call);
   }
 };
@@ -83,7 +89,7 @@ void EnqueueExchange(const std::shared_ptr<Communicator>& communicator,
       Format("rank %u's %s", communicator->rank(), Describe(call, communicator->ranks()).c_str());
   auto made = std::make_shared<Exchange>(
       Exchange{communicator, call, exchange.window_count, exchange.run, std::move(context)});
-  // Where the tokens go is known on the device only, so the links' time is not.
+  // Where the tokens go is known on the device only, so the run gives the links' time.
   EnqueueWork(communicator, exchange.name, said, ranges, 0, [made] { made->Run(); }, stream);
 }
 

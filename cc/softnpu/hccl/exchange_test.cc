@@ -3,9 +3,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -18,20 +22,50 @@ namespace {
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Pair;
 
 constexpr uint32_t kRanks = 3;
+
+// Before the options are read, which is once per process.
+const bool g_traced = [] {
+  setenv("SOFTNPU_STATE_DIR", getenv("TEST_TMPDIR") != nullptr ? getenv("TEST_TMPDIR") : "/tmp", 1);
+  setenv("SOFTNPU_TRACE_TASKS", "1000", 1);
+  return true;
+}();
+
+// The modelled times of tasks in the trace of this process, by device. Its file has a header of 64
+// bytes, and these records.
+std::map<int32_t, uint32_t> ModelledTimes(const std::string& name) {
+  struct Slice {
+    int64_t start, end;
+    int32_t device;
+    uint32_t stream, kind, modelled_ns;
+    char name[64];
+  };
+  std::ifstream file(
+      std::string(getenv("SOFTNPU_STATE_DIR")) + "/" + std::to_string(getpid()) + ".events",
+      std::ios::binary);
+  file.seekg(64);
+  std::map<int32_t, uint32_t> out;
+  for (Slice slice; file.read(reinterpret_cast<char*>(&slice), sizeof(slice));) {
+    if (slice.name == name) out[slice.device] = slice.modelled_ns;
+  }
+  return out;
+}
 
 // Reads a number of each rank, and adds them up with what they say.
 struct Reader {
   uint32_t rank;
   std::vector<int64_t> seen;
   bool fails = false;
+  uint64_t sends = 0;  // bytes to the next rank
   std::atomic<int> dropped{0};
 };
 
-int32_t Read(void* context, const softnpu_peer* peers) {
+int32_t Read(void* context, const softnpu_peer* peers, softnpu_traffic* traffic) {
   auto* const reader = static_cast<Reader*>(context);
   if (reader->fails) return softnpu_report(kAicoreException, "its tokens are lost");
+  traffic->sent[(reader->rank + 1) % kRanks] = reader->sends;
   for (uint32_t rank = 0; rank < kRanks; ++rank) {
     int64_t value = -1;
     if (peers[rank].windows[1] != nullptr) return kOk;
@@ -114,6 +148,16 @@ TEST_F(Exchanges, EachRankReadsWhatAllShow) {
   }
 }
 
+TEST_F(Exchanges, TheirTimeIsThatOfWhatTheLinksCarry) {
+  for (uint32_t rank = 0; rank < kRanks; ++rank) readers_[rank].sends = 2800 * rank;
+  for (uint32_t rank = 0; rank < kRanks; ++rank) {
+    ASSERT_EQ(Ask(rank, "int64 x 1", "aclnnTimed"), 0) << softnpu_message();
+  }
+  for (uint32_t rank = 0; rank < kRanks; ++rank) EXPECT_EQ(End(rank), "");
+  // 28 bytes in each nanosecond.
+  EXPECT_THAT(ModelledTimes("aclnnTimed"), ElementsAre(Pair(0, 0), Pair(1, 100), Pair(2, 200)));
+}
+
 TEST_F(Exchanges, GroupsSayTheirRankAndBuffer) {
   SetCurrentDevice(2);
   EXPECT_EQ(Groups().rank(name_.c_str()), 2);
@@ -139,6 +183,30 @@ TEST_F(Exchanges, AFaultOfOneRankIsToldToAll) {
   EXPECT_THAT(End(1), AllOf(HasSubstr("507015 "), HasSubstr("its tokens are lost")));
   for (const uint32_t rank : {0, 2}) {
     EXPECT_THAT(End(rank), HasSubstr("rank 1's aclnnRotate #1 (int64 x 1): its tokens are lost"));
+  }
+}
+
+// An operator has its first part checked on the device, which may end before the exchange is
+// queued.
+TEST_F(Exchanges, AFaultBeforeTheExchangeIsToldToAll) {
+  for (const uint32_t rank : {0, 2}) ASSERT_EQ(Ask(rank), 0) << softnpu_message();
+  DeviceOf(1).error().Set(Error(kAicoreException, "its experts do not exist"));
+  EXPECT_EQ(Ask(1), kRuntime);
+  EXPECT_THAT(softnpu_message(), HasSubstr("its experts do not exist"));
+  EXPECT_EQ(readers_[1].dropped, 1);
+  for (const uint32_t rank : {0, 2}) {
+    EXPECT_THAT(End(rank),
+                HasSubstr("rank 1 gave up: its device is in error: its experts do not exist"));
+  }
+}
+
+TEST_F(Exchanges, AnOperatorGivesUpItsGroup) {
+  for (const uint32_t rank : {0, 2}) ASSERT_EQ(Ask(rank), 0) << softnpu_message();
+  SetCurrentDevice(1);
+  Groups().give_up("another", "nobody hears of this");
+  Groups().give_up(name_.c_str(), "its tokens are refused");
+  for (const uint32_t rank : {0, 2}) {
+    EXPECT_THAT(End(rank), HasSubstr("rank 1 gave up: its tokens are refused"));
   }
 }
 

@@ -205,6 +205,14 @@ class Rank {
 
 class Killed : public ::testing::Test {
  protected:
+  void SetUp() override {
+    char directory[] = "/tmp/killed-XXXXXX";
+    ASSERT_NE(mkdtemp(directory), nullptr);
+    meetings_ = directory;
+    setenv("SOFTNPU_RUNTIME_DIR", directory, 1);
+  }
+  void TearDown() override { std::filesystem::remove_all(meetings_); }
+
   // Runs a case. Each survivor has to say one of `sentences`, in which PID is the victim's.
   void Expect(const Case& asked, std::vector<std::string> sentences) {
     void* const page =
@@ -249,10 +257,8 @@ class Killed : public ::testing::Test {
     EXPECT_EQ(Files(), before);
     RootInfo info;
     std::memcpy(&info, board->info, sizeof(info));
-    std::string line;
-    for (std::ifstream sockets("/proc/net/unix"); std::getline(sockets, line);) {
-      EXPECT_EQ(line.find(info.name), std::string::npos) << line;
-    }
+    EXPECT_EQ(std::filesystem::path(info.directory).parent_path(), meetings_);
+    EXPECT_TRUE(std::filesystem::is_empty(meetings_)) << info.Meeting().Path();
     munmap(page, sizeof(Board));
   }
 
@@ -262,13 +268,17 @@ class Killed : public ::testing::Test {
 
   static std::set<std::string> Files() {
     std::set<std::string> out;
-    for (const char* directory : {"/dev/shm", "."}) {
-      for (const auto& file : std::filesystem::directory_iterator(directory)) {
-        out.insert(file.path());
-      }
+    for (const auto& file : std::filesystem::directory_iterator(".")) out.insert(file.path());
+    // Other programs have files there, too.
+    for (const auto& file : std::filesystem::directory_iterator("/dev/shm")) {
+      const std::string path = file.path();
+      if (path.find("softnpu") != std::string::npos) out.insert(path);
     }
     return out;
   }
+
+ private:
+  std::filesystem::path meetings_;
 };
 
 TEST_F(Killed, BeforeItJoins) {

@@ -62,6 +62,11 @@ uint64_t BusiestLink(const std::vector<Message>& messages, uint32_t ranks, uint3
                   MostOfOthers(received.data(), ranks, rank));
 }
 
+uint64_t BusiestLink(const softnpu_traffic& traffic, uint32_t ranks, uint32_t rank) {
+  return std::max(MostOfOthers(traffic.sent, ranks, rank),
+                  MostOfOthers(traffic.received, ranks, rank));
+}
+
 uint32_t LinkTime(uint64_t bytes, double rate) {
   if (rate <= 0) return 0;
   constexpr double kMost = std::numeric_limits<uint32_t>::max();

@@ -19,6 +19,9 @@ uint64_t BusiestLink(const Call& call, uint32_t ranks, uint32_t rank);
 // The same for messages, of which `rank` sends and receives some.
 uint64_t BusiestLink(const std::vector<Message>& messages, uint32_t ranks, uint32_t rank);
 
+// The same for an exchange.
+uint64_t BusiestLink(const softnpu_traffic& traffic, uint32_t ranks, uint32_t rank);
+
 // Nanoseconds for so many bytes at a rate in bytes per nanosecond, rounded up; 0 without a rate.
 uint32_t LinkTime(uint64_t bytes, double rate);
 

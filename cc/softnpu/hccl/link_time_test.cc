@@ -59,6 +59,17 @@ TEST(BusiestLink, MessagesToOneRankAreOnOneLink) {
             6u);
 }
 
+TEST(BusiestLink, AnExchangeCountsWhatGoesToOtherRanks) {
+  softnpu_traffic traffic = {};
+  traffic.sent[0] = 100;
+  traffic.sent[2] = 7;
+  traffic.received[0] = 100;
+  traffic.received[1] = 8;
+  EXPECT_EQ(BusiestLink(traffic, 3, 0), 8u);
+  EXPECT_EQ(BusiestLink(traffic, 3, 1), 100u);
+  EXPECT_EQ(BusiestLink(traffic, 1, 0), 0u);
+}
+
 TEST(LinkTime, IsRoundedUpAndNothingWithoutARate) {
   EXPECT_EQ(LinkTime(1 << 20, 28.0), 37450u);
   EXPECT_EQ(LinkTime(28, 28.0), 1u);

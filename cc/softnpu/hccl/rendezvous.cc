@@ -88,9 +88,9 @@ bool ReceiveAll(int fd, void* bytes, size_t count, std::vector<Descriptor>& file
 // The listener's side: who has come so far.
 class Gathering {
  public:
-  Gathering(const RootInfo& info, Descriptor listener, std::chrono::seconds timeout)
+  Gathering(const RootInfo& info, std::chrono::seconds timeout)
       : info_(info),
-        listener_(std::move(listener)),
+        listener_(info.Meeting(), kMaxRanks),
         timeout_(timeout),
         deadline_(Clock::now() + timeout) {}
 
@@ -229,7 +229,7 @@ class Gathering {
   }
 
   // Before anybody is told: who hears of the end may use the name again.
-  void StopListening() { listener_ = Descriptor(); }
+  void StopListening() { listener_.Close(); }
 
   void Tell(int32_t result, const std::string& sentence) noexcept {
     StopListening();
@@ -263,7 +263,7 @@ class Gathering {
   }
 
   const RootInfo info_;
-  Descriptor listener_;
+  Listener listener_;
   const std::chrono::seconds timeout_;
   const Clock::time_point deadline_;
   uint32_t ranks_ = 0;
@@ -279,6 +279,7 @@ class Gathering {
 RootInfo RootInfo::Make() {
   RootInfo out = {};
   std::memcpy(out.magic, kMagic, sizeof(kMagic));
+  CopyText(out.directory, sizeof(out.directory), MeetingDirectory());
   std::array<uint64_t, 2> name;
   if (!FillRandom(name.data(), sizeof(name)) || !FillRandom(out.token, sizeof(out.token))) {
     Refuse("getrandom");
@@ -290,6 +291,7 @@ RootInfo RootInfo::Make() {
 RootInfo RootInfo::Of(const std::string& text) {
   RootInfo out = {};
   std::memcpy(out.magic, kMagic, sizeof(kMagic));
+  CopyText(out.directory, sizeof(out.directory), MeetingDirectory());
   const std::array<uint64_t, 2> words = Digest(0, text);
   CopyText(out.name, sizeof(out.name), NameOf(words));
   std::memcpy(out.token, words.data(), sizeof(words));
@@ -305,15 +307,14 @@ RootInfo RootInfo::Part(uint64_t id) const {
 
 void RootInfo::Check() const {
   if (std::memcmp(magic, kMagic, sizeof(kMagic)) != 0 ||
-      strnlen(name, sizeof(name)) == sizeof(name) || name[0] == '\0') {
+      strnlen(name, sizeof(name)) == sizeof(name) || name[0] == '\0' || directory[0] != '/' ||
+      strnlen(directory, sizeof(directory)) > kLongestDirectory) {
     throw Error(kPara, "the root info is not one that HcclGetRootInfo has given");
   }
 }
 
 void Listen(const RootInfo& info, std::chrono::seconds timeout) {
-  Descriptor listener = ListenAt(info.name, kMaxRanks);
-  if (listener.get() < 0) Refuse("bind");
-  auto gathering = std::make_unique<Gathering>(info, std::move(listener), timeout);
+  auto gathering = std::make_unique<Gathering>(info, timeout);
   std::thread([gathering = std::move(gathering)] { gathering->Run(); }).detach();
 }
 
@@ -324,14 +325,15 @@ Joined Join(const RootInfo& info, const Entry& entry, std::chrono::seconds timeo
   while (true) {
     socket = MakeSocket();
     if (socket.get() < 0) Refuse("socket");
-    if (ConnectTo(socket.get(), info.name)) break;
-    if (errno == EINTR) continue;
-    if (errno != ECONNREFUSED) Refuse("connect");
+    const Found found = ConnectTo(socket.get(), info.Meeting());
+    if (found == Found::kListener) break;
+    if (found == Found::kInterrupted) continue;
     if (early && Clock::now() > deadline) {
       throw Error(kTimeout, Format("rank 0 did not join within %lld s",
                                    static_cast<long long>(timeout.count())));
     }
     if (!early) {
+      RemoveLeft(info.Meeting());
       throw Error(kRemote,
                   "nobody listens for this root info: the process that made it has ended, or "
                   "its time was over");
@@ -353,6 +355,7 @@ Joined Join(const RootInfo& info, const Entry& entry, std::chrono::seconds timeo
   const auto reply = std::make_unique<Reply>();
   std::vector<Descriptor> got;
   if (!Send(socket.get(), &hello, sizeof(hello), files)) {
+    RemoveLeft(info.Meeting());
     throw Error(kRemote, "the process that made the root info ended before all ranks had joined");
   }
   if (!WaitReadable(socket.get(), deadline)) {
@@ -362,6 +365,7 @@ Joined Join(const RootInfo& info, const Entry& entry, std::chrono::seconds timeo
   Joined out;
   try {
     if (!ReceiveAll(socket.get(), reply.get(), sizeof(Reply), got)) {
+      RemoveLeft(info.Meeting());
       throw Error(kRemote,
                   "the process that made the root info ended before all ranks had joined, or "
                   "turned this rank away");
@@ -394,7 +398,7 @@ void Dismiss(const RootInfo& info) {
   Hello hello = {};
   std::memcpy(hello.token, info.token, kTokenBytes);
   // Without success there is nobody to dismiss.
-  if (socket.get() >= 0 && ConnectTo(socket.get(), info.name)) {
+  if (socket.get() >= 0 && ConnectTo(socket.get(), info.Meeting()) == Found::kListener) {
     // The listener turns away who has gone before it looks.
     if (Send(socket.get(), &hello, sizeof(hello), {})) {
       WaitReadable(socket.get(), Clock::now() + std::chrono::seconds(1));

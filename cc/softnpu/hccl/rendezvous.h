@@ -1,8 +1,8 @@
 // cc/softnpu/hccl/rendezvous.h: how the ranks of a communicator find each other.
 //
-// One process listens on a Unix socket with an abstract name, so nothing is left behind when it is
-// killed. Each rank connects and shows the token, which only those know who were given the root
-// info; both sides let in only processes of their own user. When all ranks are there, each is given
+// One process listens on a Unix socket (meeting_place.h). Each rank connects and shows the token,
+// which only those know who were given the root info; both sides let in only processes of their own
+// user. When all ranks are there, each is given
 // what it needs of the others: the files of their device memory, and a descriptor of their process
 // that tells when it has ended.
 #pragma once
@@ -16,6 +16,7 @@
 
 #include "cc/softnpu/base/error.h"
 #include "cc/softnpu/base/sharing.h"
+#include "cc/softnpu/hccl/meeting_place.h"
 #include "cc/softnpu/hccl/shared.h"
 
 namespace softnpu::hccl {
@@ -25,17 +26,19 @@ inline constexpr size_t kTokenBytes = 32;
 // Where and with what to join. It lies in HcclRootInfo as it is.
 struct RootInfo {
   char magic[8];
-  char name[64];  // of the socket, without the leading zero
+  char name[64];
   uint8_t token[kTokenBytes];
+  char directory[64];  // that of the process that made it: those who join may have another setting
 
-  // A new name and token. Throws Error kSyscall.
+  // A new name and token. Throws Error: kSyscall, kPara as MeetingDirectory does.
   static RootInfo Make();
-  // That of all who know a text.
+  // That of all who know a text, and have the same directory.
   static RootInfo Of(const std::string& text);
   // The same token at another name: for a part of the ranks.
   RootInfo Part(uint64_t id) const;
   // Throws Error kPara for bytes that HcclGetRootInfo has not made.
   void Check() const;
+  Place Meeting() const { return {directory, name}; }
 };
 
 // A rank as the others see it.
@@ -60,7 +63,7 @@ struct Joined {
 using Clock = std::chrono::steady_clock;
 
 // Serves a communicator from a thread of its own, until all ranks have joined or `timeout` is over.
-// Throws Error kSyscall when it cannot.
+// Throws Error as Listener does.
 void Listen(const RootInfo& info, std::chrono::seconds timeout);
 
 // What a rank brings along.

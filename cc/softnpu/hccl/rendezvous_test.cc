@@ -5,16 +5,12 @@
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
-#include <cstddef>
 #include <cstring>
-#include <fstream>
-#include <iterator>
+#include <filesystem>
 #include <string>
 #include <thread>
 #include <vector>
@@ -59,11 +55,6 @@ std::string JoinScalable(std::vector<std::array<char, kRootInfoBytes>> infos, ui
              : OwnMessage();
 }
 
-std::string Sockets() {
-  std::ifstream file("/proc/net/unix");
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
 TEST(Scalable, RanksMeetAtTheFirstOfSeveralRoots) {
   SetCurrentDevice(0);
   std::vector<std::array<char, kRootInfoBytes>> infos(2);
@@ -86,10 +77,11 @@ TEST(Scalable, RanksMeetAtTheFirstOfSeveralRoots) {
   // Nobody listens for the second root any more.
   RootInfo second;
   std::memcpy(&second, infos[1].data(), sizeof(second));
-  for (int i = 0; i < 100 && Sockets().find(second.name) != std::string::npos; ++i) {
+  const std::string path = second.Meeting().Path();
+  for (int i = 0; i < 100 && std::filesystem::exists(path); ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
-  EXPECT_EQ(Sockets().find(second.name), std::string::npos);
+  EXPECT_FALSE(std::filesystem::exists(path));
 }
 
 TEST(Scalable, RanksWithOtherRootsAreNamed) {
@@ -176,13 +168,8 @@ TEST(Rendezvous, AProcessThatHasDiedDisturbsNobody) {
   for (int i = 0; i < 8; ++i) {
     const pid_t child = fork();
     if (child == 0) {
-      sockaddr_un address = {};
-      address.sun_family = AF_UNIX;
-      std::memcpy(address.sun_path + 1, info.name, strlen(info.name));
-      const auto length =
-          static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + strlen(info.name));
-      const int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
-      _exit(connect(fd, reinterpret_cast<const sockaddr*>(&address), length) == 0 ? 0 : 1);
+      const Descriptor socket = MakeSocket();
+      _exit(ConnectTo(socket.get(), info.Meeting()) == Found::kListener ? 0 : 1);
     }
     int status = -1;
     ASSERT_EQ(waitpid(child, &status, 0), child);

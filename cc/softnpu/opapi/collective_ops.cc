@@ -116,6 +116,7 @@ void PlanMatmulAllReduce(Plan& plan, const Tensor* x1, const Tensor* x2, const T
 
 void SumOverRanks(Plan* plan, const View& out, const char* group) {
   void* const address = const_cast<void*>(out.Access("output", SOFTNPU_WRITES).address);
+  plan->group = group;
   plan->then = [out, address, name = std::string(group)](void* stream) {
     return softnpu_offered_groups()->all_reduce(name.c_str(), address,
                                                 static_cast<uint64_t>(out.Count()),

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <string>
+#include <vector>
 
 #include "cc/softnpu/runtime/acl_abi.h"
 #include "tests/softnpu/aclnn.h"
@@ -30,6 +32,12 @@ uint32_t Ranks(const char* group) {
 }
 
 bool g_fails = false;
+std::vector<std::string> g_told;  // the other ranks of "two"
+
+void GiveUp(const char* group, const char* why) {
+  EXPECT_STREQ(group, "two");
+  g_told.emplace_back(why);
+}
 
 int32_t Sum(const char* group, void* buffer, uint64_t count, int32_t dtype, void*) {
   EXPECT_STREQ(group, "two");
@@ -42,8 +50,20 @@ int32_t Sum(const char* group, void* buffer, uint64_t count, int32_t dtype, void
 class MatmulAllReduce : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    static constexpr softnpu_groups kGroups{Ranks, Sum, nullptr, nullptr, nullptr};
+    static constexpr softnpu_groups kGroups{Ranks, Sum, nullptr, nullptr, nullptr, GiveUp};
     softnpu_offer_groups(&kGroups);
+  }
+
+  void SetUp() override { g_told.clear(); }
+
+  // The second phase is still to come.
+  Executor* Prepared() const {
+    uint64_t bytes = 0;
+    Executor* executor = nullptr;
+    EXPECT_EQ(aclnnMatmulAllReduceV3GetWorkspaceSize(x1_, x2_, kNone, kNone, "two", "sum", "", 0, 1,
+                                                     out_, &bytes, &executor),
+              kOk);
+    return executor;
   }
 
   std::string Error(const DeviceTensor& x1, const DeviceTensor& x2, const DeviceTensor& out,
@@ -72,16 +92,23 @@ TEST_F(MatmulAllReduce, MultipliesAndAddsBeforeItSums) {
 }
 
 TEST_F(MatmulAllReduce, PutsTheDeviceIntoErrorWhenNobodySums) {
-  uint64_t bytes = 0;
-  Executor* executor = nullptr;
-  ASSERT_EQ(aclnnMatmulAllReduceV3GetWorkspaceSize(x1_, x2_, kNone, kNone, "two", "sum", "", 0, 1,
-                                                   out_, &bytes, &executor),
-            kOk);
+  Executor* const executor = Prepared();
   g_fails = true;
-  EXPECT_EQ(aclnnMatmulAllReduceV3(nullptr, bytes, executor, nullptr), 1);
+  EXPECT_EQ(aclnnMatmulAllReduceV3(nullptr, 0, executor, nullptr), 1);
   g_fails = false;
   EXPECT_EQ(aclrtSynchronizeStream(nullptr), 1);
   EXPECT_THAT(softnpu_message(), HasSubstr("the links are down"));
+  EXPECT_THAT(g_told, ElementsAre("the links are down"));
+  ASSERT_EQ(aclrtResetDevice(0), kOk);
+  ASSERT_EQ(aclrtSetDevice(0), kOk);
+}
+
+TEST_F(MatmulAllReduce, TellsTheOthersOfADeviceThatTakesNoProduct) {
+  Executor* const executor = Prepared();
+  softnpu_fail(kAicoreException, "an earlier operator has failed");
+  EXPECT_EQ(aclnnMatmulAllReduceV3(nullptr, 0, executor, nullptr), kAicoreException);
+  EXPECT_THAT(softnpu_message(), HasSubstr("an earlier operator has failed"));
+  EXPECT_THAT(g_told, ElementsAre(HasSubstr("an earlier operator has failed")));
   ASSERT_EQ(aclrtResetDevice(0), kOk);
   ASSERT_EQ(aclrtSetDevice(0), kOk);
 }

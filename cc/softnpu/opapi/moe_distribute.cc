@@ -156,13 +156,13 @@ void CheckBuffer(const ExpertGroup& group, const ExpertSizes& sizes) {
 // What waits for an exchange.
 struct Body {
   const char* name;
-  std::function<void(const softnpu_peer*)> run;
+  std::function<void(const softnpu_peer*, softnpu_traffic*)> run;
 };
 
-int32_t RunBody(void* context, const softnpu_peer* peers) {
+int32_t RunBody(void* context, const softnpu_peer* peers, softnpu_traffic* traffic) {
   auto* const body = static_cast<Body*>(context);
   try {
-    body->run(peers);
+    body->run(peers, traffic);
     return kOk;
   } catch (const Error& error) {
     return softnpu_report(error.code(), error.what());
@@ -325,7 +325,7 @@ PeerView Shown::Of(const softnpu_peer& peer, size_t index) const {
 
 void PlanExchange(Plan& plan, const ExpertGroup& group, const std::string& form, const Shown& shown,
                   const std::vector<std::pair<View, const char*>>& outputs,
-                  std::function<void(const softnpu_peer*)> body) {
+                  std::function<void(const softnpu_peer*, softnpu_traffic*)> body) {
   softnpu_exchange exchange = {};
   exchange.name = plan.name;
   shown.Write(&exchange);
@@ -335,6 +335,7 @@ void PlanExchange(Plan& plan, const ExpertGroup& group, const std::string& form,
   }
   exchange.run = RunBody;
   exchange.drop = DropBody;
+  plan.group = group.name;
   plan.then = [exchange, form, group = std::string(group.name), name = plan.name,
                body = std::move(body)](void* stream) {
     softnpu_exchange given = exchange;

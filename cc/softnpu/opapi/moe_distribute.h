@@ -96,10 +96,10 @@ class Shown {
   std::vector<const char*> names_;
 };
 
-// Queues `body` as the exchange of a plan, behind its `run`: it is given a peer for each rank, and
-// writes `outputs`.
+// Queues `body` as the exchange of a plan, behind its `run`: it is given a peer for each rank,
+// writes `outputs`, and adds up what a chip would send and receive.
 void PlanExchange(Plan& plan, const ExpertGroup& group, const std::string& form, const Shown& shown,
                   const std::vector<std::pair<View, const char*>>& outputs,
-                  std::function<void(const softnpu_peer*)> body);
+                  std::function<void(const softnpu_peer*, softnpu_traffic*)> body);
 
 }  // namespace softnpu

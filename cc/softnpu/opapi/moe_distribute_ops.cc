@@ -57,7 +57,12 @@ struct Dispatch {
 
   // `dtype` is that of the tokens.
   void Check(DType dtype) const;
-  void Take(const softnpu_peer* peers) const;
+  void Take(const softnpu_peer* peers, softnpu_traffic* traffic) const;
+  // What a chip would send for an assignment: the row, its weight, and its scale.
+  uint64_t BytesOfRow() const {
+    return static_cast<uint64_t>(sizes.hidden * Size(rows.dtype) + Size(weights.dtype) +
+                                 (quantises ? Size(row_scales.dtype) : 0));
+  }
   void Number() const;
   void TakeRow(const PeerView& x, int64_t token, const PeerView& scales, int64_t expert,
                int64_t row) const;
@@ -148,7 +153,7 @@ void Dispatch::TakeRow(const PeerView& x, int64_t token, const PeerView& scales,
                 1, 1, &scale);
 }
 
-void Dispatch::Take(const softnpu_peer* peers) const {
+void Dispatch::Take(const softnpu_peer* peers, softnpu_traffic* traffic) const {
   const int64_t first = group.rank * group.local();
   std::vector<std::vector<Taken>> taken(static_cast<size_t>(group.local()));
   for (int64_t rank = 0; rank < group.ranks; ++rank) {
@@ -160,9 +165,14 @@ void Dispatch::Take(const softnpu_peer* peers) const {
             *active.At(token, mask.rank == 2 ? place : 0) == std::byte{0}) {
           continue;
         }
-        const int64_t local = theirs.Int32(token, place) - first;
+        const int64_t expert = theirs.Int32(token, place);
+        if (rank == group.rank && expert < group.experts) {
+          traffic->sent[expert / group.local()] += BytesOfRow();
+        }
+        const int64_t local = expert - first;
         if (local < 0 || local >= group.local()) continue;
         taken[static_cast<size_t>(local)].push_back({rank, token, place});
+        traffic->received[rank] += BytesOfRow();
       }
     }
   }
@@ -273,8 +283,9 @@ void PlanDispatch(Plan& plan, const ExpertGroup& group, const Tensor* x, const T
   if (!group.first_version) written.emplace_back(call.places, "assistInfoForCombine");
   const std::string form = FormOf(group, call.sizes, tokens.dtype) +
                            (call.quantises ? ", int8" : "") + (factors.rank > 0 ? ", scales" : "");
-  PlanExchange(plan, group, form, call.shown, written,
-               [call](const softnpu_peer* peers) { call.Take(peers); });
+  PlanExchange(
+      plan, group, form, call.shown, written,
+      [call](const softnpu_peer* peers, softnpu_traffic* traffic) { call.Take(peers, traffic); });
 }
 
 // Tensors of combine that not every version has.
@@ -294,7 +305,10 @@ struct Combine {
   View rows, ids, places, counts, scales, mask, original, out;
 
   void CheckShown() const;
-  void Take(const softnpu_peer* peers) const;
+  void Take(const softnpu_peer* peers, softnpu_traffic* traffic) const;
+  // Each assignment's row goes back to the rank of its token.
+  void Count(const softnpu_peer& own, const std::vector<int64_t>& chosen,
+             softnpu_traffic* traffic) const;
   std::vector<const std::byte*> Find(const softnpu_peer* peers,
                                      const std::vector<int64_t>& chosen) const;
 };
@@ -360,8 +374,24 @@ std::vector<const std::byte*> Combine::Find(const softnpu_peer* peers,
   return out;
 }
 
-void Combine::Take(const softnpu_peer* peers) const {
+void Combine::Count(const softnpu_peer& own, const std::vector<int64_t>& chosen,
+                    softnpu_traffic* traffic) const {
+  const auto bytes = static_cast<uint64_t>(sizes.hidden * Size(rows.dtype));
+  for (const int64_t expert : chosen) {
+    if (expert >= 0 && expert < group.experts) traffic->received[expert / group.local()] += bytes;
+  }
+  const PeerView sums = shown.Of(own, 1);
+  int64_t before = 0;
+  for (int64_t i = 0; i < group.experts; ++i) {
+    const int64_t sum = sums.Int32(i);
+    traffic->sent[i % group.ranks] += static_cast<uint64_t>(sum - before) * bytes;
+    before = sum;
+  }
+}
+
+void Combine::Take(const softnpu_peer* peers, softnpu_traffic* traffic) const {
   const std::vector<int64_t> chosen = ReadAssignments(ids, mask, group);
+  Count(peers[group.rank], chosen, traffic);
   const std::vector<const std::byte*> found = Find(peers, chosen);
   const std::vector<float> factors = Floats(scales);
   const auto size = static_cast<size_t>(sizes.hidden);
@@ -459,8 +489,9 @@ void PlanCombine(Plan& plan, const ExpertGroup& group, const Tensor* rows, const
     ReadAssignments(call.ids, call.mask, call.group);
     call.CheckShown();
   };
-  PlanExchange(plan, group, FormOf(group, call.sizes, call.rows.dtype), call.shown,
-               {{call.out, "x"}}, [call](const softnpu_peer* peers) { call.Take(peers); });
+  PlanExchange(
+      plan, group, FormOf(group, call.sizes, call.rows.dtype), call.shown, {{call.out, "x"}},
+      [call](const softnpu_peer* peers, softnpu_traffic* traffic) { call.Take(peers, traffic); });
 }
 
 void RequireReserved(const Tensor* activation_scale, const Tensor* weight_scale,

@@ -58,6 +58,7 @@ struct Mirrored {
   std::string form;
 };
 std::string g_form;
+softnpu_traffic g_traffic;  // of the latest one
 
 int32_t RunMirrored(void* context) {
   const softnpu_exchange& exchange = static_cast<Mirrored*>(context)->exchange;
@@ -70,13 +71,15 @@ int32_t RunMirrored(void* context) {
   }
   peer.numbers = exchange.numbers;
   const std::vector<softnpu_peer> peers(static_cast<size_t>(g_ranks), peer);
-  return exchange.run(exchange.context, peers.data());
+  g_traffic = {};
+  return exchange.run(exchange.context, peers.data(), &g_traffic);
 }
 void DropMirrored(void* context) {
   auto* const mirrored = static_cast<Mirrored*>(context);
   mirrored->exchange.drop(mirrored->exchange.context);
   delete mirrored;
 }
+void GiveUp(const char*, const char*) {}
 int32_t Exchange(const char*, const softnpu_exchange* exchange, void* stream) {
   g_form = exchange->form;
   return softnpu_enqueue(stream, exchange->name, RunMirrored, DropMirrored,
@@ -105,7 +108,7 @@ struct Taken {
 class MoeDistribute : public ::testing::Test {
  protected:
   void SetUp() override {
-    static constexpr softnpu_groups kGroups{Ranks, nullptr, RankOf, Buffer, Exchange};
+    static constexpr softnpu_groups kGroups{Ranks, nullptr, RankOf, Buffer, Exchange, GiveUp};
     softnpu_offer_groups(&kGroups);
     g_ranks = 2;
   }
@@ -147,6 +150,30 @@ TEST_F(MoeDistribute, TokensOfAllRanksComeAndGo) {
   std::vector<double> expected(kHidden, 0.5);
   expected.resize(2 * kHidden, 8);
   EXPECT_EQ(out.Values(), expected);
+}
+
+// A row is 32 numbers, with its weight on the way to the expert, and as int8 with its scale.
+TEST_F(MoeDistribute, CountsWhatLinksCarry) {
+  const auto links = [] {
+    return std::vector<uint64_t>{g_traffic.sent[0], g_traffic.sent[1], g_traffic.received[0],
+                                 g_traffic.received[1]};
+  };
+  // Both tokens of both ranks are for expert 0, of rank 0.
+  Taken taken(DType::kHalf, 4, 0, 2);
+  ASSERT_EQ(Dispatch(taken), "ran");
+  EXPECT_THAT(links(), ElementsAre(2 * 68, 0, 2 * 68, 2 * 68));
+  const DeviceTensor out(DType::kHalf, {2, kHidden});
+  ASSERT_EQ(Combine(taken, out), "ran");
+  EXPECT_THAT(links(), ElementsAre(2 * 64, 2 * 64, 2 * 64, 0));
+  Taken quantised(DType::kInt8, 4, 0, 2);
+  ASSERT_EQ(Dispatch(quantised, kNone, 2), "ran");
+  EXPECT_THAT(links(), ElementsAre(2 * 40, 0, 2 * 40, 2 * 40));
+  // One of the tokens takes no part.
+  const DeviceTensor mask(DType::kBool, {2}, {1, 0});
+  ASSERT_EQ(Dispatch(taken, mask), "ran");
+  EXPECT_THAT(links(), ElementsAre(68, 0, 68, 68));
+  ASSERT_EQ(Combine(taken, out, mask), "ran");
+  EXPECT_THAT(links(), ElementsAre(64, 64, 64, 0));
 }
 
 TEST_F(MoeDistribute, WhatTakesNoPartStaysAway) {

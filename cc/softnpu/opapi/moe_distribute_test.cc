@@ -20,9 +20,9 @@ uint64_t g_megabytes = 200;
 class ExpertGroups : public ::testing::Test {
  protected:
   void SetUp() override {
-    static constexpr softnpu_groups kGroups{[](const char*) { return g_ranks; }, nullptr,
-                                            [](const char*) { return 3; },
-                                            [](const char*) { return g_megabytes << 20; }, nullptr};
+    static constexpr softnpu_groups kGroups{
+        [](const char*) { return g_ranks; },           nullptr, [](const char*) { return 3; },
+        [](const char*) { return g_megabytes << 20; }, nullptr, nullptr};
     softnpu_offer_groups(&kGroups);
     g_ranks = 16;
     g_megabytes = 200;

@@ -89,14 +89,18 @@ int32_t Execute(Executor* executor, void* stream) {
   }
   // The executor may be gone when it is queued.
   const std::function<int32_t(void*)> then = executor->plan.then;
+  const std::string group = executor->plan.group;
   const int32_t code =
       softnpu_enqueue(stream, executor->plan.name, Run, Drop, executor,
                       executor->plan.accesses.data(), executor->plan.accesses.size());
-  if (code != kOk || !then) return code;
-  const int32_t behind = then(stream);
-  // The first part is queued, and nobody computes the rest. torch_npu tells of it once and leaves
+  if (!then) return code;
+  const int32_t behind = code == kOk ? then(stream) : code;
+  if (behind == kOk) return kOk;
+  const std::string why = softnpu_own_message();
+  softnpu_offered_groups()->give_up(group.c_str(), why.c_str());
+  // Where the first part is queued, nobody computes the rest. torch_npu tells of it once and leaves
   // out what comes behind it.
-  return behind == kOk ? kOk : softnpu_fail(behind, std::string(softnpu_own_message()).c_str());
+  return code == kOk ? softnpu_fail(behind, why.c_str()) : softnpu_report(code, why.c_str());
 }
 
 }  // namespace softnpu

@@ -30,8 +30,10 @@ class Plan {
 
   const char* const name;
   std::function<void()> run;
-  // Queues what comes behind `run` on the same stream; 0, or a code after softnpu_report.
+  // Queues the collective that comes behind `run` on the same stream; 0, or a code after
+  // softnpu_report.
   std::function<int32_t(void* stream)> then;
+  std::string group;  // of that collective: its ranks are told when it is not queued
   // The elements of every tensor that was got.
   mutable std::vector<softnpu_access> accesses;
 

@@ -40,11 +40,14 @@ __attribute__((visibility("default"))) int32_t softnpu_enqueue(void* stream, con
 __attribute__((visibility("default"))) int32_t softnpu_enqueue_collective(
     int32_t device, void* stream, const char* name, int32_t (*run)(void*), void (*drop)(void*),
     void* context, const softnpu_access* accesses, uint64_t access_count, uint32_t modelled_ns);
+// From a collective's `run`: the time that its links would take, where that is known only now.
+__attribute__((visibility("default"))) void softnpu_set_modelled_time(uint32_t modelled_ns);
 // Bytes per nanosecond, each way, of the link between any two devices of a server whose highest
 // number is `highest`; 0 where the profile has no published figure, or a server fewer devices.
 __attribute__((visibility("default"))) double softnpu_link_rate(int32_t highest);
 #define SOFTNPU_MAX_WINDOWS 8
 #define SOFTNPU_MAX_NUMBERS 32
+#define SOFTNPU_MAX_RANKS 16
 // Device memory of this rank.
 typedef struct softnpu_window {
   const void* address; /* null where there is none */
@@ -56,6 +59,12 @@ typedef struct softnpu_peer {
   const unsigned char* windows[SOFTNPU_MAX_WINDOWS]; /* on the host; null where it gave none */
   const int64_t* numbers;
 } softnpu_peer;
+// Bytes that a chip would send to each rank and receive from it. Those of a rank itself are on no
+// link.
+typedef struct softnpu_traffic {
+  uint64_t sent[SOFTNPU_MAX_RANKS];
+  uint64_t received[SOFTNPU_MAX_RANKS];
+} softnpu_traffic;
 // A collective in which each rank reads what it needs from windows of all ranks. The windows' bytes
 // that are read have to be written: the operator asks before.
 typedef struct softnpu_exchange {
@@ -67,8 +76,9 @@ typedef struct softnpu_exchange {
   softnpu_window windows[SOFTNPU_MAX_WINDOWS];
   softnpu_window outputs[SOFTNPU_MAX_WINDOWS]; /* what `run` writes some of */
   int64_t numbers[SOFTNPU_MAX_NUMBERS];        /* for the other ranks */
-  /* Runs when all ranks have come, with a peer for each; 0, or a code after softnpu_report. */
-  int32_t (*run)(void* context, const softnpu_peer* peers);
+  /* Runs when all ranks have come, with a peer for each; 0, or a code after softnpu_report. Adds
+     to `traffic`, which has zeros. */
+  int32_t (*run)(void* context, const softnpu_peer* peers, softnpu_traffic* traffic);
   void (*drop)(void* context); /* in any case, also when the exchange is not queued */
   void* context;
 } softnpu_exchange;
@@ -89,6 +99,9 @@ typedef struct softnpu_groups {
   // Queues an exchange. A group that has exchanges has nothing else: operators of this kind demand
   // it. 0, or a code after softnpu_report.
   int32_t (*exchange)(const char* group, const softnpu_exchange* exchange, void* stream);
+  // Tells the other ranks of a group why an operator's collective is not queued here: they would
+  // wait for it. Does nothing where there is no such group.
+  void (*give_up)(const char* group, const char* why);
 } softnpu_groups;
 __attribute__((visibility("default"))) void softnpu_offer_groups(const softnpu_groups* groups);
 // Null until a communicator was made.
@@ -106,7 +119,7 @@ typedef struct softnpu_memory {
 } softnpu_memory;
 __attribute__((visibility("default"))) int32_t softnpu_device_memory(int32_t device,
                                                                      softnpu_memory* out);
-// The device of this thread; -1 after softnpu_report when it has none, or has none that works.
+// The device of this thread, also one in error; -1 after softnpu_report when it has none.
 __attribute__((visibility("default"))) int32_t softnpu_device(void);
 // Why a device is in error; empty when it is not. Valid until this thread asks again.
 __attribute__((visibility("default"))) const char* softnpu_fault(int32_t device);

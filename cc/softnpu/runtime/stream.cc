@@ -55,6 +55,7 @@ void Stream::RunTask(const Task& task) {
   }
   if (error_->Get()) return;
   const int64_t start = NowNanoseconds();
+  uint32_t modelled_ns = ModelledTimeOf(task);
   const auto fail = [this](int32_t code, const std::string& sentence) {
     Report(code, sentence);
     error_->Set(Error(code, sentence));
@@ -66,7 +67,7 @@ void Stream::RunTask(const Task& task) {
       // Nobody is behind the wait of a stream that was destroyed.
       if (inherited && !IsClosed()) throw *inherited;
     } else {
-      Run(task);
+      modelled_ns = Run(task);
       // What it told other threads is behind all that was before it.
       const auto* const host = std::get_if<HostTask>(&task);
       if (host != nullptr && StreamOrder::Active()) StreamOrder::Get().HostSaw(host->reached);
@@ -78,8 +79,7 @@ void Stream::RunTask(const Task& task) {
   } catch (...) {
     fail(kAicoreException, std::string(NameOf(task)) + ": an exception of an unknown type");
   }
-  TraceSlice(KindOf(task), device_, id_, NameOf(task), start, NowNanoseconds(),
-             ModelledTimeOf(task));
+  TraceSlice(KindOf(task), device_, id_, NameOf(task), start, NowNanoseconds(), modelled_ns);
 }
 
 void Stream::Enqueue(Task task) {

@@ -2,6 +2,7 @@
 #include "cc/softnpu/runtime/task.h"
 
 #include <cstring>
+#include <utility>
 
 #include "cc/softnpu/base/error.h"
 #include "cc/softnpu/runtime/kernel.h"
@@ -133,7 +134,10 @@ void FillBytes(const FillTask& fill) {
   }
 }
 
-void RunOperator(const OperatorTask& op) {
+// Of the task that this thread runs.
+thread_local uint32_t t_modelled_ns = 0;
+
+uint32_t RunOperator(const OperatorTask& op) {
   for (const softnpu_access& access : op.accesses) {
     if ((access.mode & (SOFTNPU_READS | SOFTNPU_SOME)) != SOFTNPU_READS) continue;
     if (DeviceMemory* const memory = FindMemory(access.address)) {
@@ -144,18 +148,24 @@ void RunOperator(const OperatorTask& op) {
       }
     }
   }
+  // With eager streams, a task may be queued and run within another one.
+  const uint32_t outer = std::exchange(t_modelled_ns, op.modelled_ns);
   const int32_t code = op.run(op.context.get());
+  const uint32_t modelled_ns = std::exchange(t_modelled_ns, outer);
   // Whoever is told of the error puts the prefix before the call that failed.
   if (code != 0) throw Error(code, OwnMessage());
   for (const softnpu_access& access : op.accesses) {
     if ((access.mode & (SOFTNPU_WRITES | SOFTNPU_SOME)) != SOFTNPU_WRITES) continue;
     if (DeviceMemory* const memory = FindMemory(access.address)) memory->NoteWritten(access);
   }
+  return modelled_ns;
 }
 
 }  // namespace
 
-void Run(const Task& task) {
+void SetModelledTime(uint32_t modelled_ns) { t_modelled_ns = modelled_ns; }
+
+uint32_t Run(const Task& task) {
   if (const auto* kernel = std::get_if<KernelTask>(&task)) {
     RunKernel(*kernel);
   } else if (const auto* copy = std::get_if<CopyTask>(&task)) {
@@ -163,10 +173,11 @@ void Run(const Task& task) {
   } else if (const auto* fill = std::get_if<FillTask>(&task)) {
     if (fill->bytes > 0) FillBytes(*fill);
   } else if (const auto* op = std::get_if<OperatorTask>(&task)) {
-    RunOperator(*op);
+    return RunOperator(*op);
   } else if (const auto* host = std::get_if<HostTask>(&task)) {
     host->function(host->argument);
   }
+  return ModelledTimeOf(task);
 }
 
 }  // namespace softnpu

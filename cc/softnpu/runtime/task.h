@@ -84,14 +84,18 @@ using Task =
 softnpu_access Bytes(const char* name, const void* address, size_t bytes, uint32_t mode);
 
 EventKind KindOf(const Task& task);
-// The time that a chip would take; 0 where it is not modelled.
+// The time that a chip would take, as far as it is known before the task runs; 0 where it is not
+// modelled.
 uint32_t ModelledTimeOf(const Task& task);
 // Valid as long as the task.
 std::string_view NameOf(const Task& task);
 // The bytes of device memory that the task reads and writes. A kernel's are the allocations that
 // its parameters point into, since nobody knows before it runs which bytes of them it touches.
 std::vector<softnpu_access> AccessesOf(const Task& task);
-// Does the task's work. Throws Error. Records and waits are their stream's: they do nothing here.
-void Run(const Task& task);
+// Does the task's work, and returns the time that a chip would take. Throws Error. Records and
+// waits are their stream's: they do nothing here.
+uint32_t Run(const Task& task);
+// From within Run: that time, where the task knows it only now.
+void SetModelledTime(uint32_t modelled_ns);
 
 }  // namespace softnpu
