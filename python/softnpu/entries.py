@@ -334,6 +334,46 @@ def declared_layouts(found: list[Token]) -> dict[str, int]:
     return out
 
 
+def _count(found: list[Token], at: int) -> int:
+    """The parameters or arguments in the bracket at `at`."""
+    end, count, angles = _close(found, at), 0, 0
+    if end == at + 2 or [token.text for token in found[at + 1 : end - 1]] == ["void"]:
+        return 0
+    at += 1
+    while at < end - 1:
+        text = found[at].text
+        angles += (text == "<") - (text == ">")
+        count += text == "," and angles <= 0
+        at = _close(found, at) if text in _OPEN else at + 1
+    return count + 1
+
+
+@dataclass(frozen=True)
+class Overload:
+    """A place that names one of several kernels of one name: the index of the name's token, and the number of its parameters."""
+
+    at: int
+    parameters: int
+
+
+def overloads(found: list[Token]) -> list[Overload]:
+    """The definitions and launches of kernels whose name others have, too, with other numbers of parameters."""
+    places: dict[str, list[Overload]] = {}
+    index = {token.at: i for i, token in enumerate(found)}
+    for _, _, head, _ in _declarations(found):
+        named = _name_of(head) if any(token.text == "__global__" for token in head) else None
+        if named is not None and len(named[0]) == 1:
+            name = named[0][0]
+            places.setdefault(name.text, []).append(Overload(index[name.at], _count(head, named[1])))
+    several = {name: made for name, made in places.items() if len({place.parameters for place in made}) > 1}
+    out = [place for made in several.values() for place in made]
+    for launch in launches(found) if several else []:
+        named_at = max((i for i in range(launch.begin, launch.open) if found[i].text in several), default=None)
+        if named_at is not None and launch.close + 3 < len(found):
+            out.append(Overload(named_at, _count(found, launch.close + 3)))
+    return sorted(out, key=lambda place: place.at)
+
+
 def named_parameters(text: str) -> list[tuple[str, str]] | None:
     """(type, name) of a kernel's parameters, names may be empty; None: one is not understood (a function, an array)."""
     found = tokens(text)

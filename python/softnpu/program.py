@@ -19,6 +19,7 @@ from softnpu.entries import (
     entries,
     is_number,
     launches,
+    overloads,
     read_source,
     split_parameters,
     tokens,
@@ -103,6 +104,13 @@ def with_calls(text: str) -> str:
     if "<<<" not in text:
         return text
     found = tokens(text)
+    # A kernel's address is an argument of a template: each has a name of its own.
+    if several := overloads(found):
+        for place in reversed(several):
+            name = found[place.at]
+            end = name.at + len(name.text)
+            text = f"{text[:end]}_of_{place.parameters}{text[end:]}"
+        found = tokens(text)
     layouts = declared_layouts(found)
     out, last = "", 0
     for launch in launches(found):
@@ -122,18 +130,25 @@ class _Unit:
     text: str
     kernels: list[Entry]
     pointers: bool
+    two_builds: bool = False  # it needs the kind of the core before it runs
 
 
 def _unit(path: Path, flags: list[str]) -> _Unit:
     raw = read_source(path)
     device = any(word in raw for word in ("<<<", "__global__", "kernel_operator.h", "tikicpulib.h"))
+    command = [*twin.compiler(), "-x", "c++", "-E", *flags, str(path.absolute())]
+    # Or a header launches kernels.
+    device = device or "<<<" in twin.run(command, [path])
     include = ["-include", str(twin.INCLUDE / "cc/softnpu/ascendc/host.h"), "-DSOFTNPU_SCAN"] if device else []
-    text = twin.cores_at_run_time(twin.run([*twin.compiler(), "-x", "c++", "-E", *include, *flags, str(path.absolute())], [path]))
+    text = twin.run([*command, *include], [path])
+    if not any(flag.startswith("-DSOFTNPU_CORE=") for flag in flags):
+        text = twin.cores_at_run_time(text)
     if not device:
         return _Unit(path, text, [], False)
     own = without_headers(text, str(twin.INCLUDE))
+    two_builds = "-D__DAV_C220__" in flags and twin.needs_kind(text, own)
     kernels = [entry for entry in entries(own) if not entry.template]
-    return _Unit(path, text, kernels, bool(kernels) and uses_pointers(own, str(twin.INCLUDE)))
+    return _Unit(path, text, kernels, bool(kernels) and uses_pointers(own, str(twin.INCLUDE)), two_builds)
 
 
 def build_program(
@@ -167,19 +182,32 @@ def build_program(
         headers.mkdir()
         flags = [*twin.flags_of(paths, options, profile), f"-I{headers}", *twin.auto_sync_flags(paths[0], auto_sync)]
 
-        def make() -> None:
-            units: dict[Path, _Unit] = {}
-            # Sources with kernels first: the others include the headers of their launches.
-            for path in sorted(paths, key=lambda path: not defines_kernels(read_source(path))):
-                units[path] = _unit(path, flags)
-                write_launch_headers(units[path].kernels, headers)
-            _link([units[path] for path in paths], target, flags, Path(temporary))
-
-        twin.with_clang_if_needed(make)
+        twin.with_remedies(paths, flags, Path(temporary), lambda flags: _make(paths, target, flags, headers))
     return target
 
 
-def _link(units: Sequence[_Unit], target: Path, flags: list[str], temporary: Path) -> None:
+def _make(paths: Sequence[Path], target: Path, flags: list[str], headers: Path, cube: Path | None = None) -> None:
+    """Compiles and links a program; one that needs the kind of the core before it runs twice. `cube`: the library for cube cores."""
+    units: dict[Path, _Unit] = {}
+    # Sources with kernels first: the others include the headers of their launches.
+    for path in sorted(paths, key=lambda path: not defines_kernels(read_source(path))):
+        units[path] = _unit(path, flags)
+        write_launch_headers(units[path].kernels, headers)
+    if any(unit.two_builds for unit in units.values()) and not any(flag.startswith("-DSOFTNPU_CORE=") for flag in flags):
+        library = headers.parent / "cube.so"
+        _make(paths, library, [*twin.of_cube_cores(flags), *_LIBRARY], headers)
+        return _make(paths, target, twin.of_vector_cores(flags), headers, library)
+    return _link([units[path] for path in paths], target, flags, headers.parent, cube)
+
+
+# Of the library for cube cores: its names are its own.
+_LIBRARY = ("-fPIC", "-shared", "-fvisibility=hidden", "-Wl,-Bsymbolic")
+
+
+def _link(units: Sequence[_Unit], target: Path, flags: list[str], temporary: Path, cube: Path | None) -> None:
+    shared = [flag for flag in flags if flag in _LIBRARY or flag.startswith("-Wl,")]
+    flags = [flag for flag in flags if flag not in shared or flag in ("-fPIC", "-fvisibility=hidden")]
+    of_text = twin.without_included(flags)
     kernels = {entry.name for unit in units for entry in unit.kernels if entry.linkage == "C"}
     objects = []
     for i, unit in enumerate(units):
@@ -189,10 +217,15 @@ def _link(units: Sequence[_Unit], target: Path, flags: list[str], temporary: Pat
         objects.append(file.with_suffix(".o"))
         own = [f"-fno-builtin-{name}" for name in sorted(kernels)]
         checks = twin.pointer_checks() if unit.pointers else []
-        twin.run([*twin.compiler(), "-O2", *checks, *own, *flags, *_KEYWORDS, "-c", str(file), "-o", str(objects[-1])], [unit.path])
+        twin.run([*twin.compiler(), "-O2", *checks, *own, *of_text, *_KEYWORDS, "-c", str(file), "-o", str(objects[-1])], [unit.path])
     if any(unit.pointers for unit in units):
         file = temporary / "pointers.cc"
         file.write_text('#include "cc/softnpu/ascendc/pointers.h"\n')
         objects.append(file.with_suffix(".o"))
         twin.run([*twin.compiler(), "-O2", *flags, "-c", str(file), "-o", str(objects[-1])], [])
-    twin.run([*twin.compiler(), *map(str, objects), "-o", str(target), *ldflags()], [unit.path for unit in units])
+    if cube is not None:
+        file = temporary / "cube.cc"
+        file.write_text('#include "cc/softnpu/ascendc/cube_code.h"\n' + twin.bytes_of_cube(cube))
+        objects.append(file.with_suffix(".o"))
+        twin.run([*twin.compiler(), "-O2", *of_text, "-c", str(file), "-o", str(objects[-1])], [])
+    twin.run([*twin.compiler(), *shared, *map(str, objects), "-o", str(target), *ldflags()], [unit.path for unit in units])

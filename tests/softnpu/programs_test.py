@@ -89,6 +89,23 @@ def test_one_file_with_kernels_and_main(tmp_path: Path) -> None:
     assert re.search(r"SoftNPU: (launch: )+kernel kernels::scale(<int>)?: 0 blocks asked for, the limits are 1 and 65535\n", refused.stderr)
 
 
+def test_a_program_whose_kernels_are_built_for_each_kind_of_core(tmp_path: Path) -> None:
+    """The kind of the core is a template argument, the launch is in a header, and of the kernel's name there are two."""
+    app = softnpu.build_program(PROGRAMS / "two_kinds.cpp", output=tmp_path / "app")
+    done = _run(app)
+    # Two cube cores, then the four vector cores.
+    assert (done.returncode, done.stdout) == (0, "5 5 -5 -5 -5 -5 \n7 7 -7 -7 -7 -7 \n5 5 -5 -5 -5 -5 \n"), done.stderr
+
+
+def test_kernels_of_one_name_get_two() -> None:
+    text = "template <class T> __global__ void k(T a) {}\ntemplate <class T> __global__ void k(T a, int b) {}\n"
+    made = program.with_calls(text + "void run() { n::k<int, 3><<<1, 0, s>>>(f(1, 2)); k<int><<<1, 0, s>>>(1, g<1, 2>(0)); }\n")
+    assert "void k_of_1(T a)" in made
+    assert "void k_of_2(T a, int b)" in made
+    assert "Launch<&n::k_of_1<int, 3>, -1>(1, 0, s)(f(1, 2))" in made
+    assert "Launch<&k_of_2<int>, -1>(1, 0, s)(1, g<1, 2>(0))" in made
+
+
 def test_what_the_compiler_refuses_is_said(tmp_path: Path) -> None:
     source = tmp_path / "bad.cpp"
     source.write_text(

@@ -38,6 +38,8 @@ typedef struct SoftnpuKernelEntry {
 #define SOFTNPU_TWIN_AUTO_SYNC 2u
 // Some kernel adds to GM with atomics, where the order of blocks shows in floats.
 #define SOFTNPU_TWIN_ATOMIC 4u
+// Some kernel has products of matrices.
+#define SOFTNPU_TWIN_CUBE 8u
 
 typedef struct SoftnpuTwin {
   uint32_t abi_version;

@@ -44,6 +44,8 @@ void Product(GM_ADDR a_address, GM_ADDR b_address, GM_ADDR c_address, Shape shap
   SetHF32Mode(false);
   SetHF32TransMode(false);
   SetMMLayoutTransform(false);
+  SetMMRowMajor();
+  SetMMColumnMajor();
   const uint32_t m = shape.m, n = shape.n, k = shape.k;
   GlobalTensor<T> a, b;
   GlobalTensor<Sum> c;
@@ -712,10 +714,13 @@ TEST(Matmul, InHalf) { CheckHighLevel<half, float, false>(); }
 TEST(Matmul, WithATransposedRightMatrix) { CheckHighLevel<bfloat16_t, bfloat16_t, true>(); }
 
 struct Kernel {
-  static void Run(GM_ADDR) {
+  static void Run(GM_ADDR address) {
     TPipe pipe;
     TBuf<TPosition::A1> l1;
     pipe.InitBuffer(l1, 512);
+    GlobalTensor<half> x;
+    x.SetGlobalBuffer(reinterpret_cast<__gm__ half*>(address));
+    DataCopy(l1.Get<half>(), x, 256);
   }
 };
 
@@ -728,7 +733,7 @@ TEST(Cube, VectorCoresHaveNone) {
            slots.data(), slots.bytes(), 1, true);
     FAIL();
   } catch (const KernelError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("a core of this kind (AIV) has no L1"));
+    EXPECT_THAT(error.what(), HasSubstr("a tensor of the L1: a vector core (AIV) has none"));
   }
 }
 

@@ -155,14 +155,8 @@ int Frame::AddPiece(uint64_t bytes, uint8_t position) {
   const uint64_t padded = (bytes + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
   Piece piece;
   piece.space = SpaceOf(position);
-  // In a kernel for both kinds of cores, each makes the buffers of both; an access is another
-  // matter.
-  const Layout& layout = site_.launch().layout;
-  const bool both = layout.cubes > 0 && layout.vectors > 0;
-  if (memories_.bytes(piece.space) == 0 && !both) {
-    site_.Fail(Format("a buffer in %s: a core of this kind (%s) has no %s", PositionName(position),
-                      site_.kind() == kVectorCore ? "AIV" : "AIC", SpaceName(piece.space)));
-  }
+  // A buffer in a memory that this kind of core lacks is only numbers: libraries make the buffers
+  // of both kinds on each. An access is another matter.
   uint64_t total = memories_.chip_bytes(piece.space);
   uint64_t* taken = &memories_.taken(piece.space);
   uint64_t begin = 0;
@@ -478,8 +472,11 @@ void Frame::CheckAlive(const Access& access) const {
   const auto fail = [&](const std::string& fault) {
     site_.FailAt(fault, tensor, access.base, access.base + access.extent());
   };
-  if (pipe_object_ == 0 || handle > pieces_.size()) fail("the tensor's TPipe is gone");
+  if (handle > pieces_.size()) fail("the tensor's TPipe is gone");
   const Piece& piece = pieces_[handle - 1];
+  // A TBuf is a place in memory, which is its own until another TPipe gives it away: libraries
+  // destroy their TPipe to have its events. The queues end with it.
+  if (pipe_object_ == 0 && piece.queue >= 0) fail("the tensor's TPipe is gone");
   if (piece.queue < 0) {
     if (piece.generation != tensor.buffer >> 16) fail("the tensor's TPipe is gone");
     return;

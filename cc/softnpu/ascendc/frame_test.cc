@@ -82,7 +82,7 @@ TEST_F(FrameTest, BuffersLieOneBehindTheOtherInWholeBlocks) {
 TEST_F(FrameTest, BuffersFitTheMemoryOfTheCore) {
   InitBuffer(kVecCalc, 196608 - 32);
   EXPECT_THAT(FaultOf([&] { InitBuffer(kVecCalc, 64); }), HasSubstr("32 are left"));
-  EXPECT_THAT(FaultOf([&] { InitBuffer(1, 32); }), HasSubstr("(AIV) has no L1"));
+  InitBuffer(1, 32);  // a memory that the core lacks: only an access is at fault
   EXPECT_THAT(FaultOf([&] { InitBuffer(kVecCalc, 0); }), HasSubstr("a buffer of 0 bytes"));
 }
 
@@ -94,7 +94,8 @@ TEST_F(FrameTest, OnePipeLivesAtATime) {
   Issue(SOFTNPU_OP_PIPE_DESTROY);
   frame.DestroyPipe();
   EXPECT_EQ(frame.pipe_object(), 0u);
-  EXPECT_THAT(Touch(SOFTNPU_PIPE_V, true, buffer), HasSubstr("the tensor's TPipe is gone"));
+  // The place is the TBuf's until another TPipe gives it away.
+  EXPECT_EQ(Touch(SOFTNPU_PIPE_V, true, buffer), "");
   CreatePipe();
   EXPECT_EQ(InitBuffer(kVecCalc, 64).begin, 0u);
   EXPECT_THAT(Touch(SOFTNPU_PIPE_V, true, buffer), HasSubstr("the tensor's TPipe is gone"));

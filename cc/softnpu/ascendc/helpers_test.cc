@@ -119,12 +119,43 @@ TEST(Helpers, HeadersOfTilingHaveTheStructs) {
 }
 
 // What hosts compute for kernels: the sizes of the shape, and buffers that can be allocated.
+// Programs ask for the splits where there is a chip (tests/softnpu/programs/product_main.cpp).
+TEST(Helpers, SplitsOfAProductAreAskedForInVainBefore) {
+  matmul_tiling::MultiCoreMatmulTiling tiling;
+  EXPECT_EQ(tiling.GetBaseM(), -1);
+  EXPECT_EQ(tiling.GetBaseN(), -1);
+  EXPECT_EQ(tiling.GetBaseK(), -1);
+  int32_t m = 0, n = 0, k = 0;
+  EXPECT_EQ(tiling.GetSingleShape(m, n, k), -1);
+  EXPECT_EQ(tiling.EnableBias(true), 0);
+  EXPECT_EQ(tiling.SetMadType(matmul_tiling::MatrixMadType::NORMAL), 0);
+  EXPECT_EQ(tiling.SetDequantType(matmul_tiling::DequantType::SCALAR), 0);
+  EXPECT_EQ(tiling.SetDoubleBuffer(true, true, true, true), 0);
+  EXPECT_EQ(tiling.SetMatmulConfigParams(1), 0);
+  EXPECT_EQ(tiling.EnableL1BankConflictOptimise(), 0);
+}
+
 TEST(Helpers, HostsFillInTilings) {
   uint32_t most = 0, least = 0;
   const ge::Shape rows(std::vector<int64_t>{2, 16, 64, 60});
   GetLayerNormMaxMinTmpSize(rows, 2, false, most, least);
   EXPECT_GE(most, least);
   EXPECT_GE(least, 64u * 4);
+  // Whatever stands between the shape and the two sizes.
+  uint32_t other_most = 0, other_least = 0, type_size = 4;
+  GetReduceSumMaxMinTmpSize(rows, type_size, false, other_most, other_least);
+  EXPECT_EQ(other_most, most);
+  EXPECT_EQ(other_least, least);
+  EXPECT_EQ(type_size, 4u);
+  GetSiluTmpSize(rows, 4, false, other_most, other_least);
+  GetSwishTmpSize(rows, 4, false, other_most, other_least);
+  EXPECT_EQ(other_most, most);
+  uint32_t tensors = 0, more = 7;
+  GetTanhTmpBufferFactorSize(4, tensors, more);
+  EXPECT_EQ(tensors, 1u);
+  EXPECT_EQ(more, 0u);
+  EXPECT_EQ(GetSortTmpSize(platform_ascendc::PlatformAscendC(), 33, 4), 64u * 8);
+  EXPECT_EQ(GetConcatTmpSize(platform_ascendc::PlatformAscendC(), 32, 2), 32u * 8);
   optiling::LayerNormTiling layer;
   GetLayerNormNDTilingInfo(rows, least, 2, false, layer);
   EXPECT_EQ(layer.bLength * layer.sLength * layer.hLength, 2u * 16 * 64);
@@ -308,6 +339,10 @@ TEST(Helpers, BitsOfWords) {
   static_assert(ScalarGetCountOfValue<1>(0xf0) == 4 && ScalarGetCountOfValue<0>(0xf0) == 60);
   static_assert(ScalarGetSFFValue<1>(28) == 2 && ScalarGetSFFValue<0>(7) == 3);
   static_assert(ScalarGetSFFValue<1>(0) == -1 && ScalarGetSFFValue<0>(~uint64_t{0}) == -1);
+  static_assert(GetBitCount<1>(0xffff) == 16 && GetBitCount<0>(0xffff) == 48);
+  static_assert(GetSFFValue<1>(28) == 2 && GetSFFValue<1>(0) == -1);
+  static_assert(CountLeadingZero(0xff) == 56 && CountLeadingZero(0) == 64);
+  MarkStamp(1);  // of a timeline
   static_assert(ScalarCountLeadingZero(1) == 63 && ScalarCountLeadingZero(0) == 64);
   static_assert(CountBitsCntSameAsSignBit(0x0f00000000000000) == 3);
   static_assert(CountBitsCntSameAsSignBit(0) == -1 && CountBitsCntSameAsSignBit(-1) == -1);

@@ -8,6 +8,10 @@
 
 #include <stdint.h>
 
+#ifdef __GXX_RTTI
+#include <typeinfo>
+#endif
+
 #include "cc/softnpu/ascendc/twin.h"
 
 // Of libascendcl.so, which a process has when it runs on SoftNPU. Queues a launch on a stream of
@@ -38,6 +42,7 @@ T StructAt(const void* address) {
 
 // A kernel's name with namespaces, as the compiler writes it:
 // "... [with auto kernel = a::b<int>]" of GCC, "... [kernel = &a::b]" of clang.
+// One that does not fit ends with a hash of the whole, so that two kernels have two names.
 struct KernelName {
   constexpr explicit KernelName(const char* pretty) {
     constexpr const char kBefore[] = "kernel = ";
@@ -52,6 +57,15 @@ struct KernelName {
     if (pretty[begin] == '&') ++begin;
     if (end > begin && pretty[end - 1] == ']') --end;
     for (uint64_t i = 0; begin + i < end && i + 1 < sizeof(text); ++i) text[i] = pretty[begin + i];
+    if (end - begin < sizeof(text)) return;
+    uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+    for (uint64_t at = begin; at < end; ++at) {
+      hash = (hash ^ static_cast<unsigned char>(pretty[at])) * 0x100000001b3;
+    }
+    for (uint64_t i = 0; i < 16; ++i) {
+      text[sizeof(text) - 2 - i] = "0123456789abcdef"[hash >> (4 * i) & 15];
+    }
+    text[sizeof(text) - 18] = '#';
   }
   char text[256] = {};
 };
@@ -61,12 +75,105 @@ constexpr KernelName NameOf() {
   return KernelName(__PRETTY_FUNCTION__);
 }
 
+// Of two builds (SOFTNPU_CORE), the code of cube cores is a library in the program. It says which
+// kernels its host code launches; that code itself runs in the program alone.
+struct CubeKernel {
+  const char* name;  // WholeName
+  void (*invoke)(const uint64_t* slots);
+  const CubeKernel* next;
+};
+struct CubeCode {
+  const CubeKernel* kernels;
+  void (*bind)(const SoftnpuCoreApi* api);
+  const uint32_t* flags;
+};
+
+// The same in both builds. Some compilers leave template arguments out of __PRETTY_FUNCTION__.
+template <auto kernel>
+const char* WholeName() {
+#ifdef __GXX_RTTI
+  return typeid(Invoker<kernel>).name();
+#else
+  return __PRETTY_FUNCTION__;
+#endif
+}
+
+#if defined(SOFTNPU_CORE) && SOFTNPU_CORE == 2
+inline const CubeKernel* g_cube_kernels = nullptr;
+template <auto kernel>
+struct Registered {
+  // Empty before any initialiser runs: those of templates run in no order.
+  static inline CubeKernel node{};
+  static inline const bool done =
+      (node = {WholeName<kernel>(), &Invoker<kernel>::Invoke, g_cube_kernels},
+       g_cube_kernels = &node, true);
+};
+template <auto kernel>
+constexpr void (*kInvokeOnCore)(const uint64_t*) = &Invoker<kernel>::Invoke;
+template <auto kernel>
+void Prepare() {
+  static_cast<void>(&Registered<kernel>::done);
+}
+inline void BindCores(const SoftnpuCoreApi* api) { Bind(api); }
+extern "C" __attribute__((weak, visibility("default"))) const void* softnpu_cube_code() {
+  static CubeCode code;
+  code = {g_cube_kernels, &Bind, &softnpu::core::g_flags};
+  return &code;
+}
+#elif defined(SOFTNPU_CORE)
+// A kernel of two builds that says no layout of its blocks has both kinds of cores if there are
+// products of matrices in the code for cube cores, and vector cores else.
+inline void ForBothKinds(uint32_t flags_of_cube) {
+  if ((flags_of_cube & SOFTNPU_TWIN_CUBE) == 0) return;
+  AscendC::softnpu_internal::TaskType(AscendC::KERNEL_TYPE_MIX_AIC_1_2, -2,
+                                      AscendC::Where::At(nullptr, 0));
+}
+// cube_code.h
+const CubeCode* CubeCodeOfProgram();
+const CubeKernel* FindCubeKernel(const char* name);
+// Found before the first launch, by the host's thread.
+template <auto kernel>
+inline const CubeKernel* g_cube_kernel = nullptr;
+template <auto kernel>
+void InvokeOnCore(const uint64_t* slots) {
+  ForBothKinds(*CubeCodeOfProgram()->flags);
+  if ((AscendC::softnpu_internal::CoreType() & 2) != 0) {
+    return g_cube_kernel<kernel>->invoke(slots);
+  }
+  Invoker<kernel>::Invoke(slots);
+}
+template <auto kernel>
+constexpr void (*kInvokeOnCore)(const uint64_t*) = &InvokeOnCore<kernel>;
+template <auto kernel>
+void Prepare() {
+  softnpu::core::g_flags |= *CubeCodeOfProgram()->flags;
+  if (g_cube_kernel<kernel> == nullptr) {
+    g_cube_kernel<kernel> = FindCubeKernel(WholeName<kernel>());
+  }
+}
+inline void BindCores(const SoftnpuCoreApi* api) {
+  Bind(api);
+  CubeCodeOfProgram()->bind(api);
+}
+#else
+template <auto kernel>
+constexpr void (*kInvokeOnCore)(const uint64_t*) = &Invoker<kernel>::Invoke;
+template <auto kernel>
+void Prepare() {}
+inline void BindCores(const SoftnpuCoreApi* api) { Bind(api); }
+#endif
+
 // What SoftNPU knows of a kernel that host code launches. `layout`: its KernelMetaType as its
 // attributes say, or -1.
 template <auto kernel, int32_t layout>
 struct Described {
   static constexpr KernelName kName = NameOf<kernel>();
-  static constexpr SoftnpuKernelEntry kEntry = MakeEntry<kernel>(kName.text, "", 0, layout);
+  static constexpr SoftnpuKernelEntry Entry() {
+    SoftnpuKernelEntry entry = MakeEntry<kernel>(kName.text, "", 0, layout);
+    entry.invoke = kInvokeOnCore<kernel>;
+    return entry;
+  }
+  static constexpr SoftnpuKernelEntry kEntry = Entry();
 };
 
 template <auto kernel, int32_t layout>
@@ -84,13 +191,14 @@ class Launch<kernel, layout> {
     [[maybe_unused]] uint64_t* at = slots;
     (Encode(arguments, at), ...);
     const SoftnpuKernelEntry& entry = Described<kernel, layout>::kEntry;
+    Prepare<kernel>();
     if (softnpu_launch_kernel == nullptr) {
       __builtin_printf(
           "SoftNPU: kernel %s is not launched: start the program with softnpu run --\n",
           entry.name);
       return kNoRuntime;
     }
-    return softnpu_launch_kernel(&entry, &Bind, SOFTNPU_TWIN_ABI, blocks_, stream_, slots,
+    return softnpu_launch_kernel(&entry, &BindCores, SOFTNPU_TWIN_ABI, blocks_, stream_, slots,
                                  Invoker<kernel>::kSlots);
   }
 

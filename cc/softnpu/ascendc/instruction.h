@@ -147,7 +147,7 @@ extern "C" {
   X(ARITH_PROGRESSION, "ArithProgression")                  /* scalar: first value; params: bits of the difference */ \
   X(CAST_DEQUANT, "CastDequant")         /* params: isVecDeq, halfBlock */ \
   X(SET_DEQ_SCALE, "SetDeqScale")        /* params: kind; see vector_cast.cc */ \
-  X(SET_SATURATION, "SetSaturationFlag") /* params: on */ \
+  X(SET_SATURATION, "SetSaturationFlag") /* params: on, only asked? */ \
   X(GATHERB, "Gatherb") \
   X(SCATTER, "Scatter")        /* operand[2]: byte offsets; params: base byte offset */ \
   X(GATHER_MASK, "GatherMask") /* params: pattern (0: operand[2]), reduceMode, mask, strides */ \

@@ -315,6 +315,7 @@ void Talks(GM_ADDR x, GM_ADDR y, GM_ADDR w) {
   AscendC::printf("block %d has %f\n", static_cast<int>(GetBlockIdx()), half(2.5f));
   PRINTF("done");
   DumpTensor(f.a[8], 42, 9);
+  DumpAccChkPoint(f.a, 43, 16, 2);
 }
 
 TEST(Debugging, PrintsAndDumps) {
@@ -325,6 +326,8 @@ TEST(Debugging, PrintsAndDumps) {
   EXPECT_THAT(out, HasSubstr("DumpTensor 42 at cc/softnpu/ascendc/launch_test.cc:"));
   EXPECT_THAT(out, HasSubstr("TBuf<VECCALC> #0 (1024 bytes), bytes 32 on, float:\n"
                              "  8 9 10 11 12 13 14 15\n  16\n"));
+  EXPECT_THAT(out, HasSubstr("DumpTensor 43 at"));
+  EXPECT_THAT(out, HasSubstr("bytes 64 on, float:\n  16 17\n"));
 }
 
 }  // namespace

@@ -86,7 +86,7 @@ void TaskType(Context& ctx, SoftnpuInstruction& instruction) {
   }
   const std::lock_guard<std::mutex> lock(launch.mutex);
   launch.task_type = type;
-  launch.task_type_said = true;
+  launch.task_type_said = !inferred;
   throw Relaid{};
 }
 

@@ -1,21 +1,16 @@
 // cc/softnpu/ascendc/twin_both.h: a twin of two builds, one for vector cores and one for cube
 // cores.
 //
-// The second is a twin, too, whose bytes lie in the first; it is loaded from memory, so names of
-// both cannot meet.
+// The second is a twin, too, whose bytes lie in the first (cube_code.h).
 #pragma once
-
-#include <dlfcn.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <utility>
 
-#include "cc/softnpu/ascendc/twin.h"
+#include "cc/softnpu/ascendc/cube_code.h"
 
 namespace softnpu::twin {
+
+inline const SoftnpuTwin* g_cube = nullptr;
 
 struct Either {
   void (*vector)(const uint64_t* slots);
@@ -26,33 +21,21 @@ inline Either g_either[count];
 
 template <size_t count, size_t i>
 void InvokeEither(const uint64_t* slots) {
+  if (g_cube != nullptr && g_cube->entry_count > 0) ForBothKinds(*g_cube->entries[0].flags);
   const bool cube = (AscendC::softnpu_internal::CoreType() & 2) != 0;
   (cube ? g_either<count>[i].cube : g_either<count>[i].vector)(slots);
 }
 
-inline const SoftnpuTwin* g_cube = nullptr;
-
-inline const SoftnpuTwin* Load(const char* begin, const char* end) {
-  const int file = memfd_create("softnpu-cube-cores", MFD_CLOEXEC);
-  for (const char* at = begin; file >= 0 && at < end;) {
-    const ssize_t written = write(file, at, static_cast<size_t>(end - at));
-    if (written <= 0) break;
-    at += written;
-  }
-  char path[64];
-  snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
-  void* const library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) fprintf(stderr, "softnpu: the code of cube cores: %s\n", dlerror());
-  close(file);
-  if (library == nullptr) return nullptr;
-  return reinterpret_cast<SoftnpuTwinFunction>(dlsym(library, SOFTNPU_TWIN_SYMBOL))();
+inline const SoftnpuTwin* LoadTwin(const char* begin, const char* end) {
+  void* const function = Load(begin, end, SOFTNPU_TWIN_SYMBOL);
+  return function == nullptr ? nullptr : reinterpret_cast<SoftnpuTwinFunction>(function)();
 }
 
 // Entries of vector cores, by which each kernel then runs what is built for the core it is on.
 template <size_t count, size_t... i>
 void Join(SoftnpuKernelEntry (&entries)[count], const char* begin, const char* end,
           std::index_sequence<i...>) {
-  g_cube = Load(begin, end);
+  g_cube = LoadTwin(begin, end);
   constexpr void (*kInvoke[])(const uint64_t*) = {&InvokeEither<count, i>...};
   for (size_t k = 0; k < count; ++k) {
     Either& either = g_either<count>[k];

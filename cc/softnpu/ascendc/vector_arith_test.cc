@@ -364,8 +364,14 @@ TEST(Arith, SaturationModeOfHalf) {
   EXPECT_EQ(out[17].bits, 0xfc00);
   EXPECT_TRUE(std::isnan(FromHalf(out[18])));
   const auto infinity = RunOn<float>(std::vector<float>{3e38f}, [](auto a, auto d) {
+    EXPECT_FALSE(GetSaturationFlag());
     SetCtrlSpr<59, 59>(0);
+    EXPECT_TRUE(GetSaturationFlag());
+    EXPECT_EQ((GetCtrlSpr<59, 59>()), 0);
     Add(d, a, a, 8);  // float never saturates
+    ResetCtrlSpr<59, 59>();
+    EXPECT_FALSE(GetSaturationFlag());
+    EXPECT_EQ((GetCtrlSpr<59, 59>()), 1);
   });
   EXPECT_EQ(infinity[0], INFINITY);
 }

@@ -412,7 +412,8 @@ void SetDeqScale(Context& ctx, SoftnpuInstruction& in) {
 
 void SetSaturation(Context& ctx, SoftnpuInstruction& in) {
   ctx.site.SetPipe(SOFTNPU_PIPE_S);
-  ctx.registers.saturate = in.params[0] != 0;
+  in.result = ctx.registers.saturate;
+  if (in.params[1] == 0) ctx.registers.saturate = in.params[0] != 0;
 }
 
 }  // namespace softnpu::ascendc::semantics

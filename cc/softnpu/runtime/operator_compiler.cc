@@ -272,7 +272,13 @@ int32_t aclrtMemSetPidToShareableHandle(uint64_t, int32_t*, size_t) {
 // unread. (The C calling convention lets a function ignore its arguments.)
 SOFTNPU_EXPORT int32_t rtDevBinaryRegister() { return softnpu::Refuse("rtDevBinaryRegister"); }
 SOFTNPU_EXPORT int32_t rtFunctionRegister() { return softnpu::Refuse("rtFunctionRegister"); }
-SOFTNPU_EXPORT int32_t rtGetC2cCtrlAddr() { return softnpu::Refuse("rtGetC2cCtrlAddr"); }
+// Where cores meet on a device, for SetSyncBaseAddr; here they need no memory, and this is none.
+SOFTNPU_EXPORT int32_t rtGetC2cCtrlAddr(uint64_t* address, uint32_t* bytes) {
+  if (address == nullptr || bytes == nullptr) return softnpu::Refuse("rtGetC2cCtrlAddr of null");
+  *address = 4096;
+  *bytes = 0;
+  return softnpu::kOk;
+}
 SOFTNPU_EXPORT int32_t rtKernelLaunch() { return softnpu::Refuse("rtKernelLaunch"); }
 
 // torch_npu announces itself to the profiler at load time; no profiler ever calls back.

@@ -28,7 +28,13 @@ int64_t MakeTiling(optiling::TCubeTiling& tiling) {
   maker.SetTraverse(MatrixTraverse::FIRSTM);
   maker.SetFixSplit(64, 64, -1);
   maker.SetBufferSpace(-1, -1, -1);
-  return maker.GetTiling(tiling);
+  if (maker.GetTiling(tiling) != 0) return -1;
+  // What a program asks for afterwards is what the tiling has.
+  int32_t m = 0, n = 0, k = 0;
+  const bool same = maker.GetSingleShape(m, n, k) == 0 && m == tiling.singleCoreM &&
+                    n == tiling.singleCoreN && k == tiling.singleCoreK && maker.GetBaseM() == 64 &&
+                    maker.GetBaseN() == 64 && maker.GetBaseK() == tiling.baseK;
+  return same ? 0 : -1;
 }
 
 }  // namespace

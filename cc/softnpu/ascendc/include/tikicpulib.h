@@ -82,11 +82,12 @@ struct Run<kernel> {
     SoftnpuKernelEntry& entry = entries[g_layout + 1];
     entry = twin::Described<kernel, -1>::kEntry;
     entry.task_type = g_layout;
+    twin::Prepare<kernel>();
     if (softnpu_launch_kernel == nullptr) {
       fprintf(stderr, "SoftNPU: start the program with softnpu run --\n");
       exit(1);
     }
-    Check(softnpu_launch_kernel(&entry, &twin::Bind, SOFTNPU_TWIN_ABI, blocks, nullptr, slots,
+    Check(softnpu_launch_kernel(&entry, &twin::BindCores, SOFTNPU_TWIN_ABI, blocks, nullptr, slots,
                                 twin::Invoker<kernel>::kSlots),
           entry.name);
     Check(aclrtSynchronizeStream(nullptr), entry.name);

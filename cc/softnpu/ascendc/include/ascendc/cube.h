@@ -461,6 +461,7 @@ inline void Fill(const LocalTensor<T>& dst, const InitConstValueParams<T>& param
 template <typename T, typename U, typename S>
 inline void Mmad(const LocalTensor<T>& dst, const LocalTensor<U>& a, const LocalTensor<S>& b,
                  const MmadParams& params, Where where = Where::Here()) {
+  softnpu::core::Note<SOFTNPU_TWIN_CUBE>();
   SoftnpuInstruction instruction = softnpu_internal::Cube(SOFTNPU_OP_MMAD, where, dst.raw_, a.raw_);
   instruction.operand_count = 3;
   instruction.operand[2] = b.raw_;
@@ -476,6 +477,7 @@ template <typename T, typename U, typename S, typename V>
 inline void Mmad(const LocalTensor<T>& dst, const LocalTensor<U>& a, const LocalTensor<S>& b,
                  const LocalTensor<V>& bias, const MmadParams& params,
                  Where where = Where::Here()) {
+  softnpu::core::Note<SOFTNPU_TWIN_CUBE>();
   SoftnpuInstruction instruction = softnpu_internal::Cube(SOFTNPU_OP_MMAD, where, dst.raw_, a.raw_);
   instruction.operand_count = 4;
   instruction.operand[2] = b.raw_;
@@ -549,6 +551,8 @@ inline void SetFixPipeConfig(const LocalTensor<T>& scales, bool unit_flag = fals
 inline void SetHF32Mode(bool) {}
 inline void SetHF32TransMode(bool) {}
 inline void SetMMLayoutTransform(bool) {}
+inline void SetMMColumnMajor() {}
+inline void SetMMRowMajor() {}
 
 // Fixpipe as chips before A2 have it: a kernel that comes to it stops.
 struct Nz2NdParams {

@@ -43,6 +43,16 @@ constexpr int64_t ScalarGetSFFValue(uint64_t valueIn) {
 constexpr int64_t ScalarCountLeadingZero(uint64_t valueIn) {
   return valueIn == 0 ? 64 : __builtin_clzll(valueIn);
 }
+// The same under the names of newer versions.
+template <int countValue>
+constexpr int64_t GetBitCount(uint64_t valueIn) {
+  return ScalarGetCountOfValue<countValue>(valueIn);
+}
+template <int countValue>
+constexpr int64_t GetSFFValue(uint64_t valueIn) {
+  return ScalarGetSFFValue<countValue>(valueIn);
+}
+constexpr int64_t CountLeadingZero(uint64_t valueIn) { return ScalarCountLeadingZero(valueIn); }
 // Below the sign bit, those like it; -1 for 0 and -1.
 constexpr int64_t CountBitsCntSameAsSignBit(int64_t valueIn) {
   return valueIn == 0 || valueIn == -1 ? -1 : __builtin_clrsbll(valueIn);
@@ -147,12 +157,16 @@ using ::std::true_type;
 #ifdef SOFTNPU_UTILITY
 using ::std::add_const;
 using ::std::add_const_t;
+using ::std::add_cv;
+using ::std::add_cv_t;
 using ::std::add_lvalue_reference;
 using ::std::add_lvalue_reference_t;
 using ::std::add_pointer;
 using ::std::add_pointer_t;
 using ::std::add_rvalue_reference;
 using ::std::add_rvalue_reference_t;
+using ::std::add_volatile;
+using ::std::add_volatile_t;
 using ::std::decay;
 using ::std::decay_t;
 using ::std::declval;
@@ -254,17 +268,21 @@ constexpr T abs(T value, None...) {
 #endif
 
 // Of numbers of any two types, their common one. A function of the kernel's own, or std::min, fits
-// better and is taken before.
+// better and is taken before: the second parameter is a pack.
 #ifdef SOFTNPU_TYPE_TRAITS
-template <typename T, typename U,
-          std::enable_if_t<std::is_arithmetic_v<T> && std::is_arithmetic_v<U>, int> = 0>
-constexpr auto min(T a, U b) {
-  return AscendC::Std::min(a, b);
+template <
+    typename T, typename... U,
+    std::enable_if_t<
+        sizeof...(U) == 1 && std::is_arithmetic_v<T> && (std::is_arithmetic_v<U> && ...), int> = 0>
+constexpr auto min(T a, U... b) {
+  return AscendC::Std::min(a, b...);
 }
-template <typename T, typename U,
-          std::enable_if_t<std::is_arithmetic_v<T> && std::is_arithmetic_v<U>, int> = 0>
-constexpr auto max(T a, U b) {
-  return AscendC::Std::max(a, b);
+template <
+    typename T, typename... U,
+    std::enable_if_t<
+        sizeof...(U) == 1 && std::is_arithmetic_v<T> && (std::is_arithmetic_v<U> && ...), int> = 0>
+constexpr auto max(T a, U... b) {
+  return AscendC::Std::max(a, b...);
 }
 #endif
 

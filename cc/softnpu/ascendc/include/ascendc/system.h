@@ -125,6 +125,7 @@ inline int64_t GetICachePreloadStatus() { return 0; }
 inline void InitSocState() {}
 inline void MetricsProfStart() {}
 inline void MetricsProfStop() {}
+inline void MarkStamp(uint32_t) {}
 inline void PrintTimeStamp(uint32_t) {}
 template <typename T>
 inline void DataCachePreload(const GlobalTensor<uint64_t>&, T) {}
@@ -194,6 +195,18 @@ template <typename T>
 inline void DumpTensor(const GlobalTensor<T>& tensor, uint32_t description, uint32_t count,
                        Where where = Where::Here()) {
   softnpu_internal::Dump(tensor.raw_, description, count, where);
+}
+
+// The same of a part, from element `countOff` on.
+template <typename T>
+inline void DumpAccChkPoint(const LocalTensor<T>& tensor, uint32_t index, uint32_t countOff,
+                            uint32_t dumpSize, Where where = Where::Here()) {
+  DumpTensor(tensor[countOff], index, dumpSize, where);
+}
+template <typename T>
+inline void DumpAccChkPoint(const GlobalTensor<T>& tensor, uint32_t index, uint32_t countOff,
+                            uint32_t dumpSize, Where where = Where::Here()) {
+  DumpTensor(tensor[countOff], index, dumpSize, where);
 }
 
 // Where cores meet on a device; here it needs no memory.

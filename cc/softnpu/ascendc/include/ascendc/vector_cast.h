@@ -122,5 +122,24 @@ inline void SetCtrlSpr(int64_t value, Where where = Where::Here()) {
                 "SetCtrlSpr: SoftNPU models bit 59 of the control register only");
   softnpu_internal::Vector(SOFTNPU_OP_SET_SATURATION, where).Param(0, value == 0).Repeat(1);
 }
+// What they are now; after a reset, as a kernel begins: no saturation.
+template <SaturationMode mode = SaturationMode::CAST_MODE>
+inline bool GetSaturationFlag(Where where = Where::Here()) {
+  SoftnpuInstruction instruction = softnpu::core::Begin(SOFTNPU_OP_SET_SATURATION, where);
+  instruction.params[1] = 1;
+  return softnpu::core::Execute(instruction) != 0;
+}
+template <int8_t startBit, int8_t endBit>
+inline int64_t GetCtrlSpr(Where where = Where::Here()) {
+  static_assert(startBit == 59 && endBit == 59,
+                "GetCtrlSpr: SoftNPU models bit 59 of the control register only");
+  return GetSaturationFlag(where) ? 0 : 1;
+}
+template <int8_t startBit, int8_t endBit>
+inline void ResetCtrlSpr(Where where = Where::Here()) {
+  static_assert(startBit == 59 && endBit == 59,
+                "ResetCtrlSpr: SoftNPU models bit 59 of the control register only");
+  SetSaturationFlag(false, where);
+}
 
 }  // namespace AscendC

@@ -53,6 +53,9 @@ enum class DataType {
   DT_BF16 = 27,
   DT_BFLOAT16 = 27,
 };
+enum class MatrixMadType { NORMAL = 0, HF32 = 1 };
+enum class DequantType { SCALAR = 0, TENSOR = 1 };
+enum class ScheduleType { INNER_PRODUCT = 0, OUTER_PRODUCT = 1 };
 enum class MatrixTraverse { NOSET = 0, FIRSTM = 1, FIRSTN = 2 };
 
 inline int32_t BytesOf(DataType type) {
@@ -112,6 +115,21 @@ class MatmulApiTiling {
     n_first_ = traverse == MatrixTraverse::FIRSTN;
     return 0;
   }
+  // What holds for a chip, and not for the splits here.
+  int32_t SetMadType(MatrixMadType) { return 0; }
+  int32_t SetDoubleBuffer(bool, bool, bool, bool, bool = true, bool = true) { return 0; }
+  int32_t SetDequantType(DequantType) { return 0; }
+  int32_t SetMatmulConfigParams(int32_t = 1, bool = false,
+                                ScheduleType = ScheduleType::INNER_PRODUCT,
+                                MatrixTraverse = MatrixTraverse::NOSET, bool = false) {
+    return 0;
+  }
+  int32_t EnableL1BankConflictOptimise() { return 0; }
+  int32_t EnableBias(bool bias) { return SetBias(bias); }
+  // Of the tiling that GetTiling finds; -1 before.
+  int32_t GetBaseM() const { return found_m_; }
+  int32_t GetBaseN() const { return found_n_; }
+  int32_t GetBaseK() const { return found_k_; }
   int32_t SetBufferSpace(int32_t = -1, int32_t = -1, int32_t = -1, int32_t = -1) { return 0; }
   int32_t SetSingleShape(int32_t m, int32_t n, int32_t k) {
     single_m_ = m;
@@ -152,9 +170,9 @@ class MatmulApiTiling {
     out.singleCoreM = single_m;
     out.singleCoreN = single_n;
     out.singleCoreK = single_k_ > 0 ? single_k_ : k_;
-    out.baseM = base_m;
-    out.baseN = base_n;
-    out.baseK = base_k;
+    out.baseM = found_m_ = base_m;
+    out.baseN = found_n_ = base_n;
+    out.baseK = found_k_ = base_k;
     out.depthA1 = out.depthB1 = 2;
     out.stepM = out.stepN = 1;
     out.isBias = bias_ ? 1 : 0;
@@ -190,6 +208,7 @@ class MatmulApiTiling {
   int32_t org_m_ = 0, org_n_ = 0, org_ka_ = 0, org_kb_ = 0;
   int32_t single_m_ = 0, single_n_ = 0, single_k_ = 0;
   int32_t base_m_ = -1, base_n_ = -1, base_k_ = -1;
+  int32_t found_m_ = -1, found_n_ = -1, found_k_ = -1;
   int32_t cores_ = 1;
   bool bias_ = false;
   bool n_first_ = false;
@@ -210,6 +229,14 @@ class MultiCoreMatmulTiling : public MatmulApiTiling {
     rows = Steps(m_, tiling.singleCoreM);
     columns = Steps(n_, tiling.singleCoreN);
     cores = rows * columns;
+    return 0;
+  }
+  int32_t GetSingleShape(int32_t& m, int32_t& n, int32_t& k) {
+    ::TCubeTiling tiling;
+    if (GetTiling(tiling) != 0) return -1;
+    m = tiling.singleCoreM;
+    n = tiling.singleCoreN;
+    k = tiling.singleCoreK;
     return 0;
   }
 };

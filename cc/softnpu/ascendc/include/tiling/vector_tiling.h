@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <initializer_list>
+#include <type_traits>
 #include <vector>
 
 #include "kernel_tiling/kernel_tiling.h"
@@ -262,6 +263,7 @@ SOFTNPU_BUFFER_SIZES(Asin)
 SOFTNPU_BUFFER_SIZES(Asinh)
 SOFTNPU_BUFFER_SIZES(Atan)
 SOFTNPU_BUFFER_SIZES(Atanh)
+SOFTNPU_BUFFER_SIZES(Axpy)
 SOFTNPU_BUFFER_SIZES(Ceil)
 SOFTNPU_BUFFER_SIZES(Clamp)
 SOFTNPU_BUFFER_SIZES(Cos)
@@ -305,6 +307,100 @@ SOFTNPU_BUFFER_SIZES(GeGLU)
 SOFTNPU_BUFFER_SIZES(Gelu)
 SOFTNPU_BUFFER_SIZES(Pad)
 #undef SOFTNPU_BUFFER_SIZES
+// Calls whose parameters between the shape and the two sizes differ from version to version.
+namespace softnpu_internal {
+template <typename... Others>
+inline void BuffersOf(const TensorShape& shape, Others&&... others) {
+  static_assert((0 + ... + int{std::is_same_v<Others, uint32_t&>}) >= 2, "the sizes come last");
+  uint32_t* sizes[2] = {};
+  const auto note = [&sizes](auto& value) {
+    if constexpr (std::is_same_v<decltype(value), uint32_t&>) {
+      sizes[0] = sizes[1];
+      sizes[1] = &value;
+    }
+  };
+  (note(others), ...);
+  Buffers(shape, *sizes[0], *sizes[1]);
+}
+}  // namespace softnpu_internal
+#define SOFTNPU_BUFFER_SIZES(Name)                                                      \
+  template <typename... Others>                                                         \
+  inline void Get##Name##MaxMinTmpSize(const TensorShape& srcShape, Others&&... rest) { \
+    softnpu_internal::BuffersOf(srcShape, rest...);                                     \
+  }
+SOFTNPU_BUFFER_SIZES(AscendAntiQuant)
+SOFTNPU_BUFFER_SIZES(CumSum)
+SOFTNPU_BUFFER_SIZES(DropOut)
+SOFTNPU_BUFFER_SIZES(ReduceAll)
+SOFTNPU_BUFFER_SIZES(ReduceAny)
+SOFTNPU_BUFFER_SIZES(ReduceMax)
+SOFTNPU_BUFFER_SIZES(ReduceMean)
+SOFTNPU_BUFFER_SIZES(ReduceMin)
+SOFTNPU_BUFFER_SIZES(ReduceProd)
+SOFTNPU_BUFFER_SIZES(ReduceSum)
+SOFTNPU_BUFFER_SIZES(ReduceXorSum)
+#undef SOFTNPU_BUFFER_SIZES
+// What Sort and Concat work in: a record of 8 bytes for each element, whole groups of 32.
+inline uint32_t GetSortTmpSize(const platform_ascendc::PlatformAscendC&, const uint32_t elemCount,
+                               const uint32_t) {
+  return (elemCount + 31) / 32 * 32 * 8;
+}
+inline uint32_t GetConcatTmpSize(const platform_ascendc::PlatformAscendC& chip,
+                                 const uint32_t elemCount, const uint32_t dataTypeSize) {
+  return GetSortTmpSize(chip, elemCount, dataTypeSize);
+}
+inline void GetSiluTmpSize(const TensorShape& srcShape, const uint32_t, const bool,
+                           uint32_t& maxValue, uint32_t& minValue) {
+  softnpu_internal::Buffers(srcShape, maxValue, minValue);
+}
+inline void GetSwishTmpSize(const TensorShape& srcShape, const uint32_t, const bool,
+                            uint32_t& maxValue, uint32_t& minValue) {
+  softnpu_internal::Buffers(srcShape, maxValue, minValue);
+}
+// How many tensors of the source's size a call has beside it, and bytes more: none here. The number
+// is a divisor in programs.
+#define SOFTNPU_BUFFER_FACTORS(Name)                                                     \
+  inline void Get##Name##TmpBufferFactorSize(const uint32_t, uint32_t& maxLiveNodeCount, \
+                                             uint32_t& extraBuf) {                       \
+    maxLiveNodeCount = 1;                                                                \
+    extraBuf = 0;                                                                        \
+  }
+SOFTNPU_BUFFER_FACTORS(Acos)
+SOFTNPU_BUFFER_FACTORS(Acosh)
+SOFTNPU_BUFFER_FACTORS(AscendAntiQuant)
+SOFTNPU_BUFFER_FACTORS(AscendDequant)
+SOFTNPU_BUFFER_FACTORS(AscendQuant)
+SOFTNPU_BUFFER_FACTORS(Asin)
+SOFTNPU_BUFFER_FACTORS(Asinh)
+SOFTNPU_BUFFER_FACTORS(Atan)
+SOFTNPU_BUFFER_FACTORS(Atanh)
+SOFTNPU_BUFFER_FACTORS(Axpy)
+SOFTNPU_BUFFER_FACTORS(Ceil)
+SOFTNPU_BUFFER_FACTORS(Clamp)
+SOFTNPU_BUFFER_FACTORS(Cos)
+SOFTNPU_BUFFER_FACTORS(Cosh)
+SOFTNPU_BUFFER_FACTORS(Digamma)
+SOFTNPU_BUFFER_FACTORS(Erf)
+SOFTNPU_BUFFER_FACTORS(Erfc)
+SOFTNPU_BUFFER_FACTORS(Exp)
+SOFTNPU_BUFFER_FACTORS(Floor)
+SOFTNPU_BUFFER_FACTORS(Fmod)
+SOFTNPU_BUFFER_FACTORS(Frac)
+SOFTNPU_BUFFER_FACTORS(GeGLU)
+SOFTNPU_BUFFER_FACTORS(Lgamma)
+SOFTNPU_BUFFER_FACTORS(Log)
+SOFTNPU_BUFFER_FACTORS(Mean)
+SOFTNPU_BUFFER_FACTORS(Power)
+SOFTNPU_BUFFER_FACTORS(Round)
+SOFTNPU_BUFFER_FACTORS(Sign)
+SOFTNPU_BUFFER_FACTORS(Sin)
+SOFTNPU_BUFFER_FACTORS(Sinh)
+SOFTNPU_BUFFER_FACTORS(SwiGLU)
+SOFTNPU_BUFFER_FACTORS(Tan)
+SOFTNPU_BUFFER_FACTORS(Tanh)
+SOFTNPU_BUFFER_FACTORS(Trunc)
+SOFTNPU_BUFFER_FACTORS(Xor)
+#undef SOFTNPU_BUFFER_FACTORS
 inline void GetSumMaxMinTmpSize(const uint32_t n, const uint32_t, const bool, uint32_t& maxValue,
                                 uint32_t& minValue) {
   softnpu_internal::Buffers(TensorShape{static_cast<int64_t>(n)}, maxValue, minValue);
