@@ -7,6 +7,7 @@
 namespace softnpu {
 
 ACLNN_DECLARE(SearchSorted, const Tensor*, const Tensor*, bool, bool, const Tensor*, Tensor*)
+ACLNN_DECLARE(SearchSorteds, const Tensor*, const Scalar*, bool, bool, const Tensor*, Tensor*)
 ACLNN_DECLARE(Bucketize, const Tensor*, const Tensor*, bool, bool, Tensor*)
 
 namespace {
@@ -34,6 +35,23 @@ TEST(SearchSorted, GivesPlacesInEachRow) {
   const DeviceTensor places(DType::kInt32, {2});
   ASSERT_EQ(CALL(SearchSorted, mixed, asked, true, false, order, places).result, "ran");
   EXPECT_THAT(places.Values(), ElementsAre(1, 2));
+}
+
+TEST(SearchSorteds, GivesThePlaceOfANumber) {
+  const HostScalar three(DType::kFloat, 3);
+  const HostScalar half(DType::kFloat, 0.5);
+  const DeviceTensor sorted(DType::kHalf, {3}, {1, 3, 5});
+  const DeviceTensor whole(DType::kInt32, {3}, {1, 3, 5});
+  const DeviceTensor rows(DType::kHalf, {1, 3}, {1, 3, 5});
+  const DeviceTensor out(DType::kInt64, {});
+  ASSERT_EQ(CALL(SearchSorteds, sorted, three, false, false, kNone, out).result, "ran");
+  EXPECT_THAT(out.Values(), ElementsAre(1));
+  ASSERT_EQ(CALL(SearchSorteds, sorted, three, false, true, kNone, out).result, "ran");
+  EXPECT_THAT(out.Values(), ElementsAre(2));
+  EXPECT_THAT(CALL(SearchSorteds, rows, three, false, false, kNone, out).result,
+              HasSubstr("for one number it must have 1 dimension"));
+  EXPECT_THAT(CALL(SearchSorteds, whole, half, false, false, kNone, out).result,
+              HasSubstr("'self' is 0.5; in a 'sortedSequence' of int32 [3] it must be a whole"));
 }
 
 TEST(SearchSorted, RefusesByName) {
