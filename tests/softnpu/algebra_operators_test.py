@@ -197,3 +197,116 @@ def test_draws() -> None:
         # Six deviations of the mean, 2 / 100, and of the deviation, 2 / sqrt(2 * 10000).
         assert abs(drawn.mean().item() - 5) < 0.12
         assert abs(drawn.std().item() - 2) < 0.085
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int32, torch.int64], ids=str)
+def test_numbers_among_others(dtype: torch.dtype) -> None:
+    x = make(torch.int32, 4, 5).to(dtype)
+    for number in (2, -1, 100):
+        for invert in (False, True):
+            among = partial(torch.isin, invert=invert)
+            assert torch.equal(through("aclnnIsInTensorScalar", partial(among, x.npu(), number)).cpu(), among(x, number))
+            assert torch.equal(through("aclnnIsInScalarTensor", partial(among, number, x.npu())).cpu(), among(number, x))
+
+
+def test_steps() -> None:
+    for first, last, steps, base in ((0, 3, 7, 10.0), (1, -2, 5, 2.0), (0.5, 0.5, 1, 3.0)):
+        found = through("aclnnLogSpace", partial(torch.logspace, first, last, steps, base=base, device="npu"))
+        close(found, torch.logspace(first, last, steps, base=base, dtype=torch.float64), SLACK[torch.float32])
+    for first, last, step in ((1, 5, 2), (0.5, 2, 0.25), (3, -1, -1)):
+        found = through("aclnnRange", partial(torch.range, first, last, step, device="npu"))
+        close(found, torch.range(first, last, step, dtype=torch.float64), SLACK[torch.float32])
+
+
+def silu_of_halves(x: torch.Tensor) -> torch.Tensor:
+    gate, up = x.chunk(2, -1)
+    return F.silu(gate) * up
+
+
+OWN: dict[str, tuple[str, Callable[[torch.Tensor], torch.Tensor], Callable[[torch.Tensor], torch.Tensor]]] = {
+    "swiglu": ("aclnnSwiGluGrad", torch_npu.npu_swiglu, silu_of_halves),
+    "fast gelu": ("aclnnFastGeluBackward", torch_npu.fast_gelu, lambda x: x * torch.sigmoid(1.702 * x)),
+    "rms": (
+        "aclnnRmsNormGrad",
+        lambda x: torch_npu.npu_rms_norm(x.contiguous(), torch.arange(8.0, device=x.device), 1e-5)[0],
+        lambda x: F.rms_norm(x, (8,), torch.arange(8.0, dtype=x.dtype), 1e-5),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_gradients_of_own_functions(name: str) -> None:
+    operator, function, reference = OWN[name]
+    for x in (make(torch.float32, 4, 8), make(torch.float32, 8, 3).t(), make(torch.float32, 2, 3, 8)):
+        given, wide = x.npu().requires_grad_(), x.double().requires_grad_()
+        expected = reference(wide)
+        weights = make(torch.float32, *expected.shape)
+        expected.backward(weights.double())
+        found = function(given)
+        through(operator, lambda f=found, w=weights: f.backward(w.npu()))
+        assert given.grad is not None
+        assert wide.grad is not None
+        # The forward pass saves 1 / rms, below 2, in float32: 2^-24, times sums below 2^8.
+        close(given.grad, wide.grad, 2.0**-14 if name == "rms" else SLACK[torch.float32])
+
+
+def turn(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, mode: str) -> torch.Tensor:
+    """x with its pairs turned: the definition."""
+    if mode == "half":
+        first, second = x.chunk(2, -1)
+        across = torch.cat((-second, first), -1)
+    else:
+        across = torch.stack((-x[..., 1::2], x[..., ::2]), -1).flatten(-2)
+    return x * cos + across * sin
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("mode", ["half", "interleave"])
+@pytest.mark.parametrize(("shape", "angles"), [((2, 3, 5, 8), (1, 3, 1, 8)), ((2, 3, 5, 8), (1, 1, 5, 8)), ((7, 3, 8), (7, 1, 8))])
+def test_turned_rows(shape: tuple[int, ...], angles: tuple[int, ...], mode: str, dtype: torch.dtype) -> None:
+    given = [make(dtype, *s, low=-i) for i, s in enumerate((shape, angles, angles))]
+    wide = [t.double().requires_grad_() for t in given]
+    near = [t.npu().requires_grad_() for t in given]
+    expected = turn(*wide, mode)
+    found = through("aclnnRotaryPositionEmbeddingV2", partial(torch_npu.npu_rotary_mul, *near, mode))
+    close(found.detach(), expected.detach(), SLACK[dtype])
+    if dtype == torch.float32 and len(shape) == 4:
+        weights = make(dtype, *shape)
+        expected.backward(weights.double())
+        through("aclnnRotaryPositionEmbeddingGrad", lambda: found.backward(weights.npu()))
+        for a, b in zip(near, wide, strict=True):
+            assert a.grad is not None
+            assert b.grad is not None
+            close(a.grad, b.grad, SLACK[dtype])
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_singular_values(full: bool) -> None:
+    for shape in ((4, 4), (5, 3), (2, 3, 5)):
+        x = make(torch.float32, *shape)
+        u, s, vh = through("aclnnSvd", partial(torch.linalg.svd, x.npu(), full))
+        expected = torch.linalg.svd(x.double(), full)
+        assert (u.shape, vh.shape) == (expected[0].shape, expected[2].shape)
+        close(s, expected[1], SLACK[torch.float32])
+        least = s.shape[-1]
+        product = (u.cpu().double()[..., :least] * s.cpu().double().unsqueeze(-2)) @ vh.cpu().double()[..., :least, :]
+        # Three factors, each rounded to float32: sums of 5 products below 2^5.
+        assert (product - x.double()).abs().max() < 2.0**-15
+        close(through("aclnnSvd", partial(torch.linalg.svdvals, x.npu())), expected[1], SLACK[torch.float32])
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_silu_of_groups(dtype: torch.dtype) -> None:
+    x, weight, bias = make(dtype, 2, 6, 5), make(dtype, 6), make(dtype, 6, low=-8)
+    found, *_ = through("aclnnGroupNormSilu", partial(torch_npu.npu_group_norm_silu, x.npu(), weight.npu(), bias.npu(), 3))
+    close(found, F.silu(F.group_norm(x.double(), 3, weight.double(), bias.double())), SLACK[dtype])
+
+
+def test_scale_of_gradients() -> None:
+    scale, steps = torch.tensor([8.0]).npu(), torch.tensor([0], dtype=torch.int32).npu()
+    seen = []
+    for infinite in (0.0, 0.0, 1.0, 0.0):
+        update = partial(torch._amp_update_scale_, scale, steps, torch.tensor([infinite]).npu(), 2.0, 0.5, 2)
+        through("aclnnAmpUpdateScale", update)
+        seen.append((scale.item(), steps.item()))
+    assert seen == [(8.0, 1), (16.0, 0), (8.0, 0), (8.0, 1)]

@@ -113,4 +113,34 @@ ACLNN(GroupNorm, (const Tensor*, self), (const Tensor*, gamma), (const Tensor*, 
               c, hxw, group, eps);
 }
 
+// The same, and then x * logistic(x).
+ACLNN(GroupNormSilu, (const Tensor*, self), (const Tensor*, gamma), (const Tensor*, beta),
+      (int64_t, group), (double, eps), (Tensor*, out), (Tensor*, mean), (Tensor*, rstd)) {
+  const View in = Checked(plan.Get(self, "self"), "self", kFloats, 2);
+  const View result = plan.Out(out, "out");
+  const View means = Checked(plan.Out(mean, "meanOut"), "meanOut", kFloats, 2, 2);
+  const View inverses = Checked(plan.Out(rstd, "rstdOut"), "rstdOut", kFloats, 2, 2);
+  const int64_t channels = in.Dim(1);
+  if (group < 1 || channels % group != 0) {
+    throw Error(kAclnnInvalid, Format("'group' is %lld; it must be at least 1 and divide the %lld "
+                                      "channels",
+                                      Long(group), Long(channels)));
+  }
+  if (!(eps > 0)) throw Error(kAclnnInvalid, Format("'eps' is %g; it must be above 0", eps));
+  const std::optional<View> scale = ChannelsIf(plan, gamma, "gamma", channels);
+  const std::optional<View> shift = ChannelsIf(plan, beta, "beta", channels);
+  CheckSameType(result, "out", in, "self");
+  CheckEqualShape(result, "out", in, "self");
+  int64_t rest = 1;
+  for (int d = 2; d < in.rank; ++d) rest *= in.Dim(d);
+  plan.run = [=] {
+    const std::vector<AtenTensor> found =
+        Aten<3>("aten::native_group_norm", "", InDouble(in), ForAten(scale), ForAten(shift),
+                in.Dim(0), channels, rest, group, eps);
+    Give(result, Aten("aten::silu", "", found[0])[0]);
+    Give(means, found[1]);
+    Give(inverses, found[2]);
+  };
+}
+
 }  // namespace softnpu

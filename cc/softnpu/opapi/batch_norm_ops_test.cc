@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "tests/softnpu/aclnn.h"
 
 namespace softnpu {
@@ -10,6 +12,8 @@ ACLNN_DECLARE(BatchNorm, const Tensor*, const Tensor*, const Tensor*, Tensor*, T
               double, double, Tensor*, Tensor*, Tensor*)
 ACLNN_DECLARE(GroupNorm, const Tensor*, const Tensor*, const Tensor*, int64_t, int64_t, int64_t,
               int64_t, double, Tensor*, Tensor*, Tensor*)
+ACLNN_DECLARE(GroupNormSilu, const Tensor*, const Tensor*, const Tensor*, int64_t, double, Tensor*,
+              Tensor*, Tensor*)
 
 namespace {
 
@@ -109,6 +113,22 @@ TEST(GroupNorm, RefusesByName) {
   EXPECT_THAT(error(nullptr, 1, 2, 2, 1, 0), HasSubstr("'eps' is 0; it must be above 0"));
   EXPECT_THAT(error(nullptr, 1, 2, 2, 2, 1), HasSubstr("it must be [1, 2]"));
   EXPECT_THAT(error(half, 1, 2, 2, 1, 1), HasSubstr("'gamma' is float16 [2], and 'self'"));
+}
+
+TEST(GroupNormSilu, AppliesSiluToIt) {
+  const DeviceTensor x(DType::kFloat, {1, 2, 2}, {1, 3, 5, 7});
+  const DeviceTensor out(DType::kFloat, {1, 2, 2});
+  const DeviceTensor mean(DType::kFloat, {1, 1});
+  const DeviceTensor rstd(DType::kFloat, {1, 1});
+  // With an eps of 4 the divisor is 3.
+  ASSERT_EQ(CALL(GroupNormSilu, x, kNone, kNone, 1, 4.0, out, mean, rstd).result, "ran");
+  EXPECT_THAT(out.Values(), ElementsAre(Rounded(DType::kFloat, -1 / (1 + std::exp(1.0))),
+                                        Rounded(DType::kFloat, -1.0 / 3 / (1 + std::exp(1.0 / 3))),
+                                        Rounded(DType::kFloat, 1.0 / 3 / (1 + std::exp(-1.0 / 3))),
+                                        Rounded(DType::kFloat, 1 / (1 + std::exp(-1.0)))));
+  EXPECT_THAT(mean.Values(), ElementsAre(4));
+  EXPECT_THAT(CALL(GroupNormSilu, x, kNone, kNone, 3, 4.0, out, mean, rstd).result,
+              HasSubstr("'group' is 3; it must be at least 1 and divide the 2 channels"));
 }
 
 }  // namespace

@@ -155,4 +155,25 @@ ACLNN(Pdist, (const Tensor*, self), (float, order), (Tensor*, out)) {
            double{order});
 }
 
+// self = U diag(S) V^T; V is not transposed. Without `compute_uv`, S alone is written.
+ACLNN(Svd, (const Tensor*, self), (bool, full_matrices), (bool, compute_uv), (Tensor*, sigma),
+      (Tensor*, u), (Tensor*, v)) {
+  const View in = Matrix(plan, self, "input", false);
+  const View values = Result(plan, sigma, "sigma", in, "input");
+  std::optional<View> left, right;
+  if (compute_uv) {
+    left = Result(plan, u, "u", in, "input");
+    right = Result(plan, v, "v", in, "input");
+  }
+  plan.run = [=] {
+    const std::vector<AtenTensor> found =
+        Aten<3>("aten::_linalg_svd", "", InDouble(in), full_matrices, compute_uv, std::nullopt);
+    Give(values, found[1]);
+    if (left) Give(*left, found[0]);
+    if (right) {
+      Give(*right, Aten("aten::transpose", "int", found[2], int64_t{-2}, int64_t{-1})[0]);
+    }
+  };
+}
+
 }  // namespace softnpu

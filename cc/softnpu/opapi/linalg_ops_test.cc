@@ -18,6 +18,7 @@ ACLNN_DECLARE(Renorm, const Tensor*, const Scalar*, int64_t, const Scalar*, Tens
 ACLNN_DECLARE(InplaceRenorm, Tensor*, const Scalar*, int64_t, const Scalar*)
 ACLNN_DECLARE(Cdist, const Tensor*, const Tensor*, float, int64_t, Tensor*)
 ACLNN_DECLARE(Pdist, const Tensor*, float, Tensor*)
+ACLNN_DECLARE(Svd, const Tensor*, bool, bool, Tensor*, Tensor*, Tensor*)
 
 namespace {
 
@@ -107,6 +108,18 @@ TEST(Linalg, RefusesByName) {
   EXPECT_THAT(CALL(Cdist, x, out, 2.0F, int64_t{0}, out).result,
               HasSubstr("their rows must have one length"));
   EXPECT_THAT(CALL(Pdist, x, -1.0F, line).result, HasSubstr("'p' is -1; it must be 0 or more"));
+}
+
+TEST(Svd, OfADiagonal) {
+  Tensor* const none = nullptr;
+  const DeviceTensor x(DType::kFloat, {2, 2}, {0, 3, 2, 0});
+  const DeviceTensor sigma(DType::kFloat, {2});
+  const DeviceTensor u(DType::kFloat, {2, 2});
+  const DeviceTensor v(DType::kFloat, {2, 2});
+  ASSERT_EQ(CALL(Svd, x, false, false, sigma, none, none).result, "ran");
+  EXPECT_THAT(sigma.Values(), ElementsAre(3, 2));
+  ASSERT_EQ(CALL(Svd, x, false, true, sigma, u, v).result, "ran");
+  EXPECT_EQ(u.Values()[0] * v.Values()[2], 1) << "of the element 3, in row 0 and column 1";
 }
 
 }  // namespace

@@ -9,6 +9,8 @@ namespace softnpu {
 ACLNN_DECLARE(SearchSorted, const Tensor*, const Tensor*, bool, bool, const Tensor*, Tensor*)
 ACLNN_DECLARE(SearchSorteds, const Tensor*, const Scalar*, bool, bool, const Tensor*, Tensor*)
 ACLNN_DECLARE(Bucketize, const Tensor*, const Tensor*, bool, bool, Tensor*)
+ACLNN_DECLARE(IsInTensorScalar, const Tensor*, const Scalar*, bool, bool, Tensor*)
+ACLNN_DECLARE(IsInScalarTensor, const Scalar*, const Tensor*, bool, bool, Tensor*)
 
 namespace {
 
@@ -77,6 +79,26 @@ TEST(Bucketize, GivesTheIntervalOfEachValue) {
   EXPECT_THAT(out.Values(), ElementsAre(0, 1, 2, 2));
   EXPECT_THAT(CALL(Bucketize, x, x, true, false, out).result,
               HasSubstr("'boundaries' is float16 [2, 2]; it must have 1 dimension"));
+}
+
+TEST(IsIn, ANumberAndATensor) {
+  const HostScalar two(DType::kInt64, 2);
+  const HostScalar half(DType::kFloat, 0.5);
+  const DeviceTensor x(DType::kInt32, {3}, {1, 2, 2});
+  const DeviceTensor each(DType::kBool, {3});
+  const DeviceTensor one(DType::kBool, {});
+  ASSERT_EQ(CALL(IsInTensorScalar, x, two, false, false, each).result, "ran");
+  EXPECT_THAT(each.Values(), ElementsAre(0, 1, 1));
+  ASSERT_EQ(CALL(IsInTensorScalar, x, half, false, true, each).result, "ran");
+  EXPECT_THAT(each.Values(), ElementsAre(1, 1, 1));
+  ASSERT_EQ(CALL(IsInScalarTensor, two, x, false, false, one).result, "ran");
+  EXPECT_THAT(one.Values(), ElementsAre(1));
+  ASSERT_EQ(CALL(IsInScalarTensor, half, x, false, false, one).result, "ran");
+  EXPECT_THAT(one.Values(), ElementsAre(0));
+  EXPECT_THAT(CALL(IsInTensorScalar, x, two, false, false, x).result,
+              HasSubstr("'out' is int32 [3]; it must be bool"));
+  EXPECT_THAT(CALL(IsInScalarTensor, two, x, false, false, each).result,
+              HasSubstr("'out' is bool [3]; it must have one element"));
 }
 
 }  // namespace
