@@ -95,7 +95,7 @@ def test_cross_entropy(dtype: torch.dtype, reduction: str, weighted: bool) -> No
         )
         close(loss.detach().reshape(expected.shape), expected.detach(), SLACK[dtype])
         close(logs.detach(), x.double().log_softmax(1), SLACK[dtype])
-        through("aclnnCrossEntropyLossGrad", lambda loss=loss: loss.sum().backward())
+        through("aclnnCrossEntropyLossGrad", loss.sum().backward)
         expected.sum().backward()
         assert given.grad is not None
         assert reference.grad is not None
@@ -243,7 +243,7 @@ def test_gradients_of_own_functions(name: str) -> None:
         weights = make(torch.float32, *expected.shape)
         expected.backward(weights.double())
         found = function(given)
-        through(operator, lambda f=found, w=weights: f.backward(w.npu()))
+        through(operator, partial(found.backward, weights.npu()))
         assert given.grad is not None
         assert wide.grad is not None
         # The forward pass saves 1 / rms, below 2, in float32: 2^-24, times sums below 2^8.
@@ -267,7 +267,7 @@ def test_turned_rows(shape: tuple[int, ...], angles: tuple[int, ...], mode: str,
     given = [make(dtype, *s, low=-i) for i, s in enumerate((shape, angles, angles))]
     wide = [t.double().requires_grad_() for t in given]
     near = [t.npu().requires_grad_() for t in given]
-    expected = turn(*wide, mode)
+    expected = turn(wide[0], wide[1], wide[2], mode)
     found = through("aclnnRotaryPositionEmbeddingV2", partial(torch_npu.npu_rotary_mul, *near, mode))
     close(found.detach(), expected.detach(), SLACK[dtype])
     if dtype == torch.float32 and len(shape) == 4:
@@ -310,3 +310,31 @@ def test_scale_of_gradients() -> None:
         through("aclnnAmpUpdateScale", update)
         seen.append((scale.item(), steps.item()))
     assert seen == [(8.0, 1), (16.0, 0), (8.0, 0), (8.0, 1)]
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_sums_without_what_is_no_number(dtype: torch.dtype) -> None:
+    x = make(dtype, 4, 5)
+    x[1, 2] = x[3] = float("nan")
+    for dims in ((), (0,), (1,), (0, 1)):
+        found = through("aclnnReduceNansum", partial(torch.nansum, x.npu(), dims))
+        close(found, torch.nansum(x.double(), dims), SLACK[dtype])
+
+
+def test_rms_norm_with_a_scale_above_one() -> None:
+    x, gamma = make(torch.float32, 3, 8), make(torch.float32, 8)
+    found, rstd = through("aclnnGemmaRmsNorm", partial(torch_npu.npu_gemma_rms_norm, x.npu(), gamma.npu(), 1e-5))
+    # Three products in float32, of numbers below 2^5.
+    close(found, F.rms_norm(x.double(), (8,), 1 + gamma.double(), 1e-5), 2.0**-17)
+    close(rstd, (x.double().pow(2).mean(-1, keepdim=True) + 1e-5).rsqrt(), SLACK[torch.float32])
+
+
+def test_values_that_go_back() -> None:
+    x = make(torch.float32, 2, 3, 4, 6)
+    values, places = F.max_pool2d(x, 2, return_indices=True)
+    found = through("aclnnMaxUnpool2d", partial(F.max_unpool2d, values.npu(), places.npu(), 2))
+    assert torch.equal(found.cpu(), F.max_unpool2d(values, places, 2))
+    x = make(torch.float32, 1, 2, 4, 4, 6)
+    values, places = F.max_pool3d(x, 2, return_indices=True)
+    found = through("aclnnMaxUnpool3d", partial(F.max_unpool3d, values.npu(), places.npu(), 2))
+    assert torch.equal(found.cpu(), F.max_unpool3d(values, places, 2))

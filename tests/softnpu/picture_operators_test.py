@@ -148,7 +148,7 @@ def test_batches_move_running_statistics(dtype: torch.dtype) -> None:
         mean, variance = torch.full((3,), 2.0), torch.full((3,), 3.0)
         given = [t.double() if wide else t for t in (x, mean, variance, weight, bias)]
         given = [t.to(device) for t in given]
-        call = partial(F.batch_norm, *given, training=True, momentum=0.3)
+        call = partial(F.batch_norm, given[0], given[1], given[2], given[3], given[4], training=True, momentum=0.3)
         trained = call() if wide else through("aclnnBatchNorm", call)
         inferred = F.batch_norm(*given)
         statistics[device] = (trained, *given[1:3], inferred)

@@ -6,8 +6,8 @@
 
 namespace softnpu {
 
-// It shrinks after a step whose gradients were not finite, and grows after `interval` steps of finite
-// ones, unless it would become infinite.
+// It shrinks after a step whose gradients were not finite, and grows after `interval` steps of
+// finite ones, unless it would become infinite.
 ACLNN(AmpUpdateScale, (const Tensor*, current), (const Tensor*, tracker), (const Tensor*, found),
       (double, growth), (double, backoff), (int64_t, interval), (Tensor*, new_scale),
       (Tensor*, new_tracker)) {

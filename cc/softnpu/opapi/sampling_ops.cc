@@ -134,4 +134,35 @@ ACLNN(UnfoldGrad, (const Tensor*, grad), (const IntArray*, sizes), (int64_t, dim
            step);
 }
 
+namespace {
+
+// Where the elements of `in` go.
+View PlacesOf(const Plan& plan, const View& in, const Tensor* indices, const View& out) {
+  const View where = Checked(plan.Get(indices, "indices"), "indices", Only(DType::kInt64));
+  CheckEqualShape(where, "indices", in, "self");
+  CheckSameType(out, "out", in, "self");
+  return where;
+}
+
+}  // namespace
+
+// Puts the greatest values of windows back where they were, and zeros elsewhere.
+ACLNN(MaxUnpool2d, (const Tensor*, self), (const Tensor*, indices), (const IntArray*, size),
+      (Tensor*, out)) {
+  const View in = Checked(plan.Get(self, "self"), "self", kNumbers, 3, 4);
+  const View result = plan.Out(out, "out");
+  const View where = PlacesOf(plan, in, indices, result);
+  PlanWide(plan, result, "aten::max_unpool2d", "", in, where,
+           Numbers(plan, size, "outputSize", 2, 1));
+}
+ACLNN(MaxUnpool3d, (const Tensor*, self), (const Tensor*, indices), (const IntArray*, size),
+      (const IntArray*, stride), (const IntArray*, padding), (Tensor*, out)) {
+  const View in = Checked(plan.Get(self, "self"), "self", kNumbers, 4, 5);
+  const View result = plan.Out(out, "out");
+  const View where = PlacesOf(plan, in, indices, result);
+  PlanWide(plan, result, "aten::max_unpool3d", "", in, where,
+           Numbers(plan, size, "outputSize", 3, 1), Numbers(plan, stride, "stride", 3, 1),
+           Numbers(plan, padding, "padding", 3, 0));
+}
+
 }  // namespace softnpu

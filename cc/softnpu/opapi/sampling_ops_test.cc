@@ -16,6 +16,9 @@ ACLNN_DECLARE(AffineGrid, const Tensor*, const IntArray*, bool, Tensor*)
 ACLNN_DECLARE(Im2colBackward, const Tensor*, const IntArray*, const IntArray*, const IntArray*,
               const IntArray*, const IntArray*, Tensor*)
 ACLNN_DECLARE(UnfoldGrad, const Tensor*, const IntArray*, int64_t, int64_t, int64_t, Tensor*)
+ACLNN_DECLARE(MaxUnpool2d, const Tensor*, const Tensor*, const IntArray*, Tensor*)
+ACLNN_DECLARE(MaxUnpool3d, const Tensor*, const Tensor*, const IntArray*, const IntArray*,
+              const IntArray*, Tensor*)
 
 namespace {
 
@@ -85,6 +88,25 @@ TEST(Windows, AreAddedWhereTheyOverlap) {
               HasSubstr("'gradIn' is float16 [3], and 'gradOut' float16 [2, 2]"));
   EXPECT_THAT(CALL(UnfoldGrad, columns, HostInts({3}), 0, 0, 1, line).result,
               HasSubstr("'size' is 0 and 'step' 1; both must be at least 1"));
+}
+
+TEST(MaxUnpool, PutsBack) {
+  const HostInts two({1, 1, 2});
+  const DeviceTensor x(DType::kFloat, {1, 1, 2}, {7, 8});
+  const DeviceTensor at(DType::kInt64, {1, 1, 2}, {1, 2});
+  const DeviceTensor out(DType::kFloat, {1, 1, 4});
+  ASSERT_EQ(CALL(MaxUnpool2d, x, at, HostInts({1, 4}), out).result, "ran");
+  EXPECT_THAT(out.Values(), ElementsAre(0, 7, 8, 0));
+  const DeviceTensor deep(DType::kFloat, {1, 1, 1, 2}, {7, 8});
+  const DeviceTensor places(DType::kInt64, {1, 1, 1, 2}, {1, 2});
+  const DeviceTensor made(DType::kFloat, {1, 1, 1, 4});
+  ASSERT_EQ(
+      CALL(MaxUnpool3d, deep, places, HostInts({1, 1, 4}), two, HostInts({0, 0, 0}), made).result,
+      "ran");
+  EXPECT_THAT(made.Values(), ElementsAre(0, 7, 8, 0));
+  const DeviceTensor few(DType::kInt64, {1, 1, 1}, {1});
+  EXPECT_THAT(CALL(MaxUnpool2d, x, few, HostInts({1, 4}), out).result,
+              HasSubstr("'indices' is int64 [1, 1, 1], and 'self' is float32 [1, 1, 2]"));
 }
 
 }  // namespace
