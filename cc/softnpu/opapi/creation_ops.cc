@@ -1,4 +1,6 @@
 // cc/softnpu/opapi/creation_ops.cc: tensors whose elements follow from their places, and padding.
+#include <cmath>
+
 #include "cc/softnpu/opapi/aten.h"
 #include "cc/softnpu/opapi/elementwise.h"
 #include "cc/softnpu/opapi/operator.h"
@@ -39,6 +41,48 @@ ACLNN(Linspace, (const Scalar*, start), (const Scalar*, end), (int64_t, steps), 
       return at < (steps + 1) / 2 ? first + step * static_cast<double>(at)
                                   : last - step * static_cast<double>(steps - 1 - at);
     });
+  };
+}
+
+// `base` to the power of numbers with equal distances.
+ACLNN(LogSpace, (const Scalar*, start), (const Scalar*, end), (int64_t, steps), (double, base),
+      (Tensor*, out)) {
+  const double first = plan.Required(start, "start").real;
+  const double last = plan.Required(end, "end").real;
+  const View view = plan.Out(out, "result");
+  if (steps < 0 || view.Count() != steps) {
+    throw Error(kAclnnInvalid,
+                Format("'steps' is %lld, 'result' is %s", Long(steps), view.Text().c_str()));
+  }
+  plan.run = [=] {
+    const double step = steps > 1 ? (last - first) / static_cast<double>(steps - 1) : 0.0;
+    int64_t i = 0;
+    Map<double, 0>(view, {}, [&] {
+      const int64_t at = i++;
+      return std::pow(base, at < (steps + 1) / 2
+                                ? first + step * static_cast<double>(at)
+                                : last - step * static_cast<double>(steps - 1 - at));
+    });
+  };
+}
+// As Arange, but that the end belongs to it.
+ACLNN(Range, (const Scalar*, start), (const Scalar*, end), (const Scalar*, step), (Tensor*, out)) {
+  const double first = plan.Required(start, "start").real;
+  const double last = plan.Required(end, "end").real;
+  const double stride = plan.Required(step, "step").real;
+  const View view = plan.Out(out, "out");
+  if (stride == 0 || (last - first) / stride < 0) {
+    throw Error(kAclnnInvalid, Format("'step' is %g; it must lead from 'start', %g, to 'end', %g",
+                                      stride, first, last));
+  }
+  const auto count = static_cast<int64_t>((last - first) / stride) + 1;
+  if (view.rank != 1 || view.Count() != count) {
+    throw Error(kAclnnInvalid, Format("'out' is %s; it must have %lld elements in 1 dimension",
+                                      view.Text().c_str(), Long(count)));
+  }
+  plan.run = [=] {
+    int64_t i = 0;
+    Map<double, 0>(view, {}, [&] { return first + stride * static_cast<double>(i++); });
   };
 }
 

@@ -13,6 +13,8 @@ ACLNN_DECLARE(Linspace, const Scalar*, const Scalar*, int64_t, Tensor*)
 ACLNN_DECLARE(Eye, int64_t, int64_t, Tensor*)
 ACLNN_DECLARE(ChunkCat, const TensorList*, int64_t, int64_t, Tensor*)
 ACLNN_DECLARE(ConstantPadNd, const Tensor*, const IntArray*, const Scalar*, Tensor*)
+ACLNN_DECLARE(LogSpace, const Scalar*, const Scalar*, int64_t, double, Tensor*)
+ACLNN_DECLARE(Range, const Scalar*, const Scalar*, const Scalar*, Tensor*)
 
 namespace {
 
@@ -177,6 +179,29 @@ TEST(ChunkCat, RefusesByName) {
   EXPECT_EQ(CALL(ChunkCat, unlike, 1, 2, out).result,
             "refused 161002: aclnnChunkCat: 'tensors' has float32 [3, 2] and float32 [2, 2], which "
             "differ before dimension 1");
+}
+
+TEST(LogSpace, RaisesABase) {
+  const HostScalar zero(DType::kFloat, 0);
+  const HostScalar three(DType::kFloat, 3);
+  const DeviceTensor out(DType::kFloat, {4});
+  ASSERT_EQ(CALL(LogSpace, zero, three, 4, 10.0, out).result, "ran");
+  EXPECT_THAT(out.Values(), ::testing::ElementsAre(1, 10, 100, 1000));
+  EXPECT_THAT(CALL(LogSpace, zero, three, 3, 10.0, out).result,
+              ::testing::HasSubstr("'steps' is 3, 'result' is float32 [4]"));
+}
+
+TEST(Range, HasItsEnd) {
+  const HostScalar one(DType::kInt64, 1);
+  const HostScalar two(DType::kInt64, 2);
+  const HostScalar five(DType::kInt64, 5);
+  const DeviceTensor out(DType::kInt32, {3});
+  ASSERT_EQ(CALL(Range, one, five, two, out).result, "ran");
+  EXPECT_THAT(out.Values(), ::testing::ElementsAre(1, 3, 5));
+  EXPECT_THAT(CALL(Range, five, one, two, out).result,
+              ::testing::HasSubstr("'step' is 2; it must lead from 'start', 5, to 'end', 1"));
+  EXPECT_THAT(CALL(Range, one, five, one, out).result,
+              ::testing::HasSubstr("'out' is int32 [3]; it must have 5 elements"));
 }
 
 }  // namespace

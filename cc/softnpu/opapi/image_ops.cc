@@ -1,6 +1,7 @@
 // cc/softnpu/opapi/image_ops.cc: what slides a window over pictures, or gives them another size.
 //
 // Computed in double precision and rounded once.
+#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <string>
@@ -103,7 +104,8 @@ ACLNN(UpsampleNearest2d, (const Tensor*, self), (const IntArray*, size), (Tensor
 }
 ACLNN(UpsampleNearest2dV2, (const Tensor*, self), (const IntArray*, size), (float, scale_h),
       (float, scale_w), (Tensor*, out)) {
-  PlanNearest(plan, self, size, scale_h, scale_w, out);
+  // Where torch has no scale, torch_npu passes -1.
+  PlanNearest(plan, self, size, std::max(scale_h, 0.0F), std::max(scale_w, 0.0F), out);
 }
 
 // Values at places of a picture: 'grid' [batch, rows, columns, 2] has their x and y, where -1 and 1

@@ -58,6 +58,8 @@ TEST(Upsample, TakesTheNearest) {
   EXPECT_THAT(out.Values(), ElementsAre(1, 1, 1, 2, 2));
   ASSERT_EQ(CALL(UpsampleNearest2dV2, x, HostInts({5, 1}), 4.0F, 1.0F, out).result, "ran");
   EXPECT_THAT(out.Values(), ElementsAre(1, 1, 1, 1, 2));
+  ASSERT_EQ(CALL(UpsampleNearest2dV2, x, HostInts({5, 1}), -1.0F, -1.0F, out).result, "ran");
+  EXPECT_THAT(out.Values(), ElementsAre(1, 1, 1, 2, 2)) << "-1 stands for the sizes' ratio";
 }
 
 constexpr int64_t kBilinear = 0, kNearest = 1, kZeros = 0, kBorder = 1, kReflection = 2;

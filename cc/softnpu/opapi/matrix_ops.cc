@@ -68,20 +68,22 @@ ACLNN(BatchMatMul, (const Tensor*, self), (const Tensor*, mat2), (Tensor*, out),
   Product(plan, "aten::bmm", self, mat2, out, 3);
 }
 
+namespace {
+
 // beta * self + alpha * (mat1 @ mat2). The product is rounded to its dtype before the sum only when
-// it is float32; 16-bit factors are widened first, so that there is one rounding.
-ACLNN(Addmm, (const Tensor*, self), (const Tensor*, mat1), (const Tensor*, mat2),
-      (const Scalar*, beta), (const Scalar*, alpha), (Tensor*, out), (int8_t, cube_math)) {
-  const auto bias_factor = static_cast<float>(plan.Required(beta, "beta").real);
-  // A beta of 0 leaves `self` out, also where it holds nothing.
-  const View bias = bias_factor == 0 ? plan.Some(self, "self") : plan.Get(self, "self");
-  const View a = plan.Get(mat1, "mat1");
-  const View b = plan.Get(mat2, "mat2");
-  const View result = plan.Out(out, "out");
+// it is float32; 16-bit factors are widened first, so that there is one rounding. A beta of 0
+// leaves `bias` out, also where it holds nothing.
+void PlanAddmm(Plan& plan, const View& bias, const View& a, const View& b, const Scalar& beta,
+               const Scalar* alpha, const View& result) {
+  const auto bias_factor = static_cast<float>(beta.real);
   CheckProduct(a, b, result);
   Expanded(bias, result, "'self'");
   if (a.rank != 2 || b.rank != 2 || a.Dim(1) != b.Dim(0)) {
     throw Error(kAclnnInvalid, "the factors " + a.Text() + " and " + b.Text() + " do not fit");
+  }
+  if (result.Shape() != std::vector<int64_t>{a.Dim(0), b.Dim(1)}) {
+    throw Error(kAclnnInvalid, "the result is " + result.Text() + ", the product of " + a.Text() +
+                                   " and " + b.Text() + " has another shape");
   }
   const auto factor = static_cast<float>(plan.Required(alpha, "alpha").real);
   plan.run = [=] {
@@ -92,6 +94,27 @@ ACLNN(Addmm, (const Tensor*, self), (const Tensor*, mat1), (const Tensor*, mat2)
       return (bias_factor == 0 ? 0.0F : bias_factor * c) + factor * values[i++];
     });
   };
+}
+
+}  // namespace
+
+ACLNN(Addmm, (const Tensor*, self), (const Tensor*, mat1), (const Tensor*, mat2),
+      (const Scalar*, beta), (const Scalar*, alpha), (Tensor*, out), (int8_t, cube_math)) {
+  const Scalar& factor = plan.Required(beta, "beta");
+  const View bias =
+      static_cast<float>(factor.real) == 0 ? plan.Some(self, "self") : plan.Get(self, "self");
+  const View a = plan.Get(mat1, "mat1");
+  const View b = plan.Get(mat2, "mat2");
+  PlanAddmm(plan, bias, a, b, factor, alpha, plan.Out(out, "out"));
+}
+ACLNN(InplaceAddmm, (Tensor*, self), (const Tensor*, mat1), (const Tensor*, mat2),
+      (const Scalar*, beta), (const Scalar*, alpha), (int8_t, cube_math)) {
+  const Scalar& factor = plan.Required(beta, "beta");
+  const View view = static_cast<float>(factor.real) == 0 ? plan.Out(self, "selfRef")
+                                                         : plan.InOut(self, "selfRef");
+  const View a = plan.Get(mat1, "mat1");
+  const View b = plan.Get(mat2, "mat2");
+  PlanAddmm(plan, view, a, b, factor, alpha, view);
 }
 
 }  // namespace softnpu

@@ -14,6 +14,8 @@ ACLNN_DECLARE(Mm, const Tensor*, const Tensor*, Tensor*, int8_t)
 ACLNN_DECLARE(BatchMatMul, const Tensor*, const Tensor*, Tensor*, int8_t)
 ACLNN_DECLARE(Addmm, const Tensor*, const Tensor*, const Tensor*, const Scalar*, const Scalar*,
               Tensor*, int8_t)
+ACLNN_DECLARE(InplaceAddmm, Tensor*, const Tensor*, const Tensor*, const Scalar*, const Scalar*,
+              int8_t)
 
 namespace {
 
@@ -212,6 +214,24 @@ TEST(MatrixProduct, RefusesByName) {
             "float16 [2, 2]");
   EXPECT_EQ(CALL(Addmm, out, a, a, one, one, out, 0).result,
             "refused 161002: aclnnAddmm: the factors float16 [2, 3] and float16 [2, 3] do not fit");
+}
+
+TEST(Addmm, InPlace) {
+  const HostScalar two(DType::kFloat, 2);
+  const HostScalar none(DType::kFloat, 0);
+  for (const DType dtype : kDtypes) {
+    const DeviceTensor a(dtype, {2, 3}, kLeft);
+    const DeviceTensor b(dtype, {3, 2}, kRight);
+    const DeviceTensor self(dtype, {2, 2}, {1, 2, 3, 4});
+    ASSERT_EQ(CALL(InplaceAddmm, self, a, b, two, two, 0).result, "ran");
+    EXPECT_THAT(self.Values(), ElementsAre(18, 60, 46, 118));
+    const DeviceTensor unwritten(dtype, {2, 2});
+    ASSERT_EQ(CALL(InplaceAddmm, unwritten, a, b, none, two, 0).result, "ran");
+    EXPECT_THAT(unwritten.Values(), ElementsAre(16, 56, 40, 110));
+    const DeviceTensor row(dtype, {2}, {1, 2});
+    EXPECT_THAT(CALL(InplaceAddmm, row, a, b, two, two, 0).result,
+                ::testing::HasSubstr("has another shape"));
+  }
 }
 
 }  // namespace

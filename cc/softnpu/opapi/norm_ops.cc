@@ -77,8 +77,11 @@ std::vector<float> LoadAll(const View& view) {
 
 }  // namespace
 
-ACLNN(RmsNorm, (const Tensor*, x), (const Tensor*, gamma), (double, epsilon), (Tensor*, y),
-      (Tensor*, rstd)) {
+namespace {
+
+// y = x / rms(x) * (gamma + offset)
+void PlanRmsNorm(Plan& plan, const Tensor* x, const Tensor* gamma, double epsilon, const Tensor* y,
+                 const Tensor* rstd, float offset) {
   const View in = plan.Get(x, "x");
   const View weight = plan.Get(gamma, "gamma");
   const View out = plan.Out(y, "y");
@@ -91,7 +94,8 @@ ACLNN(RmsNorm, (const Tensor*, x), (const Tensor*, gamma), (double, epsilon), (T
   }
   plan.run = [=] {
     if (in.Count() == 0) return;
-    const std::vector<float> scale = LoadAll(weight);
+    std::vector<float> scale = LoadAll(weight);
+    for (float& value : scale) value += offset;
     std::vector<float> row(scale.size());
     std::vector<float> result(scale.size());
     std::byte* const from = in.Host();
@@ -103,6 +107,17 @@ ACLNN(RmsNorm, (const Tensor*, x), (const Tensor*, gamma), (double, epsilon), (T
       StoreElements(out.dtype, At(out, to, i * rows.width), 1, rows.width, result.data());
     }
   };
+}
+
+}  // namespace
+
+ACLNN(RmsNorm, (const Tensor*, x), (const Tensor*, gamma), (double, epsilon), (Tensor*, y),
+      (Tensor*, rstd)) {
+  PlanRmsNorm(plan, x, gamma, epsilon, y, rstd, 0);
+}
+ACLNN(GemmaRmsNorm, (const Tensor*, x), (const Tensor*, gamma), (double, epsilon), (Tensor*, y),
+      (Tensor*, rstd)) {
+  PlanRmsNorm(plan, x, gamma, epsilon, y, rstd, 1);
 }
 
 // x = x1 + x2, rounded to its dtype; y = the norm of the rounded sum.

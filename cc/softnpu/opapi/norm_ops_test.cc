@@ -14,6 +14,7 @@ ACLNN_DECLARE(RmsNorm, const Tensor*, const Tensor*, double, Tensor*, Tensor*)
 ACLNN_DECLARE(AddRmsNorm, const Tensor*, const Tensor*, const Tensor*, double, Tensor*, Tensor*,
               Tensor*)
 ACLNN_DECLARE(SwiGlu, const Tensor*, int64_t, Tensor*)
+ACLNN_DECLARE(GemmaRmsNorm, const Tensor*, const Tensor*, double, Tensor*, Tensor*)
 
 namespace {
 
@@ -171,6 +172,19 @@ TEST(SwiGlu, RefusesByName) {
             "refused 161002: aclnnSwiGlu: dimension 2 of float16 [2, 3] cannot be halved");
   EXPECT_EQ(CALL(SwiGlu, x, 0, out).result,
             "refused 161002: aclnnSwiGlu: 'out' is float16 [2, 3], 'x' is float16 [2, 3]");
+}
+
+// A row 3, 4, 0, 0 and an epsilon of 0: its root mean square is 5/2.
+TEST(GemmaRmsNorm, AddsOneToTheScale) {
+  const DeviceTensor x(DType::kFloat, {1, 4}, {3, 4, 0, 0});
+  const DeviceTensor gamma(DType::kFloat, {4}, {0, 1, 2, 3});
+  const DeviceTensor y(DType::kFloat, {1, 4});
+  const DeviceTensor rstd(DType::kFloat, {1, 1});
+  ASSERT_EQ(CALL(GemmaRmsNorm, x, gamma, 0.0, y, rstd).result, "ran");
+  const double inverse = Rounded(DType::kFloat, 1 / 2.5);
+  EXPECT_THAT(rstd.Values(), ::testing::ElementsAre(inverse));
+  EXPECT_THAT(y.Values(), ::testing::ElementsAre(Rounded(DType::kFloat, 3 * inverse),
+                                                 Rounded(DType::kFloat, 8 * inverse), 0, 0));
 }
 
 }  // namespace

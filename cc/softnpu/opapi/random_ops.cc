@@ -5,11 +5,12 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "cc/softnpu/opapi/elementwise.h"
-#include "cc/softnpu/opapi/operator.h"
+#include "cc/softnpu/opapi/wide.h"
 
 namespace softnpu {
 namespace {
@@ -29,6 +30,11 @@ class Generator {
   }
   // In [0, 1), a multiple of 2^-24, exact in float32.
   double Uniform() { return static_cast<double>(Bits() >> 40) * 0x1.0p-24; }
+  // Of the normal distribution with mean 0 and deviation 1.
+  double Normal() {
+    const double radius = std::sqrt(-2.0 * std::log(1.0 - Uniform()));
+    return radius * std::cos(6.283185307179586 * Uniform());
+  }
 
  private:
   uint64_t state_;
@@ -186,10 +192,81 @@ ACLNN(InplaceNormal, (Tensor*, self), (float, mean), (float, std), (int64_t, see
   plan.run = [=] {
     Generator random(seed, offset);
     Map<double, 0>(view, {}, [&] {
-      const double radius = std::sqrt(-2.0 * std::log(1.0 - random.Uniform()));
-      const double angle = 6.283185307179586 * random.Uniform();
-      return static_cast<double>(mean) + static_cast<double>(std) * radius * std::cos(angle);
+      return static_cast<double>(mean) + static_cast<double>(std) * random.Normal();
     });
+  };
+}
+
+namespace {
+
+// A number for each element of `out`, by the means and deviations that stand there.
+void PlanNormal(Plan& plan, const View& mean, const View& deviation, int64_t seed, int64_t offset,
+                const View& out) {
+  CheckFloating(out);
+  plan.run = [=] {
+    Generator random(seed, offset);
+    Map<double, 2>(out, {mean, deviation}, [&](double m, double s) {
+      if (!(s >= 0)) {
+        throw Error(kAicoreException,
+                    Format("'std' holds %g, it must not be negative (undefined on the device)", s));
+      }
+      return m + s * random.Normal();
+    });
+  };
+}
+
+View Moment(const Plan& plan, const Tensor* tensor, const char* name) {
+  const View view = plan.Get(tensor, name);
+  CheckFloating(view);
+  return view;
+}
+
+// The same with one number for all: `mean` or `std` is a tensor.
+template <typename Function>
+void PlanNormalBy(Plan& plan, const View& view, int64_t seed, int64_t offset, const Tensor* out,
+                  Function function) {
+  const View result = plan.Out(out, "out");
+  CheckFloating(result);
+  plan.run = [=] {
+    Generator random(seed, offset);
+    Map<double, 1>(result, {view}, [&](double x) { return function(x, random.Normal()); });
+  };
+}
+
+void CheckDeviation(double deviation) {
+  if (!(deviation >= 0)) {
+    throw Error(kAclnnInvalid, Format("'std' is %g, it must not be negative", deviation));
+  }
+}
+
+}  // namespace
+
+ACLNN(NormalTensorTensor, (const Tensor*, mean), (const Tensor*, std), (int64_t, seed),
+      (int64_t, offset), (Tensor*, out)) {
+  const View means = Moment(plan, mean, "mean");
+  PlanNormal(plan, means, Moment(plan, std, "std"), seed, offset, plan.Out(out, "out"));
+}
+ACLNN(NormalTensorFloat, (const Tensor*, mean), (float, std), (int64_t, seed), (int64_t, offset),
+      (Tensor*, out)) {
+  CheckDeviation(double{std});
+  PlanNormalBy(plan, Moment(plan, mean, "mean"), seed, offset, out,
+               [std](double m, double drawn) { return m + double{std} * drawn; });
+}
+ACLNN(NormalFloatTensor, (float, mean), (const Tensor*, std), (int64_t, seed), (int64_t, offset),
+      (Tensor*, out)) {
+  PlanNormalBy(plan, Moment(plan, std, "std"), seed, offset, out, [mean](double s, double drawn) {
+    CheckDeviation(s);
+    return double{mean} + s * drawn;
+  });
+}
+ACLNN(NormalFloatFloat, (float, mean), (float, std), (int64_t, seed), (int64_t, offset),
+      (Tensor*, out)) {
+  CheckDeviation(double{std});
+  const View result = plan.Out(out, "out");
+  CheckFloating(result);
+  plan.run = [=] {
+    Generator random(seed, offset);
+    Map<double, 0>(result, {}, [&] { return double{mean} + double{std} * random.Normal(); });
   };
 }
 
@@ -206,6 +283,105 @@ ACLNN(InplaceRandom, (Tensor*, self), (int64_t, from), (int64_t, to), (int64_t, 
     // The sum wraps: a range may be wider than int64.
     Map<int64_t, 0>(view, {}, [&] {
       return static_cast<int64_t>(static_cast<uint64_t>(from) + random.Bits() % range);
+    });
+  };
+}
+
+namespace {
+
+void CheckProbability(double value, const char* name) {
+  if (!(value >= 0 && value <= 1)) {
+    throw Error(kAclnnInvalid, Format("'%s' is %g; it must be 0 to 1", name, value));
+  }
+}
+
+// A mask has a bit for each element, in blocks of 128.
+constexpr int64_t kBlock = 128;
+View Mask(const View& view, const char* name, int64_t elements) {
+  Checked(view, name, Only(DType::kUint8), 1, 1);
+  const int64_t bytes = (elements + kBlock - 1) / kBlock * (kBlock / 8);
+  if (view.Count() < bytes) {
+    throw Error(kAclnnInvalid,
+                Format("'%s' is %s; for %lld elements it must have at least %lld bytes", name,
+                       view.Text().c_str(), Long(elements), Long(bytes)));
+  }
+  return view;
+}
+
+template <typename Probability>
+void DrawInto(const View& view, const View& from, int64_t seed, int64_t offset,
+              Probability probability) {
+  Generator random(seed, offset);
+  Map<double, 1>(view, {from},
+                 [&](double x) { return random.Uniform() < probability(x) ? 1.0 : 0.0; });
+}
+
+}  // namespace
+
+// Bit i is 1 where element i stays, which it does with a probability of 1 - prob.
+ACLNN(DropoutGenMaskV2, (const IntArray*, shape), (double, prob), (int64_t, seed),
+      (int64_t, offset), (int32_t, dtype), (Tensor*, out)) {
+  int64_t elements = 1;
+  for (const int64_t dim : plan.Required(shape, "shape").values) {
+    if (dim < 0) throw Error(kAclnnInvalid, Format("'shape' has %lld", Long(dim)));
+    elements *= dim;
+  }
+  CheckProbability(prob, "prob");
+  const View mask = Mask(plan.Out(out, "out"), "out", elements);
+  plan.run = [=] {
+    Generator random(seed, offset);
+    Map<int64_t, 0>(mask, {}, [&] {
+      int64_t byte = 0;
+      for (int bit = 0; bit < 8; ++bit) byte |= int64_t{random.Uniform() >= prob} << bit;
+      return byte;
+    });
+  };
+}
+
+// out = self / (1 - prob) where the mask's bit is 1, else 0.
+ACLNN(DropoutDoMask, (const Tensor*, self), (const Tensor*, mask), (double, prob), (Tensor*, out)) {
+  const View in = Checked(plan.Get(self, "self"), "self", kFloats);
+  const View bits = Mask(plan.Get(mask, "mask"), "mask", in.Count());
+  CheckProbability(prob, "prob");
+  const View result = plan.Out(out, "out");
+  CheckSameType(result, "out", in, "self");
+  CheckEqualShape(result, "out", in, "self");
+  plan.run = [=] {
+    if (in.Count() == 0) return;
+    std::vector<int64_t> bytes(static_cast<size_t>(bits.Count()));
+    LoadElements(bits.dtype, bits.Host(), bits.Stride(0), bits.Count(), bytes.data());
+    size_t i = 0;
+    Map<double, 1>(result, {in}, [&](double x) {
+      const bool stays = (bytes[i / 8] >> i % 8 & 1) != 0;
+      ++i;
+      return stays ? x / (1 - prob) : 0.0;
+    });
+  };
+}
+
+ACLNN(InplaceBernoulli, (Tensor*, self), (const Scalar*, prob), (int64_t, seed),
+      (int64_t, offset)) {
+  const View view = Checked(plan.Out(self, "selfRef"), "selfRef", kAnyType);
+  const double probability = plan.Required(prob, "prob").real;
+  CheckProbability(probability, "prob");
+  plan.run = [=] {
+    Generator random(seed, offset);
+    Map<double, 0>(view, {}, [&] { return random.Uniform() < probability ? 1.0 : 0.0; });
+  };
+}
+// A probability for each element.
+ACLNN(InplaceBernoulliTensor, (Tensor*, self), (const Tensor*, prob), (int64_t, seed),
+      (int64_t, offset)) {
+  const View view = Checked(plan.Out(self, "selfRef"), "selfRef", kAnyType);
+  const View probabilities = Checked(plan.Get(prob, "prob"), "prob", kReals);
+  Expanded(probabilities, view, "'prob'");
+  plan.run = [=] {
+    DrawInto(view, probabilities, seed, offset, [](double x) {
+      if (!(x >= 0 && x <= 1)) {
+        throw Error(kAicoreException,
+                    Format("'prob' holds %g; it must be 0 to 1 (undefined on the device)", x));
+      }
+      return x;
     });
   };
 }

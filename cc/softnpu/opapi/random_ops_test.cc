@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -21,11 +22,20 @@ ACLNN_DECLARE(InplaceNormal, Tensor*, float, float, int64_t, int64_t)
 ACLNN_DECLARE(InplaceRandom, Tensor*, int64_t, int64_t, int64_t, int64_t)
 ACLNN_DECLARE(Multinomial, const Tensor*, int64_t, bool, int64_t, int64_t, Tensor*)
 ACLNN_DECLARE(Randperm, int64_t, int64_t, int64_t, Tensor*)
+ACLNN_DECLARE(NormalTensorTensor, const Tensor*, const Tensor*, int64_t, int64_t, Tensor*)
+ACLNN_DECLARE(NormalTensorFloat, const Tensor*, float, int64_t, int64_t, Tensor*)
+ACLNN_DECLARE(NormalFloatTensor, float, const Tensor*, int64_t, int64_t, Tensor*)
+ACLNN_DECLARE(NormalFloatFloat, float, float, int64_t, int64_t, Tensor*)
+ACLNN_DECLARE(DropoutGenMaskV2, const IntArray*, double, int64_t, int64_t, int32_t, Tensor*)
+ACLNN_DECLARE(DropoutDoMask, const Tensor*, const Tensor*, double, Tensor*)
+ACLNN_DECLARE(InplaceBernoulli, Tensor*, const Scalar*, int64_t, int64_t)
+ACLNN_DECLARE(InplaceBernoulliTensor, Tensor*, const Tensor*, int64_t, int64_t)
 
 namespace {
 
 using ::testing::Each;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 constexpr int64_t kDraws = 20000;
 
@@ -197,6 +207,102 @@ TEST(Randperm, IsAnyOrder) {
   const DeviceTensor four(DType::kInt32, {4});
   EXPECT_EQ(CALL(Randperm, 3, 1, 0, four).result,
             "refused 161002: aclnnRandperm: 'n' is 3, 'out' is int32 [4]");
+}
+
+constexpr int32_t kFloat32 = static_cast<int32_t>(DType::kFloat);
+
+int Ones(const DeviceTensor& mask) {
+  int ones = 0;
+  for (const int64_t byte : mask.Integers()) ones += std::popcount(static_cast<uint8_t>(byte));
+  return ones;
+}
+
+TEST(DropoutGenMaskV2, KeepsAPart) {
+  const HostInts shape({64, 128});
+  const DeviceTensor mask(DType::kUint8, {1024});
+  ASSERT_EQ(CALL(DropoutGenMaskV2, shape, 0.25, 1, 2, kFloat32, mask).result, "ran");
+  // 8192 draws: five deviations of sqrt(8192 * 3 / 16) are 196.
+  EXPECT_NEAR(Ones(mask), 6144, 196);
+  const std::vector<int64_t> first = mask.Integers();
+  ASSERT_EQ(CALL(DropoutGenMaskV2, shape, 0.25, 1, 2, kFloat32, mask).result, "ran");
+  EXPECT_EQ(mask.Integers(), first) << "a seed gives one mask";
+  ASSERT_EQ(CALL(DropoutGenMaskV2, shape, 1.0, 1, 2, kFloat32, mask).result, "ran");
+  EXPECT_EQ(Ones(mask), 0);
+  ASSERT_EQ(CALL(DropoutGenMaskV2, shape, 0.0, 1, 2, kFloat32, mask).result, "ran");
+  EXPECT_EQ(Ones(mask), 8192);
+}
+
+TEST(DropoutDoMask, ScalesWhatStays) {
+  const DeviceTensor x(DType::kHalf, {3, 3}, {1, 2, 3, 4, 5, 6, 7, 8, 9});
+  std::vector<double> bytes(16, 0);
+  bytes[0] = 0x81;  // elements 0 and 7
+  bytes[1] = 1;     // element 8
+  const DeviceTensor mask(DType::kUint8, {16}, bytes);
+  const DeviceTensor out(DType::kHalf, {3, 3});
+  ASSERT_EQ(CALL(DropoutDoMask, x, mask, 0.5, out).result, "ran");
+  EXPECT_THAT(out.Values(), ElementsAre(2, 0, 0, 0, 0, 0, 0, 16, 18));
+}
+
+TEST(Dropout, RefusesByName) {
+  const HostInts shape({129});
+  const DeviceTensor mask(DType::kUint8, {16});
+  const DeviceTensor x(DType::kFloat, {1}, {1});
+  const DeviceTensor two(DType::kFloat, {2});
+  const DeviceTensor set(DType::kUint8, {16}, std::vector<double>(16, 0));
+  EXPECT_THAT(CALL(DropoutGenMaskV2, shape, 0.5, 1, 2, kFloat32, mask).result,
+              HasSubstr("'out' is uint8 [16]; for 129 elements it must have at least 32 bytes"));
+  EXPECT_THAT(CALL(DropoutGenMaskV2, HostInts({1}), 1.5, 1, 2, kFloat32, mask).result,
+              HasSubstr("'prob' is 1.5; it must be 0 to 1"));
+  EXPECT_THAT(CALL(DropoutDoMask, x, set, -1.0, x).result, HasSubstr("'prob' is -1"));
+  EXPECT_THAT(CALL(DropoutDoMask, x, set, 0.5, two).result,
+              HasSubstr("'out' is float32 [2], and 'self' is float32 [1]"));
+}
+
+TEST(Bernoulli, DrawsOnesAndZeros) {
+  const HostScalar some(DType::kFloat, 0.25);
+  const HostScalar never(DType::kFloat, 0);
+  const HostScalar wrong(DType::kFloat, 2);
+  const DeviceTensor x(DType::kInt8, {8192});
+  ASSERT_EQ(CALL(InplaceBernoulli, x, some, 1, 2).result, "ran");
+  int ones = 0;
+  for (const double value : x.Values()) {
+    EXPECT_TRUE(value == 0 || value == 1);
+    ones += value == 1;
+  }
+  EXPECT_NEAR(ones, 2048, 196);
+  ASSERT_EQ(CALL(InplaceBernoulli, x, never, 1, 2).result, "ran");
+  EXPECT_THAT(x.Values(), Each(0));
+  EXPECT_THAT(CALL(InplaceBernoulli, x, wrong, 1, 2).result,
+              HasSubstr("'prob' is 2; it must be 0 to 1"));
+  const DeviceTensor each(DType::kFloat, {2, 2});
+  const DeviceTensor sure(DType::kFloat, {2}, {0, 1});
+  ASSERT_EQ(CALL(InplaceBernoulliTensor, each, sure, 1, 2).result, "ran");
+  EXPECT_THAT(each.Values(), ElementsAre(0, 1, 0, 1));
+  const DeviceTensor unsure(DType::kFloat, {2}, {0, 1.5});
+  EXPECT_THAT(CALL(InplaceBernoulliTensor, each, unsure, 1, 2).result,
+              HasSubstr("'prob' holds 1.5; it must be 0 to 1"));
+}
+
+// One number is drawn for an element, whichever of the moments are tensors.
+TEST(Normal, TakesMomentsFromTensorsOrNumbers) {
+  const DeviceTensor means(DType::kFloat, {2}, {10, 1000});
+  const DeviceTensor deviations(DType::kFloat, {2}, {0, 2});
+  const DeviceTensor out(DType::kFloat, {2});
+  ASSERT_EQ(CALL(NormalFloatFloat, 0.0F, 1.0F, 1, 2, out).result, "ran");
+  const std::vector<double> drawn = out.Values();
+  ASSERT_EQ(CALL(NormalTensorTensor, means, deviations, 1, 2, out).result, "ran");
+  EXPECT_EQ(out.Values()[0], 10);
+  EXPECT_NEAR(out.Values()[1], 1000 + 2 * drawn[1], 1e-4) << "both are rounded to float32";
+  ASSERT_EQ(CALL(NormalTensorFloat, means, 2.0F, 1, 2, out).result, "ran");
+  EXPECT_NEAR(out.Values()[0], 10 + 2 * drawn[0], 1e-4);
+  ASSERT_EQ(CALL(NormalFloatTensor, 5.0F, deviations, 1, 2, out).result, "ran");
+  EXPECT_EQ(out.Values()[0], 5);
+  EXPECT_NEAR(out.Values()[1], 5 + 2 * drawn[1], 1e-4);
+  const DeviceTensor wrong(DType::kFloat, {2}, {1, -1});
+  EXPECT_THAT(CALL(NormalTensorTensor, means, wrong, 1, 2, out).result,
+              HasSubstr("'std' holds -1, it must not be negative"));
+  EXPECT_THAT(CALL(NormalFloatFloat, 0.0F, -1.0F, 1, 2, out).result,
+              HasSubstr("'std' is -1, it must not be negative"));
 }
 
 }  // namespace

@@ -47,6 +47,23 @@ ACLNN(ReduceSum, (const Tensor*, self), (const IntArray*, dim), (bool, keepdim),
   };
 }
 
+// The sum of what is a number: in double precision, rounded once.
+ACLNN(ReduceNansum, (const Tensor*, self), (const IntArray*, dim), (bool, keepdim),
+      (int32_t, dtype), (Tensor*, out)) {
+  const View in = plan.Get(self, "self");
+  const View result = plan.Out(out, "out");
+  const Dims dims = ToDims(in, dim);
+  plan.run = [=] {
+    const auto type = IsFloating(in.dtype) ? torch::headeronly::ScalarType::Double
+                                           : torch::headeronly::ScalarType::Long;
+    const AtenTensor wide =
+        Aten("aten::to", "dtype", ToAten(in), type, false, true, std::nullopt)[0];
+    const AtenTensor found = Aten("aten::nansum", "", wide, dims, keepdim, std::nullopt)[0];
+    CheckShape(result, found);
+    CopyFromAten(result, found);
+  };
+}
+
 ACLNN(Mean, (const Tensor*, self), (const IntArray*, dim), (bool, keepdim), (int32_t, dtype),
       (Tensor*, out)) {
   const View in = plan.Get(self, "self");

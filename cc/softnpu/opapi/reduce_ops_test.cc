@@ -30,6 +30,7 @@ ACLNN_DECLARE(Softmax, const Tensor*, int64_t, Tensor*)
 ACLNN_DECLARE(LogSoftmax, const Tensor*, int64_t, Tensor*)
 ACLNN_DECLARE(Sort, const Tensor*, bool, int64_t, bool, Tensor*, Tensor*)
 ACLNN_DECLARE(Topk, const Tensor*, int64_t, int64_t, bool, bool, Tensor*, Tensor*)
+ACLNN_DECLARE(ReduceNansum, const Tensor*, const IntArray*, bool, int32_t, Tensor*)
 
 namespace {
 
@@ -224,6 +225,15 @@ TEST(Reductions, RefuseByName) {
             "refused 161002: aclnnArgMax: 'out' is float32 [2], it must be int32 or int64");
   EXPECT_EQ(CALL(Topk, x, 4, 1, true, true, out, places).result,
             "refused 161002: aclnnTopk: 'k' is 4, dimension 1 of float32 [2, 3] allows 0 to 3");
+}
+
+TEST(ReduceNansum, LeavesOutWhatIsNoNumber) {
+  const DeviceTensor x(DType::kHalf, {2, 2}, {1, kNan, 3, 4});
+  const DeviceTensor out(DType::kHalf, {2, 1});
+  ASSERT_EQ(CALL(ReduceNansum, x, HostInts({1}), true, 1, out).result, "ran");
+  EXPECT_THAT(out.Values(), ::testing::ElementsAre(1, 7));
+  EXPECT_THAT(CALL(ReduceNansum, x, HostInts({2}), true, 1, out).result,
+              ::testing::HasSubstr("dimension 2 of float16 [2, 2]"));
 }
 
 }  // namespace

@@ -7,7 +7,10 @@
 namespace softnpu {
 
 ACLNN_DECLARE(SearchSorted, const Tensor*, const Tensor*, bool, bool, const Tensor*, Tensor*)
+ACLNN_DECLARE(SearchSorteds, const Tensor*, const Scalar*, bool, bool, const Tensor*, Tensor*)
 ACLNN_DECLARE(Bucketize, const Tensor*, const Tensor*, bool, bool, Tensor*)
+ACLNN_DECLARE(IsInTensorScalar, const Tensor*, const Scalar*, bool, bool, Tensor*)
+ACLNN_DECLARE(IsInScalarTensor, const Scalar*, const Tensor*, bool, bool, Tensor*)
 
 namespace {
 
@@ -36,6 +39,23 @@ TEST(SearchSorted, GivesPlacesInEachRow) {
   EXPECT_THAT(places.Values(), ElementsAre(1, 2));
 }
 
+TEST(SearchSorteds, GivesThePlaceOfANumber) {
+  const HostScalar three(DType::kFloat, 3);
+  const HostScalar half(DType::kFloat, 0.5);
+  const DeviceTensor sorted(DType::kHalf, {3}, {1, 3, 5});
+  const DeviceTensor whole(DType::kInt32, {3}, {1, 3, 5});
+  const DeviceTensor rows(DType::kHalf, {1, 3}, {1, 3, 5});
+  const DeviceTensor out(DType::kInt64, {});
+  ASSERT_EQ(CALL(SearchSorteds, sorted, three, false, false, kNone, out).result, "ran");
+  EXPECT_THAT(out.Values(), ElementsAre(1));
+  ASSERT_EQ(CALL(SearchSorteds, sorted, three, false, true, kNone, out).result, "ran");
+  EXPECT_THAT(out.Values(), ElementsAre(2));
+  EXPECT_THAT(CALL(SearchSorteds, rows, three, false, false, kNone, out).result,
+              HasSubstr("for one number it must have 1 dimension"));
+  EXPECT_THAT(CALL(SearchSorteds, whole, half, false, false, kNone, out).result,
+              HasSubstr("'self' is 0.5; in a 'sortedSequence' of int32 [3] it must be a whole"));
+}
+
 TEST(SearchSorted, RefusesByName) {
   const DeviceTensor sorted(DType::kFloat, {3}, {1, 3, 5});
   const DeviceTensor whole(DType::kInt32, {2}, {1, 2});
@@ -59,6 +79,26 @@ TEST(Bucketize, GivesTheIntervalOfEachValue) {
   EXPECT_THAT(out.Values(), ElementsAre(0, 1, 2, 2));
   EXPECT_THAT(CALL(Bucketize, x, x, true, false, out).result,
               HasSubstr("'boundaries' is float16 [2, 2]; it must have 1 dimension"));
+}
+
+TEST(IsIn, ANumberAndATensor) {
+  const HostScalar two(DType::kInt64, 2);
+  const HostScalar half(DType::kFloat, 0.5);
+  const DeviceTensor x(DType::kInt32, {3}, {1, 2, 2});
+  const DeviceTensor each(DType::kBool, {3});
+  const DeviceTensor one(DType::kBool, {});
+  ASSERT_EQ(CALL(IsInTensorScalar, x, two, false, false, each).result, "ran");
+  EXPECT_THAT(each.Values(), ElementsAre(0, 1, 1));
+  ASSERT_EQ(CALL(IsInTensorScalar, x, half, false, true, each).result, "ran");
+  EXPECT_THAT(each.Values(), ElementsAre(1, 1, 1));
+  ASSERT_EQ(CALL(IsInScalarTensor, two, x, false, false, one).result, "ran");
+  EXPECT_THAT(one.Values(), ElementsAre(1));
+  ASSERT_EQ(CALL(IsInScalarTensor, half, x, false, false, one).result, "ran");
+  EXPECT_THAT(one.Values(), ElementsAre(0));
+  EXPECT_THAT(CALL(IsInTensorScalar, x, two, false, false, x).result,
+              HasSubstr("'out' is int32 [3]; it must be bool"));
+  EXPECT_THAT(CALL(IsInScalarTensor, two, x, false, false, each).result,
+              HasSubstr("'out' is bool [3]; it must have one element"));
 }
 
 }  // namespace

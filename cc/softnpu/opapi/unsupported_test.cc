@@ -9,19 +9,19 @@
 
 namespace softnpu {
 
-ACLNN_DECLARE(AdaptiveAvgPool3d, const Tensor*, const IntArray*, Tensor*)
+ACLNN_DECLARE(ConfusionTranspose, const Tensor*, const IntArray*, Tensor*)  // reads none of them
 ACLNN_DECLARE(InplaceZero, Tensor*)
 
 namespace {
 
 constexpr const char* kSentence =
-    "aclnnAdaptiveAvgPool3d: SoftNPU does not implement this operator";
+    "aclnnConfusionTranspose: SoftNPU does not implement this operator";
 
 TEST(Unsupported, RefusesByName) {
   const DeviceTensor x(DType::kFloat, {1, 1, 2, 2}, {1, 2, 3, 4});
   const HostInts size({1, 1});
   const DeviceTensor out(DType::kFloat, {1, 1, 1, 1});
-  EXPECT_EQ(CALL(AdaptiveAvgPool3d, x, size, out).result,
+  EXPECT_EQ(CALL(ConfusionTranspose, x, size, out).result,
             std::string("refused 561103: ") + kSentence);
   EXPECT_EQ(out.Written(), ".");
 }
@@ -32,7 +32,7 @@ TEST(Unsupported, PutsTheDeviceIntoError) {
   const DeviceTensor x(DType::kFloat, {1});
   uint64_t workspace_bytes = 0;
   Executor* executor = nullptr;
-  ASSERT_EQ(aclnnAdaptiveAvgPool3dGetWorkspaceSize(x, nullptr, x, &workspace_bytes, &executor),
+  ASSERT_EQ(aclnnConfusionTransposeGetWorkspaceSize(x, nullptr, x, &workspace_bytes, &executor),
             kAclnnNotImplemented);
   EXPECT_EQ(aclrtSynchronizeDevice(), kAclnnNotImplemented);
   EXPECT_EQ(softnpu_message(),
@@ -44,7 +44,7 @@ TEST(Unsupported, PutsTheDeviceIntoError) {
 
 TEST(Unsupported, TheSecondPhaseRefusesToo) {
   const DeviceTensor x(DType::kFloat, {1});
-  EXPECT_EQ(aclnnAdaptiveAvgPool3d(nullptr, 0, nullptr, nullptr), kAclnnNotImplemented);
+  EXPECT_EQ(aclnnConfusionTranspose(nullptr, 0, nullptr, nullptr), kAclnnNotImplemented);
   EXPECT_EQ(softnpu_message(), std::string(kMessagePrefix) + kSentence);
   ASSERT_EQ(aclrtResetDevice(0), 0);
 }

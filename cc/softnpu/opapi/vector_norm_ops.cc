@@ -52,14 +52,12 @@ View Spread(const View& in, const std::vector<bool>& reduced, bool keep, const V
   return spread;
 }
 
-}  // namespace
-
 // The norm of order `ord` over `dims`, all of them when the list is empty.
-ACLNN(LinalgVectorNorm, (const Tensor*, self), (const Scalar*, ord), (const IntArray*, dims),
-      (bool, keepdim), (int32_t, dtype), (Tensor*, out)) {
+void PlanNorm(Plan& plan, const Tensor* self, const Scalar& ord, const IntArray* dims, bool keepdim,
+              const Tensor* out) {
   const View in = plan.Get(self, "self");
   const View result = plan.Out(out, "out");
-  const Norm norm{plan.Required(ord, "ord").real};
+  const Norm norm{ord.real};
   for (const View* view : {&in, &result}) {
     if (!IsFloating(view->dtype) || view->dtype == DType::kDouble) {
       throw Error(kAclnnInvalid, "a norm takes float32, float16 and bfloat16, not " + view->Text());
@@ -73,7 +71,13 @@ ACLNN(LinalgVectorNorm, (const Tensor*, self), (const Scalar*, ord), (const IntA
       throw Error(kAclnnInvalid,
                   Format("dimension %lld of %s", static_cast<long long>(dim), in.Text().c_str()));
     }
-    if (in.rank != 0) reduced[static_cast<size_t>(dim < 0 ? dim + rank : dim)] = true;
+    if (in.rank == 0) continue;
+    const auto at = static_cast<size_t>(dim < 0 ? dim + rank : dim);
+    if (reduced[at]) {
+      throw Error(kAclnnInvalid,
+                  Format("dimension %lld appears twice", static_cast<long long>(dim)));
+    }
+    reduced[at] = true;
   }
   // A double for each element of `out`, dense, addressed through the strides of `sums`.
   View places = Reshaped(result, result.Shape());
@@ -102,6 +106,17 @@ ACLNN(LinalgVectorNorm, (const Tensor*, self), (const Scalar*, ord), (const IntA
     size_t at = 0;
     Map<double, 0>(result, {}, [&] { return norm.End(totals[at++]); });
   };
+}
+
+}  // namespace
+
+ACLNN(LinalgVectorNorm, (const Tensor*, self), (const Scalar*, ord), (const IntArray*, dims),
+      (bool, keepdim), (int32_t, dtype), (Tensor*, out)) {
+  PlanNorm(plan, self, plan.Required(ord, "ord"), dims, keepdim, out);
+}
+ACLNN(Norm, (const Tensor*, self), (const Scalar*, order), (const IntArray*, dims), (bool, keepdim),
+      (Tensor*, out)) {
+  PlanNorm(plan, self, plan.Required(order, "pScalar"), dims, keepdim, out);
 }
 
 }  // namespace softnpu

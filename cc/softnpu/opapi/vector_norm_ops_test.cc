@@ -10,6 +10,7 @@ namespace softnpu {
 
 ACLNN_DECLARE(LinalgVectorNorm, const Tensor*, const Scalar*, const IntArray*, bool, int32_t,
               Tensor*)
+ACLNN_DECLARE(Norm, const Tensor*, const Scalar*, const IntArray*, bool, Tensor*)
 
 namespace {
 
@@ -103,6 +104,16 @@ TEST(VectorNorm, RefusesByName) {
   Scalar* const nothing = nullptr;
   EXPECT_EQ(CALL(LinalgVectorNorm, x, nothing, kAllDims, false, kFloat32, out).result,
             "refused 161001: aclnnLinalgVectorNorm: the argument 'ord' is null");
+}
+
+TEST(Norm, IsTheSameWithoutAType) {
+  const DeviceTensor x(DType::kHalf, {2, 2}, {3, 0, -4, 1});
+  const HostScalar two(DType::kFloat, 2);
+  const DeviceTensor out(DType::kHalf, {1, 2});
+  ASSERT_EQ(CALL(Norm, x, two, HostInts({0}), true, out).result, "ran");
+  EXPECT_THAT(out.Values(), ElementsAre(5, 1));
+  EXPECT_THAT(CALL(Norm, x, two, HostInts({0, -2}), true, out).result,
+              ::testing::HasSubstr("dimension -2 appears twice"));
 }
 
 }  // namespace
