@@ -187,7 +187,9 @@ class CannPlatform(Platform):
         if model is None or attention.backend is None or attention.backend.name != "TRITON_ATTN":
             return
         if issubclass(MODELS_CONFIG_MAP.get(model.architecture, object), Gemma4Config):
-            logger.info("vllm_cann has one attention backend for all sizes of heads: TRITON_ATTN, vLLM's choice for this model, is not used.")
+            logger.info(
+                "vllm_cann has one attention backend for all sizes of heads: TRITON_ATTN, vLLM's choice for this model, is not used."
+            )
             attention.backend = None
 
     @staticmethod

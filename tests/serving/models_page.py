@@ -39,7 +39,7 @@ def _options(fields: dict[str, Any]) -> str:
         said.append(f"{heads} heads of {size}, {fields['num_key_value_heads']} for keys and values")
     if rope := fields.get("rope_parameters"):
         said.append(f"{rope['rope_type']} angles")
-    if fields.get("sliding_window"):
+    if 0 < (fields.get("sliding_window") or 0) < tiny.SIZES["max_position_embeddings"]:
         said.append("window in some layers" if "layer_types" in fields or fields.get("query_pre_attn_scalar") else "window")
     if fields.get("tie_word_embeddings"):
         said.append("tied embeddings")
