@@ -107,8 +107,8 @@ def with_calls(text: str) -> str:
     # A kernel's address is an argument of a template: each has a name of its own.
     if several := overloads(found):
         for place in reversed(several):
-            name = found[place.at]
-            end = name.at + len(name.text)
+            token = found[place.at]
+            end = token.at + len(token.text)
             text = f"{text[:end]}_of_{place.parameters}{text[end:]}"
         found = tokens(text)
     layouts = declared_layouts(found)

@@ -91,7 +91,8 @@ EACH_CHANGE = ("unknown-key", "fewer-devices", "no-memory", "310P")
 @pytest.fixture(scope="module")
 def started(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[subprocess.CompletedProcess[str]]]]:
     """The starts that tests of this run look at, two at a time: each is the work of one core."""
-    names = {item.callspec.params["name"] for item in request.session.items if getattr(item, "originalname", "") == "test_refused_start"}
+    asked = [item for item in request.session.items if isinstance(item, pytest.Function) and item.originalname == "test_refused_start"]
+    names = {item.callspec.params["name"] for item in asked}
     pool = ThreadPoolExecutor(2)
     chosen = {name: case for name, case in REFUSED.items() if name in names}
     yield {name: pool.submit(serve, *options, softnpu=softnpu) for name, (options, softnpu, _) in chosen.items()}
