@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from harness import FALLBACK, MODEL, reference
 from vllm_cann_demo import conversation
 from vllm_cann_demo.server import Server
@@ -29,8 +28,6 @@ QUESTIONS = (
 )
 
 
-# //tests/serving:demo_test looks at this model at each change.
-@pytest.mark.night
 def test_float32_tokens_equal_those_of_transformers(tmp_path: Path) -> None:
     with Server(MODEL, tmp_path, [*SERVE, "--dtype", "float32"], SOFTNPU) as server:
         answers = conversation.ask_all(server.url, "m", QUESTIONS, TOKENS).answers
@@ -48,7 +45,6 @@ def test_float32_tokens_equal_those_of_transformers(tmp_path: Path) -> None:
     assert {answer.finish_reason for answer in answers} == {"stop", "length"}
 
 
-@pytest.mark.night
 def test_bfloat16_tokens_are_explained_by_rounding(tmp_path: Path) -> None:
     with Server(MODEL, tmp_path, [*SERVE, "--dtype", "bfloat16"], SOFTNPU) as server:
         answers = conversation.ask_all(server.url, "m", QUESTIONS, TOKENS).answers
