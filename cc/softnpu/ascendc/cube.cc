@@ -330,6 +330,10 @@ void InitConst(Context& ctx, SoftnpuInstruction& in) {
   ctx.Commit();
 }
 
+// A product of so many whole fractals is over before the next one of its pipe reads its sums: the
+// vendor's libraries leave out PipeBarrier<PIPE_M> from here on.
+constexpr uint64_t kOrderedFractals = 10;
+
 // params: m, n, k, cmatrixInitVal, kDirectionAlign, sparse or Winograd
 void Mmad(Context& ctx, SoftnpuInstruction& in) {
   const SoftnpuTensor& dst = in.operand[0];
@@ -456,6 +460,7 @@ void Mmad(Context& ctx, SoftnpuInstruction& in) {
     product.operator()<float>([type](const std::byte* at) { return LoadFloat(type, at); });
   }
   ctx.Commit();
+  if (m / kSide * (n / kSide) >= kOrderedFractals) ctx.order.clocks().Barrier(SOFTNPU_PIPE_M);
 }
 
 // params: nSize, mSize, srcStride, dstStride, quantPre, ndNum, srcNdStride, dstNdStride, reluEn,

@@ -288,6 +288,48 @@ TEST(Cube, AccumulatesOnABiasAndConverts) {
   }
 }
 
+// Two products of ones, of `Rows` x 16 and 16 x 48, on the same sums and without a barrier.
+template <uint16_t Rows>
+void Repeated(GM_ADDR c_address) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  GlobalTensor<float> c;
+  c.SetGlobalBuffer(reinterpret_cast<float*>(c_address), Rows * 48);
+  TPipe pipe;
+  TBuf<TPosition::A2> a2;
+  TBuf<TPosition::B2> b2;
+  TBuf<TPosition::CO1> co1;
+  pipe.InitBuffer(a2, Rows * 32);
+  pipe.InitBuffer(b2, 3 * 512);
+  pipe.InitBuffer(co1, Rows * 48 * 4);
+  InitConstValue(a2.Get<half>(), InitConstValueParams<half>(1, Rows / 16, 0, half(1.0f)));
+  InitConstValue(b2.Get<half>(), InitConstValueParams<half>(1, 3, 0, half(1.0f)));
+  PipeBarrier<PIPE_ALL>();
+  Mmad(co1.Get<float>(), a2.Get<half>(), b2.Get<half>(), MmadParams(Rows, 48, 16, 0, false, true));
+  Mmad(co1.Get<float>(), a2.Get<half>(), b2.Get<half>(), MmadParams(Rows, 48, 16, 0, false, false));
+  PipeBarrier<PIPE_ALL>();
+  Fixpipe(c, co1.Get<float>(), FixpipeParamsV220(48, Rows, Rows, 48, false));
+}
+
+TEST(Cube, LargeProductsOnOneSumNeedNoBarrier) {
+  softnpu::twin::Bind(softnpu::ascendc::CoreApi());
+  const auto run = [](const SoftnpuKernelEntry& entry, size_t rows) {
+    HostMemory memory;
+    const uintptr_t c = memory.Allocate(rows * 48 * 4, "c");
+    const Slots slots(c);
+    Launch(Chip910B(), memory, entry, slots.data(), slots.bytes(), 1, true);
+    return memory.Get<float>(c);
+  };
+  const auto large = run(softnpu::twin::MakeEntry<&Repeated<64>>("large", __FILE__, __LINE__), 64);
+  EXPECT_EQ(large, std::vector<float>(64 * 48, 32.0f));
+  // Nine fractals.
+  try {
+    run(softnpu::twin::MakeEntry<&Repeated<48>>("small", __FILE__, __LINE__), 48);
+    FAIL() << "a missing barrier went unnoticed";
+  } catch (const KernelError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("PIPE_M"));
+  }
+}
+
 // Two products of 16 x 32 and 32 x 16 bytes beside each other in L0C, taken out by DataCopy.
 enum class Take : uint8_t { kRows, kScale, kScales, kRowsWithoutFlag, kScalesWithoutConfig };
 
