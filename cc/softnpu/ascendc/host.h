@@ -8,7 +8,10 @@
 
 #include <stdint.h>
 
-#ifdef __GXX_RTTI
+// Twins of kernels are compiled without the standard library, which some compilers then do not
+// find.
+#if defined(__GXX_RTTI) && __has_include(<typeinfo>)
+#define SOFTNPU_TYPE_NAMES
 #include <typeinfo>
 #endif
 
@@ -91,7 +94,7 @@ struct CubeCode {
 // The same in both builds. Some compilers leave template arguments out of __PRETTY_FUNCTION__.
 template <auto kernel>
 const char* WholeName() {
-#ifdef __GXX_RTTI
+#ifdef SOFTNPU_TYPE_NAMES
   return typeid(Invoker<kernel>).name();
 #else
   return __PRETTY_FUNCTION__;
